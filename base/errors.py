@@ -1,0 +1,83 @@
+"""The one tree of errors.
+
+QuarterdeckError
+├── ConfigError          a configuration file or value, with its path
+├── SecretError          a secret that is missing or readable by others
+├── LockHeldError        another process holds the role's lock
+├── CodecError           bytes or fields that cannot be encoded or decoded
+│   └── NumberError      a number that is malformed or does not fit its scale
+├── SessionError         a venue session was asked for something its state forbids
+├── StoreError           a store or journal: unreadable, corrupt, full
+│   └── CorruptError     a segment whose content contradicts its checksum, with file and offset
+├── BusError             event bus: endpoints, frames, schema
+│   └── SchemaError      an event, frame or record of another version or shape
+├── RegionError          a shared-memory file of another layout, size or generation
+├── BookError            a book was asked for something it cannot hold
+├── CommandError         a command that was refused, with the reason
+├── VenueError           what a venue said cannot be used, or a venue cannot do what is asked
+└── RecordingError       a recording that cannot be replayed, with file and line
+"""
+
+
+class QuarterdeckError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigError(QuarterdeckError):
+    """A configuration file or value is wrong; the text carries file and path of the key."""
+
+
+class SecretError(QuarterdeckError):
+    """A secret is missing, or its file can be read by others; never carries the secret."""
+
+
+class LockHeldError(QuarterdeckError):
+    """Another process holds the lock; the text names the holder where it is known."""
+
+
+class CodecError(QuarterdeckError):
+    """Bytes or fields that cannot be encoded or decoded; names tag and offset."""
+
+
+class NumberError(CodecError):
+    """A number is malformed or does not fit its scale."""
+
+
+class SessionError(QuarterdeckError):
+    """A venue session was asked for something that its state forbids."""
+
+
+class StoreError(QuarterdeckError):
+    """A store or journal cannot be read or written."""
+
+
+class CorruptError(StoreError):
+    """A segment contradicts its checksum; names file and offset."""
+
+
+class BusError(QuarterdeckError):
+    """An endpoint, frame or schema of the event bus is wrong."""
+
+
+class SchemaError(BusError):
+    """An event, frame or record has another version or shape than this build reads."""
+
+
+class RegionError(QuarterdeckError):
+    """A shared-memory file has another layout, size or generation than expected."""
+
+
+class BookError(QuarterdeckError):
+    """A book was asked for something that it cannot hold."""
+
+
+class CommandError(QuarterdeckError):
+    """A command was refused; the text is the reason."""
+
+
+class VenueError(QuarterdeckError):
+    """What a venue said cannot be used, or the venue cannot do what is asked."""
+
+
+class RecordingError(QuarterdeckError):
+    """A recording cannot be replayed; names file and line."""

@@ -1,0 +1,24 @@
+"""Native parts of the build; everything else is in pyproject.toml."""
+
+import os
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+ARGS = ["-O3", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused-function", "-Wno-unused-parameter"]
+
+
+def extension(name: str, sources: list[str], depends: list[str], libraries: list[str]) -> Extension:
+    return Extension(
+        name, sources, depends=depends, libraries=libraries, extra_compile_args=ARGS, include_dirs=["."]
+    )
+
+
+EXTENSIONS = [
+    extension("fix._codec", ["fix/_codec.pyx", "fix/codec.c"], ["fix/codec.h", "base/md_record.h"], []),
+    extension("ipc._book", ["ipc/_book.pyx"], ["ipc/book.h", "base/md_record.h"], ["z"]),
+    extension("ipc._words", ["ipc/_words.pyx"], [], []),
+]
+wanted = os.environ.get("QD_BUILD", "").split()
+chosen = [e for e in EXTENSIONS if not wanted or e.name in wanted]
+setup(ext_modules=cythonize(chosen, language_level=3))
