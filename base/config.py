@@ -1,0 +1,250 @@
+"""The desk's configuration: TOML into msgspec structs that forbid unknown keys.
+
+One file describes a desk: its venues with their instruments, its sessions (each becomes a process), its book
+shards, its kill switch and, for a simulated desk, its simulated venues. `load` gives a checked `Config`.
+"""
+
+import hashlib
+import os
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from base.errors import ConfigError
+from base.instruments import Instrument, check_name, scaled_setting
+
+
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    pass
+
+
+class Kind(StrEnum):
+    """What a session is for."""
+
+    TRADING = "trading"
+    MARKETDATA = "marketdata"
+    DROPCOPY = "dropcopy"
+
+
+class Desk(_Strict, frozen=True, kw_only=True):
+    """[desk]: where the desk lives. Relative directories are below the configuration file's directory's parent."""
+
+    name: str
+    run_dir: str = "run"  # sockets, locks, address files (mode 0700)
+    data_dir: str = "data"  # stores, journals, latch: survives restarts
+    log_dir: str = "log"
+    shm_dir: str = ""  # books, gate and readiness words; tmpfs. "" = /dev/shm/quarterdeck-<name>-<hash of run_dir>
+    environment: Literal["sim", "test", "production"] = "production"
+    log_budget_mb: int = 200
+
+
+class InstrumentConfig(_Strict, frozen=True, kw_only=True):
+    """[[venue.X.instruments]]: scales and limits; the venue's reference data must agree where it sends any."""
+
+    name: str
+    symbol: str
+    px_scale: int
+    qty_scale: int
+    tick_size: str = ""  # decimal; "" = one unit of the scale
+    lot_size: str = ""
+    min_qty: str = "0"
+    max_qty: str = "0"
+    min_notional: str = ""
+
+
+class RestConfig(_Strict, frozen=True, kw_only=True):
+    """[venue.X.rest]: base address and credentials by reference."""
+
+    address: str  # https://host[:port], or run:NAME for a simulated venue's address file
+    key: str = ""  # secret reference
+    secret: str = ""  # secret reference
+    ca_file: str = ""
+    lag_ms: int = 1000  # how far the venue's open-orders list may be behind (proof of cancel waits longer)
+
+
+class VenueConfig(_Strict, frozen=True, kw_only=True):
+    """[venue.X]: one venue and account."""
+
+    dialect: str
+    account: str = "main"
+    instruments: list[InstrumentConfig]
+    rest: RestConfig | None = None
+    options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
+
+
+class SessionConfig(_Strict, frozen=True, kw_only=True):
+    """[session.X]: one venue session, owned by one process."""
+
+    venue: str
+    kind: Kind
+    address: str  # host:port, or run:NAME#KEY for a simulated venue's address file
+    sender_comp_id: str
+    target_comp_id: str
+    heartbeat_s: int = 30
+    tls: bool = True
+    ca_file: str = ""  # "" = the system's; run:FILE = below run_dir
+    server_name: str = ""  # SNI and name to verify; "" = the host of `address`
+    username: str = ""  # secret reference
+    password: str = ""  # secret reference (password, API secret or private key, as the dialect says)
+    level: Literal[2, 3] = 2  # marketdata only
+    depth: int = 0  # marketdata only: 0 = the venue's full depth
+    instruments: list[str] = []  # [] = all of the venue
+    on_stop: Literal["cancel", "keep"] = "cancel"
+    alternate_sender_comp_id: str = ""  # for a planned move to a new session while the old one lives
+    options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
+
+
+class BookConfig(_Strict, frozen=True, kw_only=True):
+    """[book.X]: one shard of shared-memory books."""
+
+    sessions: list[str]  # market-data sessions whose books it keeps
+    max_instruments: int = 64
+    levels: int = 10_000  # extent of each side of an L2 book
+    orders: int = 200_000  # extent of an L3 book
+
+
+class LimitConfig(_Strict, frozen=True, kw_only=True):
+    """[[kill.limits]]: trips `scope` when a figure passes its limit. Notional in quote currency, quantity in base."""
+
+    scope: str
+    max_open_orders: int | None = None
+    max_orders_per_s: int | None = None
+    max_position: dict[str, str] = {}  # instrument -> absolute quantity, decimal text
+    max_notional: dict[str, str] = {}  # quote currency -> gross working + position notional, decimal text
+
+
+class KillConfig(_Strict, frozen=True, kw_only=True):
+    """[kill]: the kill switch. Times in the names' units."""
+
+    lease_ms: int = 500
+    lease_renew_ms: int = 100
+    lease_lost_cancel_s: int = 10
+    fence_deadline_ms: int = 200
+    proof_deadline_s: int = 30
+    session_loss_grace_s: int = 10
+    session_loss_confirmations: int = 3
+    dead_owner_trips: bool = True
+    limits: list[LimitConfig] = []
+    sessions: list[str] = []  # trading-kind sessions that the kill switch owns itself
+
+
+class SimConfig(_Strict, frozen=True, kw_only=True):
+    """[sim.X]: a simulated venue X for this desk."""
+
+    seed: int = 1
+    replay: str = ""  # recording to replay in place of seeded flow
+    messages_per_s: int = 200
+    plain: bool = False
+    options: dict[str, str | int | bool | list[str]] = {}
+
+
+class Config(_Strict, frozen=True, kw_only=True):
+    """A whole configuration, as written."""
+
+    desk: Desk
+    venue: dict[str, VenueConfig]
+    session: dict[str, SessionConfig]
+    book: dict[str, BookConfig] = {}
+    kill: KillConfig = KillConfig()
+    sim: dict[str, SimConfig] = {}
+
+
+class DeskConfig:
+    """A checked configuration with what follows from it: absolute paths, instruments, fingerprint."""
+
+    def __init__(self, config: Config, path: Path, text: bytes) -> None:
+        self.config = config
+        self.path = path
+        self.fingerprint = hashlib.sha256(text).hexdigest()[:16]
+        # An environment variable moves a desk's state without editing its file: tests and packagers need it.
+        root = Path(os.environ.get("QD_STATE_DIR") or path.parent.parent)
+        self.run_dir = (root / config.desk.run_dir).resolve()
+        self.data_dir = (root / config.desk.data_dir).resolve()
+        self.log_dir = (root / config.desk.log_dir).resolve()
+        mark = hashlib.sha256(str(self.run_dir).encode()).hexdigest()[:8]
+        default_shm = f"/dev/shm/quarterdeck-{config.desk.name}-{mark}"
+        self.shm_dir = Path(config.desk.shm_dir or default_shm)
+        self.instruments: dict[tuple[str, str], Instrument] = {}
+        for name, venue in config.venue.items():
+            for i, item in enumerate(venue.instruments):
+                instrument = _instrument(name, item, f"{path}: venue.{name}.instruments[{i}]")
+                self.instruments[name, instrument.name] = instrument
+        self._check()
+
+    def venue_instruments(self, venue: str) -> list[Instrument]:
+        """The venue's instruments in the order of the file."""
+        return [i for (v, _), i in self.instruments.items() if v == venue]
+
+    def session_instruments(self, session: str) -> list[Instrument]:
+        """The instruments a session deals with."""
+        s = self.config.session[session]
+        names = s.instruments or [i.name for i in self.venue_instruments(s.venue)]
+        return [self.instruments[s.venue, n] for n in names]
+
+    def sessions(self, kind: Kind) -> list[str]:
+        """Names of the sessions of one kind that have a process of their own (the kill switch's own are left out)."""
+        own = set(self.config.kill.sessions)
+        return [n for n, s in self.config.session.items() if s.kind == kind and n not in own]
+
+    def _check(self) -> None:
+        c, at = self.config, self.path
+        for name, session in c.session.items():
+            if session.venue not in c.venue:
+                raise ConfigError(
+                    f"{at}: session.{name}.venue: no venue {session.venue!r}; there are {sorted(c.venue)}"
+                )
+            for inst in session.instruments:
+                if (session.venue, inst) not in self.instruments:
+                    raise ConfigError(f"{at}: session.{name}.instruments: venue {session.venue} has no {inst!r}")
+            if not 1 <= session.heartbeat_s <= 3600:
+                raise ConfigError(f"{at}: session.{name}.heartbeat_s: {session.heartbeat_s} is not within 1 to 3600")
+        for name, book in c.book.items():
+            for s in book.sessions:
+                if s not in c.session or c.session[s].kind != Kind.MARKETDATA:
+                    raise ConfigError(f"{at}: book.{name}.sessions: {s!r} is not a marketdata session")
+        for s in c.kill.sessions:
+            if s not in c.session or c.session[s].kind != Kind.TRADING:
+                raise ConfigError(f"{at}: kill.sessions: {s!r} is not a trading session")
+        for name in c.sim:
+            if name not in c.venue:
+                raise ConfigError(f"{at}: sim.{name}: no venue of that name")
+
+
+def _instrument(venue: str, item: InstrumentConfig, path: str) -> Instrument:
+    check_name(item.name, f"{path}.name")
+    for key, scale in (("px_scale", item.px_scale), ("qty_scale", item.qty_scale)):
+        if not 0 <= scale <= 18:
+            raise ConfigError(f"{path}.{key}: {scale} is not within 0 to 18")
+    return Instrument(
+        venue=venue,
+        name=item.name,
+        symbol=item.symbol,
+        px_scale=item.px_scale,
+        qty_scale=item.qty_scale,
+        tick_size=scaled_setting(item.tick_size, item.px_scale, f"{path}.tick_size") if item.tick_size else 1,
+        lot_size=scaled_setting(item.lot_size, item.qty_scale, f"{path}.lot_size") if item.lot_size else 1,
+        min_qty=scaled_setting(item.min_qty, item.qty_scale, f"{path}.min_qty"),
+        max_qty=scaled_setting(item.max_qty, item.qty_scale, f"{path}.max_qty"),
+        min_notional=item.min_notional,
+    )
+
+
+def load(path: str | Path) -> DeskConfig:
+    """Read and check a configuration. ConfigError names the file, the key's path and what was expected."""
+    file = Path(path).resolve()
+    try:
+        text = file.read_bytes()
+    except OSError as e:
+        raise ConfigError(f"{file}: cannot be read: {e.strerror}") from None
+    try:
+        raw = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{file}: not TOML: {e}") from None
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as e:
+        raise ConfigError(f"{file}: {e}") from None
+    return DeskConfig(config, file, text)

@@ -1,0 +1,348 @@
+"""Every event of the bus, as msgspec structs: the schema.
+
+On the wire an event is a MessagePack array whose first element is its tag. Fields are only ever added at the
+end, with a default: that is compatible. Anything else raises SCHEMA_VERSION. Prices and sizes are integers at
+the scale that the event carries (`px_scale`, `qty_scale`: value / 10**scale); `*_ns` are UTC nanoseconds,
+`*_mono_ns` are the host's monotonic clock. One-character codes are FIX values (Side 54, OrdType 40,
+TimeInForce 59, ExecType 150, OrdStatus 39). An empty string or None means that the venue did not say.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+
+class Event(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Base of every event."""
+
+
+class ExecutionReport(Event, tag="exec", frozen=True):
+    """What a venue said of one order: 35=8, or a refusal on another channel given the same form (`origin`)."""
+
+    session: str
+    venue: str
+    account: str
+    instrument: str
+    cl_ord_id: str  # ClOrdID(11) of the order (never of the cancel request)
+    order_id: str  # OrderID(37)
+    exec_id: str  # ExecID(17); "" when the venue gave none
+    exec_type: str  # ExecType(150)
+    ord_status: str  # OrdStatus(39)
+    side: str  # Side(54)
+    ord_type: str  # OrdType(40)
+    time_in_force: str  # TimeInForce(59)
+    px_scale: int
+    qty_scale: int
+    order_qty: int | None
+    price: int | None
+    stop_px: int | None
+    last_qty: int | None
+    last_px: int | None
+    cum_qty: int | None
+    leaves_qty: int | None
+    transact_ns: int  # TransactTime(60); 0 when absent
+    sending_ns: int  # SendingTime(52); 0 when absent
+    recv_ns: int
+    request_id: str = ""  # ClOrdID(11) as received when it names a request (cancel, replace) rather than the order
+    orig_cl_ord_id: str = ""  # OrigClOrdID(41)
+    text: str = ""  # Text(58)
+    reason_code: str = ""  # OrdRejReason(103), BusinessRejectReason(380), SessionRejectReason(373) or venue code
+    origin: str = "8"  # channel: MsgType that carried it (8, 3, j, ...), "rest", or "local" when refused before sending
+    poss_dup: bool = False
+    poss_resend: bool = False
+    drop_copy: bool = False
+    strategy: str = ""  # owner of the order, as the desk knows it
+    client_id: str = ""
+    command_id: str = ""
+    trade_id: str = ""
+    liquidity: str = ""  # "M" maker, "T" taker, "" unknown
+    fees: tuple[tuple[str, str], ...] = ()  # (currency, exact decimal text); positive is paid
+    venue_symbol: str = ""
+    defects: tuple[str, ...] = ()  # what was odd about the message; the report counts all the same
+    display_qty: int | None = None
+
+
+class CancelReject(Event, tag="cxlrej", frozen=True):
+    """A cancel or replace request was refused (35=9, XAR, or 35=3 / 35=j that refers to one)."""
+
+    session: str
+    venue: str
+    instrument: str
+    cl_ord_id: str  # the order the request was about
+    request_id: str  # ClOrdID of the refused request
+    order_id: str
+    response_to: str  # CxlRejResponseTo(434): "1" cancel, "2" replace
+    reason_code: str
+    text: str
+    origin: str
+    recv_ns: int
+    unknown_order: bool = False  # the venue says it knows no such open order
+    strategy: str = ""
+    client_id: str = ""
+    command_id: str = ""
+
+
+class MassCancelReport(Event, tag="masscxl", frozen=True):
+    """Answer to an OrderMassCancelRequest (35=r), where a venue sends one."""
+
+    session: str
+    venue: str
+    instrument: str
+    request_id: str
+    request_type: str  # MassCancelRequestType(530)
+    response: str  # MassCancelResponse(531); "0" = rejected
+    affected: int | None  # TotalAffectedOrders(533)
+    reason_code: str
+    text: str
+    recv_ns: int
+
+
+class OrderState(Event, tag="order", frozen=True):
+    """The desk's own view of an order after a change; `state` is one of ORDER_STATES."""
+
+    session: str
+    venue: str
+    account: str
+    instrument: str
+    cl_ord_id: str
+    order_id: str
+    state: str
+    side: str
+    ord_type: str
+    time_in_force: str
+    px_scale: int
+    qty_scale: int
+    order_qty: int
+    price: int | None
+    cum_qty: int
+    leaves_qty: int
+    strategy: str
+    client_id: str
+    command_id: str
+    since_ns: int
+    reason: str = ""
+
+
+ORDER_STATES = (
+    "PENDING_NEW",  # stored and handed to the session, not answered yet
+    "NEW",
+    "PARTIALLY_FILLED",
+    "PENDING_CANCEL",
+    "PENDING_REPLACE",
+    "UNCERTAIN",  # fate unknown: followed until a report, a status answer or the venue's list settles it
+    "FILLED",
+    "CANCELED",
+    "REJECTED",
+    "EXPIRED",
+)
+OPEN_STATES = frozenset(ORDER_STATES[:6])
+
+
+class Difference(Event, tag="diff", frozen=True):
+    """Reconciliation found the desk and the venue of two minds about an order; what was done is said."""
+
+    session: str
+    venue: str
+    instrument: str
+    cl_ord_id: str
+    order_id: str
+    kind: str  # "unknown_at_venue", "unknown_here", "qty", "price", "filled_meanwhile"
+    desk: str
+    venue_says: str
+    settled_by: str
+    ts_ns: int
+
+
+class SessionState(Event, tag="session", frozen=True):
+    """State of one venue session."""
+
+    session: str
+    venue: str
+    kind: str  # trading, marketdata, dropcopy, kill
+    state: str  # DISCONNECTED, CONNECTING, LOGGING_ON, RECOVERING, READY, LOGGING_OUT
+    reason: str
+    since_ns: int
+    next_out: int
+    next_in: int
+    counters: dict[str, int] = {}
+
+
+class ProcessState(Event, tag="process", frozen=True):
+    """Readiness of one process; the same words stand in shared memory."""
+
+    process: str
+    kind: str
+    pid: int
+    readiness: str  # STARTING, RECOVERING, READY, DEGRADED, STOPPING
+    reason: str
+    since_ns: int
+    build: str  # fingerprint of the code
+    config: str  # fingerprint of the configuration
+    counters: dict[str, int] = {}
+
+
+class InstrumentDefinition(Event, tag="instrument", frozen=True):
+    """Reference data of one instrument, as configured and confirmed or corrected by the venue."""
+
+    venue: str
+    instrument: str
+    venue_symbol: str
+    px_scale: int
+    qty_scale: int
+    tick_size: int  # at px_scale
+    lot_size: int  # at qty_scale
+    min_qty: int
+    max_qty: int  # 0 = no limit
+    min_notional: str  # exact decimal text in quote currency; "" = none
+    status: str  # TRADING, CANCEL_ONLY, POST_ONLY, LIMIT_ONLY, REDUCE_ONLY, HALTED, HIDDEN, UNKNOWN
+    confirmed: bool  # the venue's own data agrees
+
+
+class BookSnapshot(Event, tag="snap", frozen=True):
+    """The whole book, best first. `bids` and `asks` are packed little-endian int64: L2 (px, qty), L3 (px, qty, key,
+    time_ns).
+    """
+
+    venue: str
+    instrument: str
+    level: int  # 2 or 3
+    px_scale: int
+    qty_scale: int
+    bids: bytes
+    asks: bytes
+    last_update_id: int
+    sending_ns: int
+    recv_ns: int
+    request_id: str = ""  # echoes a SnapshotRequest
+
+
+class BookDelta(Event, tag="delta", frozen=True):
+    """Verified changes of one venue message, in order. `changes`: packed little-endian int64, L2 (what, px, qty),
+    L3 (what, px, qty, key, time_ns); `what`: bits 0-7 side (0 bid, 1 offer), bits 8-15 action (0 new, 1 change,
+    2 delete).
+    """
+
+    level: int
+    changes: bytes
+    last_update_id: int
+    sending_ns: int
+    recv_ns: int
+
+
+class PublicTrade(Event, tag="trade", frozen=True):
+    """A trade of the market."""
+
+    venue: str
+    instrument: str
+    px: int
+    qty: int
+    px_scale: int
+    qty_scale: int
+    aggressor: str  # "1" buy, "2" sell, "" unknown
+    trade_id: str
+    transact_ns: int
+    recv_ns: int
+
+
+class BookStatus(Event, tag="book", frozen=True):
+    """Validity of a book: LIVE, RECOVERING, STALE, CROSSED, HALTED."""
+
+    venue: str
+    instrument: str
+    status: str
+    reason: str
+    since_ns: int
+
+
+class TopOfBook(Event, tag="bbo", frozen=True):
+    """Best bid and offer after a change; a side without orders has qty 0."""
+
+    venue: str
+    instrument: str
+    bid_px: int
+    bid_qty: int
+    ask_px: int
+    ask_qty: int
+    px_scale: int
+    qty_scale: int
+    recv_ns: int
+
+
+class KillState(Event, tag="kill", frozen=True):
+    """State of one scope of the kill switch."""
+
+    scope: str  # "desk", "venue:X", "account:X", "session:X", "strategy:X", "instrument:X"
+    state: str  # DISARMED, ARMED, TRIPPING, TRIPPED, RESETTING
+    generation: int
+    reason: str
+    cause: str  # operator, limit, process, session, lease, ...
+    since_ns: int
+    working: int  # orders not yet proven dead
+    proven: int
+    uncertain: int
+
+
+class KillProgress(Event, tag="killstep", frozen=True):
+    """One step of a trip: what was done and what it brought."""
+
+    trip_id: str
+    step: str
+    detail: str
+    working: int
+    proven: int
+    filled: int
+    ts_ns: int
+
+
+class Alert(Event, tag="alert", frozen=True):
+    """Something a person should know; `severity` is info, warning, critical."""
+
+    source: str
+    severity: str
+    code: str
+    text: str
+    ts_ns: int
+
+
+class Marker(Event, tag="marker", frozen=True):
+    """Travels in band and closes a snapshot or a replay: what was asked for under this id is complete up to here."""
+
+    request_id: str
+    kind: str  # snapshot, replay
+    next_seq: int  # sequence number that live events of the topic go on with
+
+
+AnyEvent: TypeAlias = (
+    ExecutionReport
+    | CancelReject
+    | MassCancelReport
+    | OrderState
+    | Difference
+    | SessionState
+    | ProcessState
+    | InstrumentDefinition
+    | BookSnapshot
+    | BookDelta
+    | PublicTrade
+    | BookStatus
+    | TopOfBook
+    | KillState
+    | KillProgress
+    | Alert
+    | Marker
+)
+
+
+class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Payload of one frame `topic NUL payload`. Event i of `events` has sequence number `first_seq + i`.
+
+    A heartbeat is an envelope without events: `first_seq` is then the number the next event will have.
+    """
+
+    schema: int
+    epoch: int  # wall_ns at which the publisher started
+    first_seq: int  # 1 for the first event of an epoch and topic
+    sent_ns: int
+    events: tuple[AnyEvent, ...]

@@ -1,0 +1,120 @@
+"""Commands to a process and their immediate answers (DEALER to ROUTER): the schema.
+
+Each command carries the client's id, the client's own command id (idempotent: the same pair is answered, never
+acted on twice) and a deadline. The answer says accepted or why not; what happens afterwards arrives as events.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from ipc.events import OrderState
+
+
+class Command(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Base of every command. `deadline_ns`: wall clock UTC, 0 = none; older commands are refused."""
+
+    client_id: str
+    command_id: str
+    deadline_ns: int
+
+
+class NewOrder(Command, tag="new", frozen=True):
+    """Place an order. Quantities and prices are integers at the instrument's scales."""
+
+    venue: str
+    instrument: str
+    side: str  # Side(54): "1" buy, "2" sell
+    ord_type: str  # OrdType(40)
+    order_qty: int
+    price: int | None = None
+    stop_px: int | None = None
+    time_in_force: str = "1"  # TimeInForce(59): 1 GTC, 3 IOC, 4 FOK, 6 GTD
+    strategy: str = ""
+    exec_inst: str = ""  # ExecInst(18): space separated; "6"/"P" post-only is written "post_only"
+    display_qty: int | None = None
+    expire_ns: int = 0  # ExpireTime(126)
+    effective_ns: int = 0  # EffectiveTime(168)
+    options: dict[str, str] = {}  # further venue options by FIX name, as the venue's page in docs/venues lists
+
+
+class CancelOrder(Command, tag="cancel", frozen=True):
+    """Cancel one order by its cl_ord_id (or order_id)."""
+
+    cl_ord_id: str = ""
+    order_id: str = ""
+    instrument: str = ""
+
+
+class ReplaceOrder(Command, tag="replace", frozen=True):
+    """Change quantity or price of a working order, by the means the venue has."""
+
+    cl_ord_id: str
+    order_qty: int
+    price: int | None = None
+    stop_px: int | None = None
+
+
+class StatusOrder(Command, tag="status", frozen=True):
+    """Ask the venue for the state of one order."""
+
+    cl_ord_id: str
+
+
+class MassCancel(Command, tag="masscancel", frozen=True):
+    """Cancel all orders of this session, or of one instrument of it."""
+
+    instrument: str = ""
+    reason: str = ""
+
+
+class ListOrders(Command, tag="orders", frozen=True):
+    """The orders a trading process knows; `open_only` leaves out finished ones."""
+
+    open_only: bool = True
+
+
+class SnapshotRequest(Command, tag="snapshot", frozen=True):
+    """Ask a publisher to publish the present state of a topic, then a Marker in band."""
+
+    topic: str = ""
+
+
+class ReplayRequest(Command, tag="replay", frozen=True):
+    """Ask a publisher for its journalled events of a topic from `from_seq` of `epoch` (0 = its oldest)."""
+
+    topic: str = ""
+    epoch: int = 0
+    from_seq: int = 0
+
+
+class Ops(Command, tag="ops", frozen=True):
+    """An operator's word: verb is one of trip, reset, status, arm, plan; arguments by name."""
+
+    verb: str = ""
+    args: dict[str, str] = {}
+
+
+AnyCommand: TypeAlias = (
+    NewOrder
+    | CancelOrder
+    | ReplaceOrder
+    | StatusOrder
+    | MassCancel
+    | ListOrders
+    | SnapshotRequest
+    | ReplayRequest
+    | Ops
+)
+
+
+class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="answer"):
+    """Immediate answer. `reason` is empty when accepted."""
+
+    command_id: str
+    accepted: bool
+    reason: str = ""
+    cl_ord_id: str = ""
+    duplicate: bool = False  # this command id was answered before; nothing was done again
+    orders: tuple[OrderState, ...] = ()
+    data: bytes = b""  # verb-specific JSON
