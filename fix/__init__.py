@@ -1,0 +1,1 @@
+"""The FIX engine: wire codec, session state machine, message store, transport."""

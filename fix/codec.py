@@ -1,0 +1,47 @@
+"""Public face of the FIX codec; the native part is `fix._codec`, what it reports is named in `fix.codec_types`."""
+
+from fix._codec import (
+    BodyWriter,
+    FieldRules,
+    Framer,
+    GroupEntry,
+    GroupSpec,
+    MdDecoder,
+    MdRecords,
+    Message,
+    Template,
+    checksum,
+    encode,
+    format_scaled,
+    format_utc,
+    key64,
+    parse_int,
+    parse_scaled,
+    parse_utc_ns,
+)
+from fix.codec_types import Defect, DefectKind, Garble, GarbleReason, StopReason
+
+__all__ = [
+    "BodyWriter",
+    "Defect",
+    "DefectKind",
+    "FieldRules",
+    "Framer",
+    "Garble",
+    "GarbleReason",
+    "GroupEntry",
+    "GroupSpec",
+    "MdDecoder",
+    "MdRecords",
+    "Message",
+    "StopReason",
+    "Template",
+    "checksum",
+    "encode",
+    "format_scaled",
+    "format_utc",
+    "key64",
+    "parse_int",
+    "parse_scaled",
+    "parse_utc_ns",
+]
