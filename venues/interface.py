@@ -1,0 +1,298 @@
+"""What every venue offers to the processes above it, whatever it speaks.
+
+A venue is one folder with a `Dialect`. The dialect states what the venue can do (`Capabilities`, `CancelPlan`), makes
+sessions (state machines without I/O) and describes its REST side. Processes own sockets, time and files; they hand in
+bytes, times and commands, and get bytes (through `write`) and events (through a sink).
+"""
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from base.config import Kind, SessionConfig, VenueConfig
+from base.instruments import Instrument
+from ipc.events import AnyEvent
+from ipc.requests import NewOrder
+
+
+class Replace(StrEnum):
+    """How a working order is changed."""
+
+    NONE = "none"
+    IN_PLACE = "in_place"  # 35=G
+    CANCEL_NEW = "cancel_new"  # the venue cancels and places anew: queue place is lost
+
+
+class OpenOrders(StrEnum):
+    """How the orders open at the venue are learnt after a logon."""
+
+    REST = "rest"  # a list over REST
+    STATUS_EACH = "status_each"  # 35=H for each order known here; orders unknown here stay unseen
+    NONE = "none"  # not at all: what is not known stays UNCERTAIN
+
+
+class Disconnect(StrEnum):
+    """What happens to working orders when the session drops."""
+
+    CANCELS = "cancels"
+    KEEPS = "keeps"
+    UNKNOWN = "unknown"
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue can do, as its documentation says; processes and the kill switch plan from this."""
+
+    kinds: frozenset[Kind]
+    levels: frozenset[int]  # book levels: 2, 3
+    new_types: frozenset[str]  # OrdType(40) accepted in NewOrder.ord_type
+    times_in_force: frozenset[str]  # TimeInForce(59)
+    replace: Replace
+    status_request: bool  # one order can be asked for (FIX or REST)
+    mass_cancel: bool
+    mass_cancel_report: bool  # a 35=r (or like) answers
+    open_orders: OpenOrders
+    disconnect: Disconnect
+    resend: bool  # missed messages can be had again
+    checksum: bool  # books carry a checksum
+    update_ids: bool  # books carry contiguous update ids
+    reference_data: bool
+    trading_status: bool
+    planned_moves: bool  # the venue announces maintenance and expects a move to a new session
+    account_wide_reports: bool  # this session also hears of orders that others placed
+    orders_per_s: int  # order messages a second that the venue allows; 0 = not documented
+    cancel_reserve_per_s: int  # of these, kept for cancels
+
+
+class CancelStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to cancel, as data."""
+
+    action: Literal["own_mass_cancel", "owner_mass_cancel", "owner_cancel_each", "rest_cancel_all", "owner_disconnect"]
+    reaches: Literal["connection", "session", "comp_id", "account"]
+    per_instrument: bool
+    says: str  # what is sent, for people: "35=q 530=7"
+    answered_by: str  # for people
+    certain: bool  # False: the documentation contradicts itself or is silent; the step is then listed as unproven
+
+
+class CancelPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that cancels at this venue, tried at once, and what proves that it worked."""
+
+    steps: tuple[CancelStep, ...]
+    proof_list: OpenOrders  # list that proves absence
+    list_lag_ms: int
+    unproven: tuple[str, ...]  # what nothing proves at this venue, said before the desk arms
+
+
+class BookRule(msgspec.Struct, frozen=True, kw_only=True):
+    """How the continuity of a book is checked."""
+
+    continuity: Literal["none", "checksum", "update_ids"]
+    checksum_levels: int = 10
+    checksum_px_digits: int = -1  # decimals that the venue prints; -1 = the instrument's px_scale
+    checksum_qty_digits: int = -1
+    window: int = 0  # levels a side that the venue keeps us informed of; 0 = all
+
+
+class WorkingOrder(msgspec.Struct, kw_only=True):
+    """What a session needs to know of an order in order to cancel, replace or ask for it."""
+
+    instrument: Instrument
+    cl_ord_id: str  # last ClOrdID of the order
+    order_id: str
+    side: str
+    ord_type: str
+    time_in_force: str
+    order_qty: int
+    price: int | None
+    stop_px: int | None
+    leaves_qty: int
+    cum_qty: int = 0
+    sent_ns: int = 0
+
+
+class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One order of the venue's list."""
+
+    order_id: str
+    cl_ord_id: str  # "" when the venue does not say
+    symbol: str
+    side: str
+    order_qty: str  # decimal text
+    cum_qty: str
+    price: str
+    status: str  # OrdStatus(39)
+    transact_ns: int = 0
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of the venue's list; `cursor` is empty on the last one."""
+
+    orders: tuple[OpenOrder, ...]
+    cursor: str = ""
+
+
+class RestRequest(msgspec.Struct, frozen=True):
+    """An HTTP request to be sent as it stands (Host and Content-Length are added by the client)."""
+
+    method: str
+    target: str  # path with query
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+class RestApi(Protocol):
+    """The venue's REST side: requests out, answers in, no I/O. Parsers raise VenueError naming what was wrong."""
+
+    def open_orders(self, wall_ns: int, cursor: str = "") -> RestRequest: ...
+    def parse_open_orders(self, status: int, body: bytes) -> Page: ...
+    def order(self, wall_ns: int, order: WorkingOrder) -> RestRequest: ...
+    def parse_order(self, status: int, body: bytes) -> OpenOrder | None:
+        """The order whatever its state, or None when the venue says it never heard of it."""
+        ...
+
+    def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
+        """Requests that together cancel every order of the account (on these instruments where it goes by symbol)."""
+        ...
+
+    def parse_cancel_all(self, status: int, body: bytes) -> int | None:
+        """Number of orders the venue says it cancels, None when it does not say; VenueError when it refused."""
+        ...
+
+
+class SessionContext(msgspec.Struct, kw_only=True):
+    """What a process gives a session. `open_store` and `fix_log` do I/O on the session's behalf."""
+
+    name: str
+    config: SessionConfig
+    venue: VenueConfig
+    instruments: list[Instrument]
+    epoch: int  # wall_ns of the process's start
+    username: str = ""
+    password: str = ""
+    data_dir: Path = Path()
+    log_dir: Path = Path()
+    options: dict[str, Any] = {}
+    sender_comp_id: str = ""  # overrides the configured one (planned move to the alternate)
+
+
+class SessionPhase(StrEnum):
+    """Life of a session as processes see it."""
+
+    DISCONNECTED = "DISCONNECTED"
+    LOGGING_ON = "LOGGING_ON"
+    RECOVERING = "RECOVERING"  # logged on; messages missed are being had again
+    READY = "READY"
+    LOGGING_OUT = "LOGGING_OUT"
+
+
+class Sink(Protocol):
+    """Where a session delivers. When `event` raises, the message that carried it does not count as received."""
+
+    def event(self, event: AnyEvent) -> None:
+        """An application event, in order."""
+        ...
+
+    def phase(self, phase: SessionPhase, reason: str) -> None:
+        """The session went into another phase."""
+        ...
+
+    def disconnect(self, reason: str) -> None:
+        """The session wants its connection closed now."""
+        ...
+
+    def planned_move(self, seconds_left: int, text: str) -> None:
+        """The venue announced that this session ends: open a new one in time and move over."""
+        ...
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        """Something a person should know."""
+        ...
+
+
+class VenueSession(Protocol):
+    """One session with a venue: a state machine without I/O. Times: monotonic and UTC nanoseconds."""
+
+    phase: SessionPhase
+    deadline_ns: int  # monotonic time at which `tick` wants to be called; a far future when never
+
+    def connected(self, write: Callable[[bytes], object], mono_ns: int, wall_ns: int) -> None: ...
+    def received(self, data: memoryview | bytes, mono_ns: int, wall_ns: int) -> None: ...
+    def disconnected(self, reason: str, mono_ns: int, wall_ns: int) -> None: ...
+    def tick(self, mono_ns: int, wall_ns: int) -> None: ...
+    def logout(self, reason: str, mono_ns: int, wall_ns: int) -> None: ...
+    def numbers(self) -> tuple[int, int]:
+        """Next outgoing and next expected incoming sequence number (0, 0 where the venue has none)."""
+        ...
+
+    def counters(self) -> dict[str, int]: ...
+    def close(self) -> None:
+        """Give back files and locks; the session is of no use afterwards."""
+        ...
+
+
+class TradingSession(VenueSession, Protocol):
+    """Order entry. Every method below hands the bytes to `write` before it returns, or raises and sends nothing:
+    SessionError when the state forbids it, VenueError when the venue cannot do it, CodecError when a value is not
+    fit to be sent. `mono_ns, wall_ns` as everywhere.
+    """
+
+    def make_cl_ord_id(self, wall_ns: int) -> str:
+        """A fresh ClOrdID in the venue's form: unique over restarts, and rising where the venue wants it."""
+        ...
+
+    def new_order(
+        self, order: NewOrder, instrument: Instrument, cl_ord_id: str, mono_ns: int, wall_ns: int
+    ) -> None: ...
+    def cancel_order(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None: ...
+    def replace_order(
+        self,
+        order: WorkingOrder,
+        request_id: str,
+        order_qty: int,
+        price: int | None,
+        stop_px: int | None,
+        mono_ns: int,
+        wall_ns: int,
+    ) -> None: ...
+    def order_status(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None: ...
+    def mass_cancel(self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int) -> None:
+        """One request; VenueError when the venue wants one for each instrument and none is given."""
+        ...
+
+
+class RecordSink(Protocol):
+    """Where a market-data session delivers book records (base/md_record.h; `instrument` = index in the context)."""
+
+    def records(self, words: memoryview, n_words: int) -> None:
+        """Records decoded from one socket read, in order. The buffer is reused after the call."""
+        ...
+
+
+class MarketDataSession(VenueSession, Protocol):
+    """Market data. Subscribes to all its instruments when it becomes READY."""
+
+    rule: BookRule
+
+    def refresh(self, instrument: int, mono_ns: int, wall_ns: int) -> None:
+        """Ask for a fresh snapshot of the instrument with this index (unsubscribe, subscribe anew)."""
+        ...
+
+
+class Dialect(Protocol):
+    """One venue."""
+
+    name: str
+    capabilities: Capabilities
+
+    def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
+        """ConfigError naming `path` when options or sessions are not what the venue takes."""
+        ...
+
+    def cancel_plan(self, venue: VenueConfig) -> CancelPlan: ...
+    def trading(self, context: SessionContext, sink: Sink) -> TradingSession: ...
+    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> MarketDataSession: ...
+    def dropcopy(self, context: SessionContext, sink: Sink) -> VenueSession: ...
+    def rest(self, venue: VenueConfig, key: str, secret: str) -> RestApi | None: ...
