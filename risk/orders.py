@@ -1,0 +1,284 @@
+"""Orders as the desk sees them: a state machine over what was asked and what the venue reported. Pure, no I/O.
+
+A report that arrives twice counts once (by ExecID); a cumulative quantity never falls; a finished order stays
+finished, though a late fill still counts. What cannot be known is UNCERTAIN, never guessed.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from ipc.events import OPEN_STATES, CancelReject, ExecutionReport, OrderState
+from ipc.requests import NewOrder
+
+FINAL_BY_STATUS = {"2": "FILLED", "3": "CANCELED", "4": "CANCELED", "8": "REJECTED", "C": "EXPIRED"}
+FINISHED_KEPT = 20_000  # finished orders remembered for late and doubled reports
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """One order. `ids`: every ClOrdID that named it or a request about it; `cl_ord_id`: the one the venue knows now."""
+
+    session: str
+    venue: str
+    account: str
+    instrument: str
+    cl_ord_id: str
+    side: str
+    ord_type: str
+    time_in_force: str
+    px_scale: int
+    qty_scale: int
+    order_qty: int
+    price: int | None = None
+    stop_px: int | None = None
+    order_id: str = ""
+    state: str = "PENDING_NEW"
+    reason: str = ""
+    cum_qty: int = 0
+    leaves_qty: int = 0
+    strategy: str = ""
+    client_id: str = ""
+    command_id: str = ""
+    sent_ns: int = 0
+    since_ns: int = 0
+    ids: list[str] = msgspec.field(default_factory=list)
+    requests: dict[str, str] = msgspec.field(default_factory=dict)  # request ClOrdID -> "cancel" | "replace" | "status"
+    seen: set[tuple[str, str]] = msgspec.field(default_factory=set)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still be working at the venue."""
+        return self.state in OPEN_STATES
+
+    def snapshot(self) -> OrderState:
+        """The order as an event."""
+        return OrderState(
+            session=self.session, venue=self.venue, account=self.account, instrument=self.instrument,
+            cl_ord_id=self.cl_ord_id, order_id=self.order_id, state=self.state, side=self.side,
+            ord_type=self.ord_type, time_in_force=self.time_in_force, px_scale=self.px_scale,
+            qty_scale=self.qty_scale, order_qty=self.order_qty, price=self.price, cum_qty=self.cum_qty,
+            leaves_qty=self.leaves_qty, strategy=self.strategy, client_id=self.client_id,
+            command_id=self.command_id, since_ns=self.since_ns, reason=self.reason,
+        )  # fmt: skip
+
+
+def order_of(
+    command: NewOrder, session: str, account: str, cl_ord_id: str, scales: tuple[int, int], now_ns: int
+) -> Order:
+    """The order a command asks for; `scales` are (px_scale, qty_scale)."""
+    return Order(
+        session=session, venue=command.venue, account=account, instrument=command.instrument, cl_ord_id=cl_ord_id,
+        side=command.side, ord_type=command.ord_type, time_in_force=command.time_in_force, px_scale=scales[0],
+        qty_scale=scales[1], order_qty=command.order_qty, price=command.price, stop_px=command.stop_px,
+        leaves_qty=command.order_qty, strategy=command.strategy, client_id=command.client_id,
+        command_id=command.command_id, sent_ns=now_ns, since_ns=now_ns, ids=[cl_ord_id],
+    )  # fmt: skip
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What a report did: the order (None when nobody here knows it), the fill it added, whether it was news."""
+
+    order: Order | None
+    fill_qty: int = 0
+    fill_px: int | None = None
+    duplicate: bool = False
+    changed: bool = False
+
+
+class OrderTable:
+    """All orders of one or more sessions, found by any id they ever had."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Order] = {}
+        self._by_order_id: dict[tuple[str, str], Order] = {}
+        self._orders: dict[str, Order] = {}  # by first ClOrdID, insertion order
+        self._open: dict[str, Order] = {}
+        self._finished: dict[str, None] = {}
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(list(self._orders.values()))
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def open(self) -> list[Order]:
+        """Orders that may be working, UNCERTAIN ones included, oldest first."""
+        return list(self._open.values())
+
+    def find(self, cl_ord_id: str = "", order_id: str = "", instrument: str = "") -> Order | None:
+        """The order known by a ClOrdID it ever had, or by (instrument, OrderID)."""
+        order = self._by_id.get(cl_ord_id) if cl_ord_id else None
+        if order is None and order_id:
+            order = self._by_order_id.get((instrument, order_id)) or self._by_order_id.get(("", order_id))
+        return order
+
+    def add(self, order: Order) -> None:
+        """Take an order in before its bytes leave. ValueError when its ClOrdID is taken."""
+        if order.cl_ord_id in self._by_id:
+            raise ValueError(f"cl_ord_id {order.cl_ord_id} is taken")
+        key = order.cl_ord_id
+        self._orders[key] = order
+        for known in order.ids or [key]:
+            self._by_id[known] = order
+        order.ids = order.ids or [key]
+        self._index_order_id(order)
+        if order.is_open:
+            self._open[key] = order
+        else:
+            self._finish(order)
+
+    def request(self, order: Order, request_id: str, kind: str, now_ns: int) -> None:
+        """A cancel, replace or status request is about to leave for `order`."""
+        order.requests[request_id] = kind
+        order.ids.append(request_id)
+        self._by_id[request_id] = order
+        pending = {"cancel": "PENDING_CANCEL", "replace": "PENDING_REPLACE"}.get(kind)
+        if pending and order.state in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW", "PENDING_REPLACE"):
+            self._move(order, pending, "", now_ns)
+
+    def withdraw(self, order: Order, request_id: str, now_ns: int) -> None:
+        """A request that was taken in did not leave after all."""
+        order.requests.pop(request_id, None)
+        self._settle_pending(order, now_ns)
+
+    def reject(self, order: Order, reason: str, now_ns: int) -> None:
+        """The order did not leave: refused here."""
+        order.leaves_qty = 0
+        self._move(order, "REJECTED", reason, now_ns)
+
+    def uncertain(self, order: Order, reason: str, now_ns: int) -> None:
+        """Nobody knows the order's fate: it stays open and is followed."""
+        if order.is_open:
+            self._move(order, "UNCERTAIN", reason, now_ns)
+
+    def settle_unknown(self, order: Order, reason: str, now_ns: int) -> None:
+        """The venue proved, beyond its lag, that it has no such order."""
+        order.leaves_qty = 0
+        self._move(order, "CANCELED" if order.order_id or order.cum_qty else "REJECTED", reason, now_ns)
+
+    def apply_reject(self, report: CancelReject, now_ns: int) -> Order | None:
+        """A cancel or replace was refused; the order goes on, or is UNCERTAIN when the venue does not know it."""
+        order = self._by_id.get(report.request_id) or self.find(report.cl_ord_id, report.order_id, report.instrument)
+        if order is None:
+            return None
+        order.requests.pop(report.request_id, None)
+        if order.is_open:
+            if report.unknown_order:
+                self._move(order, "UNCERTAIN", f"venue does not know the order: {report.text}", now_ns)
+            else:
+                self._settle_pending(order, now_ns)
+        return order
+
+    def apply(self, report: ExecutionReport, now_ns: int) -> Applied:
+        """Take in a report; never raises for what a venue says."""
+        order = self._find_for(report)
+        if order is None:
+            return Applied(None)
+        if report.exec_id:
+            mark = (report.exec_id, report.trade_id)
+            if mark in order.seen:
+                return Applied(order, duplicate=True)
+            order.seen.add(mark)
+        if report.order_id and not order.order_id:
+            order.order_id = report.order_id
+            self._index_order_id(order)
+        before = order.cum_qty
+        self._quantities(order, report)
+        self._advance(order, report, now_ns)
+        return Applied(order, order.cum_qty - before, report.last_px, changed=True)
+
+    def _find_for(self, report: ExecutionReport) -> Order | None:
+        for known in (report.cl_ord_id, report.orig_cl_ord_id, report.request_id):
+            if known and known in self._by_id:
+                return self._by_id[known]
+        return self.find(order_id=report.order_id, instrument=report.instrument)
+
+    @staticmethod
+    def _quantities(order: Order, report: ExecutionReport) -> None:
+        if report.cum_qty is not None:
+            order.cum_qty = max(order.cum_qty, report.cum_qty)
+        elif report.exec_type == "F" and report.last_qty:
+            order.cum_qty += report.last_qty
+        if report.exec_type in ("5", "D", "I"):
+            if report.order_qty is not None:
+                order.order_qty = report.order_qty
+            if report.price is not None:
+                order.price = report.price
+            if report.stop_px is not None:
+                order.stop_px = report.stop_px
+        order.leaves_qty = max(order.order_qty - order.cum_qty, 0)
+
+    def _advance(self, order: Order, report: ExecutionReport, now_ns: int) -> None:
+        request = order.requests.get(report.request_id)
+        if report.exec_type == "5":
+            if report.request_id:
+                self._rename(order, report.request_id)
+            order.requests = {k: v for k, v in order.requests.items() if v != "replace"}
+        elif request is not None and report.exec_type in ("4", "I"):
+            del order.requests[report.request_id]
+        final = FINAL_BY_STATUS.get(report.ord_status)
+        if final is None and report.exec_type in ("4", "8", "C"):
+            final = FINAL_BY_STATUS[report.exec_type]
+        if final == "FILLED" and report.cum_qty is not None and order.cum_qty < order.order_qty and report.leaves_qty:
+            final = None  # says filled, yet quantity is left: trust the quantity
+        if not order.is_open:
+            if order.cum_qty >= order.order_qty > 0 and order.state in ("CANCELED", "EXPIRED"):
+                self._move(order, "FILLED", "filled before the cancel", now_ns)
+            order.leaves_qty = 0
+            return
+        if final is not None or (order.cum_qty >= order.order_qty > 0 and report.exec_type in ("F", "I")):
+            order.leaves_qty = 0
+            order.requests.clear()
+            self._move(order, final or "FILLED", report.text, now_ns)
+            return
+        if report.exec_type == "A" or report.ord_status == "A":
+            return
+        self._settle_pending(order, now_ns)
+
+    def _settle_pending(self, order: Order, now_ns: int) -> None:
+        if not order.is_open:
+            return
+        kinds = set(order.requests.values())
+        if "cancel" in kinds:
+            state = "PENDING_CANCEL"
+        elif "replace" in kinds:
+            state = "PENDING_REPLACE"
+        else:
+            state = "PARTIALLY_FILLED" if order.cum_qty else "NEW"
+        self._move(order, state, "", now_ns)
+
+    def _rename(self, order: Order, cl_ord_id: str) -> None:
+        order.cl_ord_id = cl_ord_id
+        if cl_ord_id not in order.ids:
+            order.ids.append(cl_ord_id)
+        self._by_id[cl_ord_id] = order
+
+    def _index_order_id(self, order: Order) -> None:
+        if order.order_id:
+            self._by_order_id[order.instrument, order.order_id] = order
+            self._by_order_id["", order.order_id] = order
+
+    def _move(self, order: Order, state: str, reason: str, now_ns: int) -> None:
+        if order.state == state and order.reason == reason:
+            return
+        order.state, order.reason, order.since_ns = state, reason, now_ns
+        if order.is_open:
+            self._open.setdefault(order.ids[0], order)
+        else:
+            self._open.pop(order.ids[0], None)
+            self._finish(order)
+
+    def _finish(self, order: Order) -> None:
+        self._finished[order.ids[0]] = None
+        while len(self._finished) > FINISHED_KEPT:
+            oldest = next(iter(self._finished))
+            del self._finished[oldest]
+            self._forget(self._orders.pop(oldest))
+
+    def _forget(self, order: Order) -> None:
+        for known in order.ids:
+            if self._by_id.get(known) is order:
+                del self._by_id[known]
+        for key in ((order.instrument, order.order_id), ("", order.order_id)):
+            if self._by_order_id.get(key) is order:
+                del self._by_order_id[key]
