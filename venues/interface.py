@@ -94,6 +94,7 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     checksum_px_digits: int = -1  # decimals that the venue prints; -1 = the instrument's px_scale
     checksum_qty_digits: int = -1
     window: int = 0  # levels a side that the venue keeps us informed of; 0 = all
+    top_only: bool = False  # best bid and offer alone: a level replaces its side (book ticker)
 
 
 class WorkingOrder(msgspec.Struct, kw_only=True):
@@ -163,7 +164,10 @@ class RestApi(Protocol):
 
 
 class SessionContext(msgspec.Struct, kw_only=True):
-    """What a process gives a session. `open_store` and `fix_log` do I/O on the session's behalf."""
+    """What a process gives a session, which keeps its store and FIX log below `data_dir` and `log_dir`.
+
+    A directory left at Path() means that nothing is kept on disk there (tests).
+    """
 
     name: str
     config: SessionConfig
@@ -237,10 +241,25 @@ class TradingSession(VenueSession, Protocol):
     """Order entry. Every method below hands the bytes to `write` before it returns, or raises and sends nothing:
     SessionError when the state forbids it, VenueError when the venue cannot do it, CodecError when a value is not
     fit to be sent. `mono_ns, wall_ns` as everywhere.
+
+    Refusals arrive as events whatever the venue's channel: a new order's as ExecutionReport 150=8 39=8, a cancel's or
+    replace's as CancelReject, a mass cancel's as MassCancelReport 531=0, a status request's as ExecutionReport
+    150=I 39=8 when the venue says that it knows no such order (an Alert otherwise).
     """
 
     def make_cl_ord_id(self, wall_ns: int) -> str:
         """A fresh ClOrdID in the venue's form: unique over restarts, and rising where the venue wants it."""
+        ...
+
+    def owns(self, cl_ord_id: str) -> bool:
+        """Whether this session made that ClOrdID; False marks the orders of others where reports are account-wide."""
+        ...
+
+    def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
+        """Whether that replace cancels the order and places a NEW one, whose ClOrdID is then the `request_id`.
+
+        The caller enters the new order in its books before it calls `replace_order`: the old one ends by 150=4.
+        """
         ...
 
     def new_order(
@@ -266,15 +285,26 @@ class TradingSession(VenueSession, Protocol):
 class RecordSink(Protocol):
     """Where a market-data session delivers book records (base/md_record.h; `instrument` = index in the context)."""
 
+    def subscribed(self, instrument: int, req_key: int, rule: BookRule) -> None:
+        """A subscription leaves: from now on only records whose MDReqID key is `req_key` count, by this rule.
+
+        The book waits for a snapshot. Called again at every refresh and logon, always before the venue can answer.
+        """
+        ...
+
     def records(self, words: memoryview, n_words: int) -> None:
         """Records decoded from one socket read, in order. The buffer is reused after the call."""
         ...
 
 
 class MarketDataSession(VenueSession, Protocol):
-    """Market data. Subscribes to all its instruments when it becomes READY."""
+    """Market data. Subscribes to all its instruments when it becomes READY, as fast as the venue's limits allow.
 
-    rule: BookRule
+    An instrument whose venue precision is finer than its configured scale is not subscribed to: it is announced by
+    InstrumentDefinition(status="HALTED", confirmed=False) and a critical Alert.
+    """
+
+    rule: BookRule  # the session's own; `RecordSink.subscribed` has the instrument's
 
     def refresh(self, instrument: int, mono_ns: int, wall_ns: int) -> None:
         """Ask for a fresh snapshot of the instrument with this index (unsubscribe, subscribe anew)."""
