@@ -243,8 +243,8 @@ class TradingSession(VenueSession, Protocol):
     fit to be sent. `mono_ns, wall_ns` as everywhere.
 
     Refusals arrive as events whatever the venue's channel: a new order's as ExecutionReport 150=8 39=8, a cancel's or
-    replace's as CancelReject, a mass cancel's as MassCancelReport 531=0, a status request's as ExecutionReport
-    150=I 39=8 when the venue says that it knows no such order (an Alert otherwise).
+    replace's as CancelReject, a mass cancel's as MassCancelReport 531=0. A status request's is a CancelReject with
+    response_to "" when the venue says that it knows no such order, and an Alert otherwise.
     """
 
     def make_cl_ord_id(self, wall_ns: int) -> str:
@@ -315,7 +315,10 @@ class Dialect(Protocol):
     """One venue."""
 
     name: str
-    capabilities: Capabilities
+
+    def capabilities(self, venue: VenueConfig) -> Capabilities:
+        """What this venue can do as it is configured (its market, the messages it knows)."""
+        ...
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming `path` when options or sessions are not what the venue takes."""
