@@ -6,6 +6,7 @@ QuarterdeckError
 ├── LockHeldError        another process holds the role's lock
 ├── CodecError           bytes or fields that cannot be encoded or decoded
 │   └── NumberError      a number that is malformed or does not fit its scale
+├── TransportError       a connection that is not there, or cannot be asked for
 ├── SessionError         a venue session was asked for something its state forbids
 ├── StoreError           a store or journal: unreadable, corrupt, full
 │   └── CorruptError     a segment whose content contradicts its checksum, with file and offset
@@ -41,6 +42,10 @@ class CodecError(QuarterdeckError):
 
 class NumberError(CodecError):
     """A number is malformed or does not fit its scale."""
+
+
+class TransportError(QuarterdeckError):
+    """A connection was used before it stood or after it ended, or cannot listen."""
 
 
 class SessionError(QuarterdeckError):

@@ -138,7 +138,7 @@ class Reactor:
             if callback is None:
                 return
             source = self._add(fd, name, Priority.NORMAL)
-        if source.on_writable is callback:
+        if source.on_writable == callback:
             return
         source.on_writable = callback
         if callback is None and source.on_readable is None:

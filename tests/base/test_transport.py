@@ -1,0 +1,407 @@
+"""Streams over the poll loop: TCP on loopback, TLS with verification, bounds and deadlines."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from base.clock import ManualClock, SystemClock
+from base.errors import ConfigError, TransportError
+from base.listener import Listener
+from base.reactor import Reactor
+from base.tls import TlsClient, server_context
+from base.transport import Closed, CloseKind, Limits, State, TcpTransport
+from base.waiters import TurningWaiter
+
+WAIT_NS = 10_000_000_000
+
+
+class Peer:
+    """Records what happens to one transport; answers as it is told."""
+
+    def __init__(self) -> None:
+        self.transport: TcpTransport | None = None
+        self.connected = 0
+        self.data = bytearray()
+        self.chunks: list[int] = []
+        self.writable = 0
+        self.closed: list[Closed] = []
+        self.on_bytes: Callable[[bytes], object] = lambda data: None
+
+    def on_connected(self) -> None:
+        self.connected += 1
+
+    def on_data(self, data: memoryview) -> None:
+        self.data += data
+        self.chunks.append(len(data))
+        self.on_bytes(bytes(data))
+
+    def on_writable(self) -> None:
+        self.writable += 1
+
+    def on_closed(self, reason: Closed) -> None:
+        self.closed.append(reason)
+
+
+class Net:
+    """A reactor with a listener whose accepted peers are kept."""
+
+    def __init__(
+        self, reactor: Reactor, context: ssl.SSLContext | None, ca_file: str, limits: Limits | None = None
+    ) -> None:
+        self.reactor = reactor
+        self.ca_file = ca_file
+        self.tls = context is not None
+        self.accepted: list[Peer] = []
+        self.clients: list[TcpTransport] = []
+        self.listener = Listener(reactor, "127.0.0.1", 0, self._accept, "test", context, limits)
+
+    def _accept(self, transport: TcpTransport) -> Peer:
+        peer = Peer()
+        peer.transport = transport
+        self.accepted.append(peer)
+        return peer
+
+    def client(self, limits: Limits | None = None, tls: TlsClient | None = None) -> tuple[TcpTransport, Peer]:
+        peer = Peer()
+        config = tls or (TlsClient(ca_file=self.ca_file) if self.tls else None)
+        transport = TcpTransport(self.reactor, peer, "client", config, limits)
+        peer.transport = transport
+        self.clients.append(transport)
+        transport.connect("localhost", self.listener.port)
+        return transport, peer
+
+    def pair(self, limits: Limits | None = None) -> tuple[TcpTransport, Peer, TcpTransport, Peer]:
+        client, peer = self.client(limits)
+        assert self.until(lambda: peer.connected and self.accepted and self.accepted[-1].connected), peer.closed
+        server = self.accepted[-1].transport
+        assert server is not None
+        return client, peer, server, self.accepted[-1]
+
+    def until(self, condition: Callable[[], object]) -> bool:
+        return self.reactor.run_until(condition, WAIT_NS)
+
+
+class Certificates:
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        self.ca_file = str(folder / "ca.pem")
+        authority.cert_pem.write_to_path(self.ca_file)
+        self.context = self._issue(authority, "localhost")
+        self.wrong_name = self._issue(authority, "elsewhere.test")
+
+    @staticmethod
+    def _issue(authority: trustme.CA, name: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        return context
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def reactor() -> Iterator[Reactor]:
+    loop = Reactor(SystemClock())
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(params=["plain", "tls"])
+def net(request: pytest.FixtureRequest, reactor: Reactor, certificates: Certificates) -> Iterator[Net]:
+    context = certificates.context if request.param == "tls" else None
+    one = Net(reactor, context, certificates.ca_file)
+    yield one
+    shut(one)
+
+
+def shut(net: Net) -> None:
+    net.listener.close()
+    for client in net.clients:
+        client.close()
+    for peer in net.accepted:
+        assert peer.transport is not None
+        peer.transport.close()
+
+
+def test_bytes_arrive_unchanged_in_both_directions(net: Net) -> None:
+    client, peer, server, other = net.pair()
+    assert client.write(b"8=FIX.4.4\x01")
+    assert net.until(lambda: bytes(other.data) == b"8=FIX.4.4\x01")
+    assert server.write(b"answer")
+    assert net.until(lambda: bytes(peer.data) == b"answer")
+    client.close()
+
+
+def test_a_write_leaves_within_the_call(net: Net) -> None:
+    client, _, server, _ = net.pair()
+    turns = net.reactor.turns
+    client.write(b"x")
+    assert net.reactor.turns == turns
+    assert client.queued == 0
+    raw = server._socket
+    assert raw is not None
+    assert raw.recv(1, socket.MSG_PEEK)
+    client.close()
+
+
+def test_megabytes_cross_in_order_with_queueing_on_the_way(net: Net) -> None:
+    client, peer, _, other = net.pair(Limits(write_queue=64 << 20))
+    payload = b"".join(i.to_bytes(4, "big") for i in range(2_000_000))
+    for start in range(0, len(payload), 1 << 20):
+        client.write(payload[start : start + (1 << 20)])
+    assert client.queued > 0
+    assert net.until(lambda: len(other.data) == len(payload))
+    assert other.data == payload
+    assert net.until(lambda: peer.writable)
+    assert client.queued == 0
+    client.close()
+
+
+def test_many_small_records_are_delivered_together(reactor: Reactor, certificates: Certificates) -> None:
+    net = Net(reactor, certificates.context, certificates.ca_file)
+    client, _, _, other = net.pair()
+    for i in range(500):
+        client.write(b"%04d" % i)
+    assert net.until(lambda: len(other.data) == 2000)
+    assert bytes(other.data) == b"".join(b"%04d" % i for i in range(500))
+    assert len(other.chunks) < 50
+    client.close()
+    shut(net)
+
+
+def test_overflow_of_the_write_queue_closes_and_says_so(net: Net) -> None:
+    client, peer, _, other = net.pair(Limits(write_queue=1 << 20))
+    other.transport._reactor.remove(other.transport._socket.fileno())  # type: ignore[union-attr]
+    for _ in range(1000):
+        client.write(b"x" * 65536)
+        if client.state is State.CLOSING:
+            break
+    with pytest.raises(TransportError, match="closing"):
+        client.write(b"x")
+    assert not peer.closed, "the owner is not called from within its own call"
+    assert net.until(lambda: peer.closed)
+    assert peer.closed[0].kind is CloseKind.OVERFLOW
+    assert 0 < peer.closed[0].unsent <= 1 << 20
+
+
+def test_what_was_said_before_the_end_is_delivered_before_it(net: Net) -> None:
+    _, peer, server, other = net.pair()
+    server.write(b"last words")
+    server.finish()
+    assert net.until(lambda: peer.closed)
+    assert bytes(peer.data) == b"last words"
+    assert peer.closed == [Closed(CloseKind.PEER)]
+    assert net.until(lambda: other.closed)
+
+
+def test_after_finish_the_answer_still_arrives(reactor: Reactor, certificates: Certificates) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer_after_the_end, args=(listening, certificates.context))
+        thread.start()
+        peer = Peer()
+        client = TcpTransport(reactor, peer, "client", TlsClient(ca_file=certificates.ca_file))
+        client.connect("localhost", listening.getsockname()[1])
+        assert reactor.run_until(lambda: peer.connected, WAIT_NS)
+        client.write(b"question")
+        client.finish()
+        with pytest.raises(TransportError, match="ending"):
+            client.write(b"more")
+        assert reactor.run_until(lambda: peer.closed, WAIT_NS)
+        thread.join()
+    assert bytes(peer.data) == b"answer to question"
+
+
+def answer_after_the_end(listening: socket.socket, context: ssl.SSLContext) -> None:
+    accepted, _ = listening.accept()
+    with context.wrap_socket(accepted, server_side=True) as stream:
+        heard = b""
+        while part := stream.recv(100):
+            heard += part
+        stream.sendall(b"answer to " + heard)
+
+
+def test_local_close_is_reported_once_and_from_the_loop(net: Net) -> None:
+    client, peer, _, other = net.pair()
+    client.close("done")
+    client.close("again")
+    assert not peer.closed
+    assert net.until(lambda: peer.closed and other.closed)
+    net.reactor.run_once()
+    assert peer.closed == [Closed(CloseKind.LOCAL, "done")]
+    assert other.closed[0].kind is CloseKind.PEER
+    assert client.state is State.CLOSED
+
+
+def test_a_transport_connects_again_after_it_closed(net: Net) -> None:
+    client, peer, _, _ = net.pair()
+    with pytest.raises(TransportError, match="connect while open"):
+        client.connect("localhost", net.listener.port)
+    client.close()
+    assert net.until(lambda: peer.closed)
+    client.connect("localhost", net.listener.port)
+    assert net.until(lambda: peer.connected == 2)
+    client.close()
+
+
+def test_closing_inside_on_data_delivers_no_more(net: Net) -> None:
+    client, _, server, other = net.pair()
+    other.on_bytes = lambda _: server.close()
+    client.write(b"first")
+    assert net.until(lambda: other.closed)
+    assert bytes(other.data) == b"first"
+
+
+def test_a_reset_by_the_peer_is_not_a_clean_end(reactor: Reactor, certificates: Certificates) -> None:
+    net = Net(reactor, certificates.context, certificates.ca_file)
+    client, peer, server, _ = net.pair()
+    raw = server._socket
+    assert raw is not None
+    raw.shutdown(socket.SHUT_RDWR)  # the wire ends without close_notify
+    assert net.until(lambda: peer.closed)
+    assert peer.closed[0].kind in (CloseKind.RESET, CloseKind.TLS)
+    assert client.state is State.CLOSED
+    shut(net)
+
+
+def test_refused_connection_names_peer_and_cause(reactor: Reactor) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    peer = Peer()
+    TcpTransport(reactor, peer, "client").connect("127.0.0.1", port)
+    assert reactor.run_until(lambda: peer.closed, WAIT_NS)
+    assert peer.closed[0].kind is CloseKind.CONNECT
+    assert f"127.0.0.1:{port}" in str(peer.closed[0])
+    assert "refused" in str(peer.closed[0])
+
+
+def test_unknown_name_is_reported_with_the_name(reactor: Reactor) -> None:
+    peer = Peer()
+    TcpTransport(reactor, peer, "client", TlsClient()).connect("no-such-host.invalid", 1)
+    assert reactor.run_until(lambda: peer.closed, WAIT_NS)
+    assert peer.closed[0].kind is CloseKind.RESOLVE
+    assert "no-such-host.invalid" in peer.closed[0].detail
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "fix.example.test", "2001:db8::1"])
+def test_plain_tcp_beyond_loopback_is_refused(reactor: Reactor, host: str) -> None:
+    with pytest.raises(ConfigError, match="loopback"):
+        TcpTransport(reactor, Peer(), "client").connect(host, 443)
+    with pytest.raises(ConfigError, match="loopback"):
+        Listener(reactor, host, 0, lambda _: Peer(), "server")
+
+
+def test_certificate_for_another_name_is_refused(reactor: Reactor, certificates: Certificates) -> None:
+    net = Net(reactor, certificates.wrong_name, certificates.ca_file)
+    _, peer = net.client()
+    assert net.until(lambda: peer.closed)
+    assert peer.closed[0].kind is CloseKind.TLS
+    assert "localhost" in peer.closed[0].detail
+    assert peer.connected == 0
+    assert net.until(lambda: net.accepted and net.accepted[0].closed)
+    assert not net.accepted[0].data
+    shut(net)
+
+
+def test_unknown_authority_is_refused_and_no_verify_must_be_asked_for(
+    reactor: Reactor, certificates: Certificates
+) -> None:
+    net = Net(reactor, certificates.context, certificates.ca_file)
+    _, refused = net.client(tls=TlsClient())
+    assert net.until(lambda: refused.closed)
+    assert refused.closed[0].kind is CloseKind.TLS
+    open_client, trusting = net.client(tls=TlsClient(verify=False))
+    assert net.until(lambda: trusting.connected)
+    assert open_client.certificate_expires_ns == 0
+    open_client.close()
+    shut(net)
+
+
+def test_sni_is_the_configured_host_and_expiry_is_known(reactor: Reactor, certificates: Certificates) -> None:
+    seen: list[str | None] = []
+    certificates.context.sni_callback = lambda _socket, name, _context: seen.append(name)
+    net = Net(reactor, certificates.context, certificates.ca_file)
+    client, _, _, _ = net.pair()
+    assert seen == ["localhost"]
+    assert client.tls_version in ("TLSv1.2", "TLSv1.3")
+    assert client.certificate_expires_ns > time.time_ns()
+    certificates.context.sni_callback = None
+    client.close()
+    shut(net)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_both_tls_versions_carry_data(reactor: Reactor, certificates: Certificates, version: ssl.TLSVersion) -> None:
+    context = certificates.context
+    context.maximum_version = version
+    net = Net(reactor, context, certificates.ca_file)
+    client, _, _, other = net.pair()
+    context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
+    assert client.tls_version == ("TLSv1.2" if version == ssl.TLSVersion.TLSv1_2 else "TLSv1.3")
+    client.write(b"y" * 100_000)
+    assert net.until(lambda: len(other.data) == 100_000)
+    client.close()
+    shut(net)
+
+
+def test_older_tls_is_refused() -> None:
+    assert TlsClient().context().minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_a_missing_ca_file_is_named(reactor: Reactor) -> None:
+    with pytest.raises(ConfigError, match=r"no/such/ca\.pem"):
+        TcpTransport(reactor, Peer(), "client", TlsClient(ca_file="no/such/ca.pem"))
+    with pytest.raises(ConfigError, match=r"no/cert\.pem"):
+        server_context("no/cert.pem", "no/key.pem")
+
+
+def test_a_silent_peer_ends_the_tls_handshake_at_its_deadline() -> None:
+    clock = ManualClock()
+    loop = Reactor(clock, waiter=TurningWaiter(clock))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        peer = Peer()
+        transport = TcpTransport(loop, peer, "client", TlsClient(), Limits(handshake_ns=5_000_000_000))
+        transport.connect("127.0.0.1", silent.getsockname()[1])
+        end = time.monotonic() + 10
+        while transport.state is State.CONNECTING and time.monotonic() < end:
+            loop.run_once()
+        before = clock.mono_ns()
+        loop.run_until(lambda: peer.closed, 60_000_000_000)
+    assert peer.closed[0].kind is CloseKind.TIMEOUT
+    assert "handshake" in peer.closed[0].detail
+    assert 4_900_000_000 < clock.mono_ns() - before < 5_100_000_000
+    loop.close()
+
+
+def test_garbage_instead_of_tls_is_an_error_not_a_crash(reactor: Reactor, certificates: Certificates) -> None:
+    net = Net(reactor, certificates.context, certificates.ca_file)
+    with socket.create_connection(("127.0.0.1", net.listener.port)) as raw:
+        raw.sendall(b"8=FIX.4.4\x019=5\x0135=0\x01" * 10)
+        assert net.until(lambda: net.accepted and net.accepted[0].closed)
+    assert net.accepted[0].closed[0].kind is CloseKind.TLS
+    shut(net)
+
+
+def test_a_busy_port_is_named(reactor: Reactor) -> None:
+    first = Listener(reactor, "127.0.0.1", 0, lambda _: Peer(), "first")
+    with pytest.raises(TransportError, match=f"127.0.0.1:{first.port}"):
+        Listener(reactor, "127.0.0.1", first.port, lambda _: Peer(), "second")
+    first.close()
+
+
+def test_close_while_resolving_ends_the_attempt(reactor: Reactor) -> None:
+    peer = Peer()
+    transport = TcpTransport(reactor, peer, "client")
+    transport.connect("localhost", 1)
+    transport.close("changed our mind")
+    assert reactor.run_until(lambda: peer.closed, WAIT_NS)
+    for _ in range(5):
+        reactor.run_once(20_000_000)
+    assert peer.closed == [Closed(CloseKind.LOCAL, "changed our mind")]
