@@ -140,6 +140,18 @@ ORDER_STATES = (
 OPEN_STATES = frozenset(ORDER_STATES[:6])
 
 
+class Position(Event, tag="position", frozen=True):
+    """Net position that the fills of one session add up to; said at start and after each fill."""
+
+    session: str
+    venue: str
+    account: str
+    instrument: str
+    position: int  # signed, at qty_scale
+    qty_scale: int
+    ts_ns: int
+
+
 class Difference(Event, tag="diff", frozen=True):
     """Reconciliation found the desk and the venue of two minds about an order; what was done is said."""
 
@@ -319,6 +331,7 @@ AnyEvent: TypeAlias = (
     | CancelReject
     | MassCancelReport
     | OrderState
+    | Position
     | Difference
     | SessionState
     | ProcessState
