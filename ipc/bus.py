@@ -66,7 +66,7 @@ class _Outlet:
 
 
 class Publisher:
-    """Publishes events under topics. Never blocks: what a slow subscriber does not take in time is dropped for it alone."""
+    """Publishes events under topics. Never blocks: what a slow subscriber does not take is dropped for it alone."""
 
     def __init__(
         self,
@@ -219,7 +219,7 @@ class Subscriber:
         return out
 
     def receive_raw(self) -> RawFrame | None:
-        """The next frame that brings something, unparsed: (topic, epoch, first_seq, n_events, packed events, gap or None).
+        """The next frame that brings something, unparsed: topic, epoch, first_seq, n_events, packed events, gap or None.
 
         None when nothing waits. n_events is 0 when there is only a gap to tell. SchemaError as `receive`.
         """
@@ -232,7 +232,7 @@ class Subscriber:
                 return raw
 
     def check(self, mono_ns: int) -> list[Delivery]:
-        """Gaps of kind "silent" for publishers lost since the last call. Call it after receiving, every 100 ms or so."""
+        """Gaps of kind "silent" for publishers lost since the last call. Call it after receiving, each 100 ms or so."""
         return self._tracker.check(mono_ns, self._silence_ns)
 
     def close(self) -> None:

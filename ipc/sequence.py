@@ -9,9 +9,6 @@ from base.errors import BusError, SchemaError
 from ipc import frames
 from ipc.events import AnyEvent
 
-# (topic, epoch, first_seq, n_events, packed events, gap before them or None). Without events: only the gap counts.
-RawFrame: TypeAlias = "tuple[bytes, int, int, int, memoryview, Gap | None]"
-
 _NUMBERS: Final = struct.Struct(">Q10xI")  # first_seq, (0xcf sent_ns 0xdd) skipped, n_events
 _EMPTY: Final = memoryview(b"")
 _RETIRED: Final = 16  # epochs remembered per topic, so that a late frame of an old one is known for what it is
@@ -40,6 +37,10 @@ class Delivery(NamedTuple):
     epoch: int
     seq: int
     event: AnyEvent | Gap
+
+
+# (topic, epoch, first_seq, n_events, packed events, gap before them or None). Without events: only the gap counts.
+RawFrame: TypeAlias = tuple[bytes, int, int, int, memoryview, Gap | None]
 
 
 class Counters(msgspec.Struct):
