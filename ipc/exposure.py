@@ -1,0 +1,118 @@
+"""Exposure rows of a status page: what one process has at risk, one row an instrument, one writer.
+
+Quantities are integers at the row's scales. Notionals are integers at NOTIONAL_SCALE decimals of the quote currency,
+rounded away from zero, since price times size at full scale does not fit 64 bits.
+"""
+
+import struct
+from typing import Self
+
+import msgspec
+
+from base.errors import RegionError
+from ipc._words import Words
+from ipc.readiness import FIRST_ROW, ROW_CAPACITY, ROW_WORDS, ROWS, StatusPage
+
+NOTIONAL_SCALE = 6
+_MAX = 2**63 - 1
+# venue 24 bytes, instrument 40 bytes, px_scale, qty_scale, then the figures of ExposureRow in order.
+_ROW = struct.Struct("<24s40sHHIqqqqqqqqq")
+
+
+class ExposureRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of one instrument in one process. Zero rows are kept: a row never moves."""
+
+    venue: str
+    instrument: str
+    px_scale: int
+    qty_scale: int
+    open_orders: int = 0  # UNCERTAIN ones count as open
+    uncertain: int = 0
+    working_buy_qty: int = 0
+    working_sell_qty: int = 0
+    position: int = 0  # signed, at qty_scale
+    buy_notional: int = 0  # of working buys, at NOTIONAL_SCALE
+    sell_notional: int = 0
+    position_notional: int = 0  # absolute, at NOTIONAL_SCALE
+    updated_mono_ns: int = 0
+
+    def pack(self) -> bytes:
+        """Bytes of the record; RegionError when a name is too long. Figures saturate rather than wrap."""
+        venue, instrument = self.venue.encode(), self.instrument.encode()
+        if len(venue) > 24 or len(instrument) > 40:
+            raise RegionError(f"exposure row {self.venue}/{self.instrument}: name too long for 24 / 40 bytes")
+        figures = (
+            self.open_orders,
+            self.uncertain,
+            self.working_buy_qty,
+            self.working_sell_qty,
+            self.position,
+            self.buy_notional,
+            self.sell_notional,
+            self.position_notional,
+            self.updated_mono_ns,
+        )
+        clamped = (max(-_MAX, min(_MAX, f)) for f in figures)
+        return _ROW.pack(venue, instrument, self.px_scale, self.qty_scale, 0, *clamped)
+
+    @classmethod
+    def unpack(cls, raw: bytes, path: str) -> Self:
+        """The row; RegionError naming `path` when the record has another size."""
+        if len(raw) != _ROW.size:
+            raise RegionError(f"{path}: exposure row of {len(raw)} bytes, expected {_ROW.size}")
+        venue, instrument, px_scale, qty_scale, _, *f = _ROW.unpack(raw)
+        return cls(
+            venue=venue.rstrip(b"\0").decode(),
+            instrument=instrument.rstrip(b"\0").decode(),
+            px_scale=px_scale,
+            qty_scale=qty_scale,
+            open_orders=f[0],
+            uncertain=f[1],
+            working_buy_qty=f[2],
+            working_sell_qty=f[3],
+            position=f[4],
+            buy_notional=f[5],
+            sell_notional=f[6],
+            position_notional=f[7],
+            updated_mono_ns=f[8],
+        )
+
+
+def notional(px: int, px_scale: int, qty: int, qty_scale: int) -> int:
+    """|px * qty| at NOTIONAL_SCALE, rounded up: a limit is never undershot by rounding."""
+    product, extra = abs(px * qty), px_scale + qty_scale - NOTIONAL_SCALE
+    unit: int = 10 ** abs(extra)
+    return -(-product // unit) if extra > 0 else product * unit
+
+
+class ExposureWriter:
+    """Rows of one status page, found by (venue, instrument)."""
+
+    def __init__(self, page: StatusPage) -> None:
+        self._words = page.words
+        self._index: dict[tuple[str, str], int] = {}
+
+    def set(self, row: ExposureRow) -> None:
+        """Write or replace the instrument's row; RegionError when the page has no room for another."""
+        key = (row.venue, row.instrument)
+        index = self._index.get(key)
+        fresh = index is None
+        if index is None:
+            index = len(self._index)
+            if index >= self._words.load(ROW_CAPACITY):
+                raise RegionError(f"{self._words.path}: no room for row {key}: all {index} rows are taken")
+        self._words.write_record(FIRST_ROW + index * ROW_WORDS, ROW_WORDS, row.pack())
+        if fresh:
+            self._index[key] = index
+            self._words.store(ROWS, index + 1)
+
+
+def read_exposure(words: Words) -> list[ExposureRow]:
+    """All rows of a mapped status page (StatusReader.words()); RegionError when a row cannot be read."""
+    rows = []
+    for i in range(min(words.load(ROWS), words.load(ROW_CAPACITY))):
+        raw = words.read_record(FIRST_ROW + i * ROW_WORDS, ROW_WORDS)
+        if raw is None:
+            raise RegionError(f"{words.path}: exposure row {i}: its writer stopped inside")
+        rows.append(ExposureRow.unpack(raw, f"{words.path}: row {i}"))
+    return rows

@@ -1,0 +1,343 @@
+"""The gate: words in shared memory that say whether new orders may leave. Layout and rules: docs/kill-switch.md.
+
+The kill switch alone writes the gate file. Only when every word that applies to an order is ARMED, the lease is fresh
+and the operator word is 0 may the order leave; whatever cannot be read is closed. Cancels never ask.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from os import PathLike
+from pathlib import Path
+
+import msgspec
+
+from base.errors import RegionError
+from ipc._words import GateCheck, Words
+
+GATE_KIND = "gate"
+OPERATOR_KIND = "operator"
+# Data words of the gate file.
+LEASE = 0  # mono_ns up to which the lease is valid
+VERSION = 1  # rises when a scope gets a slot
+GENERATION = 2  # highest generation ever raised; owners store it in their fence word
+DESK = 3  # the desk's word
+WRITER_PID = 4
+FIRST_SLOT = 8  # then SLOTS pairs (key, word), open addressing by key
+SLOTS = 4096
+GATE_WORDS = FIRST_SLOT + 2 * SLOTS
+# Data words of the operator file: wall_ns of the request (0 = none), then a record with the reason.
+OPERATOR_REASON = 1
+OPERATOR_REASON_WORDS = 34
+OPERATOR_WORDS = OPERATOR_REASON + OPERATOR_REASON_WORDS
+_REOPEN_NS = 20_000_000
+_CACHED = 4096
+SCOPE_KINDS = ("desk", "venue", "account", "session", "strategy", "instrument")
+
+
+class GateState(IntEnum):
+    """Low byte of a gate word; the generation stands above it."""
+
+    DISARMED = 0
+    ARMED = 1
+    TRIPPING = 2
+    TRIPPED = 3
+    RESETTING = 4
+
+
+_TRIP_STATES = frozenset({GateState.TRIPPING, GateState.TRIPPED})
+
+
+class GateWord(msgspec.Struct, frozen=True):
+    """One decoded word."""
+
+    generation: int
+    state: GateState
+
+    @classmethod
+    def of(cls, word: int) -> "GateWord":
+        """Decode; an unknown state reads as TRIPPED."""
+        state = word & 0xFF
+        return cls(word >> 8, GateState(state) if state <= GateState.RESETTING else GateState.TRIPPED)
+
+    def word(self) -> int:
+        return self.generation << 8 | self.state
+
+
+def scope_key(scope: str) -> int:
+    """64-bit FNV-1a of the scope's text; 0 stands for an empty slot and becomes 1."""
+    key = 0xCBF29CE484222325
+    for byte in scope.encode():
+        key = (key ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return key or 1
+
+
+def account_scope(venue: str, account: str) -> str:
+    """Scope of one account: names of accounts repeat between venues, so the venue is part of it."""
+    return f"account:{venue}/{account}"
+
+
+def session_scopes(venue: str, account: str, session: str) -> list[str]:
+    """Scopes that apply to every order of a session beside the desk: what a GateReader of that session is given."""
+    return [f"venue:{venue}", account_scope(venue, account), f"session:{session}"]
+
+
+def check_scope(scope: str) -> str:
+    """`scope` when it is "desk" or KIND:NAME; RegionError otherwise."""
+    kind, _, name = scope.partition(":")
+    if scope != "desk" and (kind not in SCOPE_KINDS[1:] or not name):
+        raise RegionError(f"{scope!r} is no scope; expected desk or one of {SCOPE_KINDS[1:]} with :NAME")
+    return scope
+
+
+def lease_verdict(lapsed_ns: int, cancel_after_ns: int) -> str:
+    """What a trading process does about the lease: "fresh", "paused" (no new orders) or "cancel" (its own orders)."""
+    if lapsed_ns <= 0:
+        return "fresh"
+    return "cancel" if lapsed_ns >= cancel_after_ns else "paused"
+
+
+class GateReader:
+    """What an order path asks before each send. A missing or unreadable file is closed, and is looked for again."""
+
+    def __init__(
+        self, path: str | PathLike[str], operator_path: str | PathLike[str], scopes: Sequence[str] = ()
+    ) -> None:
+        self._path, self._operator_path = Path(path), Path(operator_path)
+        self._scopes = [check_scope(s) for s in scopes]
+        self._gate: Words | None = None
+        self._operator: Words | None = None
+        self._error = "never read"
+        self._checks: dict[tuple[str, str], GateCheck] = {}
+        self._named: dict[tuple[str, str], list[str]] = {}
+        self._next_open_ns = 0
+        self._lapse_since_ns = 0
+        self._reopen(0)
+
+    def closed_reason(self, mono_ns: int, strategy: str = "", instrument: str = "") -> str:
+        """Why a new order may not leave, "" when it may."""
+        check = self._checks.get((strategy, instrument))
+        if check is not None and not check.closed(mono_ns):
+            return ""
+        return self._slow_reason(mono_ns, strategy, instrument)
+
+    def generation(self) -> int:
+        """The highest generation raised, 0 when the gate cannot be read: when it rises, act and store it as fence."""
+        return self._gate.load(GENERATION) if self._gate is not None else 0
+
+    def must_cancel(self, strategy: str = "", instrument: str = "") -> bool:
+        """True when a scope that applies is TRIPPING or TRIPPED, or the operator word is set: cancel working orders."""
+        gate, operator = self._gate, self._operator
+        if gate is None or operator is None:
+            return False
+        if operator.load(0):
+            return True
+        words = (gate.load(i) for i in _resolve(gate, self._names(strategy, instrument))[0])
+        return any(GateWord.of(w).state in _TRIP_STATES for w in words)
+
+    def lapsed_ns(self, mono_ns: int) -> int:
+        """For how long the lease has been lapsed, 0 while it is fresh. Feeds `lease_verdict`."""
+        self._reopen(mono_ns)
+        expiry = self._gate.load(LEASE) if self._gate is not None else 0
+        if expiry >= mono_ns:
+            self._lapse_since_ns = 0
+            return 0
+        if not self._lapse_since_ns:
+            self._lapse_since_ns = expiry or mono_ns
+        return max(1, mono_ns - self._lapse_since_ns)
+
+    def _names(self, strategy: str, instrument: str) -> list[str]:
+        names = list(self._scopes)
+        if strategy:
+            names.append(f"strategy:{strategy}")
+        if instrument:
+            names.append(f"instrument:{instrument}")
+        return names
+
+    def _slow_reason(self, mono_ns: int, strategy: str, instrument: str) -> str:
+        """Look up anew, open files that are missing or were replaced, and name what is closed."""
+        for _ in range(3):
+            self._reopen(mono_ns)
+            if self._gate is None or self._operator is None:
+                return f"gate closed: {self._error}"
+            check, names = self._look_up(self._gate, self._operator, strategy, instrument)
+            code = check.closed(mono_ns)
+            if code == 0:
+                return ""
+            if code == 2:
+                return f"lease of the kill switch lapsed {(mono_ns - self._gate.load(LEASE)) // 1_000_000} ms ago"
+            if code == 3:
+                return f"operator word set: {_operator_reason(self._operator)}"
+            if code >= 4:
+                word = GateWord.of(self._gate.load(_resolve(self._gate, names)[0][code - 4]))
+                present = ["desk", *(n for n in names if _find(self._gate, scope_key(n)) >= 0)]
+                return f"{present[code - 4]} is {word.state.name}"
+        return "gate closed: its table keeps changing"
+
+    def _look_up(self, gate: Words, operator: Words, strategy: str, instrument: str) -> tuple[GateCheck, list[str]]:
+        names = self._names(strategy, instrument)
+        indexes, version = _resolve(gate, names)
+        check = GateCheck(gate, operator, LEASE, VERSION, version, GateState.ARMED, indexes)
+        if len(self._checks) >= _CACHED:
+            self._checks.clear()
+        self._checks[strategy, instrument] = check
+        return check, names
+
+    def _reopen(self, mono_ns: int) -> None:
+        """Open what is not open; when the lease is out the file may have been replaced, so look."""
+        fresh = self._gate is not None and self._operator is not None and self._gate.load(LEASE) >= mono_ns
+        if fresh or 0 < mono_ns < self._next_open_ns:
+            return
+        self._next_open_ns = mono_ns + _REOPEN_NS
+        try:
+            if self._gate is None or _replaced(self._path, self._gate):
+                self._checks.clear()
+                self._gate = None
+                gate = Words.open(self._path, GATE_KIND)
+                if gate.count != GATE_WORDS:
+                    raise RegionError(f"{gate.path}: {gate.count} words, expected {GATE_WORDS}")
+                self._gate = gate
+            if self._operator is None or _replaced(self._operator_path, self._operator):
+                self._checks.clear()
+                self._operator = None
+                self._operator = Words.open(self._operator_path, OPERATOR_KIND)
+        except RegionError as e:
+            self._error = str(e)
+
+
+class GateWriter:
+    """The kill switch's side. Takes over the words of the process before it, so that nothing reopens by a restart."""
+
+    def __init__(self, path: str | PathLike[str], operator_path: str | PathLike[str]) -> None:
+        self._words = Words.create(path, GATE_KIND, GATE_WORDS)
+        self._operator = Words.create(operator_path, OPERATOR_KIND, OPERATOR_WORDS, mode=0o660)
+        self._path = Path(path)
+        self._operator_path = Path(operator_path)
+        self._slot: dict[str, int] = {"desk": DESK}
+        self._keys: dict[int, str] = {}
+
+    @property
+    def generation(self) -> int:
+        """The highest generation raised so far."""
+        return self._words.load(GENERATION)
+
+    def renew(self, mono_ns: int, valid_ns: int) -> None:
+        """Extend the lease to `mono_ns + valid_ns`."""
+        self._words.store(LEASE, mono_ns + valid_ns)
+
+    def lapse(self) -> None:
+        """Let the lease run out now (orderly stop, start)."""
+        self._words.store(LEASE, 0)
+
+    def raise_to(self, generation: int) -> None:
+        """Never fall behind what the latch or an owner's fence word remembers."""
+        if generation > self.generation:
+            self._words.store(GENERATION, generation)
+
+    def close(self, scopes: Iterable[str], state: GateState = GateState.TRIPPING) -> int:
+        """Store `state` with a new generation for each scope, then raise the generation owners watch; answers it."""
+        generation = self.generation + 1
+        word = GateWord(generation, state).word()
+        for scope in scopes:
+            index = self._slot.get(scope)
+            self._words.store(self.add_scope(scope) if index is None else index, word)
+        self._words.store(GENERATION, generation)
+        return generation
+
+    def set(self, scope: str, state: GateState) -> None:
+        """Change the state of a scope within its generation."""
+        index = self.add_scope(scope)
+        self._words.store(index, GateWord(self._words.load(index) >> 8, state).word())
+
+    def get(self, scope: str) -> GateWord:
+        """The word of a scope; RegionError when it has none."""
+        if scope not in self._slot:
+            raise RegionError(f"{self._path}: no slot for scope {scope!r}")
+        return GateWord.of(self._words.load(self._slot[scope]))
+
+    def add_scope(self, scope: str, state: GateState = GateState.ARMED) -> int:
+        """Index of the scope's word; a scope without a slot gets one that stands at `state`."""
+        if scope in self._slot:
+            return self._slot[scope]
+        key = scope_key(check_scope(scope))
+        if self._keys.setdefault(key, scope) != scope:
+            raise RegionError(f"{self._path}: scopes {scope!r} and {self._keys[key]!r} have the same key")
+        at = _find(self._words, key)
+        if at < 0:
+            at = _free(self._words, key)
+            self._words.store(at + 1, GateWord(0, state).word())
+            self._words.store(at, key)
+            self._words.add(VERSION, 1)
+        self._slot[scope] = at + 1
+        return at + 1
+
+    def operator_word(self) -> tuple[int, str]:
+        """(wall_ns of an operator's request or 0, its reason)."""
+        at = self._operator.load(0)
+        return at, _operator_reason(self._operator) if at else ""
+
+    def clear_operator(self) -> None:
+        """Only after the desk's own word is closed: the operator's word is then kept by the latch."""
+        self._operator.store(0, 0)
+
+    def intact(self) -> bool:
+        """False when somebody replaced or removed one of the files: readers would look at another one."""
+        return not _replaced(self._path, self._words) and not _replaced(self._operator_path, self._operator)
+
+
+def set_operator_word(path: str | PathLike[str], reason: str, wall_ns: int) -> None:
+    """Close the gate for the whole desk without the kill switch; only the kill switch opens it again."""
+    try:
+        words = Words.open(path, OPERATOR_KIND, writable=True)
+    except RegionError:
+        words = Words.create(path, OPERATOR_KIND, OPERATOR_WORDS, mode=0o660)
+    words.store(0, max(1, wall_ns))
+    raw = reason.encode()[: (OPERATOR_REASON_WORDS - 2) * 8]
+    words.write_record(OPERATOR_REASON, OPERATOR_REASON_WORDS, raw)
+
+
+def read_gate(path: str | PathLike[str]) -> tuple[GateWord, int, int]:
+    """(the desk's word, highest generation, lease expiry mono_ns) for status displays; RegionError when unreadable."""
+    words = Words.open(path, GATE_KIND)
+    return GateWord.of(words.load(DESK)), words.load(GENERATION), words.load(LEASE)
+
+
+def _operator_reason(words: Words) -> str:
+    raw = words.read_record(OPERATOR_REASON, OPERATOR_REASON_WORDS)
+    return raw.decode(errors="replace") if raw else "no reason given"
+
+
+def _find(words: Words, key: int) -> int:
+    """Index of the key's pair, -1 when it has none."""
+    start = key % SLOTS
+    for i in range(SLOTS):
+        at = FIRST_SLOT + 2 * ((start + i) % SLOTS)
+        found = words.load(at)
+        if found == key:
+            return at
+        if found == 0:
+            return -1
+    return -1
+
+
+def _free(words: Words, key: int) -> int:
+    start = key % SLOTS
+    for i in range(SLOTS):
+        at = FIRST_SLOT + 2 * ((start + i) % SLOTS)
+        if words.load(at) == 0:
+            return at
+    raise RegionError(f"{words.path}: all {SLOTS} scope slots are taken")
+
+
+def _resolve(words: Words, names: Sequence[str]) -> tuple[list[int], int]:
+    """Indexes of the desk's word and of those names that have a slot, with the table version they hold for."""
+    version = words.load(VERSION)  # before the keys: a slot added meanwhile shows as another version
+    found = (_find(words, scope_key(n)) for n in names)
+    return [DESK, *(at + 1 for at in found if at >= 0)], version
+
+
+def _replaced(path: Path, words: Words) -> bool:
+    try:
+        stat = path.stat()
+    except OSError:
+        return True
+    return stat.st_ino != words.inode or stat.st_dev != words.device
