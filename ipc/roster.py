@@ -1,0 +1,39 @@
+"""Which processes a desk has, from its configuration: one place for supervision, status and the kill switch."""
+
+import msgspec
+
+from base.config import DeskConfig, Kind
+
+
+class Role(msgspec.Struct, frozen=True):
+    """One process: `python -m procs.<kind> --config FILE <arguments>`, known everywhere as `name`."""
+
+    name: str
+    kind: str
+    arguments: tuple[str, ...]
+    group: str
+    priority: int  # supervisord's: lower starts first and stops last
+
+
+def roster(desk: DeskConfig) -> list[Role]:
+    """Every process of the desk, in the order in which they start."""
+    roles = [Role(f"sim-{venue}", "simvenue", ("--venue", venue), "sims", 5) for venue in desk.config.sim]
+    roles.append(Role("killswitch", "killswitch", (), "kill", 10))
+    roles += [Role(f"book-{shard}", "book", ("--shard", shard), "books", 20) for shard in desk.config.book]
+    for kind, group, priority in (
+        (Kind.MARKETDATA, "marketdata", 30),
+        (Kind.DROPCOPY, "dropcopy", 35),
+        (Kind.TRADING, "trading", 40),
+    ):
+        roles += [Role(s, kind.value, ("--session", s), group, priority) for s in desk.sessions(kind)]
+    return roles
+
+
+def publisher_endpoint(desk: DeskConfig, process: str) -> str:
+    """Where a process publishes its events."""
+    return f"ipc://{desk.run_dir}/{process}.pub"
+
+
+def command_endpoint(desk: DeskConfig, process: str) -> str:
+    """Where a process takes commands."""
+    return f"ipc://{desk.run_dir}/{process}.cmd"

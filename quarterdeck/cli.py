@@ -1,0 +1,54 @@
+"""The `qd` command: one module under quarterdeck/commands for each verb."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from base.errors import QuarterdeckError
+
+COMMANDS = {
+    "up": "start a desk under supervisord",
+    "down": "stop a desk",
+    "status": "processes, sessions and books of a running desk",
+    "check": "validate a configuration and show what each session's logon will be",
+    "supervisor": "render supervisord's programs from a configuration",
+    "run": "start the desk, trade, trip the kill switch, prove it, stop (what `make run` does)",
+    "order": "place an order",
+    "cancel": "cancel an order",
+    "orders": "working orders",
+    "book": "an order book from shared memory",
+    "kill": "trip, reset and look at the kill switch",
+    "sim": "a simulated venue",
+    "bench": "benchmarks, each beside its peer",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; the exit status. Errors that the project raises on purpose are one line, without a traceback."""
+    parser = argparse.ArgumentParser(prog="qd", description="Quarterdeck: sessions, books and kill switch of a desk.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((a for a in arguments if not a.startswith("-")), "")
+    modules = {}
+    for verb, text in COMMANDS.items():
+        sub = verbs.add_parser(verb, help=text, description=text)
+        if verb == chosen:  # only the module that runs is imported: `qd` stays quick
+            modules[verb] = importlib.import_module(f"quarterdeck.commands.{verb}")
+            modules[verb].add_arguments(sub)
+    args = parser.parse_args(arguments)
+    try:
+        status: int = modules[args.verb].run(args)
+    except QuarterdeckError as e:
+        sys.stderr.write(f"qd {args.verb}: {e}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
