@@ -1,139 +1,261 @@
 """A FIX session as a state machine without I/O, for initiator and acceptor.
 
-Bytes and times go in; bytes (through the `write` callable handed over with the connection), messages,
-events and the next deadline come out.
+Bytes and times go in; bytes (through the `write` handed over with the connection), messages, events and the next
+deadline come out. The layers: session_core (state, output), session_recovery (gaps, resends), session_logon
+(Logon, Logout, header), session_reader (each message by number and type), and here the calls of the owner:
+connection, input, time, sending. docs/fix-session.md describes the whole.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
 
-from fix.session_events import SessionEvent, State
-from fix.settings import SessionSettings
-
-if TYPE_CHECKING:
-    from fix._codec import Message
-    from fix.fixlog import FixLog
-
-    from fix.store import Store
+from base.errors import SessionError
+from fix._codec import Framer, MdDecoder, Template
+from fix.codec_types import StopReason
+from fix.session_events import Disconnect, Disconnected, Garbled, NumbersReset, State
+from fix.session_reader import SessionReader
 
 
-class SessionApp(Protocol):
-    """What a session asks of and tells its owner. Calls are synchronous and may call `send`."""
-
-    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
-        """Fields of our Logon after 98, 108 and 141 (`tag=value<SOH>`...), made anew at each attempt.
-
-        `seq_num` and `sending_time` are what 34 and 52 will carry, for signatures.
-        """
-        ...
-
-    def check_logon(self, logon: "Message", wall_ns: int) -> str | None:
-        """Look at the peer's Logon; a text refuses it (the acceptor sends it as Logout). None accepts."""
-        ...
-
-    def on_message(self, message: "Message", flags: int, defects: tuple[str, ...]) -> None:
-        """An application message, each number once and in order. `flags`: POSS_DUP | POSS_RESEND.
-
-        The expected number advances when this returns; when it raises, it does not and the error goes on up.
-        `message` is valid during the call only.
-        """
-        ...
-
-    def on_event(self, event: SessionEvent) -> None:
-        """Something about the session itself; a Disconnect must be obeyed after the present call returns."""
-        ...
-
-
-class MarketDataDecoder(Protocol):
-    """Consumes runs of market data without a Python object per message (the codec's batch path)."""
-
-    def decode_batch(self, data: memoryview, next_in: int, wall_ns: int) -> tuple[int, int]:
-        """Read in-sequence market data at the front of `data`, starting at number `next_in`.
-
-        Returns (bytes consumed, messages consumed); (0, 0) leaves the message to the per-message path.
-        """
-        ...
-
-
-class FixSession:
+class FixSession(SessionReader):
     """One FIX session. Not thread-safe; nothing here blocks, sleeps or looks at a clock."""
 
-    md_decoder: MarketDataDecoder | None
-    """Set by a market-data owner: tried before the per-message path."""
-
-    def __init__(
-        self, settings: SessionSettings, store: "Store", app: SessionApp, log: "FixLog | None" = None
-    ) -> None:
-        raise NotImplementedError
+    _garbled = 0
+    _tests = 0
 
     @property
-    def state(self) -> State:
-        """Where the session stands."""
-        raise NotImplementedError
+    def md_decoder(self) -> MdDecoder | None:
+        """Set by a market-data owner: runs of 35=X and 35=W then take the batch path and reach `app.on_batch`."""
+        return self._md_decoder
+
+    @md_decoder.setter
+    def md_decoder(self, decoder: MdDecoder | None) -> None:
+        self._md_decoder = decoder
+        self._arm_decoder()
 
     @property
-    def is_logged_on(self) -> bool:
-        """True in LOGGED_ON and RECOVERING: `send` is allowed."""
-        raise NotImplementedError
+    def framer(self) -> Framer:
+        """Buffer of received bytes, for a transport that fills it itself and then calls `process`."""
+        return self._framer
 
-    @property
-    def next_in(self) -> int:
-        """MsgSeqNum expected next from the peer."""
-        raise NotImplementedError
+    # --- the connection
 
-    @property
-    def next_out(self) -> int:
-        """MsgSeqNum that our next message will carry."""
-        raise NotImplementedError
-
-    @property
-    def deadline_ns(self) -> int | None:
-        """Monotonic time at which `tick` must be called at the latest; None while disconnected or halted."""
-        raise NotImplementedError
-
-    @property
-    def last_received_ns(self) -> int:
-        """Monotonic time of the last readable input."""
-        raise NotImplementedError
-
-    def connected(self, write: Callable[[bytes], None], mono_ns: int, wall_ns: int) -> None:
+    def connected(self, write: Callable[[bytes], object], mono_ns: int, wall_ns: int) -> None:
         """The transport is up; an initiator sends its Logon at once.
 
         `write` takes whole messages and must not call back into the session. SessionError when halted or connected.
         """
-        raise NotImplementedError
-
-    def received(self, data: bytes | bytearray | memoryview, mono_ns: int, wall_ns: int) -> None:
-        """Bytes from the peer, in any pieces; delivers messages and events before it returns."""
-        raise NotImplementedError
+        if self._state is not State.DISCONNECTED:
+            raise SessionError(f"{self.settings.name}: cannot connect while {self._state.value} {self.halt_reason}")
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        self._last_in_ns = self._last_out_ns = mono_ns
+        self._write = write
+        self._clean = False
+        self._framer.reset()
+        if self._rollover_due():
+            self._roll()
+        if self._initiator:
+            self._initiate()
+        else:
+            self._enter(State.AWAIT_LOGON, self.settings.logon_timeout_ns)
+        self._settle()
 
     def disconnected(self, reason: str, mono_ns: int, wall_ns: int) -> None:
         """The transport is gone. Numbers, an open gap included, stay for the next connection."""
-        raise NotImplementedError
+        if self._write is None:
+            return
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        self._write = None
+        self._deadline_ns = None
+        self._state = State.HALTED if self.halt_reason else State.DISCONNECTED
+        self._target = self.settings.target_comp_id.encode()
+        self._test_id = b""
+        self._framer.reset()
+        self._forget_recovery()
+        if self._rolling:
+            self._roll()
+        self._say(Disconnected(reason, self._clean))
+        self._settle()
+
+    def _roll(self) -> None:
+        """The venue starts its numbers again: so do ours, by 141=Y where we are the one to ask."""
+        self._rolling = False
+        if self._initiator:
+            self._want_fresh(True)
+        else:
+            self._reset_numbers("daily rollover")
+
+    # --- input
+
+    def received(self, data: bytes | bytearray | memoryview, mono_ns: int, wall_ns: int) -> None:
+        """Bytes from the peer, in any pieces; messages and events are delivered before it returns."""
+        if self._write is not None:
+            self._framer.feed(data)
+            self.process(mono_ns, wall_ns)
+
+    def process(self, mono_ns: int, wall_ns: int) -> None:
+        """Deal with what the framer holds; for owners that fill it themselves."""
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        framer = self._framer
+        try:
+            while self._reading():
+                decoder = self._md_decoder
+                if decoder is not None and self._state is State.LOGGED_ON and self._batch(decoder):
+                    continue
+                message = framer.next()
+                if message is None:
+                    break
+                self._last_in_ns = mono_ns
+                try:
+                    self._take(message)
+                finally:
+                    if self._log is not None:
+                        self._log.put(wall_ns, True, message.raw)
+        finally:
+            self._settle()
+        if framer.garbled_messages != self._garbled:
+            self._count_garbled(framer.garbled_messages)
+
+    def _batch(self, decoder: MdDecoder) -> bool:
+        """Take a run of in-sequence market data; True when there may be more of it right behind."""
+        messages, next_seq, why = decoder.decode(self._framer, self._store.next_in, self._wall_ns)
+        if messages:
+            self._last_in_ns = self._mono_ns
+            self._app.on_batch(decoder, messages)
+            self._store.set_next_in(next_seq)
+        return messages > 0 and why is StopReason.LIMIT
+
+    def _count_garbled(self, total: int) -> None:
+        count, self._garbled = total - self._garbled, total
+        self._say(Garbled(count, total))
+
+    # --- time
 
     def tick(self, mono_ns: int, wall_ns: int) -> None:
-        """Do what is due: heartbeats, test requests, timeouts, rollover. Harmless when called too early."""
-        raise NotImplementedError
+        """Do what is due: heartbeats, test requests, time-outs, rollover. Harmless when called too early."""
+        if self._write is None:
+            return
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        if self._state_deadline_ns and mono_ns >= self._state_deadline_ns:
+            self._state_overdue()
+        elif self.is_logged_on:
+            self._keep_alive()
+            if self._gap.deadline_ns and mono_ns >= self._gap.deadline_ns and self._state is State.RECOVERING:
+                self._gap_overdue()
+            if self._rollover_wall_ns is not None and wall_ns >= self._rollover_wall_ns and self.is_logged_on:
+                self.rollover(mono_ns, wall_ns)
+        if self._serving is not None and self._reading():
+            self._serve_on()
+        self._set_deadline()
+        self._settle()
 
-    def send(self, msg_type: bytes, body: bytes, mono_ns: int, wall_ns: int, act_first: bool = False) -> int:
+    def _state_overdue(self) -> None:
+        state = self._state
+        if state is State.DISCONNECTING:
+            self._enter(state, self.settings.logout_timeout_ns)
+            self._say(Disconnect("still connected", self._fresh))
+        elif state is State.LOGOUT_SENT:
+            self._end("Logout was not answered")
+        else:
+            self._end("no Logon in time")
+
+    def _keep_alive(self) -> None:
+        now, interval = self._mono_ns, self._heartbeat_ns
+        patience = interval + interval // 5  # FIX: HeartBtInt and a reasonable transmission time
+        if self._test_id and self._test_sent_ns > self._last_in_ns and now - self._test_sent_ns >= patience:
+            self._logout_and_end("TestRequest was not answered")
+            return
+        if now - self._last_in_ns >= patience and (not self._test_id or self._test_sent_ns <= self._last_in_ns):
+            self._send_test()
+        if now - self._last_out_ns >= interval:
+            self._send_admin("0")
+
+    def _send_test(self) -> None:
+        self._tests += 1
+        self._test_id = b"QD-%d" % self._tests
+        self._test_sent_ns = self._mono_ns
+        self._send_admin("1", b"112=%s\x01" % self._test_id)
+
+    def _set_deadline(self) -> None:
+        """Compute the next deadline anew; until the next tick it may only come forward."""
+        if self._write is None:
+            self._deadline_ns = None
+            return
+        due = [self._state_deadline_ns] if self._state_deadline_ns else []
+        if self.is_logged_on:
+            interval = self._heartbeat_ns
+            patience = interval + interval // 5
+            pending = self._test_id and self._test_sent_ns > self._last_in_ns
+            due.append((self._test_sent_ns if pending else self._last_in_ns) + patience)
+            due.append(self._last_out_ns + interval)
+            if self._state is State.RECOVERING and self._gap.deadline_ns:
+                due.append(self._gap.deadline_ns)
+            if self._rollover_wall_ns is not None:
+                due.append(self._mono_ns + max(self._rollover_wall_ns - self._wall_ns, 0))
+        if self._serving is not None and self._reading():
+            due.append(self._mono_ns)
+        self._deadline_ns = min(due) if due else None
+
+    def _settle(self) -> None:
+        if self._log is not None:
+            self._log.settle()
+
+    # --- orders to the session
+
+    def send(
+        self, msg_type: str, body: bytes, mono_ns: int, wall_ns: int, act_first: bool = False
+    ) -> int:  # fmt: skip
         """Send an application message (`body`: `tag=value<SOH>`... without header and trailer); its MsgSeqNum.
 
-        Stored before it is written, unless `act_first` (kills only). SessionError when not logged on.
+        Stored before it is written, unless `act_first` (kills only). SessionError when not logged on, or when the
+        store is full and this is an order; CodecError when the body is malformed.
         """
-        raise NotImplementedError
+        self._may_send(msg_type)
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        seq = self._store.next_out
+        self._send(self._encode(msg_type, seq, body), seq, act_first)
+        return seq
+
+    def send_template(
+        self, template: Template, msg_type: str, values: Sequence[bytes | str | int | bool | None],
+        mono_ns: int, wall_ns: int, act_first: bool = False,
+    ) -> int:  # fmt: skip
+        """As `send`, rendered by a codec Template of this session's BeginString and CompIDs."""
+        self._may_send(msg_type)
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        seq = self._store.next_out
+        self._send(template.render(seq, wall_ns, *values), seq, act_first)
+        return seq
+
+    def _may_send(self, msg_type: str) -> None:
+        if self._state is not State.LOGGED_ON and self._state is not State.RECOVERING:
+            raise SessionError(f"{self.settings.name}: 35={msg_type} cannot be sent while {self._state.value}")
+        if msg_type in self.settings.order_types and self._store.full:
+            raise SessionError(f"{self.settings.name}: 35={msg_type} refused, the message store is full")
 
     def logout(self, text: str, mono_ns: int, wall_ns: int) -> None:
         """Begin the Logout handshake; the confirming Logout or a deadline ends the connection."""
-        raise NotImplementedError
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        if self.is_logged_on:
+            self._begin_logout(text)
+        elif self._state in (State.LOGON_SENT, State.AWAIT_LOGON):
+            self._end(text or "logout before logon")
 
     def test_request(self, mono_ns: int, wall_ns: int) -> None:
-        """Ask for a Heartbeat now; the answer comes as HeartbeatRoundTrip."""
-        raise NotImplementedError
+        """Ask for a Heartbeat now; the answer comes as HeartbeatRoundTrip. SessionError when not logged on."""
+        self._may_send("1")
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        self._send_test()
 
     def rollover(self, mono_ns: int, wall_ns: int) -> None:
         """The venue starts its numbers again: log out, and the next Logon begins at 1 on both sides."""
-        raise NotImplementedError
+        self._rolling = True
+        self.logout("rollover", mono_ns, wall_ns)
 
-    def reset_numbers(self, next_in: int, next_out: int, reason: str) -> None:
+    def reset_numbers(self, next_in: int, next_out: int, reason: str, wall_ns: int) -> None:
         """Operator's reset while disconnected or halted; leaves HALTED. SessionError when connected."""
-        raise NotImplementedError
+        if self._write is not None:
+            raise SessionError(f"{self.settings.name}: numbers cannot be set while {self._state.value}")
+        self._wall_ns = wall_ns
+        self._store.reset(wall_ns, next_out, next_in)
+        self._unhalt()
+        self._want_fresh(False)
+        self._say(NumbersReset(next_in, next_out, reason))

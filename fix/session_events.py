@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 POSS_DUP = 1
 """Delivery flag: PossDupFlag(43)=Y."""
@@ -27,9 +28,16 @@ class State(Enum):
     """Numbers disagree and only an operator may go on."""
 
 
+class FieldDefect(NamedTuple):
+    """Something wrong with one field of a message that is delivered all the same; tag 0 when unreadable."""
+
+    tag: int
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedOn:
-    """Logons were exchanged; `reset` when both sides started at 1. Times in seconds and ns."""
+    """Logons were exchanged; `reset` when both sides started at 1."""
 
     heartbeat_s: int
     reset: bool
@@ -47,11 +55,12 @@ class LoggedOut:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The Logon was refused, by us or by the peer (`by_peer`); reason_code is 373 or 0."""
+    """The Logon was refused, by the peer or by us; `reason` is SessionRejectReason(373), -1 when there is none."""
 
     text: str
     by_peer: bool
-    reason_code: int = 0
+    reason: int = -1
+    raw: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class GapClosed:
 
 @dataclass(frozen=True, slots=True)
 class ResendServed:
-    """The peer asked for first..last again; `replayed` messages were sent, the rest gap-filled."""
+    """The peer asked for first..last again: `replayed` messages were sent, the other numbers gap-filled."""
 
     first: int
     last: int
@@ -80,7 +89,7 @@ class ResendServed:
 
 @dataclass(frozen=True, slots=True)
 class RejectReceived:
-    """Session-level Reject (35=3) of our message `ref_seq_num`; 0, '' and -1 stand for absent fields."""
+    """Session-level Reject(35=3) of our message `ref_seq_num`; 0, '' and -1 stand for absent fields."""
 
     ref_seq_num: int
     ref_msg_type: str
@@ -92,7 +101,7 @@ class RejectReceived:
 
 @dataclass(frozen=True, slots=True)
 class RejectSent:
-    """We rejected the peer's message `ref_seq_num`."""
+    """We rejected the peer's message `ref_seq_num` for `reason`, SessionRejectReason(373)."""
 
     ref_seq_num: int
     reason: int
@@ -101,7 +110,7 @@ class RejectSent:
 
 @dataclass(frozen=True, slots=True)
 class Garbled:
-    """`count` pieces of input were skipped since the last such event; `total` since the session was made."""
+    """`count` garbled messages were skipped since the last such event; `total` since the session was made."""
 
     count: int
     total: int
@@ -116,7 +125,7 @@ class HeartbeatRoundTrip:
 
 @dataclass(frozen=True, slots=True)
 class NumbersReset:
-    """Numbers were set other than by counting: logon reset, SequenceReset-Reset, rollover, adopted from the venue."""
+    """Numbers were set other than by counting: 141=Y, SequenceReset, rollover, adopted from the venue, operator."""
 
     next_in: int
     next_out: int
@@ -133,7 +142,10 @@ class Halted:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """Close the connection, after what was written has left; then call `disconnected`. `fresh`: the next Logon resets."""
+    """Close the connection once what was written has left, then call `disconnected`.
+
+    `fresh`: the next Logon starts both numbers at 1.
+    """
 
     reason: str
     fresh: bool = False
@@ -148,6 +160,18 @@ class Disconnected:
 
 
 SessionEvent = (
-    LoggedOn | LoggedOut | Refused | GapOpened | GapClosed | ResendServed | RejectReceived | RejectSent | Garbled
-    | HeartbeatRoundTrip | NumbersReset | Halted | Disconnect | Disconnected
+    LoggedOn
+    | LoggedOut
+    | Refused
+    | GapOpened
+    | GapClosed
+    | ResendServed
+    | RejectReceived
+    | RejectSent
+    | Garbled
+    | HeartbeatRoundTrip
+    | NumbersReset
+    | Halted
+    | Disconnect
+    | Disconnected
 )

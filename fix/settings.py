@@ -1,9 +1,14 @@
 """What a FIX session is told about itself and its venue; a dialect fills these in, the engine asks them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
+from base.errors import ConfigError
+
 DAY_S = 86_400
+SECOND_NS = 1_000_000_000
+NEVER_REPLAYED = frozenset({"D", "E", "G"})
+"""Orders: an initiator never sends one twice, whatever its settings say."""
 
 
 class Role(Enum):
@@ -19,16 +24,16 @@ class SequencePolicy(Enum):
     RESET_AT_LOGON = "reset_at_logon"
     """Every Logon carries 141=Y: both sides start at 1 on each connection, nothing is resent from before."""
     CONTINUE = "continue"
-    """Numbers go on over reconnects; a number too low ends the connection and the next Logon asks for 141=Y."""
+    """Numbers go on over reconnects; one that is too low ends the connection and the next Logon asks for 141=Y."""
     TRUST_VENUE = "trust_venue"
-    """Numbers go on; a number too low is adopted as the venue's truth, with a loud event."""
+    """Numbers go on; one that is too low is adopted as the venue's truth, with a loud event."""
     HALT = "halt"
-    """Numbers go on; a number too low ends the session until an operator runs the command that the event names."""
+    """Numbers go on; one that is too low ends the session until an operator runs the command that the event names."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """One FIX session. Times in ns unless the name says otherwise."""
+    """One FIX session. Times in ns unless the name says otherwise. ConfigError names what cannot be."""
 
     name: str
     """Name of the session in events, logs and operator commands."""
@@ -40,39 +45,87 @@ class SessionSettings:
     begin_string: str = "FIX.4.4"
     default_appl_ver_id: str = ""
     """DefaultApplVerID(1137) on Logon, for FIXT.1.1; '' leaves it out."""
-    sender_sub_id: str = ""
-    target_sub_id: str = ""
+    extra_header: bytes = b""
+    """Header fields after 52 on every message (`50=x<SOH>`...): SubIDs and the like."""
     heartbeat_s: int = 30
     """HeartBtInt(108) asked for by an initiator; an acceptor takes the initiator's."""
-    heartbeat_min_s: int = 1
-    heartbeat_max_s: int = 300
+    heartbeat_range_s: tuple[int, int] = (1, 300)
     """An acceptor refuses a HeartBtInt outside this range."""
     sequence_policy: SequencePolicy = SequencePolicy.CONTINUE
     reset_at_s: tuple[int, ...] = ()
     """Seconds after 00:00 UTC at which the venue starts its numbers again (daily rollover); () for never."""
     supports_resend: bool = True
     """False: 35=2 and 35=4 are never sent; a gap ends the connection and the next Logon starts afresh."""
-    never_replay: frozenset[bytes] = frozenset({b"D", b"F", b"G", b"E", b"q", b"s", b"t", b"u"})
-    """As initiator: message types answered with a gap fill when the peer asks for them again."""
-    initiator_replays: bool = False
-    """As initiator: replay the other application messages (never D, G or E); False fills every gap."""
+    initiator_replays: frozenset[str] = frozenset()
+    """As initiator: MsgTypes sent again (43=Y) when the peer asks; never D, E or G. The rest is gap-filled."""
     gap_fill_poss_dup: bool = True
-    """Gap fills carry 43=Y and 122, as FIX 4.4 wants; off for venues that reject them."""
+    """Gap fills carry 43=Y and 122, as FIX 4.4 wants; off for venues that refuse them."""
     resend_end_zero: bool = True
-    """ResendRequest asks for EndSeqNo(16)=0 (everything since); False names the last missing number."""
+    """ResendRequest asks for EndSeqNo(16)=0, everything since; False names the last missing number."""
     max_latency_s: int = 120
     """Largest difference between SendingTime(52) and our clock; 0 switches the check off."""
     sending_time_digits: int = 3
     """Decimals of SendingTime: 0, 3, 6 or 9."""
-    logon_timeout_ns: int = 10_000_000_000
-    logout_timeout_ns: int = 5_000_000_000
-    gap_timeout_ns: int = 10_000_000_000
+    max_body_length: int = 1 << 20
+    """BodyLength(9) above this is garbled input."""
+    logon_timeout_ns: int = 10 * SECOND_NS
+    logout_timeout_ns: int = 5 * SECOND_NS
+    gap_timeout_ns: int = 10 * SECOND_NS
     """How long an open gap may make no progress before it is asked for again."""
     gap_retries: int = 2
     """How often it is asked for again before the connection is ended."""
     gap_buffer: int = 1024
     """Messages past a gap that are held while it is filled; what comes beyond is asked for again."""
+    resend_repeats: int = 5
+    """How often a peer may ask for the same first number on one connection before it is ended."""
+    resend_chunk: int = 500
+    """Numbers served per call when a peer asks for many; the rest follows with the next ticks."""
+    order_types: frozenset[str] = frozenset({"D", "E", "G", "AB", "AC"})
+    """MsgTypes refused while the store is full; cancels go on."""
     reset_command: str = "qd session reset {name}"
-    """Operator command named by a Halted event; {name} stands for the session's name."""
-    signature_tags: tuple[int, ...] = field(default=())
-    """Tags beside 554, 96 and 925 that are masked in the FIX log."""
+    """Operator command that a Halted event names; {name} stands for the session's name."""
+    secret_tags: tuple[int, ...] = ()
+    """Tags beside 554, 96 and 925 that the FIX log masks."""
+
+    def __post_init__(self) -> None:
+        low, high = self.heartbeat_range_s
+        learns = self.role is Role.ACCEPTOR
+        wrong = {
+            "name": not self.name,
+            "sender_comp_id": not self.sender_comp_id,
+            "target_comp_id": not self.target_comp_id and not learns,
+            "heartbeat_s": not 0 < self.heartbeat_s <= 3600,
+            "heartbeat_range_s": not 0 < low <= high,
+            "sending_time_digits": self.sending_time_digits not in (0, 3, 6, 9),
+            "reset_at_s": not all(0 <= at < DAY_S for at in self.reset_at_s),
+            "initiator_replays": bool(self.initiator_replays & NEVER_REPLAYED),
+            "max_latency_s": self.max_latency_s < 0,
+            "logon_timeout_ns": self.logon_timeout_ns <= 0,
+            "logout_timeout_ns": self.logout_timeout_ns <= 0,
+            "gap_timeout_ns": self.gap_timeout_ns <= 0,
+            "gap_retries": self.gap_retries < 0,
+            "gap_buffer": self.gap_buffer < 0,
+            "resend_repeats": self.resend_repeats < 1,
+            "resend_chunk": self.resend_chunk < 1,
+        }
+        for key, is_wrong in wrong.items():
+            if is_wrong:
+                raise ConfigError(f"FIX session {self.name!r}: {key} cannot be {getattr(self, key)!r}")
+
+
+def last_reset_ns(reset_at_s: tuple[int, ...], wall_ns: int) -> int | None:
+    """UTC ns of the latest rollover at or before `wall_ns`; None when the venue has none."""
+    day, second = divmod(wall_ns // SECOND_NS, DAY_S)
+    at_today = [at for at in reset_at_s if at <= second]
+    if at_today:
+        return (day * DAY_S + max(at_today)) * SECOND_NS
+    return ((day - 1) * DAY_S + max(reset_at_s)) * SECOND_NS if reset_at_s else None
+
+
+def next_reset_ns(reset_at_s: tuple[int, ...], wall_ns: int) -> int | None:
+    """UTC ns of the first rollover after `wall_ns`; None when the venue has none."""
+    day, second = divmod(wall_ns // SECOND_NS, DAY_S)
+    later = [at for at in reset_at_s if at > second]
+    if later:
+        return (day * DAY_S + min(later)) * SECOND_NS
+    return ((day + 1) * DAY_S + min(reset_at_s)) * SECOND_NS if reset_at_s else None

@@ -1,0 +1,174 @@
+"""Reading: each framed message to where it belongs, by its number and type."""
+
+from fix._codec import Message
+from fix.session_core import field_defects, read_int
+from fix.session_events import POSS_DUP, POSS_RESEND, FieldDefect, HeartbeatRoundTrip, RejectReceived, State
+from fix.session_logon import SessionLogon, time_text
+
+_ADMIN = frozenset({"0", "1", "2", "3", "4", "5", "A"})
+_STALE_WHEN_DUP = frozenset({"0", "1", "2", "5", "A"})  # replayed by sloppy peers; only their number matters
+
+
+class SessionReader(SessionLogon):
+    """Delivers application messages in order, each once, and obeys the administrative ones."""
+
+    duplicates = 0
+    """Messages suppressed because their number had been dealt with."""
+
+    _test_id = b""
+    _test_sent_ns = 0
+
+    def _reading(self) -> bool:
+        return self._write is not None and self._state is not State.DISCONNECTING
+
+    def _take(self, message: Message) -> None:
+        """One framed message, whatever the state."""
+        if not self._header_holds(message):
+            return
+        seq, expected = message.seq_num, self._store.next_in
+        if self._state is State.LOGON_SENT:
+            self._answer(message)
+        elif self._state is State.AWAIT_LOGON:
+            self._greet(message)
+        elif seq == expected:
+            self._in_sequence(message)
+            if self._gap.highest:
+                self._drain()
+        elif seq > expected:
+            self._early(message)
+        else:
+            self._late(message)
+
+    def _in_sequence(self, message: Message) -> None:
+        """The number that was expected: deliver, then count."""
+        if message.msg_type in _ADMIN:
+            self._admin(message)
+        else:
+            self._deliver(message)
+
+    def _deliver(self, message: Message) -> None:
+        flags = POSS_DUP if message.poss_dup else 0
+        if message.get(97) == b"Y":
+            flags |= POSS_RESEND
+        off_ns = self._time_off_ns(message)
+        defects = field_defects(message) if message.defects else ()
+        if off_ns:
+            defects += (FieldDefect(52, time_text(off_ns)),)
+        if flags & POSS_DUP and not message.has(122):
+            defects += (FieldDefect(122, "missing beside 43=Y"),)
+        if not message.has(52):
+            defects += (FieldDefect(52, "missing"),)
+        self._app.on_message(message, flags, defects)
+        self._store.advance_in(message.seq_num)
+        if off_ns and self._reading():
+            self._logout_and_end(time_text(off_ns))
+
+    def _drain(self) -> None:
+        """Deal with what was held past the gap, as far as it now follows on."""
+        gap, store = self._gap, self._store
+        while gap.has(store.next_in) and self._reading():
+            seq = store.next_in
+            raw = gap.held(seq)
+            if raw is None:
+                store.advance_in(seq)
+            else:
+                self._in_sequence(Message.parse(raw, self._rules))
+            if store.next_in == seq:
+                break  # it ended the session without counting
+        if self._reading() and gap.is_open:
+            self._gap_progress()
+
+    def _early(self, message: Message) -> None:
+        """A number past the expected one. The peer's own request is answered before we ask."""
+        kind = message.msg_type
+        if kind == "5":
+            self._logout_received(message)
+        elif kind == "4" and message.get(123) != b"Y":
+            self._sequence_reset(message)
+        elif kind in ("0", "1", "2") and self.settings.supports_resend:
+            if self._liveness(message) and self._reading() and not self._gap.has(message.seq_num):
+                self._too_high(message, dealt_with=True)
+        else:
+            self._too_high(message)
+
+    def _late(self, message: Message) -> None:
+        """A number that has been dealt with: a duplicate, a reset, or a contradiction."""
+        kind = message.msg_type
+        if message.poss_dup:
+            self.duplicates += 1
+        elif kind == "5":
+            self._logout_received(message)
+        elif kind == "4" and message.get(123) != b"Y":
+            self._sequence_reset(message)
+        elif kind == "A" and message.get(141) == b"Y":
+            self._logon_again(message)
+        elif self._too_low(message):
+            self._in_sequence(message)
+
+    # --- administrative messages in sequence
+
+    def _admin(self, message: Message) -> None:
+        kind, seq = message.msg_type, message.seq_num
+        off_ns = self._time_off_ns(message)
+        if message.poss_dup and kind in _STALE_WHEN_DUP:
+            self._store.advance_in(seq)
+        elif off_ns:
+            self._reject(message, 52, 10, "SendingTime accuracy problem")
+            self._store.advance_in(seq)
+            self._logout_and_end(time_text(off_ns))
+        elif kind == "4":
+            self._reset_or_fill(message)
+        elif kind == "5":
+            self._logout_received(message)
+        elif kind == "A":
+            self._logon_again(message)
+        else:
+            if kind == "3":
+                self._say_reject(message)
+            else:
+                self._liveness(message)
+            if self._store.next_in == seq:
+                self._store.advance_in(seq)
+
+    def _liveness(self, message: Message) -> bool:
+        """Heartbeat, TestRequest or ResendRequest; False when it ended the session."""
+        kind = message.msg_type
+        if kind == "0":
+            self._heartbeat(message)
+        elif kind == "1":
+            self._answer_test(message)
+        else:
+            self._serve(message)
+        return self._state is not State.DISCONNECTING
+
+    def _heartbeat(self, message: Message) -> None:
+        if self._test_id and message.get(112) == self._test_id:
+            self._test_id = b""
+            self._say(HeartbeatRoundTrip(self._mono_ns - self._test_sent_ns))
+
+    def _answer_test(self, message: Message) -> None:
+        test_id = message.get(112)
+        if not test_id:
+            self._reject(message, 112, 1, "Required tag missing")
+        else:
+            self._send_admin("0", b"112=%s\x01" % test_id)
+
+    def _say_reject(self, message: Message) -> None:
+        reason = read_int(message, 373)
+        self._say(
+            RejectReceived(
+                read_int(message, 45) or 0, message.get_str(372) or "", read_int(message, 371) or 0,
+                -1 if reason is None else reason, message.get_str(58) or "", message.raw,
+            )
+        )  # fmt: skip
+
+    def _reset_or_fill(self, message: Message) -> None:
+        if message.get(123) != b"Y":
+            self._sequence_reset(message)
+            return
+        new_seq, seq = read_int(message, 36), message.seq_num
+        if new_seq is None or new_seq <= seq:
+            self._reject(message, 36, 1 if new_seq is None else 5, "NewSeqNo(36) missing or not above MsgSeqNum")
+            self._store.advance_in(seq)
+        else:
+            self._store.set_next_in(new_seq)
