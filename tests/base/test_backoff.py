@@ -1,0 +1,53 @@
+"""Reconnecting backs off exponentially with full jitter and a cap, and trusts only what lasts."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from base.backoff import SECOND_NS, Backoff, BackoffSettings
+
+SETTINGS = BackoffSettings(base_ns=SECOND_NS, cap_ns=60 * SECOND_NS, stable_ns=30 * SECOND_NS)
+
+
+def test_the_ceiling_doubles_up_to_the_cap() -> None:
+    backoff = Backoff(lambda: 0.999999999999, SETTINGS)
+    delays = [round(backoff.failed(0) / SECOND_NS) for _ in range(9)]
+    assert delays == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+@given(st.integers(), st.integers(1, 200))
+def test_every_delay_lies_between_zero_and_the_ceiling_for_ever(seed: int, failures: int) -> None:
+    backoff = Backoff(random.Random(seed).random, SETTINGS)
+    for _ in range(failures):
+        ceiling = backoff.ceiling_ns()
+        assert 0 <= backoff.failed(0) <= ceiling <= SETTINGS.cap_ns
+
+
+def test_jitter_is_full() -> None:
+    backoff = Backoff(random.Random(1).random, SETTINGS)
+    for _ in range(10):
+        backoff.failed(0)
+    delays = [backoff.failed(0) / SETTINGS.cap_ns for _ in range(1000)]
+    tenths = {int(delay * 10) for delay in delays}
+    assert tenths == set(range(10))
+
+
+def test_a_connection_that_falls_at_once_does_not_start_over() -> None:
+    backoff = Backoff(lambda: 0.5, SETTINGS)
+    for _ in range(5):
+        backoff.failed(0)
+    backoff.connected(0)
+    backoff.failed(SETTINGS.stable_ns - 1)
+    assert backoff.failures == 6
+
+
+def test_a_connection_that_lasted_starts_over() -> None:
+    backoff = Backoff(lambda: 0.5, SETTINGS)
+    for _ in range(5):
+        backoff.failed(0)
+    backoff.connected(0)
+    assert not backoff.healthy(SETTINGS.stable_ns - 1)
+    assert backoff.healthy(SETTINGS.stable_ns)
+    assert backoff.failed(SETTINGS.stable_ns) == SECOND_NS // 2
+    assert backoff.failures == 1
