@@ -14,6 +14,8 @@ QuarterdeckError
 │   └── SchemaError      an event, frame or record of another version or shape
 ├── RegionError          a shared-memory file of another layout, size or generation
 ├── BookError            a book was asked for something it cannot hold
+│   ├── StaleBookError   a reader asked for a book that is not LIVE; carries state, reason, since_ns
+│   └── BookBusyError    the writer changed the area during each of a bounded number of tries
 ├── CommandError         a command that was refused, with the reason
 ├── VenueError           what a venue said cannot be used, or a venue cannot do what is asked
 └── RecordingError       a recording that cannot be replayed, with file and line
@@ -74,6 +76,20 @@ class RegionError(QuarterdeckError):
 
 class BookError(QuarterdeckError):
     """A book was asked for something that it cannot hold."""
+
+
+class StaleBookError(BookError):
+    """A book that is not LIVE was read: its state and reason (words of ipc/book.h) and since when (UTC ns)."""
+
+    def __init__(self, text: str, state: str = "STALE", reason: str = "", since_ns: int = 0) -> None:
+        super().__init__(text)
+        self.state = state
+        self.reason = reason
+        self.since_ns = since_ns
+
+
+class BookBusyError(BookError):
+    """The writer changed the area during each of a bounded number of tries; try again later."""
 
 
 class CommandError(QuarterdeckError):

@@ -6,7 +6,12 @@ Packed changes ("changes") are little-endian int64: 3 a change for L2 (what, px,
 time_ns). Bit 25 of `what` (LAST_OF_MESSAGE) marks the last change of a venue message: books publish there.
 """
 
-from collections.abc import Buffer, Callable
+from collections.abc import Sequence
+from typing import IO, Protocol
+
+from _typeshed import ReadableBuffer, WriteableBuffer
+
+_Spec = tuple[str, str, int, int, int, int, int]
 
 LAST_OF_MESSAGE: int
 LAYOUT_VERSION: int
@@ -17,15 +22,19 @@ REASONS: tuple[str, ...]
 class Verdict:
     """What became of the records of one instrument in one call of BookSet.verify_and_pack.
 
-    A snapshot, or a broken rule, starts a new verdict. reason 0: verified, `changes` may be published.
-    reason > 0: the book broke a rule at `seq_num`; nothing of that record is in `changes`; the book is out until its next
-    snapshot (state STALE). reason SNAPSHOT: increments that came while the book waits for a snapshot, dropped.
+    A snapshot and a broken rule are verdicts of their own; verified increments of one instrument share one, in order.
+    reason 0: verified. `changes` may be published, or, when `snapshot`, the whole book as `bids` and `asks`
+    (L2 px, qty; L3 px, qty, key, time_ns; best first, queue order). reason SNAPSHOT: increments dropped while the book
+    waits for one. Any other reason: the record of `seq_num` broke the rule and the book is out until its next snapshot.
+    Trades are counted here and unpacked by BookSet.trades.
     """
 
     instrument: int
     snapshot: bool
     reason: int
     changes: bytes
+    bids: bytes
+    asks: bytes
     first_id: int
     last_id: int
     n_messages: int
@@ -44,19 +53,26 @@ class Book:
     def __init__(
         self, *, l3: bool = False, levels: int = 4096, orders: int = 0, max_depth: int = 0, top_only: bool = False
     ) -> None: ...
-    l3: bool
-    max_depth: int
+    @property
+    def l3(self) -> bool: ...
+    @property
+    def max_depth(self) -> int: ...
     def apply(self, what: int, px: int, qty: int, key: int = 0, time_ns: int = 0) -> int:
         """One change, which is one message: cut to the window and, in a region, published."""
-    def apply_changes(
-        self, changes: Buffer, last_seq: int = 0, venue_ns: int = 0, recv_ns: int = 0, *, snapshot: bool = False
+    def apply_changes(self, changes: ReadableBuffer, last_seq: int = 0, venue_ns: int = 0, recv_ns: int = 0) -> int:
+        """Packed changes of one or more messages in one call. Stops at the first defect and returns it.
+
+        last_seq is taken over with the last change: intermediate versions carry the one before.
+        """
+    def replace(
+        self, bids: ReadableBuffer, asks: ReadableBuffer, last_seq: int = 0, venue_ns: int = 0, recv_ns: int = 0
     ) -> int:
-        """Packed changes in one call; snapshot replaces the whole book. Stops at the first defect and returns it."""
-    def apply_record(self, records: Buffer, offset: int = 0) -> int:
+        """The whole book anew, from packed sides as pack() gives them; orders keep the order in which they stand."""
+    def apply_record(self, records: ReadableBuffer, offset: int = 0) -> int:
         """One record of base/md_record.h at word `offset`; a snapshot record replaces."""
     def clear(self) -> None: ...
-    def pack(self) -> bytes:
-        """The whole book as packed changes, best level first, orders in queue order; for snapshots."""
+    def pack(self) -> tuple[bytes, bytes]:
+        """Bids and asks: int64 (px, qty) a level, L3 (px, qty, key, time_ns) an order; best first, in queue order."""
     def bbo(self) -> tuple[int, int, int, int]:
         """bid_px, bid_qty, ask_px, ask_qty; qty 0 where a side is empty."""
     def top(self, levels: int = 10) -> tuple[int, ...]:
@@ -75,6 +91,8 @@ class Book:
     @property
     def n_orders(self) -> int: ...
     @property
+    def messages(self) -> int: ...
+    @property
     def crossed(self) -> bool: ...
 
 class BookSet:
@@ -92,23 +110,33 @@ class BookSet:
         qty_drop: int = 0,
         crossed_is_stale: bool = False,
     ) -> None:
-        """continuity: 0 none, 1 checksum, 2 update ids."""
+        """continuity: 0 none, 1 checksum, 2 update ids (no hole), 3 newest (ids only rise). Waits for a snapshot."""
     def book(self, instrument: int) -> Book: ...
     def expect(self, instrument: int, req_key: int) -> None:
-        """Take only records whose MDReqID key is `req_key` (0: any); what an older subscription still sends is dropped."""
-    def invalidate(self, instrument: int) -> None:
+        """Take only records of MDReqID key `req_key` (0: any); what an older subscription still sends is dropped."""
+    def invalidate(self, instrument: int, reason: int = 2) -> None:
         """The book is out until its next snapshot."""
     def is_live(self, instrument: int) -> bool: ...
     def last_id(self, instrument: int) -> int: ...
-    def verify_and_pack(self, records: Buffer, n_words: int = -1) -> list[Verdict]:
-        """Apply every record to its book, check the rule after each, pack what is verified. SchemaError when malformed."""
-    def trades(self, records: Buffer, n_words: int = -1) -> list[tuple[int, int, int, int, int, int, int]]:
+    def verify_and_pack(self, records: ReadableBuffer, n_words: int = -1) -> list[Verdict]:
+        """Apply every record to its book, check its rule, pack what is verified. SchemaError when malformed."""
+    def trades(self, records: ReadableBuffer, n_words: int = -1) -> list[tuple[int, int, int, int, int, int, int]]:
         """(instrument, px, qty, aggressor, trade_key, time_ns, seq_num) of each trade in the records."""
+
+def region_size(specs: Sequence[_Spec]) -> int: ...
+def format_region(
+    memory: WriteableBuffer,
+    specs: Sequence[_Spec],
+    generation: int,
+    heartbeat_limit_ns: int,
+    created_ns: int,
+    mono_ns: int,
+) -> None: ...
 
 class RegionWriter:
     """The writer's side of a mapped region; files and locks are the caller's (ipc/books.py)."""
 
-    def __init__(self, memory: Buffer) -> None: ...
+    def __init__(self, memory: WriteableBuffer, name: str) -> None: ...
     def heartbeat(self, mono_ns: int) -> None: ...
     def retire(self) -> None: ...
     def book(self, index: int, *, max_depth: int = 0, top_only: bool = False) -> SharedBook: ...
@@ -118,50 +146,72 @@ class RegionWriter:
 class SharedBook(Book):
     """A book in a region, as its only writer sees it. What cannot be applied makes it STALE with the reason, at once.
 
-    apply, apply_changes and apply_record publish (best bid and offer, top 50) once a message. On a book that is not LIVE,
-    CROSSED or HALTED they return SNAPSHOT and change nothing, unless they replace the book.
+    Every message is published (best bid and offer, top 50). While RECOVERING or STALE only replace() and snapshot
+    records are taken; anything else returns SNAPSHOT and changes nothing.
     """
 
     def set_status(self, state: int, reason: int, since_ns: int) -> None:
-        """Publish a status; HALTED keeps taking changes, LIVE is refused (BookError) without a snapshot before."""
+        """RECOVERING, STALE, HALTED (still takes changes) or LIVE (ends HALTED; BookError before a snapshot)."""
     @property
     def status(self) -> tuple[int, int, int]:
-        """state, reason, since_ns (UTC)."""
+        """state, reason, since_ns (UTC) as readers see them; CROSSED comes and goes by itself."""
 
 class RegionView:
     """A reader's mapping of one region file. RegionError naming `name` and the field when it is not one."""
 
-    def __init__(self, memory: Buffer, name: str) -> None: ...
+    def __init__(self, memory: ReadableBuffer, name: str, file: IO[bytes]) -> None: ...
+    @property
+    def name(self) -> str: ...
     @property
     def generation(self) -> int: ...
     @property
     def retired(self) -> bool: ...
     @property
     def heartbeat_mono_ns(self) -> int: ...
-    def instruments(self) -> list[tuple[str, int, int, bool, int, int]]:
-        """(name, px_scale, qty_scale, l3, levels, orders) in directory order."""
-    def find(self, instrument: str) -> int:
-        """Directory index, or -1."""
+    @property
+    def writer_state(self) -> int:
+        """0, or the reason why nobody stands behind the books."""
+    def instruments(self) -> list[_Spec]:
+        """(venue, instrument, px_scale, qty_scale, level, levels, orders) in directory order."""
+
+class _Region(Protocol):
+    view: RegionView
+    def follow(self) -> RegionView: ...
 
 class BookReader:
     """Reads one book of a region; never writes, never blocks its writer, follows a replaced region by itself.
 
-    bbo, top, depth and orders raise StaleBookError unless the book is LIVE; the *_any forms never raise for that and
-    return the state first. BookBusyError when the writer changed the area on every one of `tries` attempts.
+    bbo, top, depth and orders raise StaleBookError unless the book is LIVE and its writer alive; the *_any forms give
+    the state first and never raise for that. BookBusyError when the writer changed the area during each of `tries` tries.
     """
 
-    def __init__(self, view: RegionView, instrument: str, follow: Callable[[], RegionView], dead: Callable[[], bool]) -> None: ...
-    instrument: str
     tries: int
-    worst_tries: int
-    def bbo(self) -> tuple[int, int, int, int]: ...
+    def __init__(self, region: _Region, venue: str, instrument: str, level: int = 0) -> None: ...
+    @property
+    def venue(self) -> str: ...
+    @property
+    def instrument(self) -> str: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def px_scale(self) -> int: ...
+    @property
+    def qty_scale(self) -> int: ...
+    @property
+    def worst_tries(self) -> int:
+        """Most tries that any read of this reader took."""
+    def bbo(self) -> tuple[int, int, int, int]:
+        """bid_px, bid_qty, ask_px, ask_qty; qty 0 where a side is empty."""
     def bbo_any(self) -> tuple[int, int, int, int, int]: ...
-    def top(self, levels: int = 10) -> tuple[int, ...]: ...
+    def top(self, levels: int = 10) -> tuple[int, ...]:
+        """levels (at most 50) x (px, qty) of bids, then of asks, best first, 0 where there is none."""
     def top_any(self, levels: int = 10) -> tuple[int, ...]: ...
-    def depth(self, levels: int = 0) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]: ...
+    def depth(self, levels: int = 0) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+        """(px, qty, orders) of bids and of asks, best first; levels 0 is the whole book."""
     def depth_any(self, levels: int = 0) -> tuple[int, list[tuple[int, int, int]], list[tuple[int, int, int]]]: ...
-    def orders(self, side: int, levels: int = 0) -> list[tuple[int, int, int, int]]: ...
+    def orders(self, levels: int = 0) -> tuple[list[tuple[int, int, int, int]], list[tuple[int, int, int, int]]]:
+        """L3: (px, qty, key, time_ns) of bids and of asks, in queue order; of the best `levels` levels (0: all)."""
     def status(self) -> tuple[int, int, int]:
-        """state, reason, since_ns (UTC)."""
+        """state, reason, since_ns (UTC); a silent, dead or retired writer makes it STALE."""
     def times(self) -> tuple[int, int, int, int]:
         """last_seq, venue_ns, recv_ns, messages applied since the region began."""

@@ -1,0 +1,288 @@
+/* From decoded records to verified, packed changes: the venue's rule is checked on a private book after each record. */
+#ifndef QD_BOOK_VERIFY_H
+#define QD_BOOK_VERIFY_H
+
+#include <zlib.h>
+
+#include "book_impl.h"
+
+enum qd_continuity { QD_RULE_NONE, QD_RULE_CHECKSUM, QD_RULE_UPDATE_IDS, QD_RULE_NEWEST, QD_N_RULES };
+
+typedef struct {
+    char *data;
+    size_t size, room;
+} qd_bytes;
+
+typedef struct {
+    qd_engine *book; /* NULL: no such instrument in this set */
+    int continuity, checksum_levels, crossed_is_stale;
+    int64_t px_div, qty_div;
+    int64_t req_key; /* 0: any */
+    /* the verdict that is being put together */
+    int open, reason, snapshot;
+    int64_t first_id, last_id, n_messages, seq_num, sending_ns, recv_ns, n_trades, defect_tag;
+    qd_bytes changes;
+} qd_checked;
+
+/* -- CRC-32 over decimal texts ------------------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t crc;
+    unsigned n;
+    char text[1024];
+} qd_crc;
+
+static inline void qd_crc_flush(qd_crc *c)
+{
+    c->crc = (uint32_t)crc32(c->crc, (const unsigned char *)c->text, c->n);
+    c->n = 0;
+}
+
+static const char qd_pairs[201] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960"
+    "616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
+static inline void qd_crc_number(qd_crc *c, int64_t value, int64_t div) /* no dot, no leading zeros: zero is no text */
+{
+    char digits[20], *p = digits + sizeof digits;
+    uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    if (div != 1)
+        v /= (uint64_t)div;
+    for (; v >= 100; v /= 100) {
+        p -= 2;
+        memcpy(p, qd_pairs + 2 * (v % 100), 2);
+    }
+    if (v >= 10) {
+        p -= 2;
+        memcpy(p, qd_pairs + 2 * v, 2);
+    } else if (v > 0) {
+        *--p = (char)('0' + v);
+    }
+    size_t n = (size_t)(digits + sizeof digits - p);
+    if (c->n + n > sizeof c->text)
+        qd_crc_flush(c);
+    memcpy(c->text + c->n, p, n);
+    c->n += (unsigned)n;
+}
+
+static void qd_crc_side(qd_crc *c, const qd_engine *e, int side, uint32_t levels, int64_t px_div, int64_t qty_div)
+{
+    uint32_t n = e->n[side] < levels ? e->n[side] : levels;
+    const int64_t *level = qd_at(e, side, e->n[side]);
+    for (uint32_t i = 0; i < n; i++) {
+        level -= e->width;
+        if (e->kind == 2) {
+            qd_crc_number(c, level[0], px_div);
+            qd_crc_number(c, level[1], qty_div);
+            continue;
+        }
+        for (uint32_t at = (uint32_t)level[3]; at; at = qd_next(qd_node(e, at))) {
+            qd_crc_number(c, level[0], px_div);
+            qd_crc_number(c, qd_node(e, at)[1], qty_div);
+        }
+    }
+}
+
+static uint32_t qd_crc32_top(const qd_engine *e, uint32_t levels, int64_t px_div, int64_t qty_div)
+{
+    qd_crc c;
+    c.crc = 0;
+    c.n = 0;
+    qd_crc_side(&c, e, 1, levels, px_div, qty_div);
+    qd_crc_side(&c, e, 0, levels, px_div, qty_div);
+    qd_crc_flush(&c);
+    return c.crc;
+}
+
+/* -- packing ------------------------------------------------------------------------------------------- */
+
+static int qd_reserve(qd_bytes *b, size_t more)
+{
+    if (b->size + more <= b->room)
+        return 0;
+    size_t room = 2 * b->room > b->size + more ? 2 * b->room : b->size + more + 1024;
+    char *data = realloc(b->data, room);
+    if (data == NULL)
+        return -1;
+    b->data = data;
+    b->room = room;
+    return 0;
+}
+
+static inline size_t qd_change_size(const qd_engine *e)
+{
+    return e->kind == 3 ? 40 : 24;
+}
+
+/* The book changes of a record (no trades, no other entry types), the last one marked. -1: no memory. */
+static int qd_pack_record(const qd_engine *e, const char *record, qd_bytes *out)
+{
+    const size_t n = (size_t)qd_load64(record + 8 * QD_MD_N_CHANGES), stride = qd_change_size(e);
+    char *last = NULL;
+    if (qd_reserve(out, n * stride) != 0)
+        return -1;
+    for (const char *p = record + 8 * QD_MD_HEADER, *end = p + 8 * n * QD_MD_CHANGE; p < end; p += 8 * QD_MD_CHANGE) {
+        if ((qd_load64(p) & 255) > 1)
+            continue;
+        last = out->data + out->size;
+        memcpy(last, p, stride);
+        out->size += stride;
+    }
+    if (last != NULL) {
+        int64_t what = qd_load64(last) | QD_LAST_OF_MESSAGE;
+        memcpy(last, &what, 8);
+    }
+    return 0;
+}
+
+/* One side as (px, qty) or (px, qty, key, time_ns), best first, into `out` which has room. */
+static void qd_pack_side(const qd_engine *e, int side, char *out)
+{
+    for (uint32_t i = e->n[side]; i-- > 0;) {
+        const int64_t *level = qd_at(e, side, i);
+        if (e->kind == 2) {
+            memcpy(out, level, 16);
+            out += 16;
+            continue;
+        }
+        for (uint32_t at = (uint32_t)level[3]; at; at = qd_next(qd_node(e, at))) {
+            const int64_t *node = qd_node(e, at);
+            const int64_t words[4] = {level[0], node[1], node[0], node[2]};
+            memcpy(out, words, 32);
+            out += 32;
+        }
+    }
+}
+
+static size_t qd_packed_side_size(const qd_engine *e, int side)
+{
+    size_t orders = 0;
+    if (e->kind == 2)
+        return 16 * (size_t)e->n[side];
+    for (uint32_t i = 0; i < e->n[side]; i++)
+        orders += (size_t)qd_at(e, side, i)[2];
+    return 32 * orders;
+}
+
+/* -- records ------------------------------------------------------------------------------------------- */
+
+/* Applies the changes of a record to the depth and ends the message. */
+static int qd_apply_entries(qd_engine *e, const char *record)
+{
+    const int snapshot = qd_load64(record + 8 * QD_MD_KIND) == 1;
+    const char *p = record + 8 * QD_MD_HEADER, *end = p + 8 * (size_t)qd_load64(record) * QD_MD_CHANGE;
+    e->venue_ns = qd_load64(record + 8 * QD_MD_SENDING_NS);
+    e->recv_ns = qd_load64(record + 8 * QD_MD_RECV_NS);
+    if (snapshot)
+        qd_clear(e);
+    else
+        qd_begin(e);
+    for (; p < end; p += 8 * QD_MD_CHANGE) {
+        int64_t what = qd_load64(p + 8 * QD_MD_WHAT);
+        int reason = qd_change(
+            e, snapshot ? what & 255 : what, qd_load64(p + 8 * QD_MD_PX), qd_load64(p + 8 * QD_MD_QTY),
+            (uint64_t)qd_load64(p + 8 * QD_MD_KEY), qd_load64(p + 8 * QD_MD_TIME_NS));
+        if (reason != QD_OK)
+            return reason;
+    }
+    return QD_OK;
+}
+
+static size_t qd_count_book_changes(const char *record, int64_t *trades)
+{
+    size_t n = 0;
+    const char *p = record + 8 * QD_MD_HEADER, *end = p + 8 * (size_t)qd_load64(record) * QD_MD_CHANGE;
+    for (; p < end; p += 8 * QD_MD_CHANGE) {
+        int64_t type = qd_load64(p) & 255;
+        n += type <= 1;
+        *trades += type == 2;
+    }
+    return n;
+}
+
+/* One record applied to a book by itself, without a rule (a region's book publishes): a reason. */
+static int qd_apply_record(qd_engine *e, const char *record)
+{
+    const int64_t flags = qd_load64(record + 8 * QD_MD_FLAGS);
+    const int snapshot = qd_load64(record + 8 * QD_MD_KIND) == 1;
+    if (!snapshot && e->base != QD_LIVE)
+        return QD_SNAPSHOT;
+    int reason = flags & QD_MD_DEFECT ? QD_NUMBER : qd_apply_entries(e, record);
+    if (reason != QD_OK)
+        return qd_fail(e, reason);
+    e->last_seq = qd_load64(record + 8 * (flags & QD_MD_HAS_LAST_ID ? QD_MD_LAST_ID : QD_MD_SEQ_NUM));
+    e->base = QD_LIVE;
+    e->reason = QD_OK;
+    qd_message_end(e);
+    return QD_OK;
+}
+
+enum { QD_TAKE = 0, QD_DROP = -1 }; /* a positive answer is the reason for which the book breaks */
+
+static int qd_check_ids(const qd_checked *c, const char *record, int64_t flags)
+{
+    const int64_t last = qd_load64(record + 8 * QD_MD_LAST_ID), first = qd_load64(record + 8 * QD_MD_FIRST_ID);
+    if (c->continuity != QD_RULE_UPDATE_IDS && c->continuity != QD_RULE_NEWEST)
+        return QD_TAKE;
+    if (!(flags & QD_MD_HAS_LAST_ID))
+        return QD_GAP;
+    if (last <= c->book->last_seq)
+        return QD_DROP;
+    if (c->continuity == QD_RULE_UPDATE_IDS && (!(flags & QD_MD_HAS_FIRST_ID) || first > c->book->last_seq + 1))
+        return QD_GAP;
+    return QD_TAKE;
+}
+
+static int qd_check_after(const qd_checked *c, const char *record, int64_t flags)
+{
+    const uint32_t said = (uint32_t)qd_load64(record + 8 * QD_MD_CHECKSUM);
+    if (c->continuity == QD_RULE_CHECKSUM && flags & QD_MD_HAS_CHECKSUM
+        && qd_crc32_top(c->book, (uint32_t)c->checksum_levels, c->px_div, c->qty_div) != said)
+        return QD_CHECKSUM;
+    return c->crossed_is_stale && qd_is_crossed(c->book) ? QD_CROSSING : QD_OK;
+}
+
+/* One record of this instrument through its rule: QD_OK (verified: pack it), QD_DROP (nothing to publish) or the reason for
+ * which the book broke; QD_SNAPSHOT when it waits for one. */
+static int qd_verify(qd_checked *c, const char *record, size_t book_changes)
+{
+    qd_engine *e = c->book;
+    const int64_t flags = qd_load64(record + 8 * QD_MD_FLAGS), key = qd_load64(record + 8 * QD_MD_REQ_KEY);
+    const int snapshot = qd_load64(record + 8 * QD_MD_KIND) == 1;
+    int reason;
+    if (c->req_key && key && key != c->req_key)
+        return QD_DROP;
+    if (!snapshot && e->base != QD_LIVE)
+        return QD_SNAPSHOT;
+    if (flags & QD_MD_DEFECT)
+        return qd_fail(e, QD_NUMBER);
+    if (!snapshot && book_changes == 0)
+        return QD_DROP;
+    if (!snapshot && (reason = qd_check_ids(c, record, flags)) != QD_TAKE)
+        return reason == QD_DROP ? QD_DROP : qd_fail(e, reason);
+    if ((reason = qd_apply_entries(e, record)) != QD_OK)
+        return qd_fail(e, reason);
+    qd_cut(e);
+    if ((reason = qd_check_after(c, record, flags)) != QD_OK)
+        return qd_fail(e, reason);
+    if (snapshot || flags & QD_MD_HAS_LAST_ID || !(c->continuity == QD_RULE_UPDATE_IDS || c->continuity == QD_RULE_NEWEST))
+        e->last_seq = qd_load64(record + 8 * (flags & QD_MD_HAS_LAST_ID ? QD_MD_LAST_ID : QD_MD_SEQ_NUM));
+    if (snapshot && !(flags & QD_MD_HAS_LAST_ID) && c->continuity >= QD_RULE_UPDATE_IDS)
+        return qd_fail(e, QD_GAP);
+    e->base = QD_LIVE;
+    e->reason = QD_OK;
+    qd_message_end(e);
+    return QD_OK;
+}
+
+/* The record's size in words when it lies wholly inside n words, else 0. */
+static size_t qd_record_words(const char *record, size_t n)
+{
+    if (n < QD_MD_HEADER)
+        return 0;
+    const int64_t changes = qd_load64(record);
+    if (changes < 0 || (uint64_t)changes > (n - QD_MD_HEADER) / QD_MD_CHANGE)
+        return 0;
+    return QD_MD_HEADER + (size_t)changes * QD_MD_CHANGE;
+}
+#endif
