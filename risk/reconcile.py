@@ -56,9 +56,7 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """Everything that can be learnt is learnt; `uncertain` orders remain to be followed."""
-
-    uncertain: int
+    """Everything that can be learnt now is learnt; orders left UNCERTAIN remain to be followed."""
 
 
 Action: TypeAlias = AskList | AskOrder | Wait | Done
@@ -172,7 +170,7 @@ class Reconciler:
 
     def _finish(self) -> list[Action]:
         self._phase = "done"
-        return [Done(sum(o.state == "UNCERTAIN" for o in self._table.open()))]
+        return [Done()]
 
     def _match(self, listed: ListedOrder) -> Order | None:
         return self._table.find(listed.cl_ord_id, listed.order_id)

@@ -1,0 +1,177 @@
+"""Rules of the order table: each report counts once, quantities only rise, unknown is a state."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipc.events import CancelReject, ExecutionReport
+from risk.orders import FINISHED_KEPT, Order, OrderTable
+
+QTY = 100
+
+
+def order(cl_ord_id: str = "a1", **more: Any) -> Order:
+    fields: dict[str, Any] = {
+        "session": "s", "venue": "v", "account": "main", "instrument": "BTC-USD", "cl_ord_id": cl_ord_id, "side": "1",
+        "ord_type": "2", "time_in_force": "1", "px_scale": 2, "qty_scale": 3, "order_qty": QTY, "price": 5000,
+        "leaves_qty": QTY, "ids": [cl_ord_id],
+    }  # fmt: skip
+    return Order(**(fields | more))
+
+
+def report(exec_type: str, ord_status: str, **more: Any) -> ExecutionReport:
+    fields: dict[str, Any] = {
+        "session": "s", "venue": "v", "account": "main", "instrument": "BTC-USD", "cl_ord_id": "a1", "order_id": "O1",
+        "exec_id": "", "exec_type": exec_type, "ord_status": ord_status, "side": "1", "ord_type": "2",
+        "time_in_force": "1", "px_scale": 2, "qty_scale": 3, "order_qty": None, "price": None, "stop_px": None,
+        "last_qty": None, "last_px": None, "cum_qty": None, "leaves_qty": None, "transact_ns": 0, "sending_ns": 0,
+        "recv_ns": 0,
+    }  # fmt: skip
+    return ExecutionReport(**(fields | more))
+
+
+def reject(request_id: str, **more: Any) -> CancelReject:
+    fields: dict[str, Any] = {
+        "session": "s", "venue": "v", "instrument": "BTC-USD", "cl_ord_id": "a1", "request_id": request_id,
+        "order_id": "", "response_to": "1", "reason_code": "", "text": "too late", "origin": "9", "recv_ns": 0,
+    }  # fmt: skip
+    return CancelReject(**(fields | more))
+
+
+def table_with(*orders: Order) -> OrderTable:
+    table = OrderTable()
+    for each in orders:
+        table.add(each)
+    return table
+
+
+def test_a_report_that_arrives_twice_counts_once() -> None:
+    table = table_with(order())
+    fill = report("F", "1", exec_id="e1", last_qty=40, last_px=5000)
+    assert table.apply(fill, 1).fill_qty == 40
+    again = table.apply(fill, 2)
+    assert again.duplicate
+    assert table.find("a1").cum_qty == 40  # type: ignore[union-attr]
+
+
+def test_two_trades_under_one_exec_id_are_two_when_their_trade_ids_differ() -> None:
+    table = table_with(order())
+    table.apply(report("F", "1", exec_id="e", trade_id="t1", last_qty=10), 1)
+    assert table.apply(report("F", "1", exec_id="e", trade_id="t2", last_qty=10), 1).fill_qty == 10
+
+
+def test_cumulative_quantity_never_falls_when_reports_swap() -> None:
+    table = table_with(order())
+    table.apply(report("F", "1", exec_id="e2", cum_qty=70, last_qty=30), 1)
+    late = table.apply(report("F", "1", exec_id="e1", cum_qty=40, last_qty=40), 2)
+    assert late.fill_qty == 0
+    assert table.find("a1").cum_qty == 70  # type: ignore[union-attr]
+
+
+def test_cancel_report_under_the_cancel_id_finds_its_order() -> None:
+    table = table_with(order())
+    the_order = table.find("a1")
+    assert the_order is not None
+    table.request(the_order, "c1", "cancel", 1)
+    assert the_order.state == "PENDING_CANCEL"
+    table.apply(report("4", "4", cl_ord_id="c1", orig_cl_ord_id="a1"), 2)
+    assert the_order.state == "CANCELED"
+    assert not table.open()
+
+
+def test_a_refused_cancel_puts_the_order_back_where_it_was() -> None:
+    table = table_with(order())
+    the_order = table.find("a1")
+    assert the_order is not None
+    table.apply(report("0", "0"), 1)
+    table.request(the_order, "c1", "cancel", 1)
+    table.apply_reject(reject("c1"), 2)
+    assert the_order.state == "NEW"
+
+
+def test_a_venue_that_does_not_know_the_order_makes_it_uncertain_not_dead() -> None:
+    table = table_with(order())
+    the_order = table.find("a1")
+    assert the_order is not None
+    table.request(the_order, "c1", "cancel", 1)
+    table.apply_reject(reject("c1", unknown_order=True), 2)
+    assert the_order.state == "UNCERTAIN"
+    assert the_order in table.open()
+
+
+def test_a_fill_after_the_cancel_still_counts() -> None:
+    table = table_with(order())
+    table.apply(report("4", "4", exec_id="x"), 1)
+    late = table.apply(report("F", "1", exec_id="e1", last_qty=60), 2)
+    assert late.fill_qty == 60
+    assert table.find("a1").state == "CANCELED"  # type: ignore[union-attr]
+    table.apply(report("F", "2", exec_id="e2", last_qty=40), 3)
+    assert table.find("a1").state == "FILLED"  # type: ignore[union-attr]
+
+
+def test_replace_gives_the_order_its_new_id_and_both_ids_find_it() -> None:
+    table = table_with(order())
+    the_order = table.find("a1")
+    assert the_order is not None
+    table.apply(report("0", "0"), 1)
+    table.request(the_order, "r1", "replace", 1)
+    table.apply(report("5", "5", request_id="r1", order_qty=80, price=5100, leaves_qty=80), 2)
+    assert (the_order.cl_ord_id, the_order.order_qty, the_order.price, the_order.state) == ("r1", 80, 5100, "NEW")
+    assert table.find("a1") is table.find("r1") is the_order
+
+
+def test_filled_status_with_quantity_left_is_not_believed() -> None:
+    table = table_with(order())
+    table.apply(report("F", "2", exec_id="e", cum_qty=40, leaves_qty=60), 1)
+    assert table.find("a1").state == "PARTIALLY_FILLED"  # type: ignore[union-attr]
+
+
+def test_an_unknown_order_is_said_to_be_unknown() -> None:
+    assert table_with().apply(report("0", "0"), 1).order is None
+
+
+def test_an_order_is_found_by_the_venues_id_alone() -> None:
+    table = table_with(order())
+    table.apply(report("0", "0"), 1)
+    assert table.apply(report("4", "4", cl_ord_id="x9"), 2).order is table.find("a1")
+
+
+def test_finished_orders_are_forgotten_in_the_end_with_all_their_ids() -> None:
+    table = OrderTable()
+    for i in range(FINISHED_KEPT + 10):
+        one = order(f"o{i}", ids=[f"o{i}"])
+        table.add(one)
+        table.request(one, f"c{i}", "cancel", 1)
+        table.apply(report("4", "4", cl_ord_id=f"o{i}", order_id=f"V{i}"), 1)
+    assert len(table) == FINISHED_KEPT
+    assert table.find("o0") is None
+    assert table.find("c0") is None
+    assert table.find(order_id="V0") is None
+    assert table.find(f"c{FINISHED_KEPT + 9}") is not None
+
+
+FILLS = st.lists(st.integers(1, 30), min_size=1, max_size=8)
+
+
+@settings(max_examples=300, deadline=None)
+@given(sizes=FILLS, seed=st.randoms(use_true_random=False), canceled=st.booleans(), cumulative=st.booleans())
+def test_any_order_and_number_of_deliveries_gives_the_same_filled_quantity(
+    sizes: list[int], seed: Any, canceled: bool, cumulative: bool
+) -> None:
+    reports, cum = [], 0
+    for i, size in enumerate(sizes):
+        cum += size
+        total = {"cum_qty": cum, "leaves_qty": 1000 - cum} if cumulative else {}
+        reports.append(report("F", "1", exec_id=f"e{i}", last_qty=size, **total))
+    if canceled:
+        reports.append(report("4", "4", exec_id="c", cum_qty=cum if cumulative else None, leaves_qty=0))
+    deliveries = reports + seed.sample(reports, seed.randint(0, len(reports)))
+    seed.shuffle(deliveries)
+    table = table_with(order(order_qty=1000, leaves_qty=1000))
+    filled = sum(table.apply(r, 1).fill_qty for r in deliveries)
+    the_order = table.find("a1")
+    assert the_order is not None
+    assert filled == cum == the_order.cum_qty
+    assert the_order.is_open is not canceled
+    assert (the_order in table.open()) == the_order.is_open
