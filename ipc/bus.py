@@ -100,6 +100,13 @@ class Publisher:
         if topic in self._outlets:
             raise BusError(f"topic {topic}: declared or published before")
         self._outlets[topic] = _Outlet(frames.prefix(frames.check_topic(topic), self.epoch), journal)
+        if journal is not None:
+            journal.declare(topic, self.epoch)
+
+    def journal(self, topic: str) -> Journal | None:
+        """The journal that a topic was declared with."""
+        outlet = self._outlets.get(topic)
+        return outlet.journal if outlet else None
 
     def publish(self, topic: str, *events: AnyEvent) -> int:
         """Publish events as one frame; returns the sequence number of the first. StoreError: journal, nothing sent."""
@@ -219,7 +226,7 @@ class Subscriber:
         return out
 
     def receive_raw(self) -> RawFrame | None:
-        """The next frame that brings something, unparsed: topic, epoch, first_seq, n_events, packed events, gap or None.
+        """The next frame that brings something, unparsed: topic, epoch, first_seq, n_events, packed events, gap.
 
         None when nothing waits. n_events is 0 when there is only a gap to tell. SchemaError as `receive`.
         """

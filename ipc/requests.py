@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ipc.events import OrderState
+from ipc.events import Marker, OrderState
 
 
 class Command(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -81,7 +81,10 @@ class SnapshotRequest(Command, tag="snapshot", frozen=True):
 
 
 class ReplayRequest(Command, tag="replay", frozen=True):
-    """Ask a publisher for its journalled events of a topic from `from_seq` of `epoch` (0 = its oldest)."""
+    """Ask a publisher for its journalled events of a topic from `from_seq` of `epoch` (0 = its oldest).
+
+    The answer's `data` is a ReplayChunk of bounded size: one asks again from behind it until it carries a Marker.
+    """
 
     topic: str = ""
     epoch: int = 0
@@ -117,4 +120,15 @@ class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="answer
     cl_ord_id: str = ""
     duplicate: bool = False  # this command id was answered before; nothing was done again
     orders: tuple[OrderState, ...] = ()
-    data: bytes = b""  # verb-specific JSON
+    data: bytes = b""  # verb-specific JSON; a packed ReplayChunk for a ReplayRequest
+    epoch: int = 0  # with `next_seq`: `orders` are as of this place in the process's exec topic; 0 = not said
+    next_seq: int = 0
+
+
+class ReplayChunk(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="chunk"):
+    """Journalled bus frames from where a ReplayRequest asked. Without `marker` there is more: ask on behind them."""
+
+    frames: tuple[bytes, ...]
+    truncated: bool = False  # the journal no longer holds what was asked for; `frames` begin with its oldest
+    marker: Marker | None = None  # nothing is left out up to here
+    epoch: int = 0  # epoch that the marker's number belongs to

@@ -1,0 +1,109 @@
+"""The client's side of commands: a DEALER that asks one process."""
+
+import os
+import secrets
+import time
+from collections import deque
+from typing import Final
+
+import msgspec
+import zmq
+
+from base.clock import Clock
+from base.errors import BusError
+from ipc.requests import Answer, AnyCommand
+
+QUEUE: Final = 1000  # commands and answers under way
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Answer).decode
+
+
+class CommandClient:
+    """Asks one process. Non-blocking `send` and `receive`, or `request`, which waits."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        client_id: str,
+        clock: Clock,
+        *,
+        queue: int = QUEUE,
+    ) -> None:
+        """Connect to `endpoint`, which need not be there yet. `client_id`: whose command ids these are."""
+        self.endpoint = endpoint
+        self.client_id = client_id
+        self._mark = f"{clock.wall_ns():x}{secrets.token_hex(4)}"
+        self._count = 0
+        self._late: deque[Answer] = deque(maxlen=QUEUE)  # answers that came while `request` waited for another
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing queues for a process that is not there
+        self.socket.setsockopt(zmq.SNDHWM, queue)
+        self.socket.setsockopt(zmq.RCVHWM, queue)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 10)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        # Unique to this socket: a ROUTER turns away a second peer of the same name without a word.
+        self.socket.setsockopt(zmq.ROUTING_ID, f"{client_id[:64]}/{os.getpid()}/{self._mark}".encode())
+        try:
+            self.socket.connect(endpoint)
+        except zmq.ZMQError as e:
+            self.socket.close()
+            raise BusError(f"{endpoint}: cannot connect: {e}") from None
+
+    def next_command_id(self) -> str:
+        """A command id that this client never used before, restarts included."""
+        self._count += 1
+        return f"{self._mark}-{self._count}"
+
+    def send(self, command: AnyCommand) -> None:
+        """Hand over a command. BusError when the process is not there or does not keep up: nothing was sent."""
+        try:
+            self.socket.send(_encode(command), zmq.NOBLOCK)
+        except zmq.Again:
+            raise BusError(f"{self.endpoint}: nobody there, or too busy to take a command; nothing was sent") from None
+
+    def receive(self) -> list[Answer]:
+        """Answers that wait. BusError when something else came."""
+        out = list(self._late)
+        self._late.clear()
+        while (answer := self._next()) is not None:
+            out.append(answer)
+        return out
+
+    def request(self, command: AnyCommand, timeout_ms: int = 1000) -> Answer:
+        """Send and wait for the answer, which may be a refusal. BusError when nothing was sent, or no answer came: then
+        the fate of the command is unknown, and repeating it with the same command id is safe.
+        """
+        end_ns = time.monotonic_ns() + timeout_ms * 1_000_000
+        if not self._wait(zmq.POLLOUT, end_ns):
+            raise BusError(f"{self.endpoint}: nobody there within {timeout_ms} ms; nothing was sent")
+        self.send(command)
+        while self._wait(zmq.POLLIN, end_ns):
+            answer = self._next()
+            if answer is not None and answer.command_id == command.command_id:
+                return answer
+            if answer is not None:
+                self._late.append(answer)
+        raise BusError(
+            f"{self.endpoint}: no answer to command {command.command_id} within {timeout_ms} ms; its fate is unknown, "
+            "repeating it with the same command id is safe"
+        )
+
+    def close(self) -> None:
+        """Close the socket; what was not taken yet is dropped."""
+        self.socket.close(0)
+
+    def _wait(self, event: int, end_ns: int) -> bool:
+        left_ms = max(0, end_ns - time.monotonic_ns()) / 1e6
+        return bool(self.socket.poll(int(left_ms + 0.999), event))
+
+    def _next(self) -> Answer | None:
+        try:
+            data = self.socket.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        try:
+            return _decode(data)
+        except msgspec.DecodeError as e:
+            raise BusError(f"{self.endpoint}: answer of {len(data)} bytes cannot be read: {e}") from None
