@@ -200,9 +200,6 @@ class Reactor:
         budget: int,
         priority: Priority,
     ) -> None:
-        fd = socket.getsockopt(zmq.FD)
-        assert isinstance(fd, int)
-
         def drain() -> bool:
             left = budget
             while left:
@@ -214,6 +211,14 @@ class Reactor:
                 left -= 1
             return True
 
+        self.add_zmq_drained(socket, drain, name, priority)
+
+    def add_zmq_drained(
+        self, socket: ZmqSocket, drain: Callable[[], bool], name: str, priority: Priority = Priority.NORMAL
+    ) -> None:
+        """Call `drain` when `socket` may have messages; it receives them itself and returns True when more wait."""
+        fd = socket.getsockopt(zmq.FD)
+        assert isinstance(fd, int)
         self.add_reader(fd, drain, name, priority)
         self._zmq[socket] = self._sources[fd]
         self._zmq_list = [(s, zmq.POLLIN) for s in self._zmq]
