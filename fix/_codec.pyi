@@ -168,7 +168,7 @@ class MdDecoder:
     def decode(
         self, framer: Framer, expected_seq: int, recv_ns: int, max_messages: int = ...
     ) -> tuple[int, int, StopReason]:
-        """Append records of as many consecutive 35=X and 35=W as follow in sequence: (messages, next_seq, why it ended).
+        """Append records of all consecutive 35=X and 35=W in sequence: (messages, next_seq, why it ended).
 
         Stops before the first message that needs the session; that one is still to be had from `framer.next()`.
         """
@@ -181,12 +181,12 @@ class BodyWriter:
 
     def __init__(self) -> None: ...
     def text(self, tag: int, value: _Text) -> None: ...
-    def int(self, tag: int, value: int) -> None: ...
+    def integer(self, tag: int, value: int) -> None: ...
     def scaled(self, tag: int, value: int, scale: int) -> None:
         """Decimal text without exponent or superfluous zeros."""
     def utc(self, tag: int, ns: int, digits: int = 3) -> None:
         """UTCTimestamp with 0, 3, 6 or 9 decimals, cut off, not rounded."""
-    def bool(self, tag: int, value: bool) -> None: ...
+    def boolean(self, tag: int, value: bool) -> None: ...
     def data(self, length_tag: int, data_tag: int, value: bytes) -> None:
         """A length and data pair; the value may hold SOH."""
     def raw(self, fields: bytes) -> None:
@@ -233,7 +233,7 @@ def encode(
     time_digits: int = 3,
     rules: FieldRules | None = None,
 ) -> bytes:
-    """A whole message: 8 9 35 49 56 34 52, extra_header fields, body fields, 10. Both byte strings are checked strictly."""
+    """A whole message: 8 9 35 49 56 34 52, extra_header, body, 10. Both byte strings are checked strictly."""
 
 def parse_int(text: bytes) -> int: ...
 def parse_scaled(text: bytes, scale: int) -> int: ...
