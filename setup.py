@@ -18,6 +18,7 @@ CODEC = ["fix/_codec.pyx", "fix/codec.c", "fix/codec_frame.c", "fix/codec_md.c",
 EXTENSIONS = [
     extension("fix._codec", CODEC, ["fix/codec.h", "fix/codec_scan.h", "base/md_record.h"], []),
     extension("ipc._book", ["ipc/_book.pyx"], ["ipc/book.h", "base/md_record.h"], ["z"]),
+    extension("ipc._bus", ["ipc/_bus.pyx"], [], []),
     extension("ipc._words", ["ipc/_words.pyx"], [], []),
 ]
 wanted = os.environ.get("QD_BUILD", "").split()

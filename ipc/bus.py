@@ -6,15 +6,17 @@ a lost last message shows as well. The protocol is docs/bus.md; what a subscribe
 
 import os
 import stat
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import zmq
 
-from base.clock import Clock
+from base.clock import Clock, SystemClock
 from base.errors import BusError, SchemaError
 from ipc import frames
+from ipc._bus import Outlet, PublisherCore
 from ipc.events import AnyEvent
 from ipc.journal import Journal
 from ipc.sequence import Counters, Delivery, Gap, RawFrame, Tracker
@@ -53,19 +55,7 @@ def bind_private(socket: zmq.Socket[Any], endpoint: str) -> None:
         raise BusError(f"{endpoint}: cannot bind: {e}") from None
 
 
-class _Outlet:
-    """One topic of a publisher."""
-
-    __slots__ = ("idle", "journal", "next_seq", "prefix")
-
-    def __init__(self, head: bytes, journal: Journal | None) -> None:
-        self.prefix = head
-        self.next_seq = 1
-        self.idle = True  # nothing published since the last heartbeat
-        self.journal = journal
-
-
-class Publisher:
+class Publisher(PublisherCore):
     """Publishes events under topics. Never blocks: what a slow subscriber does not take is dropped for it alone."""
 
     def __init__(
@@ -80,8 +70,6 @@ class Publisher:
         """Bind `endpoint`. `epoch`: UTC ns of this start; give the journal's next one when topics are journalled."""
         self.endpoint = endpoint
         self.epoch = epoch or clock.wall_ns()
-        self._wall_ns = clock.wall_ns
-        self._outlets: dict[str, _Outlet] = {}
         self._next_heartbeat_ns = 0
         self.socket = context.socket(zmq.PUB)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -91,21 +79,23 @@ class Publisher:
         except BusError:
             self.socket.close()
             raise
-        self._send = self.socket.send
+        # The system's clock is read without a Python call between: this is done for every frame.
+        self._wall_ns = time.time_ns if isinstance(clock, SystemClock) else clock.wall_ns
+        super().__init__(self.socket.send, self._wall_ns, int(zmq.NOBLOCK))
 
     def declare(self, topic: str, journal: Journal | None = None) -> None:
         """Heartbeats from now on, so that subscribers know the topic before its first event; events go to `journal`
         before they are sent. BusError for a topic that is no topic, or one that was declared before.
         """
-        if topic in self._outlets:
+        if topic in self.outlets:
             raise BusError(f"topic {topic}: declared or published before")
-        self._outlets[topic] = _Outlet(frames.prefix(frames.check_topic(topic), self.epoch), journal)
+        self.outlets[topic] = Outlet(frames.prefix(frames.check_topic(topic), self.epoch), journal)
         if journal is not None:
             journal.declare(topic, self.epoch)
 
     def journal(self, topic: str) -> Journal | None:
         """The journal that a topic was declared with."""
-        outlet = self._outlets.get(topic)
+        outlet = self.outlets.get(topic)
         return outlet.journal if outlet else None
 
     def publish(self, topic: str, *events: AnyEvent) -> int:
@@ -114,24 +104,9 @@ class Publisher:
             raise BusError(f"topic {topic}: publish without events")
         return self.publish_raw(topic, len(events), b"".join(map(frames.encode_event, events)))
 
-    def publish_raw(self, topic: str, n_events: int, packed: bytes) -> int:
-        """Publish `n_events` events that are packed already (MessagePack, one after the other) as one frame."""
-        outlet = self._outlets.get(topic)
-        if outlet is None:
-            self.declare(topic)
-            outlet = self._outlets[topic]
-        first = outlet.next_seq
-        data = frames.frame(outlet.prefix, first, self._wall_ns(), n_events, packed)
-        if outlet.journal is not None:
-            outlet.journal.frame(data)
-        outlet.next_seq = first + n_events
-        outlet.idle = False
-        self._send(data, zmq.NOBLOCK)
-        return first
-
     def next_seq(self, topic: str) -> int:
         """The number that the topic's next event will have."""
-        outlet = self._outlets.get(topic)
+        outlet = self.outlets.get(topic)
         return outlet.next_seq if outlet else 1
 
     def heartbeat(self, mono_ns: int) -> int:
@@ -140,9 +115,9 @@ class Publisher:
             return self._next_heartbeat_ns
         self._next_heartbeat_ns = mono_ns + HEARTBEAT_NS
         sent_ns = self._wall_ns()
-        for outlet in self._outlets.values():
+        for outlet in self.outlets.values():
             if outlet.idle:
-                self._send(frames.frame(outlet.prefix, outlet.next_seq, sent_ns, 0, b""), zmq.NOBLOCK)
+                self.socket.send(outlet.frame(sent_ns, 0, b""), zmq.NOBLOCK)
             outlet.idle = True  # a topic in use heartbeats by itself; its last event is repeated at the next turn
         return self._next_heartbeat_ns
 

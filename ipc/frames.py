@@ -76,6 +76,8 @@ def read_header(data: bytes) -> Header:
         raise BusError(f"topic {topic}: no envelope of fixed widths at byte {at}")
     if epoch == 0 or first_seq == 0:
         raise BusError(f"topic {topic}: epoch {epoch} and sequence number {first_seq} must both be at least 1")
+    if n_events > len(data):  # an event takes a byte at least
+        raise BusError(f"topic {topic}: {n_events} events announced in a frame of {len(data)} bytes")
     return Header(topic, epoch, first_seq, sent_ns, n_events, at + HEADER_BYTES)
 
 

@@ -1,15 +1,14 @@
 """What a subscriber knows of each topic: epoch, next number, when last heard. Pure: frames in, verdicts out."""
 
-import struct
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from base.errors import BusError, SchemaError
 from ipc import frames
+from ipc._bus import Topic, TrackerCore
 from ipc.events import AnyEvent
 
-_NUMBERS: Final = struct.Struct(">Q10xI")  # first_seq, (0xcf sent_ns 0xdd) skipped, n_events
 _EMPTY: Final = memoryview(b"")
 _RETIRED: Final = 16  # epochs remembered per topic, so that a late frame of an old one is known for what it is
 
@@ -58,74 +57,32 @@ class Counters(msgspec.Struct):
     other_schema: int = 0
 
 
-class _Topic:
-    """State of one topic."""
-
-    __slots__ = ("epoch", "heard", "heard_ns", "key", "name", "next_seq", "prefix", "retired", "silent", "tail_at")
-
-    def __init__(self, name: str, mono_ns: int) -> None:
-        self.name = name
-        self.key = name.encode()
-        self.epoch = 0
-        self.next_seq = 0
-        self.prefix = b""
-        self.tail_at = 0
-        self.retired: list[int] = []
-        self.heard = False
-        self.heard_ns = mono_ns
-        self.silent = False
-
-    def begin(self, epoch: int) -> None:
-        if self.epoch:
-            self.retired = [*self.retired[1 - _RETIRED :], self.epoch]
-        self.epoch = epoch
-        self.prefix = frames.prefix(self.key, epoch) + b"\xcf"
-        self.tail_at = len(self.prefix)
-
-
-class Tracker:
+class Tracker(TrackerCore):
     """Checks epoch and sequence of every frame, per topic. One per subscriber socket."""
 
     def __init__(self) -> None:
-        self.counters = Counters()
+        super().__init__()
+        self._counters = Counters()
         self.last_fault = ""  # what was wrong with the last thing that could not be read
-        self._topics: dict[bytes, _Topic] = {}
+
+    @property
+    def counters(self) -> Counters:
+        """What was met so far."""
+        replace = msgspec.structs.replace
+        return replace(self._counters, frames=self.frames, events=self.events, heartbeats=self.heartbeats)
 
     def expect(self, topic: str, mono_ns: int) -> None:
         """Count the topic as silent, too, when nothing at all comes from it."""
-        self._topics.setdefault(frames.check_topic(topic), _Topic(topic, mono_ns))
+        self.topics.setdefault(frames.check_topic(topic), Topic(topic, mono_ns))
 
     def position(self, topic: str) -> tuple[int, int]:
         """(epoch, next sequence number) of a topic; (0, 0) when nothing was heard of it."""
-        state = self._topics.get(topic.encode())
+        state = self.topics.get(topic.encode())
         return (state.epoch, state.next_seq) if state else (0, 0)
 
     def silent_topics(self) -> list[str]:
         """Topics whose publisher is lost, as of the last `check`."""
-        return [s.name for s in self._topics.values() if s.silent]
-
-    def take(self, data: bytes) -> RawFrame | None:
-        """Check one frame. None: nothing to deliver (heartbeat, duplicate, malformed). SchemaError: another schema."""
-        state = self._topics.get(data[: data.find(b"\0")])
-        if state is None or not state.epoch or not data.startswith(state.prefix):
-            return self._unusual(data)
-        at = state.tail_at
-        if len(data) < at + _NUMBERS.size:
-            return self._fault(f"topic {state.name}: frame of {len(data)} bytes ends inside its header")
-        first, n = _NUMBERS.unpack_from(data, at)
-        if n > len(data):  # an event takes a byte at least
-            return self._fault(f"topic {state.name}: {n} events announced in a frame of {len(data)} bytes")
-        state.heard = True
-        counters = self.counters
-        counters.frames += 1
-        if first != state.next_seq:
-            return self._out_of_line(state, data, first, n)
-        if not n:
-            counters.heartbeats += 1
-            return None
-        counters.events += n
-        state.next_seq = first + n
-        return state.key, state.epoch, first, n, memoryview(data)[at + 22 :], None
+        return [t.name for t in self.topics.values() if t.silent]
 
     def deliveries(self, data: bytes) -> list[Delivery]:
         """Check one frame and decode its events; unknown tags are counted and skipped."""
@@ -133,7 +90,7 @@ class Tracker:
         if raw is None:
             return []
         key, epoch, first, n, packed, gap = raw
-        topic = self._topics[key].name
+        topic = self.topics[key].name
         out = [Delivery(topic, epoch, gap.next, gap)] if gap else []
         if n:
             out += self._decode(topic, epoch, first, n, packed)
@@ -142,77 +99,78 @@ class Tracker:
     def check(self, mono_ns: int, silence_ns: int) -> list[Delivery]:
         """Gaps of kind "silent" for topics newly silent for `silence_ns`. Call it after draining the socket."""
         out = []
-        for state in self._topics.values():
-            if state.heard:
-                state.heard, state.silent, state.heard_ns = False, False, mono_ns
-            elif not state.silent and mono_ns - state.heard_ns >= silence_ns:
-                state.silent = True
-                text = f"nothing heard for {(mono_ns - state.heard_ns) // 1_000_000} ms"
-                gap = self._gap(Gap("silent", state.next_seq, state.next_seq, text=text))
-                out.append(Delivery(state.name, state.epoch, state.next_seq, gap))
+        for topic in self.topics.values():
+            if topic.heard:
+                topic.heard, topic.silent, topic.heard_ns = False, False, mono_ns
+            elif not topic.silent and mono_ns - topic.heard_ns >= silence_ns:
+                topic.silent = True
+                text = f"nothing heard for {(mono_ns - topic.heard_ns) // 1_000_000} ms"
+                gap = self._gap(Gap("silent", topic.next_seq, topic.next_seq, text=text))
+                out.append(Delivery(topic.name, topic.epoch, topic.next_seq, gap))
         return out
 
-    def _unusual(self, data: bytes) -> RawFrame | None:
-        """A frame of an unknown topic or another epoch, or no frame at all."""
+    def unusual(self, data: bytes) -> RawFrame | None:
+        """What `take` leaves: a topic's first frame, another epoch, a hole, a repetition, or no frame at all."""
         try:
             head = frames.read_header(data)
         except SchemaError:
-            self.counters.other_schema += 1
+            self._counters.other_schema += 1
             raise
         except BusError as e:
             return self._fault(str(e))
-        if head.n_events > len(data):
-            return self._fault(f"topic {head.topic}: {head.n_events} events announced in a frame of {len(data)} bytes")
-        key = head.topic.encode()
-        state = self._topics.setdefault(key, _Topic(head.topic, 0))
-        state.heard = True
-        self.counters.frames += 1
-        if head.epoch in state.retired:
-            self.counters.old_epoch += head.n_events
+        topic = self.topics.setdefault(head.topic.encode(), Topic(head.topic, 0))
+        topic.heard = True
+        self.frames += 1
+        if head.epoch in topic.retired:
+            self._counters.old_epoch += head.n_events
             return None
-        gap = self._first_contact(state, head)
-        state.begin(head.epoch)
-        state.next_seq = head.first_seq + head.n_events
-        self.counters.events += head.n_events
-        self.counters.heartbeats += not head.n_events
-        if gap is None and not head.n_events:
-            return None
-        return key, head.epoch, head.first_seq, head.n_events, memoryview(data)[head.offset :], gap
+        if head.epoch == topic.epoch:
+            return self._out_of_line(topic, head, data)
+        gap = self._first_contact(topic, head)
+        if topic.epoch:
+            topic.retired = (*topic.retired[1 - _RETIRED :], topic.epoch)
+        topic.epoch, topic.prefix = head.epoch, frames.prefix(topic.key, head.epoch)
+        return self._step(topic, head.first_seq, head.n_events, memoryview(data)[head.offset :], gap)
 
-    def _first_contact(self, state: _Topic, head: frames.Header) -> Gap | None:
-        if state.epoch:
-            self.counters.missed += head.first_seq - 1
-            return self._gap(Gap("restart", 1, head.first_seq, state.epoch, state.next_seq, "publisher restarted"))
+    def _first_contact(self, topic: Topic, head: frames.Header) -> Gap | None:
+        if topic.epoch:
+            self._counters.missed += head.first_seq - 1
+            return self._gap(Gap("restart", 1, head.first_seq, topic.epoch, topic.next_seq, "publisher restarted"))
         if head.first_seq > 1:
             return self._gap(Gap("start", 1, head.first_seq, text="published before this subscription began"))
         return None
 
-    def _out_of_line(self, state: _Topic, data: bytes, first: int, n: int) -> RawFrame | None:
+    def _out_of_line(self, topic: Topic, head: frames.Header, data: bytes) -> RawFrame | None:
         """A hole before this frame, or events that were there already."""
-        packed, expected, gap = memoryview(data)[state.tail_at + _NUMBERS.size :], state.next_seq, None
-        if first > expected:
-            self.counters.missed += first - expected
-            gap = self._gap(Gap("hole", expected, first, text=f"{first - expected} events lost on the way"))
-        elif first + n <= expected:
-            self.counters.duplicates += n
+        packed, first, n, expected = memoryview(data)[head.offset :], head.first_seq, head.n_events, topic.next_seq
+        if first >= expected:
+            gap = self._hole(expected, first) if first > expected else None
+            return self._step(topic, first, n, packed, gap)
+        if first + n <= expected:
+            self._counters.duplicates += n
             return None
-        else:
-            packed = self._rest(state, packed, n, expected - first)
-            if not packed:
-                return None
-            self.counters.duplicates += expected - first
-            first, n = expected, first + n - expected
-        state.next_seq = first + n
-        self.counters.events += n
-        self.counters.heartbeats += not n
-        return state.key, state.epoch, first, n, packed, gap
+        rest = self._rest(topic, packed, n, expected - first)
+        if not rest:
+            return None
+        self._counters.duplicates += expected - first
+        return self._step(topic, expected, first + n - expected, rest, None)
 
-    def _rest(self, state: _Topic, packed: memoryview, n: int, skip: int) -> memoryview:
+    def _hole(self, first: int, after: int) -> Gap:
+        self._counters.missed += after - first
+        return self._gap(Gap("hole", first, after, text=f"{after - first} events lost on the way"))
+
+    def _step(self, topic: Topic, first: int, n: int, packed: memoryview, gap: Gap | None) -> RawFrame | None:
+        topic.next_seq = first + n
+        self.events += n
+        self.heartbeats += not n
+        return (topic.key, topic.epoch, first, n, packed, gap) if n or gap else None
+
+    def _rest(self, topic: Topic, packed: memoryview, n: int, skip: int) -> memoryview:
         """The events after the first `skip`; empty when they cannot be taken apart (the next frame shows the hole)."""
         try:
             parts = frames.split_events(frames.events_array(n, packed))
         except msgspec.DecodeError as e:
-            self._fault(f"topic {state.name}: events are not MessagePack: {e}")
+            self._fault(f"topic {topic.name}: events are not MessagePack: {e}")
             return _EMPTY
         return memoryview(b"".join(bytes(p) for p in parts[skip:]))
 
@@ -238,19 +196,19 @@ class Tracker:
                 if frames.has_known_tag(part):
                     out.append(self._unreadable(topic, epoch, seq, seq + 1, str(e)))
                 else:
-                    self.counters.unknown_tags += 1
+                    self._counters.unknown_tags += 1
         return out
 
     def _unreadable(self, topic: str, epoch: int, first: int, after: int, why: str) -> Delivery:
         self._fault(f"topic {topic}, epoch {epoch}, event {first}: {why}")
-        self.counters.missed += after - first
+        self._counters.missed += after - first
         return Delivery(topic, epoch, after, self._gap(Gap("malformed", first, after, text=why)))
 
     def _gap(self, gap: Gap) -> Gap:
-        self.counters.gaps += 1
+        self._counters.gaps += 1
         return gap
 
     def _fault(self, text: str) -> RawFrame | None:
-        self.counters.malformed += 1
+        self._counters.malformed += 1
         self.last_fault = text
         return None  # nothing to deliver
