@@ -127,6 +127,8 @@ class KillConfig(_Strict, frozen=True, kw_only=True):
     session_loss_grace_s: int = 10
     session_loss_confirmations: int = 3
     dead_owner_trips: bool = True
+    reset_cool_off_s: int = 2  # between a person's reset and the gate opening again
+    arm_at_start: bool = False  # sim and test only: a production desk is armed by a person
     limits: list[LimitConfig] = []
     sessions: list[str] = []  # trading-kind sessions that the kill switch owns itself
 
@@ -208,6 +210,8 @@ class DeskConfig:
         for s in c.kill.sessions:
             if s not in c.session or c.session[s].kind != Kind.TRADING:
                 raise ConfigError(f"{at}: kill.sessions: {s!r} is not a trading session")
+        if c.kill.arm_at_start and c.desk.environment == "production":
+            raise ConfigError(f"{at}: kill.arm_at_start: a production desk is armed by a person, not at start")
         for name in c.sim:
             if name not in c.venue:
                 raise ConfigError(f"{at}: sim.{name}: no venue of that name")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -89,7 +90,7 @@ def check_scope(scope: str) -> str:
     return scope
 
 
-def lease_verdict(lapsed_ns: int, cancel_after_ns: int) -> str:
+def lease_verdict(lapsed_ns: int, cancel_after_ns: int) -> Literal["fresh", "paused", "cancel"]:
     """What a trading process does about the lease: "fresh", "paused" (no new orders) or "cancel" (its own orders)."""
     if lapsed_ns <= 0:
         return "fresh"
@@ -123,6 +124,10 @@ class GateReader:
     def generation(self) -> int:
         """The highest generation raised, 0 when the gate cannot be read: when it rises, act and store it as fence."""
         return self._gate.load(GENERATION) if self._gate is not None else 0
+
+    def operator_set(self) -> bool:
+        """Whether an operator's own word stands."""
+        return self._operator is not None and self._operator.load(0) != 0
 
     def must_cancel(self, strategy: str = "", instrument: str = "") -> bool:
         """True when a scope that applies is TRIPPING or TRIPPED, or the operator word is set: cancel working orders."""
