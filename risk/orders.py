@@ -136,6 +136,12 @@ class OrderTable:
         if pending and order.state in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW", "PENDING_REPLACE"):
             self._move(order, pending, "", now_ns)
 
+    def disown(self, order: Order, request_id: str) -> None:
+        """`request_id` becomes the ClOrdID of another order: it no longer leads to this one."""
+        order.requests[request_id] = "successor"
+        order.ids.remove(request_id)
+        del self._by_id[request_id]
+
     def withdraw(self, order: Order, request_id: str, now_ns: int) -> None:
         """A request that was taken in did not leave after all."""
         order.requests.pop(request_id, None)
@@ -186,6 +192,27 @@ class OrderTable:
         self._quantities(order, report)
         self._advance(order, report, now_ns)
         return Applied(order, order.cum_qty - before, report.last_px, changed=True)
+
+    def restore(self, event: OrderState) -> Order:
+        """Take an order's state over from the journal, as it was written."""
+        order = self.find(event.cl_ord_id, event.order_id, event.instrument)
+        if order is None:
+            order = Order(
+                session=event.session, venue=event.venue, account=event.account, instrument=event.instrument,
+                cl_ord_id=event.cl_ord_id, side=event.side, ord_type=event.ord_type,
+                time_in_force=event.time_in_force, px_scale=event.px_scale, qty_scale=event.qty_scale,
+                order_qty=event.order_qty, strategy=event.strategy, client_id=event.client_id,
+                command_id=event.command_id, sent_ns=event.since_ns, ids=[event.cl_ord_id],
+            )  # fmt: skip
+            self.add(order)
+        if event.cl_ord_id != order.cl_ord_id:
+            self._rename(order, event.cl_ord_id)
+        order.order_id = event.order_id or order.order_id
+        order.order_qty, order.price = event.order_qty, event.price
+        order.cum_qty, order.leaves_qty = event.cum_qty, event.leaves_qty
+        self._index_order_id(order)
+        self._move(order, event.state, event.reason, event.since_ns)
+        return order
 
     def _find_for(self, report: ExecutionReport) -> Order | None:
         for known in (report.cl_ord_id, report.orig_cl_ord_id, report.request_id):
