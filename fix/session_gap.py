@@ -11,6 +11,8 @@ class Gap:
         """Highest number seen past the gap; 0 while there is none."""
         self.asked_to = 0
         """Last number that the outstanding ResendRequest covers; 0 while nothing was asked."""
+        self.replaying = False
+        """The answer to the outstanding request has begun to arrive."""
         self.tries = 0
         self.deadline_ns = 0
         self.dropped = 0
@@ -53,3 +55,4 @@ class Gap:
         """Forget the gap; the numbers themselves stay missing in the store."""
         self._held.clear()
         self.highest = self.asked_to = self.tries = self.deadline_ns = 0
+        self.replaying = False

@@ -34,6 +34,8 @@ class SessionRecovery(SessionCore):
         gap = self._gap
         was_open = gap.is_open
         gap.hold(seq, None if dealt_with else message.raw)
+        if was_open and self.settings.resend_end_zero and not gap.replaying:
+            gap.asked_to = gap.highest  # it left before the peer saw our request, so the answer covers it
         if was_open or self._state not in (State.LOGGED_ON, State.RECOVERING):
             return
         self._say(GapOpened(self._store.next_in, seq - 1))
@@ -48,6 +50,7 @@ class SessionRecovery(SessionCore):
         last = gap.missing_to(first)
         gap.asked_to = gap.highest if self.settings.resend_end_zero else last
         end = 0 if self.settings.resend_end_zero else last
+        gap.replaying = False
         gap.deadline_ns = self._mono_ns + self.settings.gap_timeout_ns
         self._hasten(gap.deadline_ns)
         self._send_admin("2", b"7=%d\x0116=%d\x01" % (first, end))
@@ -60,6 +63,7 @@ class SessionRecovery(SessionCore):
             self._close_gap(next_in - 1)
             return
         gap.tries = 0
+        gap.replaying = True
         gap.deadline_ns = self._mono_ns + self.settings.gap_timeout_ns
         if next_in > gap.asked_to and not gap.has(next_in) and self._state is State.RECOVERING:
             self._ask()
