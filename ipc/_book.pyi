@@ -182,7 +182,7 @@ class BookReader:
     """Reads one book of a region; never writes, never blocks its writer, follows a replaced region by itself.
 
     bbo, top, depth and orders raise StaleBookError unless the book is LIVE and its writer alive; the *_any forms give
-    the state first and never raise for that. BookBusyError when the writer changed the area during each of `tries` tries.
+    the state first and never raise for that. BookBusyError when the area changed during each of `tries` tries.
     """
 
     tries: int

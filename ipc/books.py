@@ -1,4 +1,4 @@
-"""Regions of shared-memory books: files, locks and replacement. The layout is ipc/book.h, told in docs/shared-memory.md."""
+"""Regions of shared-memory books: files, locks and replacement. The layout is ipc/book.h."""
 
 import fcntl
 import mmap
