@@ -1,0 +1,159 @@
+"""Reading a segment log, also while another process writes it."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+
+from base.errors import CorruptError, StoreError
+from base.segment_file import HEADER_SIZE, Found, Record, Segment, segment_numbers, segment_path
+
+OPEN_TRIES = 5
+
+
+class SegmentReader:
+    """Follows a log record by record. Opens nothing for writing and never holds the writer up."""
+
+    def __init__(self, folder: str | Path, prefix: str) -> None:
+        self.folder = Path(folder)
+        self.prefix = prefix
+        self.next_index = 1  # of the record that comes next
+        self._segment: Segment | None = None
+        self._offset = 0
+        self._index = 0  # of the record at _offset
+
+    def read_from(self, index: int) -> Iterator[Record]:
+        """Records from `index` on, up to what is committed now; 0 means from the oldest kept.
+
+        Raises StoreError when `index` is no longer kept, CorruptError (file and offset) for a damaged record.
+        """
+        self.seek(index)
+        while record := self.next():
+            yield record
+
+    def seek(self, index: int) -> None:
+        """Make `index` the next record; it may not exist yet. 0 means the oldest kept."""
+        self._leave()
+        self.next_index = index
+
+    def next(self) -> Record | None:
+        """The next record, or None when nothing more is committed now."""
+        found = self.next_found()
+        return found.record if found else None
+
+    def next_found(self) -> Found | None:
+        """As `next`, with the place: segment `number` and offset."""
+        while self._segment is not None or self._find():
+            found = self._step()
+            if found is None:
+                if not self._advance():
+                    return None
+            elif found.record.index >= self.next_index:
+                self.next_index = found.record.index + 1
+                return found
+        return None
+
+    @property
+    def number(self) -> int:
+        """Number of the segment of the last record."""
+        return self._segment.number if self._segment else 0
+
+    def read_at(self, number: int, offset: int) -> Record:
+        """The record at a place that a writer or `next_found` told."""
+        segment = self._segment
+        if segment is None or segment.number != number:
+            self._leave()
+            segment = self._segment = self._open(number)
+        if segment is None:
+            raise StoreError(f"{segment_path(self.folder, self.prefix, number)}: no longer kept")
+        found = segment.record_at(offset, None)
+        if found is None:
+            raise CorruptError(f"{segment.path}: offset {offset}: no valid record")
+        self._offset, self._index = found.end, found.record.index + 1
+        return found.record
+
+    def close(self) -> None:
+        """Unmap."""
+        self._leave()
+
+    def _step(self) -> Found | None:
+        segment = self._segment
+        assert segment is not None
+        committed = segment.committed
+        if self._offset >= committed:
+            return None
+        found = segment.record_at(self._offset, self._index)
+        if found is None or not segment.still(segment.number):
+            raise self._unreadable(segment)
+        self._offset, self._index = found.end, self._index + 1
+        return found
+
+    def _unreadable(self, segment: Segment) -> StoreError:
+        if not segment.still(segment.number):
+            self._leave()
+            return StoreError(f"{segment.path}: record {self._index} was dropped before it was read")
+        return segment.corrupt_at(self._offset, self._index)
+
+    def _advance(self) -> bool:
+        """Go to the next segment; False when this is the last one and read to its end."""
+        segment = self._segment
+        assert segment is not None
+        # The seal is looked at before the end of the records is: nothing is appended after a seal.
+        if not segment.sealed or self._offset < segment.committed:
+            return segment.sealed
+        following = self._open(segment.number + 1)
+        if following is None:
+            raise StoreError(f"{segment.path}: what follows was dropped before it was read")
+        self._enter(following)
+        return True
+
+    def _find(self) -> bool:
+        """Enter the segment that holds, or will hold, `next_index`; False when there is no log yet."""
+        for _ in range(OPEN_TRIES):
+            numbers = segment_numbers(self.folder, self.prefix)
+            if not numbers:
+                return False
+            segment = self._open(self._choose(numbers))
+            if segment is not None:
+                self._enter(segment)
+                return True
+        raise StoreError(f"{self.folder / self.prefix}: segments are dropped faster than they can be opened")
+
+    def _choose(self, numbers: list[int]) -> int:
+        if not self.next_index:
+            return numbers[0]
+        at = bisect_right(numbers, self.next_index, key=self._first_index)
+        if at == 0:
+            raise StoreError(
+                f"{self.folder / self.prefix}: record {self.next_index} is no longer kept,"
+                f" the oldest is {self._first_index(numbers[0])}"
+            )
+        return numbers[at - 1]
+
+    def _first_index(self, number: int) -> int:
+        segment = self._open(number)
+        if segment is None:
+            return 0  # dropped meanwhile: older than anything that is asked for
+        first = segment.first_index
+        segment.close()
+        return first
+
+    def _open(self, number: int) -> Segment | None:
+        path = segment_path(self.folder, self.prefix, number)
+        try:
+            segment = Segment.open(path, writable=False)
+        except FileNotFoundError:
+            return None
+        if segment.number != number:
+            segment.close()
+            raise CorruptError(f"{path}: offset 16: says that it is segment {segment.number}")
+        return segment
+
+    def _enter(self, segment: Segment) -> None:
+        self._leave()
+        self._segment = segment
+        self._offset, self._index = HEADER_SIZE, segment.first_index
+
+    def _leave(self) -> None:
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
