@@ -1,21 +1,30 @@
 """A process's journal: its published execution events and its commands' order ids, on disk before they are told.
 
-A record is one kind byte, then for FRAME the bus frame as it goes out, for ORDER_ID a MessagePack array
-[client_id, command_id, cl_ord_id, wall_ns]. Other processes may read a journal while its owner writes it.
+A segment log (base/segments.py) named "journal" in the process's data directory. Records of type FRAME are bus frames
+as they went out; of type ORDER_ID a MessagePack array [client_id, command_id, cl_ord_id, wall_ns]. Other processes may
+read a journal while its owner writes it.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final, TypeAlias
 
 import msgspec
 
 from base.errors import SchemaError
+from base.segments import Record, SegmentReader, SegmentSettings, SegmentWriter
 from ipc import frames
+from ipc.sequence import Delivery, Tracker
 
-FRAME: Final = b"F"
-ORDER_ID: Final = b"O"
+Place: TypeAlias = tuple[int, int]  # segment number and offset
+
+NAME: Final = "journal"
+FRAME: Final = 1
+ORDER_ID: Final = 2
 CHUNK_BYTES: Final = 48 * 1024  # of a replay's answer; one frame always fits
+# A full disk must not stop a process from hearing and cancelling: the oldest segment makes room, and `full` tells.
+SETTINGS: Final = SegmentSettings(recycle=True)
 _MARK_EVERY: Final = 64  # frames of a topic between two entries of the index
 
 
@@ -32,25 +41,6 @@ _decode_order_id: Final = msgspec.msgpack.Decoder(OrderId).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-class RecordLog(Protocol):
-    """What a journal needs of the files below it. Positions rise; records come back whole or not at all."""
-
-    @property
-    def first_position(self) -> int:
-        """Position of the oldest record kept."""
-        ...
-
-    def append(self, record: bytes) -> int:
-        """Hand a record to the kernel; returns its position. StoreError when it cannot be written."""
-        ...
-
-    def records(self, position: int = 0) -> Iterator[tuple[int, bytes]]:
-        """(position, record) from `position` (0 = the oldest) to the last whole one."""
-        ...
-
-    def close(self) -> None: ...
-
-
 class Chunk(msgspec.Struct, frozen=True):
     """A bounded stretch of one topic's frames. `truncated`: what was asked for is no longer kept."""
 
@@ -62,46 +52,71 @@ class Chunk(msgspec.Struct, frozen=True):
 class _Run:
     """What the journal holds of one topic in one epoch: numbers `first` up to and without `next_seq`."""
 
-    __slots__ = ("count", "epoch", "first", "next_seq", "positions", "seqs")
+    __slots__ = ("count", "epoch", "first", "last_place", "next_seq", "places", "seqs")
 
     def __init__(self, epoch: int, first: int) -> None:
         self.epoch = epoch
         self.first = first
         self.next_seq = first
         self.count = 0
-        self.seqs: list[int] = []
-        self.positions: list[int] = []
+        self.last_place: Place = (0, 0)
+        self.seqs: list[int] = []  # of the first frame and some later ones, with their places
+        self.places: list[Place] = []
 
-    def add(self, first_seq: int, n: int, position: int) -> None:
+    def add(self, first_seq: int, n: int, place: Place) -> None:
         if self.count % _MARK_EVERY == 0:
             self.seqs.append(first_seq)
-            self.positions.append(position)
+            self.places.append(place)
         self.count += 1
+        self.last_place = place
         self.next_seq = first_seq + n
 
-    def position(self, seq: int) -> int:
+    def place(self, seq: int) -> Place:
         """Where to begin to read for `seq`."""
-        return self.positions[max(0, bisect_right(self.seqs, seq) - 1)]
+        return self.places[max(0, bisect_right(self.seqs, seq) - 1)]
 
-    def forget_before(self, position: int) -> None:
-        """Records before `position` are gone."""
-        gone = bisect_right(self.positions, position - 1)
-        if gone:
-            del self.seqs[:gone], self.positions[:gone]
-            self.first = self.seqs[0] if self.seqs else self.next_seq
+    def forget_before(self, segment: int) -> bool:
+        """Segments before that are gone; True when the first frame left has to be looked for (see `begin_at`)."""
+        gone = bisect_right(self.places, (segment, 0))
+        del self.seqs[:gone], self.places[:gone]
+        left = self.last_place[0] >= segment
+        if not left:
+            self.first = self.next_seq
+        return bool(gone) and left
+
+    def begin_at(self, first_seq: int, place: Place) -> None:
+        """The first frame left."""
+        self.first = first_seq
+        if place not in self.places[:1]:
+            self.seqs.insert(0, first_seq)
+            self.places.insert(0, place)
 
 
 class Journal:
-    """The writer's side, over an open record log. One per process; the role's lock must be held."""
+    """The writer's side. One per process; a second one gets LockHeldError."""
 
-    def __init__(self, log: RecordLog, *, remember: int = 20_000) -> None:
-        """Index what is there; the last `remember` order ids can be looked up. CorruptError names file and offset."""
-        self._log = log
+    def __init__(
+        self, folder: str | Path, wall_ns: int, *, settings: SegmentSettings = SETTINGS, remember: int = 20_000
+    ) -> None:
+        """Open or begin the journal in `folder` and index it; the last `remember` order ids can be looked up.
+
+        CorruptError and SchemaError name file and offset, or record; StoreError: no room to begin with.
+        """
+        self.folder = Path(folder)
         self._remember = remember
         self._ids: dict[tuple[str, str], str] = {}
         self._topics: dict[str, list[_Run]] = {}
-        for position, record in log.records():
-            self._index(position, record)
+        self._writer = SegmentWriter(folder, NAME, wall_ns, settings)
+        self._reader = SegmentReader(folder, NAME)
+        self._first_number = self._writer.first_number
+        self._reader.seek(0)
+        while found := self._reader.next_found():
+            self._index(found.record, (self._reader.number, found.offset))
+
+    @property
+    def full(self) -> bool:
+        """The disk is full: what is written takes the place of the oldest. Refuse new orders, go on with the rest."""
+        return self._writer.full
 
     def next_epoch(self, wall_ns: int) -> int:
         """An epoch above every one journalled: `wall_ns`, unless the clock stepped back since."""
@@ -114,71 +129,99 @@ class Journal:
 
     def frame(self, data: bytes) -> None:
         """Hand a frame to the kernel, before it is published. StoreError when it cannot be written."""
-        self._note(self._log.append(FRAME + data), data)
+        self._writer.append(FRAME, data)
+        self._note((self._writer.number, self._writer.last_offset), data)
 
     def order_id(self, client_id: str, command_id: str, cl_ord_id: str, wall_ns: int) -> None:
         """Store which order a command becomes, BEFORE it is sent. StoreError: do not send."""
-        self._log.append(ORDER_ID + _encode(OrderId(client_id, command_id, cl_ord_id, wall_ns)))
+        self._writer.append(ORDER_ID, _encode(OrderId(client_id, command_id, cl_ord_id, wall_ns)))
         self._know(client_id, command_id, cl_ord_id)
 
     def lookup(self, client_id: str, command_id: str) -> str | None:
         """The cl_ord_id that this command became, also in an earlier life of the process; None when not known."""
         return self._ids.get((client_id, command_id))
 
+    def prepare(self) -> bool:
+        """A bounded bit of work ahead, for quiet moments (space, pages); False when all is done."""
+        return self._writer.prepare()
+
+    def sync(self) -> None:
+        """Have everything on disk against a power cut. Blocks; may be called from a helper thread."""
+        self._writer.sync()
+
     def chunk(self, topic: str, epoch: int, from_seq: int) -> Chunk:
         """Frames of `topic` from that place on (epoch 0: oldest kept), over all later epochs, at most CHUNK_BYTES."""
-        position, truncated = self._place(topic, epoch, from_seq)
-        if position is None:
-            return Chunk((), truncated, more=False)
+        place, truncated = self._find(topic, epoch, from_seq)
         out: list[bytes] = []
-        size, head, begun = 0, FRAME + topic.encode() + b"\0", False
-        for _, record in self._log.records(position):
-            if not record.startswith(head):
-                continue
+        size, begun = 0, truncated or not epoch
+        for data in self._frames_from(place, topic) if place else ():
+            begun = begun or _reaches(data, epoch, from_seq)
             if not begun:
-                found = frames.read_header(record[1:])
-                begun = found.epoch != epoch or truncated or found.first_seq + found.n_events > from_seq
-            if begun:
-                if out and size + len(record) > CHUNK_BYTES:
-                    return Chunk(tuple(out), truncated, more=True)
-                out.append(record[1:])
-                size += len(record)
+                continue
+            if out and size + len(data) > CHUNK_BYTES:
+                return Chunk(tuple(out), truncated, more=True)
+            out.append(data)
+            size += len(data)
         return Chunk(tuple(out), truncated, more=False)
 
     def close(self) -> None:
-        """Close the files."""
-        self._log.close()
+        """Close the files and give up the lock."""
+        self._reader.close()
+        self._writer.close()
 
-    def _place(self, topic: str, epoch: int, from_seq: int) -> tuple[int | None, bool]:
-        """Position to read from (None: nothing kept from there on), and whether something before it is gone."""
+    def _frames_from(self, place: Place, topic: str) -> Iterator[bytes]:
+        head = topic.encode() + b"\0"
+        record: Record | None = self._reader.read_at(*place)
+        self._reader.next_index = record.index + 1 if record else 0
+        while record is not None:
+            if record.type == FRAME and record.payload.startswith(head):
+                yield record.payload
+            record = self._reader.next()
+
+    def _find(self, topic: str, epoch: int, from_seq: int) -> tuple[Place | None, bool]:
+        """Where to begin to read (None: nothing is kept from there on), and whether something before that is gone."""
+        self._forget_dropped()
         runs = self._topics.get(topic, [])
-        for run in runs:
-            run.forget_before(self._log.first_position)
         at = next((i for i, run in enumerate(runs) if run.epoch == epoch), None)
         if at is None:
             rest, truncated = runs, epoch != 0
         elif from_seq < runs[at].first:
             rest, truncated = runs[at:], True
         elif from_seq < runs[at].next_seq:
-            return runs[at].position(from_seq), False
+            return runs[at].place(from_seq), False
         else:
             rest, truncated = runs[at + 1 :], False
-        return next((run.positions[0] for run in rest if run.positions), None), truncated
+        return next((run.places[0] for run in rest if run.places), None), truncated
 
-    def _index(self, position: int, record: bytes) -> None:
-        kind, body = record[:1], record[1:]
-        if kind == FRAME:
-            self._note(position, body)
-        elif kind == ORDER_ID:
-            known = order_id_of(body, position)
+    def _forget_dropped(self) -> None:
+        """Take out of the index what the log no longer keeps."""
+        segment = self._writer.first_number
+        if self._first_number == segment:
+            return
+        self._first_number = segment
+        cut = {(t, r.epoch): r for t, runs in self._topics.items() for r in runs if r.forget_before(segment)}
+        self._reader.seek(0)
+        while cut and (found := self._reader.next_found()):
+            if found.record.type == FRAME:
+                head = frames.read_header(found.record.payload)
+                if run := cut.pop((head.topic, head.epoch), None):
+                    run.begin_at(head.first_seq, (self._reader.number, found.offset))
+        for topic, runs in self._topics.items():
+            self._topics[topic] = [r for r in runs if r.places or r is runs[-1]]
+
+    def _index(self, record: Record, place: Place) -> None:
+        if record.type == FRAME:
+            self._note(place, record.payload)
+        elif record.type == ORDER_ID:
+            known = _order_id(record)
             self._know(known.client_id, known.command_id, known.cl_ord_id)
 
-    def _note(self, position: int, data: bytes) -> None:
+    def _note(self, place: Place, data: bytes) -> None:
         head = frames.read_header(data)
         runs = self._topics.setdefault(head.topic, [])
         if not runs or runs[-1].epoch != head.epoch:
             runs.append(_Run(head.epoch, head.first_seq))
-        runs[-1].add(head.first_seq, head.n_events, position)
+        runs[-1].add(head.first_seq, head.n_events, place)
 
     def _know(self, client_id: str, command_id: str, cl_ord_id: str) -> None:
         self._ids[client_id, command_id] = cl_ord_id
@@ -186,16 +229,29 @@ class Journal:
             del self._ids[next(iter(self._ids))]
 
 
-def order_id_of(body: bytes, position: int) -> OrderId:
-    """The order id of a record's body; SchemaError naming the position when it is none."""
+def read_events(folder: str | Path) -> Iterator[Delivery]:
+    """Every journalled event in order, the journal's owner alive or dead; ends at the last one committed now."""
+    tracker = Tracker()
+    for record in SegmentReader(folder, NAME).read_from(0):
+        if record.type == FRAME:
+            yield from tracker.deliveries(record.payload)
+
+
+def read_order_ids(folder: str | Path) -> Iterator[OrderId]:
+    """Every stored pair of command and order in order, the journal's owner alive or dead."""
+    for record in SegmentReader(folder, NAME).read_from(0):
+        if record.type == ORDER_ID:
+            yield _order_id(record)
+
+
+def _reaches(data: bytes, epoch: int, from_seq: int) -> bool:
+    """Whether a frame holds, or comes after, that place."""
+    head = frames.read_header(data)
+    return head.epoch != epoch or head.first_seq + head.n_events > from_seq
+
+
+def _order_id(record: Record) -> OrderId:
     try:
-        return _decode_order_id(body)
+        return _decode_order_id(record.payload)
     except msgspec.DecodeError as e:
-        raise SchemaError(f"journal record at {position}: not an order id: {e}") from None
-
-
-def read_events(log: RecordLog) -> Iterator[bytes]:
-    """Every frame in the order of the journal, its owner alive or dead: for the kill switch and for tools."""
-    for _, record in log.records():
-        if record[:1] == FRAME:
-            yield record[1:]
+        raise SchemaError(f"journal record {record.index}: not an order id: {e}") from None
