@@ -210,11 +210,30 @@ class OrderEntry:
             return "rate limit of the venue: only cancels are let through now"
         price = command.price if command.price is not None else order.price
         stop_px = command.stop_px if command.stop_px is not None else order.stop_px
-        return self._request(
-            order,
-            "replace",
-            lambda s, i, r, m, w: s.replace_order(working(order, i), r, command.order_qty, price, stop_px, m, w),
-        )
+        qty = command.order_qty
+
+        def send(s: TradingSession, i: Instrument, request_id: str, mono_ns: int, wall_ns: int) -> None:
+            target = working(order, i)
+            if s.replace_is_new(target, qty, price, stop_px):
+                self._enter_successor(order, request_id, qty, price, stop_px, wall_ns)
+            s.replace_order(target, request_id, qty, price, stop_px, mono_ns, wall_ns)
+
+        return self._request(order, "replace", send)
+
+    def _enter_successor(
+        self, order: Order, cl_ord_id: str, qty: int, price: int | None, stop_px: int | None, wall_ns: int
+    ) -> None:
+        """The venue cancels the old order and places a new one: it is in our books before the bytes leave."""
+        self.table.disown(order, cl_ord_id)
+        successor = Order(
+            session=order.session, venue=order.venue, account=order.account, instrument=order.instrument,
+            cl_ord_id=cl_ord_id, side=order.side, ord_type=order.ord_type, time_in_force=order.time_in_force,
+            px_scale=order.px_scale, qty_scale=order.qty_scale, order_qty=qty, price=price, stop_px=stop_px,
+            leaves_qty=qty, strategy=order.strategy, client_id=order.client_id, command_id=order.command_id,
+            sent_ns=wall_ns, since_ns=wall_ns, ids=[cl_ord_id],
+        )  # fmt: skip
+        self.table.add(successor)
+        self.port.record(successor.snapshot())
 
     def _request(
         self, order: Order, kind: str, send: Callable[[TradingSession, Instrument, str, int, int], None]

@@ -172,11 +172,11 @@ class Recovery:
             self._settle(self._run.resume(self._entry.clock.mono_ns()))
 
     def _retry(self, why: str) -> None:
-        delay_ns = self._backoff.next_ns()
+        mono_ns = self._entry.clock.mono_ns()
+        delay_ns = self._backoff.failed(mono_ns)
         self._entry.ready_reason = f"reconciliation failed, trying again: {why}"
         self._asker.alert("warning", "reconcile", f"{self._entry.name}: {why}")
         self._generation += 1
-        mono_ns = self._entry.clock.mono_ns()
         self._at(mono_ns + delay_ns, lambda: self._begin(self._entry.clock.mono_ns()))
 
     def _at(self, mono_ns: int, wake: Callable[[], None]) -> None:
@@ -185,7 +185,7 @@ class Recovery:
     def _finish(self) -> None:
         self._run = None
         self._wake_ns, self._wake = NEVER, None
-        self._backoff.reset()
+        self._backoff.connected(self._entry.clock.mono_ns())
         self._entry.ready_reason = ""
         self.done = True
         self._follow_ns = self._entry.clock.mono_ns() + FOLLOW_EVERY_NS

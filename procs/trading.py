@@ -1,0 +1,350 @@
+"""Order entry: one process for one order-entry session.
+
+Owns the session, its message store, its working orders and their journal. Takes commands, publishes reports, obeys the
+gate, cancels what is working when the gate closes, reconciles with the venue before it lets new orders through.
+"""
+
+import random
+import sys
+from pathlib import Path
+
+from base.backoff import Backoff
+from base.errors import StoreError
+from base.reactor import Priority
+from ipc.bell import Bell, Ringer, bell_path
+from ipc.events import AnyEvent, ExecutionReport, OrderState, Position, SessionState
+from ipc.exposure import ExposureRow, ExposureWriter
+from ipc.fence import FenceKeeper, lease_duty
+from ipc.gate import GateReader, session_scopes
+from ipc.host import ProcessHost, run_process
+from ipc.journal import Journal, read_events
+from ipc.readiness import Readiness
+from ipc.requests import NewOrder
+from risk.exposure import ExposureBook, Figures
+from risk.orders import Applied, Order, OrderTable
+from venues.context import dialect_of, session_context
+from venues.interface import RestRequest, SessionPhase, TradingSession
+from venues.link import Leg, Link
+from venues.order_entry import OrderEntry
+from venues.recovery import Answered, Recovery
+from venues.rest_client import RestClient, open_rest
+from venues.sweep import Sweep
+
+MS = 1_000_000
+LOOK_NS = 20 * MS
+DUTY_NS = 100 * MS
+STOP_DEADLINE_NS = 10_000 * MS
+ROWS = 256
+
+
+def restore(folder: Path, table: OrderTable, positions: dict[str, int]) -> None:
+    """Orders and positions as the journal in `folder` left them."""
+    for delivery in read_events(folder):
+        event = delivery.event
+        if isinstance(event, OrderState):
+            table.restore(event)
+        elif isinstance(event, ExecutionReport):
+            applied = table.apply(event, event.recv_ns)
+            if applied.order is not None and applied.fill_qty:
+                signed = applied.fill_qty if applied.order.side == "1" else -applied.fill_qty
+                positions[event.instrument] = positions.get(event.instrument, 0) + signed
+        elif isinstance(event, Position):
+            positions[event.instrument] = event.position
+
+
+class Trading:
+    """The process: wires a session to order entry, journal, gate and bus."""
+
+    def __init__(self, host: ProcessHost, session: str) -> None:
+        self.host = host
+        self.name = session
+        self.desk = desk = host.desk
+        self.config = desk.config.session[session]
+        self.venue = self.config.venue
+        venue_config = desk.config.venue[self.venue]
+        self.account = venue_config.account
+        self.topic = f"exec.{session}"
+        self.dialect = dialect_of(desk, self.venue)
+        self.capabilities = self.dialect.capabilities(venue_config)
+        self.plan = self.dialect.cancel_plan(venue_config)
+        self.exposure = ExposureBook()
+        self.rows = ExposureWriter(host.page)
+        self.ringer = Ringer()
+        self.phase_now = SessionPhase.DISCONNECTED
+        self.phase_reason = "not connected yet"
+        self.phase_since_ns = host.clock.wall_ns()
+        self._lease_sweep = False
+        self._stop_by_ns = 0
+
+        folder = desk.data_dir / session
+        self.journal = Journal(folder, host.clock.wall_ns())
+        self.table = OrderTable()
+        positions: dict[str, int] = {}
+        restore(folder, self.table, positions)
+        host.open_bus(self.journal, [self.topic])
+
+        scopes = session_scopes(self.venue, self.account, session)
+        self.gate_words = GateReader(desk.shm_dir / "gate", desk.shm_dir / "operator", scopes)
+        self.entry = OrderEntry(
+            session,
+            self.account,
+            self.capabilities,
+            desk.session_instruments(session),
+            self.table,
+            self,
+            host.clock,
+            per_instrument=any(s.per_instrument for s in self.plan.steps if s.action == "owner_mass_cancel"),
+        )
+        self.sweep = Sweep(self.entry)
+        self.entry.on_open_report = self.sweep.seen_open
+        self.rest = RestClient(host.reactor, desk, self.venue) if venue_config.rest else None
+        rest_api = open_rest(desk, self.venue, self.dialect)
+        self.recovery = Recovery(self.entry, rest_api, self, Backoff(random.random), self.plan.list_lag_ms * MS)
+        self.link = Link(host.reactor, desk, session, self, self._make_session)
+        self.fence = FenceKeeper(
+            self.gate_words,
+            host.page,
+            drop_unsent=self._drop_unsent,
+            cancel_working=self._gate_moved,
+            ring_back=lambda: self.ringer.ring(bell_path(desk.run_dir, "killswitch")),
+        )
+        self.bell = Bell(bell_path(desk.run_dir, session))
+        host.reactor.add_reader(self.bell.fd, self._rung, "bell", Priority.URGENT)
+        host.serve(lambda command, _identity: self.entry.handle(command), self.journal)
+        host.on_stop(self._stop)
+        self._show_restored(positions)
+        self._look()
+        self._duty()
+        host.set(Readiness.RECOVERING, "connecting")
+        self.link.start()
+
+    def _make_session(self, leg: Leg, sender_comp_id: str) -> TradingSession:
+        return self.dialect.trading(
+            session_context(self.desk, self.name, self.host.publisher.epoch, sender_comp_id), leg
+        )
+
+    def _show_restored(self, positions: dict[str, int]) -> None:
+        """Nothing is assumed of what was open: it is UNCERTAIN until the venue has been asked."""
+        self.entry.lost_session("process restarted")
+        wall_ns = self.host.clock.wall_ns()
+        for instrument in self.entry.instruments.values():
+            figures = self.exposure.of(instrument.name, instrument.px_scale, instrument.qty_scale)
+            figures.position = positions.get(instrument.name, 0)
+            self._row(instrument.name, figures)
+            self.record(self._position(instrument.name, figures, wall_ns))
+
+    # -- what order entry asks of the process ----------------------------------------------------------------
+
+    def record(self, *events: AnyEvent) -> None:
+        """Journal, then publish."""
+        self.host.publish(self.topic, *events)
+
+    def remember(self, command: NewOrder, cl_ord_id: str) -> None:
+        """Which order a command becomes, before anything is sent. StoreError while the disk is full."""
+        if self.journal.full:
+            raise StoreError("the disk is full: only cancels are let through")
+        self.journal.order_id(command.client_id, command.command_id, cl_ord_id, self.host.clock.wall_ns())
+
+    def gate(self, strategy: str, instrument: str) -> str:
+        """Why no new order may leave; empty when it may."""
+        return self.gate_words.closed_reason(self.host.clock.mono_ns(), strategy, instrument)
+
+    def filled(self, order: Order, applied: Applied) -> None:
+        """A fill moves the position."""
+        figures = self.exposure.filled(order, applied.fill_qty, applied.fill_px)
+        self.record(self._position(order.instrument, figures, self.host.clock.wall_ns()))
+
+    def moved(self, order: Order) -> None:
+        """An order changed: so does what it puts at risk."""
+        self._row(order.instrument, self.exposure.update(order))
+
+    def _position(self, instrument: str, figures: Figures, wall_ns: int) -> Position:
+        return Position(self.name, self.venue, self.account, instrument, figures.position, figures.qty_scale, wall_ns)
+
+    def _row(self, instrument: str, figures: Figures) -> None:
+        self.rows.set(
+            ExposureRow(
+                venue=self.venue,
+                instrument=instrument,
+                px_scale=figures.px_scale,
+                qty_scale=figures.qty_scale,
+                open_orders=figures.open_orders,
+                uncertain=figures.uncertain,
+                working_buy_qty=figures.working_buy_qty,
+                working_sell_qty=figures.working_sell_qty,
+                position=figures.position,
+                buy_notional=figures.buy_notional,
+                sell_notional=figures.sell_notional,
+                position_notional=figures.position_notional,
+                updated_mono_ns=self.host.clock.mono_ns(),
+            )
+        )
+        self.host.page.count_sent(self.entry.counters["orders"])
+
+    # -- what recovery asks ----------------------------------------------------------------------------------
+
+    def ask(self, request: RestRequest, answered: Answered) -> None:
+        """Send a REST request to the venue."""
+        if self.rest is None:
+            answered(0, b"", "no REST side is configured")
+        else:
+            self.rest.ask(request, self._then_settle(answered))
+
+    def _then_settle(self, answered: Answered) -> Answered:
+        def wrapped(status: int, body: bytes, error: str) -> None:
+            answered(status, body, error)
+            self._settle()
+
+        return wrapped
+
+    def publish(self, event: AnyEvent) -> None:
+        """Publish under the session's topic."""
+        self.record(event)
+
+    # -- what the link says ----------------------------------------------------------------------------------
+
+    def event(self, event: AnyEvent) -> None:
+        """An event of the session, journalled before its number advances."""
+        self.entry.event(event)
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        """Tell people."""
+        self.host.alert(severity, code, text)
+
+    def phase(self, phase: SessionPhase, reason: str) -> None:
+        """The session went into another phase."""
+        was, self.phase_now, self.phase_reason = self.phase_now, phase, reason
+        mono_ns = self.host.clock.mono_ns()
+        if phase != was:
+            self.phase_since_ns = self.host.clock.wall_ns()
+        if phase is SessionPhase.READY:
+            self.entry.session = self._session()
+            if self.sweep.active:
+                self.sweep.start(self.sweep.reason, self._covered, mono_ns, mass=self._covers_all())
+            self.recovery.logged_on(mono_ns)
+        elif phase is SessionPhase.DISCONNECTED and was is not SessionPhase.DISCONNECTED:
+            self.recovery.lost(reason)
+        self._settle()
+        self._say_session()
+        if phase is SessionPhase.DISCONNECTED and self.host.stopping:
+            self._finish()
+
+    def _session(self) -> TradingSession:
+        session: TradingSession = self.link.session  # type: ignore[assignment]
+        return session
+
+    def _settle(self) -> None:
+        """Show in the readiness word where we stand."""
+        if self.host.stopping:
+            return
+        if self.phase_now is SessionPhase.READY and self.recovery.done:
+            self.host.set(Readiness.READY)
+        elif self.phase_now is SessionPhase.READY:
+            self.host.set(Readiness.RECOVERING, self.entry.ready_reason)
+        else:
+            self.host.set(Readiness.RECOVERING, f"{self.phase_now}: {self.phase_reason}")
+
+    def _say_session(self) -> None:
+        next_out, next_in = self.link.session.numbers()
+        counters = {**self.entry.counters, **self.link.session.counters(), "connects": self.link.connects}
+        self.host.publish(
+            f"state.{self.host.name}",
+            SessionState(
+                self.name, self.venue, "trading", self.phase_now, self.phase_reason, self.phase_since_ns,
+                next_out, next_in, counters,
+            ),
+        )  # fmt: skip
+        self.host.counters.update(counters)
+
+    # -- gate, lease, timers ---------------------------------------------------------------------------------
+
+    def _rung(self) -> bool:
+        self.bell.drain()
+        self.fence.look()
+        return False
+
+    def _look(self) -> None:
+        self.fence.look()
+        mono_ns = self.host.clock.mono_ns()
+        if mono_ns >= self.recovery.deadline_ns:
+            self.recovery.tick(mono_ns)
+            self._settle()
+        if mono_ns >= self.sweep.deadline_ns:
+            self.sweep.tick(mono_ns)
+        self.host.reactor.call_later(LOOK_NS, self._look, "look")
+
+    def _drop_unsent(self) -> None:
+        """Bytes that wait in our own queue could leave after the fence: they go with the connection.
+
+        Commands that wait in the socket meet the gate when they are read.
+        """
+        if self.link.unsent and self.gate("", ""):
+            self.link.abort("gate closed while orders waited to be sent")
+
+    def _covers_all(self) -> bool:
+        return self._lease_sweep or self.host.stopping or self.gate_words.must_cancel()
+
+    def _covered(self, order: Order) -> bool:
+        return self._covers_all() or self.gate_words.must_cancel(order.strategy, order.instrument)
+
+    def _gate_moved(self) -> None:
+        """A new generation: cancel what its scopes cover, or stop doing so."""
+        reason = self.gate("", "") or "gate"
+        covers_some = self._covers_all() or any(map(self._covered, self.table.open()))
+        if covers_some:
+            self.sweep.start(reason, self._covered, self.host.clock.mono_ns(), mass=self._covers_all())
+        elif self.sweep.active:
+            self.sweep.stop()
+
+    def _duty(self) -> None:
+        """Slow work: lease, journal space, figures for people."""
+        mono_ns = self.host.clock.mono_ns()
+        lost = lease_duty(self.gate_words, mono_ns, self.desk.config.kill.lease_lost_cancel_s) == "cancel"
+        if lost and not self._lease_sweep and self.table.open():
+            self.alert("critical", "lease", f"{self.name}: no kill switch: cancelling all own orders")
+        if lost != self._lease_sweep:
+            self._lease_sweep = lost
+            self._gate_moved()
+        self.journal.prepare()
+        self._say_session()
+        if self.host.stopping and (not self.sweep.left or mono_ns >= self._stop_by_ns):
+            self._log_out()
+        self.host.reactor.call_later(DUTY_NS, self._duty, "duty")
+
+    # -- stopping --------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        """`on_stop = "cancel"`: cancel what is working, wait for it, then log out; "keep": log out at once."""
+        mono_ns = self.host.clock.mono_ns()
+        self._stop_by_ns = mono_ns + STOP_DEADLINE_NS
+        self.entry.ready_reason = "stopping"
+        if self.config.on_stop == "cancel" and self.phase_now is SessionPhase.READY and self.table.open():
+            self.sweep.start("stopping", self._covered, mono_ns, mass=True)
+        else:
+            self._stop_by_ns = mono_ns
+            self._log_out()
+
+    def _log_out(self) -> None:
+        if self._stop_by_ns < 0:
+            return
+        self._stop_by_ns = -1
+        left = len(self.table.open())
+        if left and self.config.on_stop == "cancel":
+            self.alert("critical", "stop", f"{self.name}: stopping with {left} orders not known to be cancelled")
+        self.link.stop("process stops")
+        self.host.reactor.call_later(3_000 * MS, self._finish, "logout deadline")
+
+    def _finish(self) -> None:
+        self.link.close()
+        self.journal.close()
+        self.bell.close()
+        self.host.finish()
+
+
+def main() -> int:
+    """Run the process."""
+    return run_process("trading", "session", Trading, rows=ROWS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,293 @@
+"""A venue session with its connection: connects, waits, reconnects, moves over when the venue announces its end.
+
+Used by every process that owns a session. The session itself does no I/O; this does, on the process's poll loop.
+"""
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from base.connect_gate import ConnectGate
+
+from base.backoff import Backoff
+from base.config import DeskConfig
+from base.errors import ConfigError, QuarterdeckError
+from base.reactor import Priority, Reactor, Timer
+from base.tls import TlsClient
+from base.transport import Closed, State, TcpTransport
+from ipc.events import AnyEvent
+from venues.interface import SessionPhase, VenueSession
+
+log = logging.getLogger("link")
+
+FAR = 1 << 62
+GATE_WAIT_NS = 50_000_000
+
+
+class Owner(Protocol):
+    """What a link tells the process."""
+
+    def event(self, event: AnyEvent) -> None: ...
+    def phase(self, phase: SessionPhase, reason: str) -> None:
+        """The active session went into another phase."""
+        ...
+
+    def alert(self, severity: str, code: str, text: str) -> None: ...
+
+
+def resolve_address(desk: DeskConfig, address: str) -> tuple[str, int]:
+    """(host, port) of a configured address; `run:NAME#KEY` is read from the address file. ConfigError otherwise."""
+    if address.startswith("run:"):
+        name, _, key = address.removeprefix("run:").partition("#")
+        path = desk.run_dir / f"{name}.json"
+        try:
+            address = json.loads(path.read_text())["endpoints"][key]
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise ConfigError(f"{path}: no endpoint {key!r} to be had: {e}") from None
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"address {address!r}: expected host:port")
+    return host.strip("[]"), int(port)
+
+
+def resolve_file(desk: DeskConfig, name: str) -> str:
+    """Path of a configured file; `run:FILE` lies below the run directory; empty stays empty."""
+    return str(desk.run_dir / name.removeprefix("run:")) if name.startswith("run:") else name
+
+
+class Leg:
+    """One session on one connection: sink of the former, handler of the latter."""
+
+    def __init__(self, link: "Link", session_of: Callable[["Leg"], VenueSession]) -> None:
+        self.link = link
+        self.transport: TcpTransport | None = None
+        self.moving = False
+        self.session = session_of(self)
+
+    # what the transport calls
+
+    def on_connected(self) -> None:
+        assert self.transport is not None
+        clock = self.link.reactor.clock
+        self.link.connected()
+        self.session.connected(self.transport.write, clock.mono_ns(), clock.wall_ns())
+        self.link.arm()
+
+    def on_data(self, data: memoryview) -> None:
+        clock = self.link.reactor.clock
+        self.session.received(data, clock.mono_ns(), clock.wall_ns())
+        self.link.arm()
+
+    def on_writable(self) -> None:
+        """Nothing waits for this: what does not fit the transport's queue ends the connection."""
+
+    def on_closed(self, reason: Closed) -> None:
+        clock = self.link.reactor.clock
+        self.transport = None
+        self.session.disconnected(str(reason), clock.mono_ns(), clock.wall_ns())
+        self.link.closed(self, str(reason))
+
+    # what the session calls
+
+    def event(self, event: AnyEvent) -> None:
+        self.link.owner.event(event)
+
+    def phase(self, phase: SessionPhase, reason: str) -> None:
+        self.link.phase(self, phase, reason)
+
+    def disconnect(self, reason: str) -> None:
+        if self.transport is not None:
+            self.transport.close(reason)
+
+    def planned_move(self, seconds_left: int, text: str) -> None:
+        self.link.planned_move(self, seconds_left, text)
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        self.link.owner.alert(severity, code, text)
+
+
+class Link:
+    """Keeps one session connected, for ever, through the venue's connect gate and with back-off."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        desk: DeskConfig,
+        name: str,
+        owner: Owner,
+        make: Callable[[Leg, str], VenueSession],
+        *,
+        priority: Priority = Priority.NORMAL,
+        urgent: bool = False,
+    ) -> None:
+        """`make(leg, sender_comp_id)` makes a session; `urgent`: the kill path, never held up by the connect gate."""
+        self.reactor = reactor
+        self.owner = owner
+        self.name = name
+        self.config = desk.config.session[name]
+        self.connects = 0
+        self._desk = desk
+        self._make = make
+        self._priority = priority
+        self._urgent = urgent
+        self._gate = ConnectGate(desk.run_dir / "gate" / self.config.venue)
+        self._backoff = Backoff(random.random)
+        self._timer: Timer | None = None
+        self._retry: Timer | None = None
+        self._stopping = False
+        self._comp_id = self.config.sender_comp_id
+        self.leg = Leg(self, lambda leg: make(leg, self._comp_id))
+        self._successor: Leg | None = None
+
+    @property
+    def session(self) -> VenueSession:
+        """The active session."""
+        return self.leg.session
+
+    def start(self) -> None:
+        """Connect now."""
+        self._connect(self.leg)
+
+    def stop(self, reason: str) -> None:
+        """Log out in order and stay away; the owner hears DISCONNECTED when it is done."""
+        self._stopping = True
+        clock = self.reactor.clock
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._successor is not None and self._successor.transport is not None:
+            self._successor.transport.close(reason)
+        if self.leg.transport is None or self.leg.transport.state is not State.OPEN:
+            self.leg.disconnect(reason)
+            self.owner.phase(SessionPhase.DISCONNECTED, reason)
+            return
+        self.leg.session.logout(reason, clock.mono_ns(), clock.wall_ns())
+        self.arm()
+
+    def abort(self, reason: str) -> None:
+        """Cut the connection now, without a Logout; it is made again."""
+        self.leg.disconnect(reason)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes handed over that the kernel has not taken."""
+        return self.leg.transport.queued if self.leg.transport is not None else 0
+
+    def close(self) -> None:
+        """Give back what the sessions hold."""
+        for leg in (self.leg, self._successor):
+            if leg is not None:
+                leg.session.close()
+
+    # -- connecting ------------------------------------------------------------------------------------------
+
+    def _connect(self, leg: Leg) -> None:
+        self._retry = None
+        if self._stopping:
+            return
+        clock = self.reactor.clock
+        if not self._urgent:
+            wait_ns = self._gate.take(clock.mono_ns())
+            if wait_ns:
+                self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} gate")
+                return
+        try:
+            host, port = resolve_address(self._desk, self.config.address)
+            tls = None
+            if self.config.tls:
+                ca_file = resolve_file(self._desk, self.config.ca_file)
+                if ca_file and not Path(ca_file).exists():
+                    raise ConfigError(f"session.{self.name}.ca_file: {ca_file} does not exist (yet)")
+                tls = TlsClient(self.config.server_name or host, ca_file)
+            leg.transport = TcpTransport(self.reactor, leg, self.name, tls, priority=self._priority)
+            leg.transport.connect(host, port)
+        except QuarterdeckError as e:
+            leg.transport = None
+            self._again(leg, str(e))
+            return
+        self.connects += 1
+
+    def connected(self) -> None:
+        """A transport stands."""
+        self._backoff.connected(self.reactor.clock.mono_ns())
+
+    def _again(self, leg: Leg, reason: str) -> None:
+        delay_ns = self._backoff.failed(self.reactor.clock.mono_ns())
+        log.info("%s: %s; next attempt in %d ms", self.name, reason, delay_ns // 1_000_000)
+        if leg is self.leg:
+            self.owner.phase(SessionPhase.DISCONNECTED, reason)
+        self._retry = self.reactor.call_later(delay_ns, lambda: self._connect(leg), f"{self.name} reconnect")
+
+    def closed(self, leg: Leg, reason: str) -> None:
+        """A leg's connection is gone."""
+        if leg is self._successor:
+            self._successor = None
+            leg.session.close()
+            self.owner.alert("warning", "move", f"{self.name}: the new session failed: {reason}")
+            return
+        if leg is not self.leg:
+            leg.session.close()  # the old session after a move
+            return
+        if self._stopping:
+            self.owner.phase(SessionPhase.DISCONNECTED, reason)
+            return
+        self._again(leg, reason)
+
+    # -- phases and time -------------------------------------------------------------------------------------
+
+    def phase(self, leg: Leg, phase: SessionPhase, reason: str) -> None:
+        """A session went into another phase."""
+        if leg is self._successor and phase is SessionPhase.READY:
+            self._move_over()
+        elif leg is self.leg:
+            self.owner.phase(phase, reason)
+
+    def arm(self) -> None:
+        """Set the timer to the earliest deadline of the sessions."""
+        due = self.leg.session.deadline_ns
+        if self._successor is not None:
+            due = min(due, self._successor.session.deadline_ns)
+        if self._timer is not None and self._timer.pending:
+            if self._timer.due_ns <= due:
+                return
+            self._timer.cancel()
+        if due < FAR:
+            self._timer = self.reactor.call_at(due, self._tick, f"{self.name} deadline")
+
+    def _tick(self) -> None:
+        clock = self.reactor.clock
+        for leg in (self.leg, self._successor):
+            if leg is not None:
+                leg.session.tick(clock.mono_ns(), clock.wall_ns())
+        self.arm()
+
+    # -- moving over -----------------------------------------------------------------------------------------
+
+    def planned_move(self, leg: Leg, seconds_left: int, text: str) -> None:
+        """The venue ends this session soon: open another one under the other SenderCompID while it still lives."""
+        if leg is not self.leg or leg.moving:
+            return
+        leg.moving = True
+        other = self.config.alternate_sender_comp_id
+        if not other:
+            self.owner.alert("warning", "move", f"{self.name}: {text}; no alternate_sender_comp_id: will reconnect")
+            return
+        if self._comp_id == other:
+            other = self.config.sender_comp_id
+        self.owner.alert("info", "move", f"{self.name}: {text} ({seconds_left} s left): moving to {other}")
+        self._comp_id = other
+        successor = self._successor = Leg(self, lambda new: self._make(new, other))
+        self._connect(successor)
+
+    def _move_over(self) -> None:
+        assert self._successor is not None
+        old, self.leg, self._successor = self.leg, self._successor, None
+        clock = self.reactor.clock
+        self.owner.phase(SessionPhase.READY, "moved to a new session")
+        if old.transport is not None:
+            old.session.logout("moved to a new session", clock.mono_ns(), clock.wall_ns())
+        else:
+            old.session.close()
+        self.arm()
