@@ -245,6 +245,8 @@ int qd_framer_peek(qd_framer *f, qd_frame *frame)
     size_t n = f->tail - f->head;
     if (!n)
         return QD_FRAME_MORE;
+    if (f->in_garble && f->prev == '=') /* the search ended at the last byte there was */
+        return garbled(frame, QD_GARBLE_NO_BEGIN);
     int state = structure(f->buf + f->head, n, f->max_body, frame);
     if (state == QD_FRAME_READY && frame_sum(f, frame) != stated_sum(frame))
         return garbled(frame, QD_GARBLE_CHECKSUM);
@@ -266,7 +268,7 @@ void qd_framer_take(qd_framer *f, const qd_frame *frame)
     f->in_garble = false;
 }
 
-/* The next place in [from, to) that may begin a message, where its first bytes may be all that is there yet. */
+/* The next place in [from, to), from > 0, that may begin a message, where its first bytes may be all that is there yet. */
 static size_t plausible(const qd_framer *f, size_t from, size_t to)
 {
     while (from < to) {
@@ -274,8 +276,7 @@ static size_t plausible(const qd_framer *f, size_t from, size_t to)
         if (!p)
             return to;
         from = (size_t)(p - f->buf);
-        uint8_t before = from > f->head ? p[-1] : f->prev;
-        if (before != '=' && begins(p, f->tail - from) >= 0)
+        if (p[-1] != '=' && begins(p, f->tail - from) >= 0)
             return from;
         from++;
     }
