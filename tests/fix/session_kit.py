@@ -60,6 +60,9 @@ class Recorder:
     def seqs(self) -> list[int]:
         return [seq for _, seq, *_ in self.messages]
 
+    def events_of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
 
 class Rig:
     """One session and the peer that the test plays; `seq` is the peer's next number."""
