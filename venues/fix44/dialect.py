@@ -1,0 +1,255 @@
+"""A plain, standards-only FIX 4.4 venue, made by configuration alone. docs/venues/fix44.md lists its options."""
+
+import msgspec
+
+from base.config import Kind, SessionConfig, VenueConfig
+from base.errors import ConfigError
+from base.instruments import Instrument
+from fix.codec import BodyWriter, FieldRules, MdDecoder, Message
+from fix.settings import Role, SequencePolicy, SessionSettings
+from fix.store import MemoryStore
+from venues.fix44 import settings as options
+from venues.fix44.orders import Orders
+from venues.fix44.rest import Rest
+from venues.fix44.settings import Settings
+from venues.fix_dialect import Reference, ReportRules, Said
+from venues.fix_marketdata import FixMarketDataSession
+from venues.fix_session import open_store
+from venues.fix_trading import FixDropCopySession, FixTradingSession
+from venues.ids import IdSource, PrefixedIds, default_prefix
+from venues.interface import (
+    BookRule,
+    CancelPlan,
+    CancelStep,
+    Capabilities,
+    Disconnect,
+    OpenOrders,
+    RecordSink,
+    Replace,
+    RestApi,
+    SessionContext,
+    Sink,
+)
+from venues.options import merged
+
+MD_BODY_LIMIT = 64 << 20
+"""Market-data messages may be as long as a whole deep book."""
+
+
+class _Profile:
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        config = context.config
+        self.rules: FieldRules | None = None
+        self.report_rules = ReportRules()
+        self.settings = SessionSettings(
+            name=context.name,
+            role=Role.INITIATOR,
+            sender_comp_id=context.sender_comp_id or config.sender_comp_id,
+            target_comp_id=config.target_comp_id,
+            heartbeat_s=config.heartbeat_s,
+            sequence_policy=settings.sequence,
+            reset_at_s=settings.reset_at_s,
+            supports_resend=settings.resend,
+            max_body_length=MD_BODY_LIMIT if config.kind is Kind.MARKETDATA else 1 << 20,
+        )
+        self._credentials = context.username, context.password
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        """Username(553) and Password(554) where there are any."""
+        body = BodyWriter()
+        for tag, value in zip((553, 554), self._credentials, strict=True):
+            if value:
+                body.text(tag, value)
+        return body.take()
+
+    def other(self, message: Message) -> list[Said] | None:
+        """The standard's order and market-data messages are all common ones."""
+        return None
+
+
+class _Trading(Orders, _Profile):
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        _Profile.__init__(self, context, settings)
+        Orders.__init__(self, settings)
+        store = open_store(context, self.settings, context.epoch)
+        self.store = store
+        lane = "b" if context.sender_comp_id else "a"
+        prefix = settings.cl_ord_id_prefix or default_prefix(context.name)
+        self.ids: IdSource = PrefixedIds(store, prefix, lane)
+
+
+class _MarketData(_Profile):
+    has_reference = False
+
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        super().__init__(context, settings)
+        config = context.config
+        self._l3 = config.level == 3
+        self._depth = config.depth
+        self._order_id_tag = settings.order_id_tag if self._l3 else 0
+        self.requests_per_s = settings.subscriptions_per_s
+        self.rule = BookRule(continuity="none", window=config.depth)
+
+    def decoder(self) -> MdDecoder:
+        """Entries by price, for L3 by their order id."""
+        return MdDecoder(order_key_tag=self._order_id_tag)
+
+    def rule_of(self, instrument: Instrument, reference: Reference | None) -> BookRule:
+        """Every instrument has the session's rule."""
+        return self.rule
+
+    def subscribe(self, body: BodyWriter, req_id: str, instrument: Instrument) -> str:
+        """35=V 263=1: snapshot and updates of bids, offers and (L2) trades."""
+        body.text(262, req_id)
+        body.text(263, "1")
+        self._what(body, instrument)
+        return "V"
+
+    def unsubscribe(self, body: BodyWriter, req_id: str, instrument: Instrument) -> str:
+        """35=V 263=2."""
+        body.text(262, req_id)
+        body.text(263, "2")
+        self._what(body, instrument)
+        return "V"
+
+    def reference_requests(self, instruments: list[Instrument]) -> list[tuple[str, bytes]]:
+        """None: instruments are what the configuration says."""
+        return []
+
+    def _what(self, body: BodyWriter, instrument: Instrument) -> None:
+        body.integer(264, self._depth)
+        body.integer(265, 1)
+        body.boolean(266, not self._l3)
+        entries = ("0", "1") if self._l3 else ("0", "1", "2")
+        body.integer(267, len(entries))
+        for entry in entries:
+            body.text(269, entry)
+        body.integer(146, 1)
+        body.text(55, instrument.symbol)
+
+
+class Fix44:
+    """The dialect."""
+
+    name = "fix44"
+
+    def capabilities(self, venue: VenueConfig) -> Capabilities:
+        """What the configured messages allow."""
+        settings = _settings(venue)
+        knows = settings.messages
+        kinds = {Kind.TRADING, Kind.DROPCOPY} | ({Kind.MARKETDATA} if "V" in knows else set())
+        return Capabilities(
+            kinds=frozenset(kinds),
+            levels=settings.levels if "V" in knows else frozenset(),
+            new_types=settings.ord_types if "D" in knows else frozenset(),
+            times_in_force=settings.times_in_force if "D" in knows else frozenset(),
+            replace=Replace.IN_PLACE if "G" in knows else Replace.NONE,
+            status_request="H" in knows or settings.rest,
+            mass_cancel="q" in knows,
+            mass_cancel_report="q" in knows and settings.mass_cancel_report,
+            open_orders=_open_orders(settings),
+            disconnect=settings.on_disconnect,
+            resend=settings.resend and settings.sequence is not SequencePolicy.RESET_AT_LOGON,
+            checksum=False,
+            update_ids=False,
+            reference_data=False,
+            trading_status=False,
+            planned_moves=False,
+            account_wide_reports=False,
+            orders_per_s=settings.orders_per_s,
+            cancel_reserve_per_s=settings.cancel_reserve_per_s,
+        )
+
+    def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
+        """ConfigError naming what the venue cannot be or do."""
+        capabilities_of = options.read(dict(venue.options), f"{path}.options")
+        if capabilities_of.rest and venue.rest is None:
+            raise ConfigError(f"{path}.rest: missing, though options.rest is true")
+        for name, session in sessions.items():
+            settings = options.read(merged(venue, session), f"session.{name}.options")
+            if session.kind is Kind.MARKETDATA:
+                if "V" not in settings.messages:
+                    raise ConfigError(f"session.{name}.kind: options.messages has no V")
+                if session.level not in settings.levels:
+                    raise ConfigError(f"session.{name}.level: {session.level} is not one of {sorted(settings.levels)}")
+
+    def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
+        """Mass cancel as far as configured; single cancels by the owner; the list where there is one."""
+        settings = _settings(venue)
+        return CancelPlan(
+            steps=tuple(_steps(settings)),
+            proof_list=_open_orders(settings),
+            list_lag_ms=venue.rest.lag_ms if venue.rest else 0,
+            unproven=tuple(_unproven(settings)),
+        )
+
+    def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
+        """An order-entry session."""
+        profile = _Trading(context, _read(context))
+        return FixTradingSession(context, sink, profile, profile.store)
+
+    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
+        """A market-data session."""
+        profile = _MarketData(context, _read(context))
+        return FixMarketDataSession(context, sink, profile, MemoryStore(context.epoch), records)
+
+    def dropcopy(self, context: SessionContext, sink: Sink) -> FixDropCopySession:
+        """A session that is sent copies of the account's reports."""
+        profile = _Profile(context, _read(context))
+        return FixDropCopySession(context, sink, profile, open_store(context, profile.settings, context.epoch))
+
+    def rest(self, venue: VenueConfig, key: str, secret: str) -> RestApi | None:
+        """The REST side where `rest` is on."""
+        return Rest(key, secret) if _settings(venue).rest else None
+
+
+def _settings(venue: VenueConfig) -> Settings:
+    return options.read(dict(venue.options), "options")
+
+
+def _read(context: SessionContext) -> Settings:
+    return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
+
+
+def _open_orders(settings: Settings) -> OpenOrders:
+    if settings.rest:
+        return OpenOrders.REST
+    return OpenOrders.STATUS_EACH if "H" in settings.messages else OpenOrders.NONE
+
+
+def _steps(settings: Settings) -> list[CancelStep]:
+    steps = []
+    if "q" in settings.messages:
+        answer = "one 35=8 150=4 an order, beside a 35=r" if settings.mass_cancel_report else "one 35=8 150=4 an order"
+        reaches = settings.mass_cancel_reaches
+        if reaches == "account":
+            steps.append(_step("own_mass_cancel", reaches, "35=q 530=7", answer, certain=False))
+        steps.append(_step("owner_mass_cancel", reaches, "35=q 530=7", answer, certain=False))
+    if "F" in settings.messages:
+        steps.append(_step("owner_cancel_each", "session", "35=F", "35=8 150=4 or 35=9"))
+    if settings.rest:
+        steps.append(_step("rest_cancel_all", "account", "DELETE /orders", "a count"))
+    if settings.on_disconnect is Disconnect.CANCELS:
+        steps.append(_step("owner_disconnect", "session", "the connection is dropped", "nothing", certain=False))
+    return steps
+
+
+def _step(action: str, reaches: str, says: str, answered_by: str, *, certain: bool = True) -> CancelStep:
+    fields = {"action": action, "reaches": reaches, "says": says, "answered_by": answered_by}
+    return msgspec.convert({**fields, "per_instrument": False, "certain": certain}, CancelStep)
+
+
+def _unproven(settings: Settings) -> list[str]:
+    unproven = []
+    if "q" in settings.messages:
+        unproven.append(f"what 35=q 530=7 reaches: configured as {settings.mass_cancel_reaches}, nothing proves it")
+    if settings.on_disconnect is not Disconnect.KEEPS:
+        unproven.append(f"what a lost connection does to working orders: configured as {settings.on_disconnect}")
+    if not settings.rest:
+        unproven.append("no list of open orders: an order whose final report is lost stays UNCERTAIN")
+    if "F" not in settings.messages and "q" not in settings.messages:
+        unproven.append("no cancel request is known: only a disconnect or a person can cancel")
+    return unproven
+
+
+DIALECT = Fix44()

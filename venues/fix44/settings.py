@@ -1,0 +1,89 @@
+"""What a plain FIX 4.4 peer is told to be by configuration alone."""
+
+from dataclasses import dataclass
+
+from base.errors import ConfigError
+from base.instruments import Instrument
+from fix.settings import SequencePolicy
+from venues.interface import Disconnect
+from venues.options import Options, Value
+
+MESSAGES = frozenset("DFGHqV")
+ORD_TYPES = frozenset("1234")
+TIMES_IN_FORCE = frozenset("01346")
+_POLICIES = {
+    "reset": SequencePolicy.RESET_AT_LOGON,
+    "continue": SequencePolicy.CONTINUE,
+    "trust_venue": SequencePolicy.TRUST_VENUE,
+    "halt": SequencePolicy.HALT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of a fix44 venue, checked; docs/venues/fix44.md describes each."""
+
+    messages: frozenset[str]
+    ord_types: frozenset[str]
+    times_in_force: frozenset[str]
+    sequence: SequencePolicy
+    reset_at_s: tuple[int, ...]
+    resend: bool
+    mass_cancel_report: bool
+    mass_cancel_reaches: str
+    on_disconnect: Disconnect
+    rest: bool
+    levels: frozenset[int]
+    order_id_tag: int
+    account: str
+    handl_inst: str
+    cl_ord_id_prefix: str
+    orders_per_s: int
+    cancel_reserve_per_s: int
+    subscriptions_per_s: int
+
+
+def read(values: dict[str, Value], path: str) -> Settings:
+    """Options into settings; ConfigError names `path` and the key."""
+    o = Options(values, path)
+    settings = Settings(
+        messages=o.texts("messages", sorted(MESSAGES), MESSAGES),
+        ord_types=o.texts("ord_types", sorted(ORD_TYPES), ORD_TYPES),
+        times_in_force=o.texts("times_in_force", sorted(TIMES_IN_FORCE), TIMES_IN_FORCE),
+        sequence=_POLICIES[o.text("sequence", "continue", _POLICIES)],
+        reset_at_s=tuple(sorted(_second(t, path) for t in o.texts("reset_at", ()))),
+        resend=o.flag("resend", True),
+        mass_cancel_report=o.flag("mass_cancel_report", True),
+        mass_cancel_reaches=o.text("mass_cancel_reaches", "session", ("connection", "session", "comp_id", "account")),
+        on_disconnect=Disconnect(o.text("on_disconnect", "unknown", list(Disconnect))),
+        rest=o.flag("rest", False),
+        levels=frozenset(int(level) for level in o.texts("levels", ["2"], ("2", "3"))),
+        order_id_tag=o.integer("order_id_tag", 278, 1, 99_999),
+        account=o.text("account"),
+        handl_inst=o.text("handl_inst", "", ("", "1", "2", "3")),
+        cl_ord_id_prefix=o.text("cl_ord_id_prefix"),
+        orders_per_s=o.integer("orders_per_s", 0, 0, 1_000_000),
+        cancel_reserve_per_s=o.integer("cancel_reserve_per_s", 0, 0, 1_000_000),
+        subscriptions_per_s=o.integer("subscriptions_per_s", 50, 1, 10_000),
+    )
+    o.end()
+    return settings
+
+
+def _second(text: str, path: str) -> int:
+    parts = text.split(":")
+    if len(parts) != 3 or not all(p.isdecimal() and len(p) == 2 for p in parts):
+        raise ConfigError(f"{path}.reset_at: {text!r} is not a UTC time HH:MM:SS")
+    hours, minutes, seconds = (int(p) for p in parts)
+    if hours > 23 or minutes > 59 or seconds > 59:
+        raise ConfigError(f"{path}.reset_at: {text!r} is not a UTC time HH:MM:SS")
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def symbols_unique(instruments: list[Instrument], path: str) -> None:
+    """ConfigError when two instruments share a venue symbol."""
+    seen: dict[str, str] = {}
+    for instrument in instruments:
+        other = seen.setdefault(instrument.symbol, instrument.name)
+        if other != instrument.name:
+            raise ConfigError(f"{path}: symbol {instrument.symbol!r} stands for {other} and {instrument.name}")

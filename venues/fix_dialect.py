@@ -1,0 +1,157 @@
+"""What a FIX dialect supplies for one session: settings, logon body, encoders, decoding rules.
+
+The adaptors (`fix_session`, `fix_trading`, `fix_marketdata`) drive the FIX engine with it and speak
+`venues.interface` to the processes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from base.instruments import Instrument
+from fix.codec import BodyWriter, FieldRules, GroupSpec, MdDecoder, Message
+from fix.settings import SessionSettings
+from ipc.events import AnyEvent
+from ipc.requests import NewOrder
+from venues.ids import IdSource
+from venues.interface import BookRule, WorkingOrder
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMove:
+    """The venue ends this session in `seconds_left` (0 = at once): open another one and move over."""
+
+    seconds_left: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know."""
+
+    severity: Literal["info", "warning", "critical"]
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TradingStatus:
+    """The venue's trading session is in this state (values of InstrumentDefinition.status)."""
+
+    status: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a venue says of one instrument; numbers as decimal text, "" or -1 where it is silent."""
+
+    symbol: str
+    px_digits: int
+    qty_digits: int
+    tick_size: str
+    lot_size: str
+    min_qty: str = ""
+    max_qty: str = ""
+    min_notional: str = ""
+    status: str = "UNKNOWN"
+
+
+Said = AnyEvent | PlannedMove | Notice | TradingStatus | Reference
+
+
+def standard_unknown(code: str, text: str) -> bool:
+    """CxlRejReason(102) 1: unknown order."""
+    return code == "1"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRules:
+    """How a venue's 35=8, 9, r and j differ from the standard."""
+
+    stop_px_tag: int = 99
+    display_tag: int = 111
+    trade_id_tags: tuple[int, ...] = (1003, 527)
+    liquidity_tag: int = 851
+    liquidity: Mapping[str, str] = field(default_factory=lambda: {"1": "M", "2": "T"})
+    reason_tags: tuple[int, ...] = (103,)
+    """Where a rejected report carries its reason; the first that is present counts."""
+    cancel_reason_tags: tuple[int, ...] = (102,)
+    required: tuple[int, ...] = (11, 17, 37, 39, 54, 55, 150)
+    """Tags whose absence from 35=8 is listed as a defect."""
+    cancel_rejects: Mapping[str, str] = field(default_factory=lambda: {"9": ""})
+    """MsgTypes that refuse a cancel or replace, with what they answer ("" = CxlRejResponseTo(434) says)."""
+    unknown_order: Callable[[str, str], bool] = standard_unknown
+    """Whether (reason code, text) of a refusal says that the venue knows no such open order."""
+    fees: GroupSpec = field(default_factory=lambda: GroupSpec(136, (137, 138, 139, 891)))
+
+
+class FixProfile(Protocol):
+    """What every session needs."""
+
+    settings: SessionSettings
+    rules: FieldRules | None
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        """Fields of the Logon after 98, 108 and 141; `sending_time` is the text of 52."""
+        ...
+
+    def other(self, message: Message) -> Iterable[Said] | None:
+        """What an application message outside the common ones says; None when the dialect does not know its type."""
+        ...
+
+
+class TradingProfile(FixProfile, Protocol):
+    """Order entry: each method writes a body and returns its MsgType. VenueError names what the venue cannot do."""
+
+    report_rules: ReportRules
+    ids: IdSource
+
+    def new_order(
+        self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int
+    ) -> str: ...
+    def cancel_order(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str: ...
+    def replace_order(
+        self,
+        body: BodyWriter,
+        order: WorkingOrder,
+        request_id: str,
+        order_qty: int,
+        price: int | None,
+        stop_px: int | None,
+        wall_ns: int,
+    ) -> str: ...
+    def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool: ...
+    def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str: ...
+    def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str: ...
+
+
+class DropCopyProfile(FixProfile, Protocol):
+    """A session that only hears reports."""
+
+    report_rules: ReportRules
+
+
+class MarketDataProfile(FixProfile, Protocol):
+    """Market data: subscriptions, reference data, and the decoder's settings."""
+
+    rule: BookRule
+    requests_per_s: int
+    """Requests a second that the session sends at most."""
+
+    def decoder(self) -> MdDecoder:
+        """A decoder set up for the venue's 35=X and 35=W."""
+        ...
+
+    def rule_of(self, instrument: Instrument, reference: Reference | None) -> BookRule:
+        """The instrument's rule, given what the venue said of it."""
+        ...
+
+    def subscribe(self, body: BodyWriter, req_id: str, instrument: Instrument) -> str: ...
+    def unsubscribe(self, body: BodyWriter, req_id: str, instrument: Instrument) -> str: ...
+    def reference_requests(self, instruments: list[Instrument]) -> list[tuple[str, bytes]]:
+        """Requests (MsgType, body) for reference data and trading status, sent before the subscriptions; [] = none."""
+        ...
+
+    has_reference: bool
+    """Subscriptions wait for reference data."""

@@ -1,0 +1,318 @@
+"""FIX messages of order entry into events: 35=8, 9, r, j and 3, by a dialect's rules.
+
+A report is delivered whenever it can be read at all: what is odd about it is listed in `defects`, and a number that
+does not fit its scale is None, never a wrong number.
+"""
+
+from collections.abc import Iterable
+
+from base.errors import CodecError
+from base.instruments import Instrument
+from fix.codec import Message
+from fix.session_events import POSS_DUP, POSS_RESEND, FieldDefect, RejectReceived
+from ipc.events import AnyEvent, CancelReject, ExecutionReport, MassCancelReport
+from venues.fix_dialect import Notice, ReportRules
+from venues.fix_requests import Request, RequestBook
+from venues.interface import SessionContext
+
+_OLD_FILLS = frozenset({"1", "2"})  # ExecType of FIX 4.2: partial fill, fill
+_ENDS_REQUEST = frozenset({"4", "6", "E"})  # these name the order in 41 and the request in 11
+_MISSING = "is missing"
+
+
+class FieldReader:
+    """Fields of one message; what cannot be read is listed in `defects` and answered as if absent."""
+
+    def __init__(self, message: Message, defects: Iterable[FieldDefect] = ()) -> None:
+        self._message = message
+        self.defects = [f"{d.tag}: {d.text}" for d in defects]
+
+    def text(self, tag: int) -> str:
+        """Text, "" when absent."""
+        return self._message.get_str(tag) or ""
+
+    def first(self, tags: tuple[int, ...]) -> str:
+        """Text of the first of `tags` that is there."""
+        for tag in tags:
+            value = self._message.get_str(tag)
+            if value is not None:
+                return value
+        return ""
+
+    def scaled(self, tag: int, scale: int) -> int | None:
+        """Decimal at `scale`; None when absent or when it does not fit."""
+        try:
+            return self._message.get_scaled(tag, scale)
+        except CodecError as e:
+            self.defects.append(f"{tag}: {e}")
+            return None
+
+    def utc(self, tag: int) -> int:
+        """UTC nanoseconds, 0 when absent or unreadable."""
+        try:
+            return self._message.get_utc_ns(tag) or 0
+        except CodecError as e:
+            self.defects.append(f"{tag}: {e}")
+            return 0
+
+    def integer(self, tag: int) -> int | None:
+        """Whole number; None when absent or unreadable."""
+        try:
+            return self._message.get_int(tag)
+        except CodecError as e:
+            self.defects.append(f"{tag}: {e}")
+            return None
+
+    def decimals(self, tags: tuple[int, ...]) -> int:
+        """Most decimals that any of these fields is written with: a scale for an instrument nobody configured."""
+        written = [self.text(tag).partition(".")[2] for tag in tags]
+        return min(max(len(fraction) for fraction in written), 18)
+
+
+class ReportDecoder:
+    """Decodes for one session."""
+
+    def __init__(
+        self, context: SessionContext, rules: ReportRules, requests: RequestBook, *, drop_copy: bool = False
+    ) -> None:
+        self._session = context.name
+        self._venue = context.config.venue
+        self._account = context.venue.account
+        self._rules = rules
+        self._requests = requests
+        self._drop_copy = drop_copy
+        self._by_symbol = {i.symbol: i for i in context.instruments}
+
+    def execution_report(
+        self, message: Message, flags: int, defects: tuple[FieldDefect, ...], recv_ns: int
+    ) -> ExecutionReport:
+        """35=8."""
+        rules = self._rules
+        read = FieldReader(message, defects)
+        for tag in rules.required:
+            if not message.has(tag):
+                read.defects.append(f"{tag}: {_MISSING}")
+        symbol = read.text(55)
+        name, px_scale, qty_scale = self._scales(symbol, read)
+        exec_type = read.text(150)
+        if exec_type in _OLD_FILLS:
+            read.defects.append(f"150: {exec_type} is of FIX 4.2, read as F")
+            exec_type = "F"
+        cl_ord_id, request_id = self._whose(exec_type, read.text(11), read.text(41))
+        return ExecutionReport(
+            session=self._session,
+            venue=self._venue,
+            account=self._account,
+            instrument=name,
+            cl_ord_id=cl_ord_id,
+            order_id=read.text(37),
+            exec_id=read.text(17),
+            exec_type=exec_type,
+            ord_status=read.text(39),
+            side=read.text(54),
+            ord_type=read.text(40),
+            time_in_force=read.text(59),
+            px_scale=px_scale,
+            qty_scale=qty_scale,
+            order_qty=read.scaled(38, qty_scale),
+            price=read.scaled(44, px_scale),
+            stop_px=read.scaled(rules.stop_px_tag, px_scale),
+            last_qty=read.scaled(32, qty_scale),
+            last_px=read.scaled(31, px_scale),
+            cum_qty=read.scaled(14, qty_scale),
+            leaves_qty=read.scaled(151, qty_scale),
+            transact_ns=read.utc(60),
+            sending_ns=read.utc(52),
+            recv_ns=recv_ns,
+            request_id=request_id,
+            orig_cl_ord_id=read.text(41),
+            text=read.text(58),
+            reason_code=read.first(rules.reason_tags),
+            poss_dup=bool(flags & POSS_DUP),
+            poss_resend=bool(flags & POSS_RESEND),
+            drop_copy=self._drop_copy,
+            trade_id=read.first(rules.trade_id_tags) if exec_type == "F" else "",
+            liquidity=rules.liquidity.get(read.text(rules.liquidity_tag), "") if exec_type == "F" else "",
+            fees=self._fees(message),
+            venue_symbol=symbol,
+            display_qty=read.scaled(rules.display_tag, qty_scale),
+            defects=tuple(read.defects),
+        )
+
+    def cancel_reject(self, message: Message, recv_ns: int) -> CancelReject:
+        """35=9 and its like."""
+        read = FieldReader(message)
+        request_id = read.text(11)
+        request = self._requests.by_id(request_id)
+        code, text = read.first(self._rules.cancel_reason_tags), read.text(58)
+        instrument = self._by_symbol.get(read.text(55))
+        answers = self._rules.cancel_rejects.get(message.msg_type) or read.text(434)
+        order_id = read.text(37)
+        return CancelReject(
+            session=self._session,
+            venue=self._venue,
+            instrument=instrument.name if instrument else _name(request),
+            cl_ord_id=read.text(41) or (request.cl_ord_id if request else ""),
+            request_id=request_id,
+            order_id=(request.order_id if request else "") if order_id in ("", "NONE") else order_id,
+            response_to=answers,
+            reason_code=code,
+            text=text,
+            origin=message.msg_type,
+            recv_ns=recv_ns,
+            unknown_order=self._rules.unknown_order(code, text),
+        )
+
+    def mass_cancel_report(self, message: Message, recv_ns: int) -> MassCancelReport:
+        """35=r: an answer to a request, never a proof that orders are dead."""
+        read = FieldReader(message)
+        instrument = self._by_symbol.get(read.text(55))
+        return MassCancelReport(
+            session=self._session,
+            venue=self._venue,
+            instrument=instrument.name if instrument else "",
+            request_id=read.text(11),
+            request_type=read.text(530),
+            response=read.text(531),
+            affected=read.integer(533),
+            reason_code=read.first((25016, 532)),
+            text="; ".join([read.text(58), *read.defects]) if read.defects else read.text(58),
+            recv_ns=recv_ns,
+        )
+
+    def business_reject(self, message: Message, recv_ns: int) -> AnyEvent | Notice:
+        """35=j, by BusinessRejectRefID(379), else by RefSeqNum(45)."""
+        read = FieldReader(message)
+        ref_id, ref_type = read.text(379), read.text(372)
+        request = self._requests.by_id(ref_id) if ref_id else self._requests.by_seq(read.integer(45) or 0)
+        if request is None:
+            request = self._unseen(ref_type, ref_id)
+        return self._refused(request, "j", ref_type, read.text(380), read.text(58), recv_ns)
+
+    def session_reject(self, event: RejectReceived, recv_ns: int) -> AnyEvent | Notice:
+        """35=3, by RefSeqNum(45)."""
+        message = Message.parse(event.raw) if event.raw else None
+        read = FieldReader(message) if message else None
+        code = read.first((25016,)) if read else ""
+        code = code or (str(event.reason) if event.reason >= 0 else "")
+        text = event.text if event.ref_tag_id < 0 else f"{event.text} (tag {event.ref_tag_id})"
+        request = self._requests.by_seq(event.ref_seq_num)
+        return self._refused(request, "3", event.ref_msg_type, code, text, recv_ns)
+
+    def _scales(self, symbol: str, read: FieldReader) -> tuple[str, int, int]:
+        instrument = self._by_symbol.get(symbol)
+        if instrument is not None:
+            return instrument.name, instrument.px_scale, instrument.qty_scale
+        if symbol:
+            read.defects.append(f"55: {symbol!r} is not an instrument of this session")
+        qty_tags = (38, 32, 14, 151, self._rules.display_tag)
+        return "", read.decimals((44, 31, self._rules.stop_px_tag)), read.decimals(qty_tags)
+
+    def _whose(self, exec_type: str, named: str, original: str) -> tuple[str, str]:
+        """(ClOrdID of the order, ClOrdID of the request) out of 11 and 41."""
+        request = self._requests.by_id(named)
+        if exec_type == "5":
+            return named, named
+        if exec_type in _ENDS_REQUEST and original and original != named:
+            return original, named
+        if request is not None and request.kind != "new" and (exec_type in _ENDS_REQUEST or request.kind != "replace"):
+            # 41 is missing: the request tells which order it was about; of a mass cancel only 37 does.
+            return original or request.cl_ord_id, named
+        return named, ""
+
+    def _fees(self, message: Message) -> tuple[tuple[str, str], ...]:
+        if not message.has(136):
+            return ()
+        entries = message.group(self._rules.fees)
+        return tuple((e.get_str(138) or "", e.get_str(137) or "") for e in entries)
+
+    def _unseen(self, ref_type: str, ref_id: str) -> Request | None:
+        """A refused request that nobody here remembers (a restart lies between), as far as the refusal tells."""
+        if not ref_id:
+            return None
+        match ref_type:
+            case "D":
+                return Request("new", ref_id, None, ref_id)
+            case "F":
+                return Request("cancel", ref_id, None)
+            case "G":
+                return Request("replace", ref_id, None)
+            case "q":
+                return Request("mass", ref_id, None)
+            case _:
+                return None
+
+    def _refused(
+        self, request: Request | None, origin: str, ref_type: str, code: str, text: str, recv_ns: int
+    ) -> AnyEvent | Notice:
+        unknown = self._rules.unknown_order(code, text)
+        if request is None or (request.kind == "status" and not unknown):
+            return Notice("warning", "rejected", f"35={origin} of our 35={ref_type or '?'}: {code} {text}".rstrip())
+        if request.kind == "new":
+            return self._refused_order(request, origin, code, text, recv_ns)
+        if request.kind == "mass":
+            return MassCancelReport(
+                session=self._session,
+                venue=self._venue,
+                instrument=_name(request),
+                request_id=request.request_id,
+                request_type="",
+                response="0",
+                affected=None,
+                reason_code=code,
+                text=text,
+                recv_ns=recv_ns,
+            )
+        return CancelReject(
+            session=self._session,
+            venue=self._venue,
+            instrument=_name(request),
+            cl_ord_id=request.cl_ord_id,
+            request_id=request.request_id,
+            order_id=request.order_id,
+            response_to={"cancel": "1", "replace": "2"}.get(request.kind, ""),
+            reason_code=code,
+            text=text,
+            origin=origin,
+            recv_ns=recv_ns,
+            unknown_order=unknown,
+        )
+
+    def _refused_order(self, request: Request, origin: str, code: str, text: str, recv_ns: int) -> ExecutionReport:
+        order, instrument = request.order, request.instrument
+        return ExecutionReport(
+            session=self._session,
+            venue=self._venue,
+            account=self._account,
+            instrument=_name(request),
+            cl_ord_id=request.cl_ord_id,
+            order_id="",
+            exec_id="",
+            exec_type="8",
+            ord_status="8",
+            side=order.side if order else "",
+            ord_type=order.ord_type if order else "",
+            time_in_force=order.time_in_force if order else "",
+            px_scale=instrument.px_scale if instrument else 0,
+            qty_scale=instrument.qty_scale if instrument else 0,
+            order_qty=order.order_qty if order else None,
+            price=order.price if order else None,
+            stop_px=order.stop_px if order else None,
+            last_qty=None,
+            last_px=None,
+            cum_qty=0,
+            leaves_qty=0,
+            transact_ns=0,
+            sending_ns=0,
+            recv_ns=recv_ns,
+            text=text,
+            reason_code=code,
+            origin=origin,
+            drop_copy=self._drop_copy,
+            venue_symbol=instrument.symbol if instrument else "",
+        )
+
+
+def _name(request: Request | None) -> str:
+    instrument: Instrument | None = request.instrument if request else None
+    return instrument.name if instrument else ""

@@ -1,0 +1,58 @@
+"""Requests on their way: what a refusal that only names a MsgSeqNum or a ClOrdID was about."""
+
+from collections import OrderedDict
+from typing import Literal, NamedTuple
+
+from base.instruments import Instrument
+from ipc.requests import NewOrder
+from venues.interface import WorkingOrder
+
+KEPT = 20_000
+
+
+class Request(NamedTuple):
+    """One request that left; for a new order `request_id` is the order's own ClOrdID."""
+
+    kind: Literal["new", "cancel", "replace", "status", "mass"]
+    request_id: str
+    instrument: Instrument | None
+    cl_ord_id: str = ""
+    order_id: str = ""
+    order: NewOrder | None = None
+    side: str = ""
+
+
+def cancel_like(kind: Literal["cancel", "replace", "status"], request_id: str, order: WorkingOrder) -> Request:
+    """A request about a working order."""
+    return Request(kind, request_id, order.instrument, order.cl_ord_id, order.order_id, None, order.side)
+
+
+class RequestBook:
+    """The latest requests by MsgSeqNum and by ClOrdID; the oldest fall out."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._by_seq: OrderedDict[int, Request] = OrderedDict()
+        self._by_id: OrderedDict[str, Request] = OrderedDict()
+
+    def add(self, seq: int, request: Request, *aliases: str) -> None:
+        """Remember what left as MsgSeqNum `seq`; `aliases` are further ClOrdIDs that it carried."""
+        self._by_seq[seq] = request
+        for known in (request.request_id, *aliases):
+            self._by_id[known] = request
+        while len(self._by_seq) > self._kept:
+            self._by_seq.popitem(last=False)
+        while len(self._by_id) > self._kept:
+            self._by_id.popitem(last=False)
+
+    def by_seq(self, seq: int) -> Request | None:
+        """What left as MsgSeqNum `seq` of the present numbering."""
+        return self._by_seq.get(seq)
+
+    def by_id(self, request_id: str) -> Request | None:
+        """What left under that ClOrdID."""
+        return self._by_id.get(request_id)
+
+    def renumbered(self) -> None:
+        """MsgSeqNums start again: the old ones name nothing any more."""
+        self._by_seq.clear()

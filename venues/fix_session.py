@@ -1,0 +1,261 @@
+"""A FIX session behind the protocols of venues.interface: what trading, drop copy and market data have in common."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fix.codec import MdDecoder, Message
+from fix.fixlog import FixLog
+from fix.session import FixSession
+from fix.session_events import (
+    Disconnect,
+    Disconnected,
+    FieldDefect,
+    GapClosed,
+    GapOpened,
+    Garbled,
+    Halted,
+    LoggedOn,
+    LoggedOut,
+    NumbersReset,
+    Refused,
+    RejectReceived,
+    RejectSent,
+    ResendServed,
+    SessionEvent,
+    State,
+)
+from fix.settings import SessionSettings
+from fix.store import MemoryStore, MessageStore
+from venues.fix_dialect import FixProfile, Notice, PlannedMove, Said
+from venues.interface import SessionContext, SessionPhase, Sink
+
+FAR_NS = 1 << 62
+_PHASES = {
+    State.DISCONNECTED: SessionPhase.DISCONNECTED,
+    State.HALTED: SessionPhase.DISCONNECTED,
+    State.AWAIT_LOGON: SessionPhase.LOGGING_ON,
+    State.LOGON_SENT: SessionPhase.LOGGING_ON,
+    State.LOGGED_ON: SessionPhase.READY,
+    State.RECOVERING: SessionPhase.RECOVERING,
+    State.LOGOUT_SENT: SessionPhase.LOGGING_OUT,
+    State.DISCONNECTING: SessionPhase.LOGGING_OUT,
+}
+
+
+def open_store(context: SessionContext, settings: SessionSettings, wall_ns: int) -> MessageStore:
+    """The session's message store below `data_dir`, one for each pair of CompIDs; in memory without a data_dir."""
+    if context.data_dir == Path():
+        return MemoryStore(wall_ns)
+    folder = context.data_dir / f"store-{settings.sender_comp_id}-{settings.target_comp_id}"
+    return MemoryStore(wall_ns)  # FileStore lands
+
+
+
+def _open_log(context: SessionContext, profile: FixProfile) -> FixLog:
+    settings = profile.settings
+    return FixLog(context.log_dir, f"{settings.name}-{settings.sender_comp_id}", settings.secret_tags)
+
+
+class FixVenueSession:
+    """Owner of one FixSession; subclasses read application messages."""
+
+    def __init__(self, context: SessionContext, sink: Sink, profile: FixProfile, store: MessageStore) -> None:
+        self._name = context.name
+        self._sink = sink
+        self._profile = profile
+        self._store = store
+        self._log = _open_log(context, profile) if context.log_dir != Path() else None
+        self._fix = FixSession(profile.settings, store, self, self._log, profile.rules)
+        self.phase = SessionPhase.DISCONNECTED
+        self._reason = ""
+        self._mono_ns = self._wall_ns = 0
+        self._wants_disconnect: str | None = None
+        self._unhandled: set[str] = set()
+        self._counters = dict.fromkeys(("messages", "unhandled", "garbled", "rejects", "resets"), 0)
+
+    # --- what the process calls
+
+    @property
+    def deadline_ns(self) -> int:
+        """Monotonic time at which `tick` wants to be called."""
+        deadline_ns = self._fix.deadline_ns
+        return FAR_NS if deadline_ns is None else deadline_ns
+
+    def connected(self, write: Callable[[bytes], object], mono_ns: int, wall_ns: int) -> None:
+        """The transport is up: log on."""
+        self._now(mono_ns, wall_ns)
+        self._fix.connected(write, mono_ns, wall_ns)
+        self._settle()
+
+    def received(self, data: memoryview | bytes, mono_ns: int, wall_ns: int) -> None:
+        """Bytes from the venue."""
+        self._now(mono_ns, wall_ns)
+        try:
+            self._fix.received(data, mono_ns, wall_ns)
+        finally:
+            self._settle()
+
+    def disconnected(self, reason: str, mono_ns: int, wall_ns: int) -> None:
+        """The transport is gone."""
+        self._now(mono_ns, wall_ns)
+        self._fix.disconnected(reason, mono_ns, wall_ns)
+        self._settle()
+
+    def tick(self, mono_ns: int, wall_ns: int) -> None:
+        """Do what is due."""
+        self._now(mono_ns, wall_ns)
+        self._fix.tick(mono_ns, wall_ns)
+        self._settle()
+
+    def logout(self, reason: str, mono_ns: int, wall_ns: int) -> None:
+        """Leave in order: Logout, its answer, disconnect."""
+        self._now(mono_ns, wall_ns)
+        self._fix.logout(reason, mono_ns, wall_ns)
+        self._settle()
+
+    def numbers(self) -> tuple[int, int]:
+        """Next outgoing and next expected incoming MsgSeqNum."""
+        return self._fix.next_out, self._fix.next_in
+
+    def counters(self) -> dict[str, int]:
+        """Counts since the session was made."""
+        return dict(self._counters)
+
+    def close(self) -> None:
+        """Give back store and log."""
+        self._store.close()
+        if self._log is not None:
+            self._log.close()
+
+    # --- what the FIX session asks and says
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        """The dialect's Logon fields."""
+        return self._profile.logon_body(seq_num, sending_time, wall_ns)
+
+    def check_logon(self, logon: Message, wall_ns: int) -> str | None:
+        """Nothing in the venue's Logon needs a refusal."""
+        return None
+
+    def on_message(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> None:
+        """An application message: the common types here and in subclasses, the rest in the dialect."""
+        self._counters["messages"] += 1
+        if self._take(message, flags, defects):
+            return
+        said = self._profile.other(message)
+        if said is None:
+            self._not_handled(message)
+            return
+        for each in said:
+            self._say(each)
+
+    def on_batch(self, decoder: MdDecoder, messages: int) -> None:
+        """Market data; only sessions that set a decoder get any."""
+        raise NotImplementedError
+
+    def on_event(self, event: SessionEvent) -> None:
+        """Translate what the FIX session says of itself."""
+        match event:
+            case Disconnect(reason=reason):
+                self._reason = reason
+                self._wants_disconnect = reason
+            case Disconnected(reason=reason):
+                self._reason = self._reason or reason
+                self._lost()
+            case LoggedOn():
+                self._reason = ""
+            case LoggedOut(text=text, initiated=initiated):
+                self._reason = text or ("logged out" if initiated else "the venue logged us out")
+            case Refused(text=text):
+                self._reason = f"logon refused: {text}"
+                self._alert("critical", "logon_refused", text)
+            case GapOpened(first=first, last=last):
+                self._reason = f"messages {first} to {last} are missing"
+            case GapClosed():
+                self._reason = ""
+            case RejectReceived():
+                self._counters["rejects"] += 1
+                self._rejected(event)
+            case RejectSent(ref_seq_num=seq, text=text):
+                self._alert("warning", "reject_sent", f"message {seq} of the venue: {text}")
+            case Garbled(count=count, total=total):
+                self._counters["garbled"] = total
+                self._alert("warning", "garbled", f"{count} garbled messages skipped, {total} so far")
+            case NumbersReset(reason=reason):
+                self._counters["resets"] += 1
+                self._renumbered()
+            case Halted(reason=reason, command=command):
+                self._reason = reason
+                self._alert("critical", "halted", f"{reason}; to go on: {command}")
+            case ResendServed(first=first, last=last, replayed=replayed):
+                text = f"the venue asked for {first} to {last} again: {replayed} replayed, the rest gap-filled"
+                self._alert("info", "resend_served", text)
+            case _:
+                pass
+
+    # --- for subclasses
+
+    def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
+        """Deal with a message; False when the type is not a common one of this kind of session."""
+        raise NotImplementedError
+
+    def _rejected(self, event: RejectReceived) -> None:
+        """A session-level Reject of something we sent."""
+        text = f"35=3 of our 35={event.ref_msg_type or '?'} {event.ref_seq_num}: {event.text}"
+        self._alert("warning", "rejected", text)
+
+    def _renumbered(self) -> None:
+        """MsgSeqNums begin anew."""
+
+    def _lost(self) -> None:
+        """The connection is gone."""
+
+    def _ready(self) -> None:
+        """The phase has become READY; sending is allowed here."""
+
+    def _say(self, said: Said) -> None:
+        """Hand on what the dialect made of a message."""
+        match said:
+            case PlannedMove(seconds_left=seconds_left, text=text):
+                self._sink.planned_move(seconds_left, text)
+            case Notice(severity=severity, code=code, text=text):
+                self._alert(severity, code, text)
+            case _:
+                self._say_further(said)
+
+    def _say_further(self, said: Said) -> None:
+        """What only some kinds of session understand; by default an event for the bus."""
+        self._sink.event(said)  # type: ignore[arg-type]
+
+    def _alert(self, severity: str, code: str, text: str) -> None:
+        self._sink.alert(severity, code, f"{self._name}: {text}")
+
+    def _send(self, msg_type: str, body: bytes, mono_ns: int, wall_ns: int) -> int:
+        self._now(mono_ns, wall_ns)
+        try:
+            return self._fix.send(msg_type, body, mono_ns, wall_ns)
+        finally:
+            self._settle()
+
+    def _not_handled(self, message: Message) -> None:
+        self._counters["unhandled"] += 1
+        if message.msg_type not in self._unhandled and len(self._unhandled) < 64:
+            self._unhandled.add(message.msg_type)
+            self._alert("warning", "unhandled", f"35={message.msg_type} is not handled (said once for each type)")
+
+    def _now(self, mono_ns: int, wall_ns: int) -> None:
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+
+    def _settle(self) -> None:
+        """After each call: tell the phase when it changed, then obey a wish to disconnect."""
+        phase = _PHASES[self._fix.state]
+        if phase != self.phase:
+            self.phase = phase
+            self._sink.phase(phase, self._reason)
+            if phase is SessionPhase.READY:
+                self._ready()
+            if phase is SessionPhase.DISCONNECTED:
+                self._reason = ""
+        if self._wants_disconnect is not None:
+            reason, self._wants_disconnect = self._wants_disconnect, None
+            self._sink.disconnect(reason)

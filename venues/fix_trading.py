@@ -1,0 +1,112 @@
+"""Order entry and drop copy over FIX."""
+
+from base.instruments import Instrument
+from fix.codec import BodyWriter, Message
+from fix.session_events import FieldDefect, RejectReceived
+from fix.store import MessageStore
+from ipc.requests import NewOrder
+from venues.fix_dialect import DropCopyProfile, TradingProfile
+from venues.fix_reports import ReportDecoder
+from venues.fix_requests import Request, RequestBook, cancel_like
+from venues.fix_session import FixVenueSession
+from venues.interface import SessionContext, Sink, WorkingOrder
+
+
+class FixTradingSession(FixVenueSession):
+    """TradingSession over FIX."""
+
+    def __init__(self, context: SessionContext, sink: Sink, profile: TradingProfile, store: MessageStore) -> None:
+        super().__init__(context, sink, profile, store)
+        self._orders = profile
+        self._requests = RequestBook()
+        self._decoder = ReportDecoder(context, profile.report_rules, self._requests)
+
+    def make_cl_ord_id(self, wall_ns: int) -> str:
+        """A fresh ClOrdID in the venue's form."""
+        return self._orders.ids.next(wall_ns)
+
+    def owns(self, cl_ord_id: str) -> bool:
+        """Whether this session made that ClOrdID."""
+        return self._orders.ids.owns(cl_ord_id)
+
+    def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
+        """Whether that replace cancels the order and places a new one."""
+        return self._orders.replace_is_new(order, order_qty, price, stop_px)
+
+    def new_order(self, order: NewOrder, instrument: Instrument, cl_ord_id: str, mono_ns: int, wall_ns: int) -> None:
+        """Place an order."""
+        body = BodyWriter()
+        msg_type = self._orders.new_order(body, order, instrument, cl_ord_id, wall_ns)
+        request = Request("new", cl_ord_id, instrument, cl_ord_id, order=order, side=order.side)
+        self._requests.add(self._send(msg_type, body.take(), mono_ns, wall_ns), request)
+
+    def cancel_order(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None:
+        """Ask for an order to be cancelled."""
+        body = BodyWriter()
+        msg_type = self._orders.cancel_order(body, order, request_id, wall_ns)
+        seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
+        self._requests.add(seq, cancel_like("cancel", request_id, order))
+
+    def replace_order(
+        self,
+        order: WorkingOrder,
+        request_id: str,
+        order_qty: int,
+        price: int | None,
+        stop_px: int | None,
+        mono_ns: int,
+        wall_ns: int,
+    ) -> None:
+        """Ask for an order to be changed, by the means the venue has."""
+        body = BodyWriter()
+        msg_type = self._orders.replace_order(body, order, request_id, order_qty, price, stop_px, wall_ns)
+        seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
+        self._requests.add(seq, cancel_like("replace", request_id, order))
+
+    def order_status(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None:
+        """Ask for the state of an order."""
+        body = BodyWriter()
+        msg_type = self._orders.order_status(body, order, request_id, wall_ns)
+        seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
+        self._requests.add(seq, cancel_like("status", request_id, order))
+
+    def mass_cancel(self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int) -> None:
+        """Ask for many orders to be cancelled."""
+        body = BodyWriter()
+        msg_type = self._orders.mass_cancel(body, instrument, request_id, wall_ns)
+        self._requests.add(self._send(msg_type, body.take(), mono_ns, wall_ns), Request("mass", request_id, instrument))
+
+    def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
+        decoder, wall_ns = self._decoder, self._wall_ns
+        match message.msg_type:
+            case "8":
+                self._sink.event(decoder.execution_report(message, flags, defects, wall_ns))
+            case "r":
+                self._sink.event(decoder.mass_cancel_report(message, wall_ns))
+            case "j":
+                self._say(decoder.business_reject(message, wall_ns))
+            case refusal if refusal in self._orders.report_rules.cancel_rejects:
+                self._sink.event(decoder.cancel_reject(message, wall_ns))
+            case _:
+                return False
+        return True
+
+    def _rejected(self, event: RejectReceived) -> None:
+        self._say(self._decoder.session_reject(event, self._wall_ns))
+
+    def _renumbered(self) -> None:
+        self._requests.renumbered()
+
+
+class FixDropCopySession(FixVenueSession):
+    """A session that only hears the account's reports."""
+
+    def __init__(self, context: SessionContext, sink: Sink, profile: DropCopyProfile, store: MessageStore) -> None:
+        super().__init__(context, sink, profile, store)
+        self._decoder = ReportDecoder(context, profile.report_rules, RequestBook(), drop_copy=True)
+
+    def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
+        if message.msg_type != "8":
+            return False
+        self._sink.event(self._decoder.execution_report(message, flags, defects, self._wall_ns))
+        return True

@@ -1,0 +1,121 @@
+"""ClOrdIDs (11): unique over restarts and steps of the clock.
+
+Each id is made of a number that follows the clock and always rises. A watermark ahead of every number given out is
+kept in the session's store, one write for a second's worth of ids; a new process begins above it.
+"""
+
+import hashlib
+import secrets
+from base64 import b32encode
+from collections.abc import Callable
+from typing import Protocol
+
+from fix.store import MessageStore
+
+_KEY = "venue.clordid"
+
+
+class RisingNumber:
+    """Numbers that follow the clock in units of `unit_ns` and always rise, restarts and clock steps included.
+
+    Of every `lanes` numbers only the one that leaves `lane` over is used, so that two sessions never meet.
+    """
+
+    def __init__(self, store: MessageStore, unit_ns: int, lane: int = 0, lanes: int = 1) -> None:
+        self._store = store
+        self._unit_ns = unit_ns
+        self._lane = lane
+        self._lanes = lanes
+        self._ahead = 1_000_000_000 // unit_ns
+        self._watermark = int(store.meta.get(_KEY, b"0"))
+        self._last = self._watermark
+
+    def next(self, wall_ns: int) -> int:
+        """The next number; the watermark is stored before a number above it is given out."""
+        number = max(wall_ns // self._unit_ns, self._last + 1)
+        number += (self._lane - number) % self._lanes
+        if number >= self._watermark:
+            self._watermark = number + self._ahead
+            self._store.set_meta(_KEY, b"%d" % self._watermark)
+        self._last = number
+        return number
+
+
+class IdSource(Protocol):
+    """Makes the ClOrdIDs of one session."""
+
+    def next(self, wall_ns: int) -> str:
+        """A fresh ClOrdID."""
+        ...
+
+    def owns(self, cl_ord_id: str) -> bool:
+        """Whether this source may have made that id."""
+        ...
+
+
+class MicrosecondIds:
+    """Rising whole numbers: microseconds since the epoch, 16 digits until the year 2286, in one of 100 lanes."""
+
+    LANES = 100
+
+    def __init__(self, store: MessageStore, lane: int) -> None:
+        self._lane = lane
+        self._number = RisingNumber(store, 1_000, lane, self.LANES)
+
+    def next(self, wall_ns: int) -> str:
+        """A fresh ClOrdID."""
+        return str(self._number.next(wall_ns))
+
+    def owns(self, cl_ord_id: str) -> bool:
+        """Whether it is a number of this lane."""
+        return cl_ord_id.isdecimal() and len(cl_ord_id) == 16 and int(cl_ord_id) % self.LANES == self._lane
+
+
+class CombIds:
+    """Version 4 UUIDs whose first 48 bits are the time since the epoch in units of 10 us."""
+
+    def __init__(self, store: MessageStore, random_bits: Callable[[int], int] = secrets.randbits) -> None:
+        self._number = RisingNumber(store, 10_000)
+        self._random_bits = random_bits
+
+    def next(self, wall_ns: int) -> str:
+        """A fresh ClOrdID."""
+        value = self._number.next(wall_ns) << 80
+        value |= 4 << 76 | self._random_bits(12) << 64
+        value |= 2 << 62 | self._random_bits(62)
+        text = f"{value:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def owns(self, cl_ord_id: str) -> bool:
+        """Whether it looks like one: a version 4 UUID."""
+        return len(cl_ord_id) == 36 and cl_ord_id[14] == "4"
+
+
+class PrefixedIds:
+    """`<prefix><lane><number>`: the prefix tells a session's own orders from everybody else's on the account.
+
+    The lane is a letter for each of the session's connections that may live at the same time.
+    """
+
+    def __init__(self, store: MessageStore, prefix: str, lane: str) -> None:
+        self._number = RisingNumber(store, 1_000)
+        self._lane = lane
+        self.prefix = prefix
+
+    def next(self, wall_ns: int) -> str:
+        """A fresh ClOrdID."""
+        return f"{self.prefix}{self._lane}{self._number.next(wall_ns)}"
+
+    def owns(self, cl_ord_id: str) -> bool:
+        """Whether it begins with this session's prefix."""
+        return cl_ord_id.startswith(self.prefix)
+
+
+def default_lane(session: str) -> int:
+    """A lane that follows from the session's name; two names can share one, so it can be configured."""
+    return int.from_bytes(hashlib.sha256(session.encode()).digest()[:8]) % MicrosecondIds.LANES
+
+
+def default_prefix(session: str) -> str:
+    """A prefix that follows from the session's name: `q`, seven letters and digits, `-`."""
+    return f"q{b32encode(hashlib.sha256(session.encode()).digest())[:7].decode().lower()}-"

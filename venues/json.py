@@ -1,0 +1,51 @@
+"""JSON answers of venues' REST sides: numbers exact, errors that name the field."""
+
+from decimal import Decimal, InvalidOperation
+from typing import TypeVar
+
+import msgspec
+
+from base.errors import VenueError
+
+T = TypeVar("T")
+_SHOWN = 200
+
+
+def decode(body: bytes, kind: type[T], what: str) -> T:
+    """The body as `kind`; VenueError naming the field that is missing or of another type."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise VenueError(f"{what}: {e}; the answer begins {body[:_SHOWN]!r}") from None
+
+
+def answer(status: int, body: bytes, kind: type[T], what: str) -> T:
+    """As `decode`, for a success; VenueError with the venue's own words for any other status."""
+    if status != 200:
+        raise VenueError(f"{what}: HTTP status {status}: {body[:_SHOWN]!r}")
+    return decode(body, kind, what)
+
+
+def plain(number: Decimal, path: str) -> str:
+    """Decimal text without exponent; VenueError naming `path` when it is not finite."""
+    if not number.is_finite():
+        raise VenueError(f"{path}: {number} is not a finite number")
+    return f"{number:f}"
+
+
+def number(text: str, path: str) -> Decimal:
+    """An exact number out of text; VenueError naming `path` otherwise."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise VenueError(f"{path}: {text!r} is not a number") from None
+    if not value.is_finite():
+        raise VenueError(f"{path}: {text!r} is not a finite number")
+    return value
+
+
+def seconds_ns(number: Decimal, path: str) -> int:
+    """Seconds since the epoch as nanoseconds."""
+    if not number.is_finite() or not 0 <= number < 10**11:
+        raise VenueError(f"{path}: {number} is not a time")
+    return int(number * 1_000_000_000)

@@ -1,0 +1,75 @@
+"""One subscription to one instrument: which MDReqID counts, whether its snapshot came, when to try again."""
+
+from fix.codec import key64
+
+SECOND_NS = 1_000_000_000
+SNAPSHOT_NS = 15 * SECOND_NS
+RETRY_MAX_NS = 60 * SECOND_NS
+
+
+class Subscription:
+    """Not wanted, wanted (queued), waiting for its snapshot, or live; `due_ns` is when something must happen."""
+
+    def __init__(self, index: int, epoch: int) -> None:
+        self.index = index
+        self.req_id = ""
+        self.due_ns = 0
+        self.waiting = False
+        self.halted = False
+        self._stem = f"{epoch // SECOND_NS:x}-{index}"
+        self._count = 0
+        self._key = 0
+        self.queued = False
+        self._tries = 0
+
+    @property
+    def idle(self) -> bool:
+        """Neither subscribed to nor queued nor put off."""
+        return not (self.req_id or self.queued or self.due_ns)
+
+    @property
+    def live(self) -> bool:
+        """Subscribed, and its snapshot came."""
+        return bool(self.req_id) and not self.waiting and not self.queued
+
+    def want(self) -> bool:
+        """Ask for a place in the queue; False when it has one."""
+        self.waiting, self.due_ns = False, 0
+        queued, self.queued = self.queued, True
+        return not queued
+
+    def begin(self, mono_ns: int) -> int:
+        """The request leaves now, under a new MDReqID; the key of that id."""
+        self._count += 1
+        self.req_id = f"{self._stem}-{self._count}"
+        key = key64(self.req_id.encode())
+        self._key = key - (1 << 64) if key >= 1 << 63 else key
+        self.queued, self.waiting = False, True
+        self.due_ns = mono_ns + SNAPSHOT_NS
+        return key
+
+    def snapshot(self, key: int) -> bool:
+        """A snapshot with this key (a signed word) came; whether it is the one awaited."""
+        if not self.waiting or key != self._key:
+            return False
+        self.waiting, self.due_ns, self._tries = False, 0, 0
+        return True
+
+    def refused(self, mono_ns: int) -> int:
+        """The venue said no; the delay in ns after which to try again."""
+        self._tries += 1
+        delay_ns = min(SECOND_NS << min(self._tries - 1, 6), RETRY_MAX_NS)
+        self.req_id, self.waiting = "", False
+        self.due_ns = mono_ns + delay_ns
+        return delay_ns
+
+    def halt(self) -> None:
+        """Never again, until the venue says otherwise."""
+        self.reset()
+        self.halted = True
+
+    def reset(self) -> None:
+        """The connection is gone, and with it the subscription."""
+        self.req_id, self.due_ns = "", 0
+        self.waiting = self.queued = self.halted = False
+        self._tries = 0
