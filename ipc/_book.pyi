@@ -7,7 +7,7 @@ time_ns). Bit 25 of `what` (LAST_OF_MESSAGE) marks the last change of a venue me
 """
 
 from collections.abc import Sequence
-from typing import IO, Protocol
+from typing import Protocol
 
 from _typeshed import ReadableBuffer, WriteableBuffer
 
@@ -133,6 +133,8 @@ def format_region(
     mono_ns: int,
 ) -> None: ...
 
+def retire_region(memory: WriteableBuffer) -> None: ...
+
 class RegionWriter:
     """The writer's side of a mapped region; files and locks are the caller's (ipc/books.py)."""
 
@@ -157,9 +159,12 @@ class SharedBook(Book):
         """state, reason, since_ns (UTC) as readers see them; CROSSED comes and goes by itself."""
 
 class RegionView:
-    """A reader's mapping of one region file. RegionError naming `name` and the field when it is not one."""
+    """A reader's mapping of one region file, with an open file of its own to look at the writer's lock.
 
-    def __init__(self, memory: ReadableBuffer, name: str, file: IO[bytes]) -> None: ...
+    RegionError naming `name` and the field when it is not a region.
+    """
+
+    def __init__(self, memory: ReadableBuffer, name: str, fd: int) -> None: ...
     @property
     def name(self) -> str: ...
     @property

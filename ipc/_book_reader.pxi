@@ -1,20 +1,31 @@
 # The readers' side: nothing here writes to a region.
 
+import os as _os
 import time as _time
+
+cdef extern from "unistd.h":
+    int close(int fd)
 
 cdef int TRIES = 64  # a try of best or top fails only when 7 versions were published during it
 
 
 cdef class RegionView:
     cdef _Memory memory
-    cdef object file
     cdef int fd
     cdef readonly str name
 
-    def __init__(self, memory, str name, file):
+    def __cinit__(self):
+        self.fd = -1
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            close(self.fd)
+
+    def __init__(self, memory, str name, int fd):
         cdef const char *wrong
-        self.memory = _Memory(memory, False)
-        self.name, self.file, self.fd = name, file, file.fileno()
+        self.memory, self.name = _Memory(memory, False), name
+        if self.fd < 0:
+            self.fd = _os.dup(fd)
         wrong = qd_region_check(self.memory.at, self.memory.size)
         if wrong is not NULL:
             raise RegionError(f"{name}: {wrong.decode()} is not that of a book region of layout {QD_BOOK_LAYOUT} "
@@ -70,6 +81,7 @@ cdef class BookReader:
         if e is NULL:
             raise RegionError(f"{view.name}: no book of {self.venue} {self.instrument}"
                               + (f" at level {self.kind}" if self.kind else ""))
+        self.kind = e.kind  # whichever level stood first is the one that is followed
         self.view, self.base, self.entry = view, view.memory.at, e
         self.book = qd_book_at(self.base, e)
         return 0

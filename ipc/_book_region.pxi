@@ -55,6 +55,15 @@ def format_region(memory, specs, uint64_t generation, uint64_t heartbeat_limit_n
     memcpy(r.magic, QD_BOOK_MAGIC, 8)
 
 
+def retire_region(memory):
+    """Marks a region that another one has replaced; RegionError when it is none."""
+    cdef _Memory m = _Memory(memory, True)
+    cdef const char *wrong = qd_region_check(m.at, m.size)
+    if wrong is not NULL:
+        raise RegionError(f"{wrong.decode()} is not that of a book region")
+    _atomic_store(&(<qd_region *>m.at).state, QD_RETIRED)
+
+
 cdef class RegionWriter:
     cdef _Memory memory
     cdef qd_region *region
@@ -67,7 +76,7 @@ cdef class RegionWriter:
         if wrong is not NULL:
             raise RegionError(f"{name}: {wrong.decode()} is not that of a book region of layout {QD_BOOK_LAYOUT}")
         self.region = <qd_region *>self.memory.at
-        self.made = [None] * self.region.n_books
+        self.made = [self.make(i) for i in range(self.region.n_books)]
 
     def heartbeat(self, uint64_t mono_ns):
         _atomic_store(&self.region.heartbeat_mono_ns, mono_ns)
@@ -79,22 +88,21 @@ cdef class RegionWriter:
     def generation(self):
         return self.region.generation
 
+    cdef SharedBook make(self, uint32_t index):
+        cdef const qd_entry *d = qd_entry_at(self.memory.at, index)
+        cdef SharedBook b = SharedBook.__new__(SharedBook)
+        b.keep = self.memory
+        if qd_init(&b.e, <qd_book *>(self.memory.at + d.book), self.memory.at + d.extent, d.kind, d.levels, d.orders, 0, 1):
+            raise MemoryError
+        qd_set_state(&b.e, QD_RECOVERING, QD_START, <int64_t>self.region.created_ns)
+        return b
+
     def book(self, uint32_t index, *, uint32_t max_depth=0, bint top_only=False):
-        cdef const qd_entry *d
         cdef SharedBook b
         if index >= self.region.n_books:
             raise RegionError(f"no book {index} in a region of {self.region.n_books}")
-        if self.made[index] is not None:
-            return self.made[index]
-        d = qd_entry_at(self.memory.at, index)
-        b = SharedBook.__new__(SharedBook)
-        b.keep = self.memory
-        if qd_init(&b.e, <qd_book *>(self.memory.at + d.book), self.memory.at + d.extent, d.kind, d.levels, d.orders,
-                   max_depth, 1):
-            raise MemoryError
-        b.e.top_only = top_only
-        qd_set_state(&b.e, QD_RECOVERING, 1, <int64_t>self.region.created_ns)
-        self.made[index] = b
+        b = self.made[index]
+        b.e.max_depth, b.e.top_only = max_depth, top_only
         return b
 
 

@@ -84,8 +84,6 @@ Action: TypeAlias = Changes | Snapshot | Status | AskSnapshot
 class _Slot:
     """State of one book."""
 
-    __slots__ = ("asked_at", "attempt", "crossed_at", "halted", "heard_at", "live_at", "reason", "retry_at", "rule", "state")
-
     def __init__(self, rule: BookRule) -> None:
         self.rule = rule
         self.state = BookState.RECOVERING
@@ -138,7 +136,7 @@ class BookBuilder:
         px_drop: int = 0,
         qty_drop: int = 0,
     ) -> Book:
-        """A book with room for `levels` a side and `orders` (L3). *_drop: decimals by which we are finer than the venue."""
+        """A book with room for `levels` a side and `orders` (L3). *_drop: decimals that the venue does not have."""
         book = Book(l3=level == 3, levels=levels, orders=orders, max_depth=rule.depth_window, top_only=rule.top_only)
         self.books.add(
             instrument,

@@ -1,5 +1,6 @@
 """Regions of shared-memory books: files, locks and replacement. The layout is ipc/book.h."""
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from base.errors import LockHeldError, RegionError
-from ipc._book import BookReader, RegionView, RegionWriter, SharedBook, format_region, region_size
+from ipc._book import BookReader, RegionView, RegionWriter, SharedBook, format_region, region_size, retire_region
 
 __all__ = [
     "BookReader", "BookReason", "BookRegion", "BookSpec", "BookState", "RegionOwner", "SharedBook", "create_region",
@@ -198,13 +199,9 @@ def _retire(before: IO[bytes]) -> None:
         size = os.fstat(before.fileno()).st_size
         if size == 0:
             return
-        with mmap.mmap(before.fileno(), size) as memory:
-            try:
-                writer = RegionWriter(memory, "replaced region")
-            except RegionError:
-                return
-            writer.retire()
-            del writer
+        # Something that is not a region has no readers of books to be told.
+        with mmap.mmap(before.fileno(), size) as memory, contextlib.suppress(RegionError):
+            retire_region(memory)
 
 
 class BookRegion:
@@ -250,12 +247,9 @@ def _map(path: Path) -> tuple[RegionView, tuple[int, int]]:
         file = path.open("rb", buffering=0)
     except OSError as e:
         raise RegionError(f"{path}: {e.strerror}") from e
-    try:
+    with file:
         found = os.fstat(file.fileno())
         if found.st_size == 0:
             raise RegionError(f"{path}: size is 0 bytes")
         memory = mmap.mmap(file.fileno(), found.st_size, access=mmap.ACCESS_READ)
-        return RegionView(memory, str(path), file), (found.st_dev, found.st_ino)
-    except BaseException:
-        file.close()
-        raise
+        return RegionView(memory, str(path), file.fileno()), (found.st_dev, found.st_ino)
