@@ -231,9 +231,9 @@ class BookSnapshot(Event, tag="snap", frozen=True):
 
 
 class BookDelta(Event, tag="delta", frozen=True):
-    """Verified changes of one venue message, in order. `changes`: packed little-endian int64, L2 (what, px, qty),
-    L3 (what, px, qty, key, time_ns); `what`: bits 0-7 side (0 bid, 1 offer), bits 8-15 action (0 new, 1 change,
-    2 delete).
+    """Verified changes of one or more venue messages, in order. `changes`: packed little-endian int64, L2 (what, px,
+    qty), L3 (what, px, qty, key, time_ns); `what`: bits 0-7 side (0 bid, 1 offer), bits 8-15 action (0 new, 1 change,
+    2 delete), bit 25 set on the last change of a venue message.
     """
 
     level: int
@@ -241,6 +241,7 @@ class BookDelta(Event, tag="delta", frozen=True):
     last_update_id: int
     sending_ns: int
     recv_ns: int
+    n_messages: int = 1
 
 
 class PublicTrade(Event, tag="trade", frozen=True):

@@ -37,3 +37,8 @@ def publisher_endpoint(desk: DeskConfig, process: str) -> str:
 def command_endpoint(desk: DeskConfig, process: str) -> str:
     """Where a process takes commands."""
     return f"ipc://{desk.run_dir}/{process}.cmd"
+
+
+def book_topic(venue: str, instrument: str, level: int) -> str:
+    """Topic of a book: `md.VENUE.INSTRUMENT`, and `md3.` for single orders, so that no topic has two publishers."""
+    return f"md{'' if level == 2 else level}.{venue}.{instrument}"

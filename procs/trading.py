@@ -12,7 +12,7 @@ from base.backoff import Backoff
 from base.errors import StoreError
 from base.reactor import Priority
 from ipc.bell import Bell, Ringer, bell_path
-from ipc.events import AnyEvent, ExecutionReport, OrderState, Position, SessionState
+from ipc.events import AnyEvent, ExecutionReport, OrderState, Position
 from ipc.exposure import ExposureRow, ExposureWriter
 from ipc.fence import FenceKeeper, lease_duty
 from ipc.gate import GateReader, session_scopes
@@ -28,6 +28,7 @@ from venues.link import Leg, Link
 from venues.order_entry import OrderEntry
 from venues.recovery import Answered, Recovery
 from venues.rest_client import RestClient, open_rest
+from venues.session_report import SessionReport
 from venues.sweep import Sweep
 
 MS = 1_000_000
@@ -70,9 +71,7 @@ class Trading:
         self.exposure = ExposureBook()
         self.rows = ExposureWriter(host.page)
         self.ringer = Ringer()
-        self.phase_now = SessionPhase.DISCONNECTED
-        self.phase_reason = "not connected yet"
-        self.phase_since_ns = host.clock.wall_ns()
+        self.report = SessionReport(host, session, self.venue, "trading")
         self._lease_sweep = False
         self._stop_by_ns = 0
 
@@ -213,10 +212,8 @@ class Trading:
 
     def phase(self, phase: SessionPhase, reason: str) -> None:
         """The session went into another phase."""
-        was, self.phase_now, self.phase_reason = self.phase_now, phase, reason
+        was = self.report.note(phase, reason)
         mono_ns = self.host.clock.mono_ns()
-        if phase != was:
-            self.phase_since_ns = self.host.clock.wall_ns()
         if phase is SessionPhase.READY:
             self.entry.session = self._session()
             if self.sweep.active:
@@ -237,24 +234,15 @@ class Trading:
         """Show in the readiness word where we stand."""
         if self.host.stopping:
             return
-        if self.phase_now is SessionPhase.READY and self.recovery.done:
+        if self.report.phase is SessionPhase.READY and self.recovery.done:
             self.host.set(Readiness.READY)
-        elif self.phase_now is SessionPhase.READY:
+        elif self.report.phase is SessionPhase.READY:
             self.host.set(Readiness.RECOVERING, self.entry.ready_reason)
         else:
-            self.host.set(Readiness.RECOVERING, f"{self.phase_now}: {self.phase_reason}")
+            self.host.set(Readiness.RECOVERING, str(self.report))
 
     def _say_session(self) -> None:
-        next_out, next_in = self.link.session.numbers()
-        counters = {**self.entry.counters, **self.link.session.counters(), "connects": self.link.connects}
-        self.host.publish(
-            f"state.{self.host.name}",
-            SessionState(
-                self.name, self.venue, "trading", self.phase_now, self.phase_reason, self.phase_since_ns,
-                next_out, next_in, counters,
-            ),
-        )  # fmt: skip
-        self.host.counters.update(counters)
+        self.report.say(self.link, self.entry.counters)
 
     # -- gate, lease, timers ---------------------------------------------------------------------------------
 
@@ -318,7 +306,7 @@ class Trading:
         mono_ns = self.host.clock.mono_ns()
         self._stop_by_ns = mono_ns + STOP_DEADLINE_NS
         self.entry.ready_reason = "stopping"
-        if self.config.on_stop == "cancel" and self.phase_now is SessionPhase.READY and self.table.open():
+        if self.config.on_stop == "cancel" and self.report.phase is SessionPhase.READY and self.table.open():
             self.sweep.start("stopping", self._covered, mono_ns, mass=True)
         else:
             self._stop_by_ns = mono_ns

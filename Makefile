@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine with Python 3.11 and gcc: `make run` and `make test`.
+# Each makes its own virtual environment and builds the native parts; both are quick when there is nothing to do.
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?= python3
+SOURCES := setup.py pyproject.toml $(wildcard fix/*.pyx fix/*.c fix/*.h ipc/*.pyx ipc/*.pxi ipc/*.h base/*.h)
+
+.PHONY: run test check bench clean setup
+run: setup
+	@$(PY) -m quarterdeck.cli run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPLAY),--replay "$(REPLAY)")
+
+test: setup
+	$(PY) -m pytest $(ARGS)
+
+# What CI asks beside the tests: style, types, direction of imports, supervisord's include.
+check: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	tools/check-include
+
+bench: setup
+	$(PY) -m quarterdeck.cli bench $(NAME)
+
+setup: $(VENV)/.built
+
+$(VENV)/.installed: requirements/dev.txt
+	tools/make-venv $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(SOURCES)
+	tools/build
+	@touch $@
+
+clean:
+	rm -rf build $(VENV)
+	find . -name '*.so' -not -path './$(VENV)/*' -delete

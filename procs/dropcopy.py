@@ -1,0 +1,107 @@
+"""Drop copy: one process for one drop-copy session.
+
+Publishes every execution report that the venue copies to it, journalled first, marked `drop_copy`. It owns no order:
+who wants one view of the desk's fills joins it with the trading sessions' streams by (venue, order_id, exec_id).
+"""
+
+import sys
+
+import msgspec
+
+from ipc.events import AnyEvent, ExecutionReport
+from ipc.host import ProcessHost, run_process
+from ipc.journal import Journal
+from ipc.readiness import Readiness
+from ipc.requests import Answer
+from venues.context import dialect_of, session_context
+from venues.interface import SessionPhase, VenueSession
+from venues.link import Leg, Link
+from venues.session_report import SessionReport
+
+SECOND_NS = 1_000_000_000
+REMEMBERED = 100_000  # ExecIDs kept to tell a report that comes twice
+
+
+class DropCopy:
+    """The process: wires a drop-copy session to a journal and the bus."""
+
+    def __init__(self, host: ProcessHost, session: str) -> None:
+        self.host = host
+        self.name = session
+        self.topic = f"exec.{session}"
+        self.venue = host.desk.config.session[session].venue
+        self.dialect = dialect_of(host.desk, self.venue)
+        self.counters = {"reports": 0, "duplicates": 0}
+        self.seen: dict[tuple[str, str, str], None] = {}
+        self.report = SessionReport(host, session, self.venue, "dropcopy")
+        self.journal = Journal(host.desk.data_dir / session, host.clock.wall_ns())
+        host.open_bus(self.journal, [self.topic])
+        host.serve(lambda command, _: Answer(command.command_id, False, f"{session} takes no commands"), self.journal)
+        host.on_stop(self._stop)
+        self.link = Link(host.reactor, host.desk, session, self, self._make_session)
+        self._say()
+        host.set(Readiness.RECOVERING, "connecting")
+        self.link.start()
+
+    def _make_session(self, leg: Leg, sender_comp_id: str) -> VenueSession:
+        context = session_context(self.host.desk, self.name, self.host.publisher.epoch, sender_comp_id)
+        return self.dialect.dropcopy(context, leg)
+
+    def event(self, event: AnyEvent) -> None:
+        """Journalled and published before the session's expected number advances."""
+        if isinstance(event, ExecutionReport):
+            self.counters["reports"] += 1
+            if self._known(event):
+                self.counters["duplicates"] += 1
+                return
+            event = msgspec.structs.replace(event, drop_copy=True)
+        self.host.publish(self.topic, event)
+
+    def _known(self, report: ExecutionReport) -> bool:
+        if not report.exec_id:
+            return False
+        key = (report.instrument or report.venue_symbol, report.order_id, report.exec_id)
+        if key in self.seen:
+            return True
+        self.seen[key] = None
+        if len(self.seen) > REMEMBERED:
+            del self.seen[next(iter(self.seen))]
+        return False
+
+    def phase(self, phase: SessionPhase, reason: str) -> None:
+        """The session went into another phase."""
+        self.report.note(phase, reason)
+        if phase is SessionPhase.DISCONNECTED and self.host.stopping:
+            self._finish()
+            return
+        if not self.host.stopping:
+            ready = phase is SessionPhase.READY
+            self.host.set(Readiness.READY if ready else Readiness.RECOVERING, "" if ready else str(self.report))
+        self.report.say(self.link, self.counters)
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        """Tell people."""
+        self.host.alert(severity, code, text)
+
+    def _say(self) -> None:
+        self.report.say(self.link, self.counters)
+        self.journal.prepare()
+        self.host.reactor.call_later(SECOND_NS, self._say, "state")
+
+    def _stop(self) -> None:
+        self.link.stop("process stops")
+        self.host.reactor.call_later(2 * SECOND_NS, self._finish, "logout deadline")
+
+    def _finish(self) -> None:
+        self.link.close()
+        self.journal.close()
+        self.host.finish()
+
+
+def main() -> int:
+    """Run the process."""
+    return run_process("dropcopy", "session", DropCopy)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
