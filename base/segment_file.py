@@ -21,6 +21,7 @@ HEADER = struct.Struct("<8sIIQQQQI")  # magic, version, header size, number, fir
 HEADER_SIZE = 128
 VERSION = 1
 BOOT_WORD = 14  # the boot in which a writer last opened the segment
+CLOSED_CLEANLY = 0  # in place of a boot: synced, then closed
 COMMITTED_WORD = 15  # offset after the last committed record, and the SEALED bit
 SEALED = 1 << 63
 HEAD = struct.Struct("<IIQII")  # payload bytes, CRC32, index, type, 0
@@ -57,7 +58,7 @@ def this_boot() -> int:
     try:
         return zlib.crc32(Path("/proc/sys/kernel/random/boot_id").read_bytes()) | 1 << 32
     except OSError:
-        return 0
+        return 1
 
 
 class Segment:

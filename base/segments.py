@@ -8,6 +8,7 @@ so while that space is used up, and with `recycle` the oldest segment then makes
 import errno
 import logging
 import os
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from base.errors import CorruptError, StoreError
 from base.locks import RoleLock
 from base.segment_file import (
     BOOT_WORD,
+    CLOSED_CLEANLY,
     COMMITTED_WORD,
     COVERED,
     HEAD,
@@ -63,9 +65,11 @@ class SegmentWriter:
         settings: SegmentSettings | None = None,
         hook: Hook | None = None,
         reserve: Callable[[int, int], None] = allocate,
+        first_record: Callable[[], tuple[int, bytes]] | None = None,
     ) -> None:
         """Open the log or begin it; `wall_ns` names a new log and the lock's holder.
 
+        `first_record` gives type and payload of a record that each segment begins with after a rotation.
         `hook` is called with the name of each boundary at which a crash leaves another state on disk, for tests.
         Raises CorruptError (file and offset), LockHeldError, StoreError when there is no room to begin with.
         """
@@ -74,14 +78,18 @@ class SegmentWriter:
         self.settings = settings or SegmentSettings()
         self.full = False
         self.lost_bytes = 0  # cut from the end at opening, after the host went down before they were on disk
+        self.host_went_down = False  # since it was written to; what was not synced then may be missing
         self.next_index = 1
         self.last_offset = 0  # where the last record lies in its segment
         self._end = HEADER_SIZE
         self._hook = hook
         self._reserve = reserve
+        self._first_record = first_record
         self._spare: Segment | None = None
         self._tried_spare = False
         self._unsynced: list[int] = []
+        self._sync_lock = threading.Lock()
+        self._closed = False
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = RoleLock(self.folder / f"{prefix}.lock")
         self._lock.acquire(wall_ns)
@@ -107,6 +115,8 @@ class SegmentWriter:
         if stop > self._size:
             self.rotate(length)
             stop = self._end + HEAD_SIZE + length
+            if stop > self._size:
+                raise StoreError(f"{self._segment.path}: a record of {length} bytes does not fit behind the first")
         index, offset, hook = self.next_index, self._end, self._hook
         crc = zlib.crc32(payload, zlib.crc32(COVERED.pack(index, kind, length), self._seed))
         if hook:
@@ -137,6 +147,11 @@ class SegmentWriter:
         return self._numbers[0]
 
     @property
+    def empty(self) -> bool:
+        """True while the present segment has no record."""
+        return self._end == HEADER_SIZE
+
+    @property
     def room(self) -> int:
         """Payload bytes that still fit the present segment."""
         return max(0, self._size - self._end - HEAD_SIZE)
@@ -152,19 +167,31 @@ class SegmentWriter:
 
     def sync(self) -> None:
         """Have everything appended so far on disk. Blocks; may be called from a helper thread."""
-        pending, self._unsynced = self._unsynced, []
-        fd = os.dup(self._segment.fd)
-        for one in (*pending, fd):
+        with self._sync_lock:
+            pending, self._unsynced = self._unsynced, []
+            pending.append(os.dup(self._segment.fd))
+        for fd in pending:
             try:
-                os.fdatasync(one)
+                os.fdatasync(fd)
             finally:
-                os.close(one)
+                os.close(fd)
 
     def close(self) -> None:
-        """Release the log and its lock."""
+        """Have everything on disk, release the log and its lock. Blocks."""
+        if self._closed:
+            return
+        self.sync()
+        self._segment.words[BOOT_WORD] = CLOSED_CLEANLY
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Release the log as it is, as a killed process would: whoever opens it next does not take it for closed."""
+        if self._closed:
+            return
+        self._closed = True
         for fd in self._unsynced:
             os.close(fd)
-        self._unsynced = []
+        self._size = 0
         self._segment.close()
         if self._spare is not None:
             self._spare.close()
@@ -174,6 +201,8 @@ class SegmentWriter:
 
     def rotate(self, length: int = 0) -> None:
         """Go on in a new segment, for a payload of `length` bytes; StoreError when no room for one is left."""
+        if self._closed:
+            raise StoreError(f"{self.folder / self.prefix}: closed")
         require_fit(length, self.settings.segment_bytes)
         late = self._spare is None
         if late:
@@ -188,12 +217,15 @@ class SegmentWriter:
         self._at("next segment named")
         old.seal()
         self._at("segment sealed")
-        self._unsynced.append(os.dup(old.fd))
-        self._segment = spare
+        with self._sync_lock:
+            self._unsynced.append(os.dup(old.fd))
+            self._segment = spare
+            old.close()
         self._use(spare)
         self._end = HEADER_SIZE
-        old.close()
         self._retain()
+        if self._first_record:
+            self.append(*self._first_record())
         if late:
             self._prepare_spare()  # so that `full` does not wait for the middle of the segment
 
@@ -298,13 +330,14 @@ class SegmentWriter:
         committed = segment.committed
         if end < committed:
             self._cut(end, committed)
+        self.host_went_down = segment.words[BOOT_WORD] not in (CLOSED_CLEANLY, this_boot())
         segment.words[COMMITTED_WORD] = self._end = end
         segment.words[BOOT_WORD] = this_boot()
 
     def _cut(self, end: int, committed: int) -> None:
         """Committed records are not there: a power cut may do that, within one boot it is corruption."""
         segment = self._segment
-        if segment.words[BOOT_WORD] == this_boot() or committed > segment.size:
+        if segment.words[BOOT_WORD] in (CLOSED_CLEANLY, this_boot()) or committed > segment.size:
             raise segment.corrupt_at(end, self.next_index)
         self.lost_bytes = committed - end
         log.error("%s: %d bytes after offset %d were not on disk when the host went down", segment.path,

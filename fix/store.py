@@ -91,7 +91,9 @@ class MessageStore(Protocol):
 class MemoryStore:
     """A store that forgets when the process ends: for tests, and for sessions that reset at each logon."""
 
-    def __init__(self, created_ns: int) -> None:
+    def __init__(self, created_ns: int, keep: int = 100_000) -> None:
+        """Begin at `created_ns` (UTC); the last `keep` messages are kept."""
+        self._keep = keep
         self._next_out = 1
         self._next_in = 1
         self._created_ns = created_ns
@@ -127,6 +129,8 @@ class MemoryStore:
         if seq != self._next_out:
             raise StoreError(f"outgoing MsgSeqNum {seq}: {self._next_out} is next")
         self._messages[seq] = message
+        if len(self._messages) > self._keep:
+            del self._messages[next(iter(self._messages))]
         self._next_out = seq + 1
 
     def advance_in(self, seq: int) -> None:
