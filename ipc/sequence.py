@@ -175,34 +175,14 @@ class Tracker(TrackerCore):
         return memoryview(b"".join(bytes(p) for p in parts[skip:]))
 
     def _decode(self, topic: str, epoch: int, first: int, n: int, packed: memoryview) -> list[Delivery]:
-        array = frames.events_array(n, packed)
-        try:
-            events = frames.decode_events(array)
-        except msgspec.DecodeError:
-            return self._decode_each(topic, epoch, first, n, array)
-        return [Delivery(topic, epoch, first + i, event) for i, event in enumerate(events)]
-
-    def _decode_each(self, topic: str, epoch: int, first: int, n: int, array: bytes) -> list[Delivery]:
-        """Event by event, so that one that cannot be read takes no other with it."""
-        try:
-            parts = frames.split_events(array)
-        except msgspec.DecodeError as e:
-            return [self._unreadable(topic, epoch, first, first + n, str(e))]
-        out = []
-        for seq, part in enumerate(parts, first):
-            try:
-                out.append(Delivery(topic, epoch, seq, frames.decode_event(part)))
-            except msgspec.DecodeError as e:
-                if frames.has_known_tag(part):
-                    out.append(self._unreadable(topic, epoch, seq, seq + 1, str(e)))
-                else:
-                    self._counters.unknown_tags += 1
+        out, unknown = decode(topic, epoch, first, n, packed)
+        self._counters.unknown_tags += unknown
+        for found in out:
+            if isinstance(found.event, Gap):
+                gap = self._gap(found.event)
+                self._counters.missed += gap.next - gap.first
+                self._fault(f"topic {topic}, epoch {epoch}, event {gap.first}: {gap.text}")
         return out
-
-    def _unreadable(self, topic: str, epoch: int, first: int, after: int, why: str) -> Delivery:
-        self._fault(f"topic {topic}, epoch {epoch}, event {first}: {why}")
-        self._counters.missed += after - first
-        return Delivery(topic, epoch, after, self._gap(Gap("malformed", first, after, text=why)))
 
     def _gap(self, gap: Gap) -> Gap:
         self._counters.gaps += 1
@@ -212,3 +192,31 @@ class Tracker(TrackerCore):
         self._counters.malformed += 1
         self.last_fault = text
         return None  # nothing to deliver
+
+
+def decode(topic: str, epoch: int, first: int, n: int, packed: bytes | memoryview) -> tuple[list[Delivery], int]:
+    """The events of one frame, and how many of them were skipped for an unknown tag. What cannot be read is a Gap."""
+    array = frames.events_array(n, packed)
+    try:
+        events = frames.decode_events(array)
+    except msgspec.DecodeError:
+        return _decode_each(topic, epoch, first, n, array)
+    return [Delivery(topic, epoch, first + i, event) for i, event in enumerate(events)], 0
+
+
+def _decode_each(topic: str, epoch: int, first: int, n: int, array: bytes) -> tuple[list[Delivery], int]:
+    """Event by event, so that one that cannot be read takes no other with it."""
+    try:
+        parts = frames.split_events(array)
+    except msgspec.DecodeError as e:
+        return [Delivery(topic, epoch, first + n, Gap("malformed", first, first + n, text=str(e)))], 0
+    out, unknown = [], 0
+    for seq, part in enumerate(parts, first):
+        try:
+            out.append(Delivery(topic, epoch, seq, frames.decode_event(part)))
+        except msgspec.DecodeError as e:
+            if frames.has_known_tag(part):
+                out.append(Delivery(topic, epoch, seq + 1, Gap("malformed", seq, seq + 1, text=str(e))))
+            else:
+                unknown += 1
+    return out, unknown
