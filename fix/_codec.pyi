@@ -38,6 +38,8 @@ class GroupSpec:
 class _Fields:
     def get(self, tag: int) -> bytes | None:
         """Value of the first field with this tag."""
+    def pick(self, tags: tuple[int, ...]) -> tuple[bytes | None, ...]:
+        """What get() answers for each tag, in one call."""
     def get_str(self, tag: int) -> str | None:
         """Value as text: UTF-8, bytes that are not UTF-8 shown as \\xNN."""
     def get_int(self, tag: int) -> int | None: ...

@@ -103,6 +103,17 @@ cdef class _Fields:
         cdef qd_span *span = self.find(tag)
         return None if span is NULL else self.value(span)
 
+    def pick(self, tuple tags not None):
+        cdef qd_span *span
+        cdef Py_ssize_t i, n = PyTuple_GET_SIZE(tags)
+        cdef tuple values = PyTuple_New(n)
+        for i in range(n):
+            span = self.find(<object>PyTuple_GET_ITEM(tags, i))
+            value = None if span is NULL else self.value(span)
+            Py_INCREF(value)
+            PyTuple_SET_ITEM(values, i, value)
+        return values
+
     def get_str(self, int32_t tag):
         cdef qd_span *span = self.find(tag)
         return None if span is NULL else self.text(span)
