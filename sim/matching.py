@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterable
 
 from sim.ladder import Ladder
-from sim.orders import BUY, MARKET_ACCOUNT, SELL, Event, L3Change, Order, Stp, Trade, Update
+from sim.orders import BUY, CROWD, MARKET_ACCOUNT, SELL, Event, L3Change, Order, Stp, Trade, Update
 
 
 class Market:
@@ -118,6 +118,14 @@ class Market:
             self._take_or_rest(order, now_ns)
         self._fire_triggers(now_ns)
         return True
+
+    def force_fill(self, order: Order, qty: int, now_ns: int) -> None:
+        """Trade a resting order at its own price with the anonymous crowd, out of turn: fills on demand."""
+        self._trades += 1
+        crowd = Order(f"F{self._trades}", "", self.symbol, CROWD, 1 - order.side, qty, order.price)
+        if order in self.sides[order.side]:
+            self.sides[order.side].reduce(order, order.leaves)
+            self._trade(crowd, order, order.price or 0, min(qty, order.leaves), now_ns)
 
     def advance(self, now_ns: int) -> None:
         """Start and expire what is due."""

@@ -1,0 +1,208 @@
+"""REST of the simulated Kraken: what reconciliation and the kill path need, Spot and Derivatives (5.7).
+
+Spot requests are verified (API-Key, API-Sign, rising nonce). The Futures signature is not in our pages: there the key
+and the presence of Authent are checked, no more.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from base.http import Request, Response
+from sim import timetext
+from sim.gateway import SECOND_NS
+from sim.orders import BUY, Order
+from sim.setup import RestKey
+from sim.wire import number
+
+if TYPE_CHECKING:
+    from venues.kraken.sim import KrakenSim
+
+STATUS = {"A": "pending", "0": "open", "1": "open", "2": "closed", "4": "canceled", "C": "expired"}
+TYPES = {"1": "market", "2": "limit", "3": "stop-loss", "4": "stop-loss-limit", "R": "take-profit"}
+TYPES |= {"T": "take-profit-limit", "U": "trailing-stop", "V": "trailing-stop-limit"}
+
+
+class KrakenRest:
+    """Answers requests; one nonce watermark per key."""
+
+    def __init__(self, venue: "KrakenSim") -> None:
+        self._venue = venue
+        self._nonces: dict[str, int] = {}
+        self._dead_man: dict[tuple[str, bool], int] = {}  # (account, spot) -> generation
+
+    def answer(self, request: Request) -> Response:
+        """The answer to a request."""
+        if request.path.startswith("/derivatives/api/v3/"):
+            return self._futures(request)
+        calls: dict[str, Callable[[str, dict[str, str]], Any]] = {
+            "/0/private/OpenOrders": self._open_orders,
+            "/0/private/QueryOrders": self._query_orders,
+            "/0/private/CancelAll": self._cancel_all,
+            "/0/private/CancelAllOrdersAfter": self._cancel_after,
+        }
+        if request.path == "/0/public/Time":
+            return _spot({"unixtime": self._venue.clock.wall_ns() // SECOND_NS})
+        call = calls.get(request.path)
+        if call is None or request.method != "POST":
+            return _fail("EGeneral:Unknown method")
+        parameters = {k: v[0] for k, v in parse_qs(request.body.decode("utf-8", "replace")).items()}
+        key = self._key(request.header("API-Key"))
+        problem = self._problem(request, key, parameters.get("nonce", ""))
+        if problem or key is None:
+            return _fail(problem)
+        result = call(key.account, parameters)
+        return _fail(result) if isinstance(result, str) else _spot(result)
+
+    def _key(self, key: str) -> RestKey | None:
+        if self._venue.setup.any_logon:
+            return RestKey(key=key)
+        return next((k for k in self._venue.setup.rest_keys if k.key == key and key), None)
+
+    def _problem(self, request: Request, key: RestKey | None, nonce: str) -> str:
+        if key is None:
+            return "EAPI:Invalid key"
+        if self._venue.setup.any_logon:
+            return ""
+        inner = hashlib.sha256(nonce.encode() + request.body).digest()
+        mac = hmac.new(base64.b64decode(key.secret), request.path.encode() + inner, hashlib.sha512).digest()
+        if not hmac.compare_digest(base64.b64encode(mac).decode(), request.header("API-Sign")):
+            return "EAPI:Invalid signature"
+        if number(nonce, 0) <= self._nonces.get(key.key, 0):
+            return "EAPI:Invalid nonce"
+        self._nonces[key.key] = number(nonce, 0)
+        return ""
+
+    # -- spot -----------------------------------------------------------------------------------------------------
+
+    def _open_orders(self, account: str, parameters: dict[str, str]) -> dict[str, Any]:
+        wanted = parameters.get("cl_ord_id", "")
+        orders = self._venue.exchange.as_of(account, self._venue.list_time_ns())
+        found = {o.order_id: self._describe(o, "open") for o in orders if "/" in o.symbol}
+        return {"open": {k: v for k, v in found.items() if not wanted or v["cl_ord_id"] == wanted}}
+
+    def _query_orders(self, account: str, parameters: dict[str, str]) -> dict[str, Any] | str:
+        result = {}
+        for order_id in parameters.get("txid", "").split(","):
+            order = self._venue.exchange.orders.get(order_id)
+            if order is None or order.owner.account != account:
+                return "EOrder:Unknown order"
+            result[order_id] = self._describe(order, STATUS[order.status])
+        return result
+
+    def _describe(self, o: Order, status: str) -> dict[str, Any]:
+        i = self._venue.exchange.instruments[o.symbol]
+        price = i.px_text(o.price) if o.price is not None else "0"
+        stop = i.px_text(o.trigger.px) if o.trigger else "0"
+        pair = o.symbol.replace("/", "").replace("BTC", "XBT")
+        cost = i.px_text(o.notional // 10**i.qty_scale)
+        return {
+            "refid": None,
+            "cl_ord_id": o.cl_ord_id,
+            "status": status,
+            "opentm": o.opened_ns / SECOND_NS,
+            "closetm": o.closed_ns / SECOND_NS,
+            "expiretm": o.expire_ns / SECOND_NS,
+            "descr": {
+                "pair": pair,
+                "type": "buy" if o.side == BUY else "sell",
+                "ordertype": TYPES.get(o.wire.get(40, "2"), "limit"),
+                "price": stop if o.trigger else price,
+                "price2": price if o.trigger else "0",
+            },
+            "vol": i.qty_text(o.qty),
+            "vol_exec": i.qty_text(o.cum),
+            "cost": cost,
+            "price": i.px_text(o.notional // o.cum) if o.cum else "0",
+            "stopprice": stop,
+            "misc": "",
+            "oflags": "",
+        }
+
+    def _cancel_all(self, account: str, parameters: dict[str, str]) -> dict[str, Any] | str:
+        orders = [o for o in self._venue.exchange.working(account=account) if "/" in o.symbol]
+        count = self._venue.cancel_many(orders, "")
+        return "EService:Unavailable" if count is None else {"count": count}
+
+    def _cancel_after(self, account: str, parameters: dict[str, str]) -> dict[str, Any] | str:
+        seconds = number(parameters.get("timeout", ""), -1)
+        if seconds < 0:
+            return "EGeneral:Invalid arguments:timeout"
+        self._arm(account, seconds, spot=True)
+        now = self._venue.clock.wall_ns()
+        trigger = timetext.iso_nanos(now + seconds * SECOND_NS) if seconds else "0"
+        return {"currentTime": timetext.iso_nanos(now), "triggerTime": trigger}
+
+    def _arm(self, account: str, seconds: int, *, spot: bool) -> None:
+        generation = self._dead_man.get((account, spot), 0) + 1
+        self._dead_man[account, spot] = generation
+
+        def fire() -> None:
+            if self._dead_man[account, spot] == generation:
+                for order in self._venue.exchange.working(account=account):
+                    if ("/" in order.symbol) == spot:
+                        self._venue.exchange.cancel(order, reason="dead man's switch")
+
+        if seconds:
+            self._venue.after(seconds * SECOND_NS, fire)
+
+    # -- derivatives ----------------------------------------------------------------------------------------------
+
+    def _futures(self, request: Request) -> Response:
+        key = self._key(request.header("APIKey"))
+        if key is None or not request.header("Authent"):
+            return _json({"result": "error", "error": "authenticationError"})
+        call = request.path.rpartition("/")[2]
+        said = {k: v[0] for k, v in parse_qs(request.query or request.body.decode("utf-8", "replace")).items()}
+        now = timetext.iso_nanos(self._venue.clock.wall_ns())
+        ok = {"result": "success", "serverTime": now}
+        if call == "openorders" and request.method == "GET":
+            orders = self._venue.exchange.as_of(key.account, self._venue.list_time_ns())
+            return _json({**ok, "openOrders": [self._futures_order(o) for o in orders if "/" not in o.symbol]})
+        if call == "cancelallorders" and request.method == "POST":
+            return self._futures_cancel(key.account, said.get("symbol", ""), ok)
+        if call == "cancelallordersafter" and request.method == "POST":
+            self._arm(key.account, number(said.get("timeout", ""), 0), spot=False)
+            return _json({**ok, "status": {"currentTime": now}})
+        return _json({"result": "error", "error": "notFound"}, 404)
+
+    def _futures_cancel(self, account: str, symbol: str, ok: dict[str, Any]) -> Response:
+        orders = [o for o in self._venue.exchange.working(account=account) if "/" not in o.symbol]
+        targets = [o for o in orders if not symbol or o.symbol == symbol]
+        count = self._venue.cancel_many(targets, "", symbol)
+        if count is None:
+            return _json({"result": "error", "error": "Unavailable"})
+        done = [{"order_id": o.order_id, "cliOrdId": o.cl_ord_id} for o in targets[:count]]
+        status = "cancelled" if done else "noOrdersToCancel"
+        return _json({**ok, "cancelStatus": {"status": status, "cancelledOrders": done}})
+
+    def _futures_order(self, o: Order) -> dict[str, Any]:
+        i = self._venue.exchange.instruments[o.symbol]
+        return {
+            "order_id": o.order_id,
+            "cliOrdId": o.cl_ord_id,
+            "symbol": o.symbol,
+            "side": "buy" if o.side == BUY else "sell",
+            "orderType": "lmt" if o.price is not None else "stop",
+            "limitPrice": float(i.px_text(o.price)) if o.price is not None else None,
+            "filledSize": float(i.qty_text(o.cum)),
+            "unfilledSize": float(i.qty_text(max(o.qty - o.cum, 0))),
+            "receivedTime": timetext.iso_nanos(o.opened_ns),
+            "status": "partiallyFilled" if o.cum else "untouched",
+        }
+
+
+def _spot(result: object) -> Response:
+    return _json({"error": [], "result": result})
+
+
+def _fail(error: str) -> Response:
+    return _json({"error": [error]})
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(status, json.dumps(content).encode(), (("Content-Type", "application/json"),))
