@@ -1,0 +1,42 @@
+"""Terminal tables of a desk."""
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from quarterdeck.desk_status import DeskView
+
+# Colour is never the only sign: each word stands beside it.
+STYLE = {
+    "READY": "green", "LIVE": "green", "ARMED": "green", "STARTING": "yellow", "RECOVERING": "yellow",
+    "DEGRADED": "yellow", "STOPPING": "yellow", "DISARMED": "yellow", "CROSSED": "yellow", "HALTED": "yellow",
+}  # fmt: skip
+
+
+def word(text: str) -> Text:
+    """A state word in its colour; what is not known to be good is red."""
+    return Text(text, style=STYLE.get(text, "bold red"))
+
+
+def desk_screen(view: DeskView, note: str = "") -> Group:
+    """The whole desk: gate first, then processes, then books."""
+    head = Text.assemble(
+        ("desk ", "dim"), view.desk, ("  kill switch ", "dim"), word(view.gate), f" gen {view.generation}",
+        f" lease {view.lease_ms} ms", ("  sessions ready ", "dim"), f"{view.sessions_ready}/{view.sessions_total}",
+        ("  books live ", "dim"), f"{view.books_live}/{view.books_total}",
+    )  # fmt: skip
+    processes = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("process", "kind", "pid", "readiness", "beat ms", "reason"):
+        processes.add_column(name, justify="right" if name in ("pid", "beat ms") else "left", overflow="fold")
+    for p in view.processes:
+        processes.add_row(p.name, p.kind, str(p.pid or "-"), word(p.readiness), str(p.beat_age_ms), p.reason)
+    books = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("book", "level", "status", "bid qty", "bid", "ask", "ask qty", "messages", "reason"):
+        books.add_column(name, justify="left" if name in ("book", "status", "reason") else "right")
+    for b in view.books:
+        reason = "" if b.reason == "OK" else b.reason
+        books.add_row(
+            f"{b.venue} {b.instrument}", f"L{b.level}", word(b.status), b.bid_qty, b.bid_px, b.ask_px, b.ask_qty,
+            str(b.messages), reason,
+        )  # fmt: skip
+    return Group(head, Text(""), processes, Text(""), books, *([Text(""), Text(note)] if note else []))

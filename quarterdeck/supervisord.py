@@ -1,0 +1,99 @@
+"""Starting and stopping supervisord for a desk, and asking it things."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+from xmlrpc.client import Fault, ServerProxy
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from base.config import DeskConfig
+from base.errors import QuarterdeckError
+from base.locks import RoleLock
+from ipc.roster import roster
+from quarterdeck.supervise import write_conf
+
+ROOT = Path(__file__).resolve().parent.parent
+STEP_S = 0.05
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Look until `condition()` holds; False when `seconds` went by first."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(STEP_S)
+    return True
+
+
+def configuration(desk: DeskConfig) -> Path:
+    """supervisord's configuration: the committed one for the default desk in its own place, else a rendered one."""
+    if desk.path == ROOT / "config" / "desk.toml" and "QD_STATE_DIR" not in os.environ:
+        return ROOT / "supervisord.conf"
+    return write_conf(desk, ROOT)
+
+
+def environment() -> dict[str, str]:
+    """What programs need: this interpreter first in PATH, the packages found from anywhere."""
+    env = dict(os.environ)
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
+    env["PYTHONPATH"] = os.pathsep.join(p for p in (str(ROOT), env.get("PYTHONPATH", "")) if p)
+    env["PYTHONUNBUFFERED"] = "1"
+    return env
+
+
+def proxy(desk: DeskConfig) -> Any:
+    """supervisord's XML-RPC namespace `supervisor` over its Unix socket."""
+    transport = SupervisorTransport(None, None, f"unix://{desk.run_dir}/supervisor.sock")
+    return cast(Any, ServerProxy("http://127.0.0.1", transport=transport)).supervisor
+
+
+def running(desk: DeskConfig) -> bool:
+    """Whether a supervisord answers for this desk."""
+    try:
+        return bool(proxy(desk).getState()["statename"])
+    except (OSError, Fault):
+        return False
+
+
+def start(desk: DeskConfig) -> None:
+    """Start supervisord as a daemon; QuarterdeckError when it runs already or does not come up."""
+    if running(desk):
+        raise QuarterdeckError(f"a supervisord for {desk.run_dir} runs already; `qd down` stops it")
+    for directory in (desk.run_dir, desk.log_dir, desk.data_dir):
+        directory.mkdir(parents=True, exist_ok=True)
+    os.chmod(desk.run_dir, 0o700)
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration(desk))]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode or not wait_until(lambda: running(desk), 10):
+        raise QuarterdeckError(f"supervisord did not start: {(done.stderr or done.stdout).strip()}")
+
+
+def orphans(desk: DeskConfig) -> list[tuple[str, int]]:
+    """Processes that hold a role of this desk, whoever started them: (name, pid)."""
+    held = []
+    for role in roster(desk):
+        lock = RoleLock(desk.run_dir / "lock" / role.name)
+        if not lock.path.exists():
+            continue
+        if lock.try_acquire(0):
+            lock.release()
+        else:
+            held.append((role.name, lock.holder().pid))
+    return held
+
+
+def stop(desk: DeskConfig, seconds: float = 60) -> None:
+    """Stop every program in order and supervisord itself; QuarterdeckError naming what is still there."""
+    if running(desk):
+        proxy(desk).shutdown()
+        if not wait_until(lambda: not running(desk), seconds):
+            raise QuarterdeckError(f"supervisord still runs after {seconds} s")
+    if not wait_until(lambda: not orphans(desk), 5):
+        left = ", ".join(f"{name} (pid {pid})" for name, pid in orphans(desk))
+        raise QuarterdeckError(f"not children of a running supervisord, still alive: {left}")
