@@ -1,0 +1,469 @@
+"""The kill switch: states per scope, trips, reset, arming. Pure but for the gate words, which are stored at once.
+
+What it wants done goes to a sink, in order, as actions (risk/kill_actions.py); the process around it does them and
+feeds back what happened. The sink must not call back from within.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import msgspec
+
+from base.clock import Clock
+from base.config import KillConfig
+from base.errors import CommandError
+from ipc.events import KillState, OrderState
+from ipc.gate import GateState, GateWord, check_scope
+from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, State, Step, Tell
+from risk.kill_latch import SCHEMA, Latch, LatchedScope, LatchReading, encode
+from risk.kill_orders import OrderLedger, Seen
+from risk.kill_plan import Plan, Topology, make_plan
+from risk.kill_proof import ListedId
+from risk.kill_report import describe, venue_counts
+from risk.kill_trip import Deadlines, Phase, Times, Trip
+
+LIST_EVERY_NS = 250_000_000
+LIST_TIMEOUT_NS = 5_000_000_000
+_CLOSED = frozenset({GateState.TRIPPING, GateState.TRIPPED})
+_QUIET = frozenset({GateState.DISARMED, GateState.ARMED})
+
+
+class Gate(Protocol):
+    """The gate words (ipc.gate.GateWriter)."""
+
+    @property
+    def generation(self) -> int: ...
+    def close(self, scopes: Iterable[str], state: GateState = ...) -> int: ...
+    def set(self, scope: str, state: GateState) -> None: ...
+    def get(self, scope: str) -> GateWord: ...
+    def add_scope(self, scope: str, state: GateState = ...) -> int: ...
+    def raise_to(self, generation: int) -> None: ...
+
+
+class Record(msgspec.Struct):
+    """One scope that is not simply ARMED, and the desk always."""
+
+    state: GateState
+    generation: int
+    cause: str
+    reason: str
+    since_ns: int
+    trip_id: str = ""
+    cool_until_ns: int = 0  # monotonic
+
+
+class _Listing(msgspec.Struct):
+    """The open-orders list of one venue: when the next is due, and since when one is under way."""
+
+    next_ns: int = 0
+    asked_ns: int = 0
+
+
+class KillSwitch:
+    """See the module. Times of calls: `mono_ns` monotonic."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        clock: Clock,
+        topology: Topology,
+        config: KillConfig,
+        boot_id: str,
+        sink: Callable[[Action], object],
+        *,
+        fingerprint: tuple[str, str] = ("", ""),
+    ) -> None:
+        self.ledger = OrderLedger()
+        self.records: dict[str, Record] = {}
+        self.trips: dict[str, Trip] = {}
+        self.last_trip: dict[str, object] = {}
+        self.topology = topology
+        self._gate, self._clock, self._config, self._boot_id, self._do = gate, clock, config, boot_id, sink
+        self._fingerprint = fingerprint
+        self._mismatches: dict[str, str] = {}
+        self._alive: set[str] = set()
+        self._listing = {v.name: _Listing() for v in topology.venues.values() if v.lists}
+        self._plans: dict[str, Plan] = {s: make_plan(topology, s) for s in topology.scopes()}
+        self._phases: dict[str, Phase] = {}
+
+    # -- beginning -----------------------------------------------------------------------------------------------
+
+    def start(self, reading: LatchReading, highest_fence: int, alive: Iterable[str]) -> None:
+        """Take up where the latch, the gate words and the owners' fences stand. Feed the journals before this."""
+        self._alive = set(alive)
+        self._gate.raise_to(max(reading.generation, highest_fence))
+        for scope in self.topology.scopes():
+            self._gate.add_scope(scope)
+        if reading.latch is None:
+            self._start_without_latch(reading, self._gate.get("desk"))
+        else:
+            self.last_trip = reading.latch.last_trip
+        kept = reading.latch.scopes if reading.latch is not None else {}
+        for scope in kept:
+            self._gate.add_scope(scope)
+        for scope in dict.fromkeys([*kept, *self.topology.scopes()]):
+            closed = self._gate.get(scope).state in _CLOSED and scope not in self.records
+            if closed and (scope not in kept or GateState[kept[scope].state] in _QUIET):
+                # Closed after the latch was last written: the word is the newer truth.
+                self.trip(scope, "restart", "the gate was closed and the latch did not know", self._clock.mono_ns())
+            elif scope in kept:
+                self._take_up(scope, kept[scope])
+        self._persist()
+
+    def _start_without_latch(self, reading: LatchReading, desk: GateWord) -> None:
+        wall_ns = self._clock.wall_ns()
+        if self._config.arm_at_start and desk.state not in _CLOSED:
+            self.records["desk"] = Record(GateState.DISARMED, self._gate.generation, "start", reading.fault, wall_ns)
+            self.arm("kill.arm_at_start", "configuration")
+            return
+        if reading.first and desk.state == GateState.DISARMED and desk.generation == 0 and not self._any_order():
+            # Nothing was ever traded here as far as anyone knows: closed, but there is nothing to cancel.
+            self._record(
+                "desk", GateState.TRIPPED, self._gate.close(["desk"], GateState.TRIPPED), "latch", reading.fault
+            )
+            return
+        self.trip("desk", "latch", reading.fault, self._clock.mono_ns())
+
+    def _any_order(self) -> bool:
+        return next(iter(self.ledger.open()), None) is not None
+
+    def _take_up(self, scope: str, kept: LatchedScope) -> None:
+        state = GateState[kept.state]
+        if state in (GateState.TRIPPING, GateState.RESETTING):
+            # Half done is not done: the trip is gone through again, a reset has to be asked for again.
+            cause = kept.cause if state == GateState.TRIPPING else "reset interrupted"
+            self.trip(scope, cause, kept.reason, self._clock.mono_ns(), trip_id=kept.trip_id)
+            return
+        if state == GateState.DISARMED and scope == "desk" and self._config.arm_at_start:
+            self._record(scope, GateState.DISARMED, kept.generation, kept.cause, kept.reason)
+            self.arm("kill.arm_at_start", "configuration")
+            return
+        self.records[scope] = Record(state, kept.generation, kept.cause, kept.reason, kept.since_ns, kept.trip_id)
+        self._gate.add_scope(scope)
+        self._gate.set(scope, state)
+
+    # -- operators and triggers ----------------------------------------------------------------------------------
+
+    def trip(self, scope: str, cause: str, reason: str, received_ns: int, *, trip_id: str = "") -> Trip:
+        """Close the gate for a scope and cancel everything in it. Tripping again what is being tripped sends again."""
+        check_scope(scope)
+        generation = self._gate.close([scope])
+        closed_ns = self._clock.mono_ns()
+        wall_ns = self._clock.wall_ns()
+        trip = Trip(
+            trip_id or f"t{wall_ns}",
+            scope,
+            generation,
+            self.topology,
+            self.ledger,
+            Deadlines(self._config.fence_deadline_ms * 1_000_000, self._config.proof_deadline_s * 1_000_000_000),
+            Times(received_ns, closed_ns),
+            cause=cause,
+            reason=reason,
+            wall_ns=wall_ns,
+            plan=self._plans.get(scope),
+        )
+        for action in trip.start(self._alive):
+            self._do(action)
+        for old in [t for t in self.trips.values() if t.scope == scope]:
+            del self.trips[old.trip_id]  # its orders are open in the ledger or settled; the new one covers them
+        self.trips[trip.trip_id] = trip
+        self._phases[trip.trip_id] = trip.phase
+        self._record(scope, GateState.TRIPPING, generation, cause, reason, trip.trip_id, store=False)
+        self._persist()
+        self._do(Audit("trip", {"scope": scope, "cause": cause, "reason": reason, "generation": generation}))
+        self._do(Tell("critical", "tripped", f"{scope}: {cause}: {reason}"))
+        self._apply(trip, trip.enlist(self._clock.mono_ns()))
+        return trip
+
+    def reset(self, scope: str, reason: str, by: str, forced: Iterable[str] = ()) -> str:
+        """A person opens a tripped scope again after the cool-off. CommandError says why not."""
+        record = self._closed_record(scope)
+        if not reason.strip():
+            raise CommandError("a reset needs a reason")
+        names = [n for t in self._trips_of(scope) for n in _obstacles(t)]
+        if set(names) - set(forced):
+            questions = "; ".join(q for t in self._trips_of(scope) for q in t.open_questions())
+            raise CommandError(f"{scope}: {questions}. To force, repeat the list: {' '.join(sorted(names))}")
+        cool_ns = self._clock.mono_ns() + self._config.reset_cool_off_s * 1_000_000_000
+        also = [s for s, r in self.records.items() if r.trip_id and r.trip_id == record.trip_id and r.state in _CLOSED]
+        for name in dict.fromkeys([scope, *also]):
+            self._record(name, GateState.RESETTING, self._gate.get(name).generation, "operator", reason, record.trip_id)
+            self.records[name].cool_until_ns = cool_ns
+        for trip in self._trips_of(scope):
+            self.last_trip = describe(trip)
+            self._settle(trip)
+            del self.trips[trip.trip_id]
+        self._do(Audit("reset", {"scope": scope, "reason": reason, "by": by, "forced": sorted(names)}))
+        self._persist()
+        return f"{scope} opens in {self._config.reset_cool_off_s} s" + (
+            f"; also {', '.join(also)}" if len(also) > 1 else ""
+        )
+
+    def arm(self, reason: str, by: str) -> list[str]:
+        """Arm a DISARMED desk (or one that is closed only for want of a latch). Answers what no venue proves."""
+        record = self.records.get("desk")
+        if record is None or record.state not in (GateState.DISARMED, GateState.TRIPPED):
+            raise CommandError(f"desk is {record.state.name if record else 'unknown'}; only a DISARMED desk is armed")
+        if record.state == GateState.TRIPPED and (record.cause != "latch" or self._trips_of("desk")):
+            raise CommandError("desk is TRIPPED: it is reset, not armed")
+        if not reason.strip():
+            raise CommandError("arming needs a reason")
+        blockers = self.blockers()
+        if blockers:
+            raise CommandError(f"desk is not armed: {'; '.join(blockers)}")
+        unproven = [u for v in self.topology.venues.values() for u in self._plans[f"venue:{v.name}"].unproven]
+        self._do(Audit("arm", {"reason": reason, "by": by, "unproven": unproven}))
+        self._record("desk", GateState.ARMED, record.generation, "operator", reason)
+        self._persist()
+        return unproven
+
+    def blockers(self) -> list[str]:
+        """What forbids arming."""
+        return [f"{p}: {text}" for p, text in sorted(self._mismatches.items())]
+
+    def fingerprints(self, found: dict[str, tuple[str, str]]) -> None:
+        """(build, config) of every running process: another than ours blocks arming and pauses the session."""
+        self._mismatches = {
+            p: f"build and configuration {mark} differ from {self._fingerprint}"
+            for p, mark in found.items()
+            if mark != self._fingerprint
+        }
+        for session in self.topology.owners:
+            scope = f"session:{session}"
+            record = self.records.get(scope)
+            if session in self._mismatches and record is None:
+                generation = self._gate.get(scope).generation
+                self._record(scope, GateState.DISARMED, generation, "fingerprint", self._mismatches[session])
+                self._do(Tell("warning", "fingerprint", f"{session} is paused: {self._mismatches[session]}"))
+            elif session in found and session not in self._mismatches and record and record.cause == "fingerprint":
+                self._record(scope, GateState.ARMED, record.generation, "fingerprint", "agrees again")
+
+    # -- what happened -------------------------------------------------------------------------------------------
+
+    def owners_alive(self, sessions: Iterable[str]) -> None:
+        """Owners whose process runs now."""
+        now = set(sessions)
+        for session in now - self._alive:
+            for trip in self.trips.values():
+                trip.owner_back(session)
+        self._alive = now
+
+    def owner_died(self, session: str, orderly: bool) -> None:
+        """An owner's process ended. Unless it said that it stops and left nothing open, that trips its session."""
+        mono_ns = self._clock.mono_ns()
+        self._alive.discard(session)
+        for trip in list(self.trips.values()):
+            if session in trip.killed:
+                self._widen(trip, session)
+            self._apply(trip, trip.owner_died(session, mono_ns))
+        left = len(self.ledger.open_of(session))
+        inside = any(session in t.plan.owners for t in self.trips.values())
+        if orderly and not left:
+            self._do(Audit("owner stopped", {"session": session}))
+        elif orderly:
+            self._do(Tell("warning", "stopped_with_orders", f"{session} stopped as asked and left {left} orders open"))
+        elif self._config.dead_owner_trips and not inside:
+            self.trip(f"session:{session}", "process", f"{session} died with {left} orders open", mono_ns)
+
+    def fence(self, session: str, generation: int) -> None:
+        """An owner's fence word."""
+        for trip in list(self.trips.values()):
+            self._apply(trip, trip.fence(session, generation, self._clock.mono_ns()))
+
+    def waiting_for(self) -> set[str]:
+        """Owners whose fence word is awaited."""
+        return {s for t in self.trips.values() for s in t.waits}
+
+    def event(self, event: object) -> None:
+        """An event of an owner's stream or journal, or of drop copy."""
+        seen = self.ledger.event(event, self._clock.wall_ns())
+        if seen is not None and self.trips:
+            self._seen([seen])
+
+    def inventory(self, session: str, orders: Iterable[OrderState]) -> None:
+        """An owner's answer to AskOwner."""
+        seen, missing = self.ledger.inventory(session, orders, self._clock.wall_ns())
+        self._seen(seen)
+        for trip in list(self.trips.values()):
+            self._apply(trip, trip.inventoried(session, missing, self._clock.mono_ns()))
+
+    def journal_read(self, session: str) -> None:
+        """The answer to ReadJournal: its events were fed."""
+        for trip in list(self.trips.values()):
+            self._apply(trip, trip.journal_read(session, self._clock.mono_ns()))
+
+    def listed(self, venue: str, lines: list[ListedId], started_ns: int, done_ns: int) -> None:
+        """A complete open-orders list."""
+        listing = self._listing[venue]
+        listing.asked_ns = 0
+        listing.next_ns = done_ns + max(LIST_EVERY_NS, self.topology.venues[venue].lag_ns + 1)
+        for trip in list(self.trips.values()):
+            self._apply(trip, trip.listed(venue, lines, started_ns, done_ns))
+
+    def list_failed(self, venue: str, why: str) -> None:
+        """The list could not be had; it is asked for again."""
+        self._listing[venue].asked_ns = 0
+        self._listing[venue].next_ns = self._clock.mono_ns() + LIST_EVERY_NS
+        self._do(Audit("list failed", {"venue": venue, "why": why}))
+
+    def order_answered(self, session: str, cl_ord_id: str, final_status: str, cum_qty: int | None) -> None:
+        """The answer to AskOrder: final OrdStatus(39), or "" when the order is open or the venue never heard of it."""
+        for trip in list(self.trips.values()):
+            mono_ns = self._clock.mono_ns()
+            self._apply(trip, trip.answered(session, cl_ord_id, final_status, cum_qty, mono_ns))
+
+    def sent(self, action: Action) -> None:
+        """A cancel was handed to its wire."""
+        for trip in self.trips.values():
+            if not trip.times.first_cancel_ns and isinstance(action, CANCELS):
+                trip.times.first_cancel_ns = self._clock.mono_ns()
+
+    def tick(self) -> None:
+        """Deadlines of everything; call it every few ms while `busy`, else every 100 ms."""
+        mono_ns = self._clock.mono_ns()
+        for trip in list(self.trips.values()):
+            self._apply(trip, trip.tick(mono_ns))
+        for venue, listing in self._listing.items():
+            wanted = any(t.wants_list(venue) for t in self.trips.values())
+            stuck = listing.asked_ns and mono_ns - listing.asked_ns > LIST_TIMEOUT_NS
+            if wanted and mono_ns >= listing.next_ns and (not listing.asked_ns or stuck):
+                listing.asked_ns = mono_ns
+                self._do(AskList(venue))
+        for scope, record in list(self.records.items()):
+            if record.state == GateState.RESETTING and mono_ns >= record.cool_until_ns:
+                self._reopen(scope, record)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a trip is under way."""
+        return any(t.phase != Phase.PROVEN for t in self.trips.values())
+
+    # -- what it says --------------------------------------------------------------------------------------------
+
+    def kill_state(self, scope: str) -> KillState:
+        """The event of one scope."""
+        record = self.records.get(scope) or Record(GateState.ARMED, 0, "", "", 0)
+        trip = self.trips.get(record.trip_id)
+        c = trip.counts() if trip else None
+        return KillState(
+            scope, record.state.name, record.generation, record.reason, record.cause, record.since_ns,
+            c.working if c else 0, c.proven if c else 0, c.uncertain if c else 0,
+        )  # fmt: skip
+
+    def plan(self, scope: str) -> Plan:
+        """What a trip of the scope would do."""
+        return self._plans.get(scope) or make_plan(self.topology, check_scope(scope))
+
+    def status(self) -> dict[str, object]:
+        """Everything a person asks for, as plain data."""
+        newest = self._newest()
+        return {
+            "desk": self.records["desk"].state.name if "desk" in self.records else "UNKNOWN",
+            "generation": self._gate.generation,
+            "scopes": [msgspec.structs.asdict(self.kill_state(s)) for s in sorted(self.records)],
+            "venues": {v: venue_counts(v, self.ledger, self.trips.values()) for v in self.topology.venues},
+            "owners": {s: s in self._alive for s in self.topology.owners},
+            "last_trip": describe(newest) if newest else self.last_trip or None,
+            "blockers": self.blockers(),
+        }
+
+    def _newest(self) -> Trip | None:
+        return max(self.trips.values(), key=lambda t: t.wall_ns, default=None)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _seen(self, seen: Iterable[Seen]) -> None:
+        for item in seen:
+            for trip in list(self.trips.values()):
+                self._apply(trip, trip.seen(item, self._clock.mono_ns()))
+
+    def _apply(self, trip: Trip, actions: Iterable[Action]) -> None:
+        for action in actions:
+            self._do(action)
+            if isinstance(action, Step):
+                self._do(Audit("step", {"trip_id": trip.trip_id, "step": action.step, "detail": action.detail}))
+        before, after = self._phases.get(trip.trip_id), trip.phase
+        if before == after or trip.trip_id not in self.trips:
+            return
+        self._phases[trip.trip_id] = after
+        state = GateState.TRIPPED if after == Phase.PROVEN else GateState.TRIPPING
+        for scope, record in list(self.records.items()):
+            if record.trip_id == trip.trip_id and record.state in _CLOSED and record.state != state:
+                self._record(scope, state, record.generation, record.cause, record.reason, trip.trip_id)
+        self._do(Audit(after.value, describe(trip)))
+        self._persist()
+
+    def _widen(self, trip: Trip, session: str) -> None:
+        scope = f"session:{session}"
+        if scope in trip.scopes or trip.scope in self.topology.owners[session].scopes():
+            return
+        generation = self._gate.close([scope])
+        trip.widen(scope)
+        self._record(scope, GateState.TRIPPING, generation, trip.cause, trip.reason, trip.trip_id, store=False)
+        self._do(Tell("critical", "widened", f"{trip.scope}: widened to {scope}, whose owner did not answer"))
+        self._persist()
+
+    def _settle(self, trip: Trip) -> None:
+        """What was proven otherwise than by a report is finished in the ledger, too, once the trip is over."""
+        for proof in trip.proofs:
+            if trip.proofs.proven(proof) and proof.owned.session:
+                self.ledger.settle(proof.owned.session, proof.cl_ord_id, proof.how, self._clock.wall_ns())
+
+    def _reopen(self, scope: str, record: Record) -> None:
+        blockers = self.blockers() if scope == "desk" else []
+        if blockers:
+            self._record(scope, GateState.DISARMED, record.generation, "fingerprint", "; ".join(blockers))
+            self._do(Tell("critical", "not_armed", f"{scope} stays closed: {'; '.join(blockers)}"))
+        else:
+            self._record(scope, GateState.ARMED, record.generation, "operator", record.reason)
+        self._persist()
+
+    def _closed_record(self, scope: str) -> Record:
+        record = self.records.get(check_scope(scope))
+        if record is None or record.state not in _CLOSED:
+            raise CommandError(f"{scope} is {record.state.name if record else 'ARMED'}: there is nothing to reset")
+        return record
+
+    def _trips_of(self, scope: str) -> list[Trip]:
+        record = self.records.get(scope)
+        return [t for t in self.trips.values() if t.scope == scope or (record and record.trip_id == t.trip_id)]
+
+    def _record(
+        self,
+        scope: str,
+        state: GateState,
+        generation: int,
+        cause: str,
+        reason: str,
+        trip_id: str = "",
+        *,
+        store: bool = True,
+    ) -> None:
+        if store:
+            self._gate.set(scope, state)
+        if state == GateState.ARMED and scope != "desk":
+            self.records.pop(scope, None)
+        else:
+            self.records[scope] = Record(state, generation, cause, reason, self._clock.wall_ns(), trip_id)
+        self._do(State(scope))
+
+    def _persist(self) -> None:
+        newest = self._newest()
+        scopes = {
+            s: LatchedScope(r.state.name, r.generation, r.cause, r.reason, r.since_ns, r.trip_id)
+            for s, r in self.records.items()
+            if r.cause != "fingerprint"
+        }
+        if "desk" not in scopes:
+            return
+        last = describe(newest) if newest else self.last_trip
+        latch = Latch(SCHEMA, self._boot_id, self._gate.generation, self._clock.wall_ns(), scopes, last)
+        self._do(Persist(encode(latch)))
+
+
+def _obstacles(trip: Trip) -> list[str]:
+    """What a person has to repeat to force a reset: the unproven orders, or UNKNOWN while these are not known."""
+    if trip.phase == Phase.PROVEN:
+        return []
+    return [p.name for p in trip.proofs.unproven()] or ["UNKNOWN"]

@@ -1,0 +1,131 @@
+"""The kill switch's own view of every owner's orders, from their events, journals and answers. Pure.
+
+It trusts less than an owner does: an order is dead here by a report with a final status, or by the owner's word that it
+was never sent. An owner's other conclusions are claims, which the proof of a trip checks for itself.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from ipc.events import OPEN_STATES, ExecutionReport, OrderState
+from risk.kill_plan import Owned
+from risk.orders import Order, OrderTable
+
+Life: TypeAlias = Literal["new", "alive", "dead", "held"]
+# OrdStatus(39) by which a venue shows an order in its book; pending ones (A, 6, E) only say that a request arrived.
+_SHOWS_LIFE = frozenset("0159D")
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What an event said of an order: first heard of, shown open by the venue, finished, or only held to be open."""
+
+    order: Order
+    life: Life
+    how: str = ""
+
+
+def owned(order: Order) -> Owned:
+    """Whose the order is."""
+    return Owned(order.venue, order.account, order.session, order.instrument, order.strategy)
+
+
+class OrderLedger:
+    """Orders of all owners. Feeding the same events twice changes nothing, so journals may be read again."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, OrderTable] = {}
+
+    def open(self) -> Iterator[Order]:
+        """Every order that may be working."""
+        for table in self._tables.values():
+            yield from table.open()
+
+    def open_of(self, session: str) -> list[Order]:
+        """Orders of one session that may be working."""
+        return self._tables[session].open() if session in self._tables else []
+
+    def finished_ids(self, venue: str) -> set[str]:
+        """Every id of orders of this desk that are finished at a venue."""
+        done = (o for t in self._tables.values() for o in t if not o.is_open and o.venue == venue)
+        return {n for o in done for n in (o.order_id, *o.ids) if n}
+
+    def find(self, session: str, cl_ord_id: str, order_id: str = "", instrument: str = "") -> Order | None:
+        """An order of one session by any of its ids."""
+        table = self._tables.get(session)
+        return table.find(cl_ord_id, order_id, instrument) if table else None
+
+    def event(self, event: object, wall_ns: int) -> Seen | None:
+        """Take in one event of an owner's stream or journal."""
+        if isinstance(event, ExecutionReport):
+            return self._drop_copy(event) if event.drop_copy else self._report(event, wall_ns)
+        if isinstance(event, OrderState):
+            return self._state(event, wall_ns)
+        return None
+
+    def settle(self, session: str, cl_ord_id: str, how: str, wall_ns: int) -> None:
+        """An order that a trip proved dead without a report: finished here, too."""
+        order = self.find(session, cl_ord_id)
+        if order is not None and order.is_open:
+            self._tables[session].settle_unknown(order, how, wall_ns)
+
+    def inventory(self, session: str, orders: Iterable[OrderState], wall_ns: int) -> tuple[list[Seen], list[Order]]:
+        """An owner's list of its open orders: what it says of them, and those open here that it does not list."""
+        seen = [s for o in orders if (s := self._state(o, wall_ns)) is not None]
+        listed = {id(s.order) for s in seen}
+        return seen, [o for o in self.open_of(session) if id(o) not in listed]
+
+    def _report(self, report: ExecutionReport, wall_ns: int) -> Seen | None:
+        table = self._tables.setdefault(report.session, OrderTable())
+        applied = table.apply(report, wall_ns)
+        order = applied.order
+        if order is None or applied.duplicate:
+            return None
+        if order.is_open:
+            return Seen(order, "alive" if report.ord_status in _SHOWS_LIFE else "held")
+        if report.ord_status in _SHOWS_LIFE and report.exec_type not in ("F", "4", "8", "C"):
+            return Seen(order, "held")  # overtaken by the final one that came before it
+        return Seen(order, "dead", f"report 39={report.ord_status}")
+
+    def _drop_copy(self, report: ExecutionReport) -> Seen | None:
+        """Drop copy can only refute: an order that it shows open is alive; what it shows finished proves nothing."""
+        for session, table in self._tables.items():
+            order = table.find(report.cl_ord_id, report.order_id, report.instrument)
+            if order is not None and order.venue == report.venue and session != report.session:
+                return Seen(order, "alive" if report.ord_status in _SHOWS_LIFE and order.is_open else "held")
+        return None
+
+    def _state(self, event: OrderState, wall_ns: int) -> Seen | None:
+        table = self._tables.setdefault(event.session, OrderTable())
+        order = table.find(event.cl_ord_id, event.order_id, event.instrument)
+        if order is None:
+            order = _order(event)
+            table.add(order)
+            return Seen(order, "new" if order.is_open else "held")
+        order.cum_qty = max(order.cum_qty, event.cum_qty)
+        order.order_id = order.order_id or event.order_id
+        if not order.is_open:
+            return Seen(order, "held")
+        if event.state in OPEN_STATES:
+            order.state, order.reason, order.cl_ord_id = event.state, event.reason, event.cl_ord_id
+            return Seen(order, "held")
+        if _never_sent(order, event):
+            table.reject(order, event.reason, wall_ns)
+            return Seen(order, "dead", "refused before it was sent")
+        return Seen(order, "held")
+
+
+def _never_sent(order: Order, event: OrderState) -> bool:
+    """The owner refused the order itself. It says UNCERTAIN first wherever the bytes may have left."""
+    return event.state == "REJECTED" and order.state == "PENDING_NEW" and not order.order_id and not order.cum_qty
+
+
+def _order(e: OrderState) -> Order:
+    return Order(
+        session=e.session, venue=e.venue, account=e.account, instrument=e.instrument, cl_ord_id=e.cl_ord_id,
+        order_id=e.order_id, state=e.state, side=e.side, ord_type=e.ord_type, time_in_force=e.time_in_force,
+        px_scale=e.px_scale, qty_scale=e.qty_scale, order_qty=e.order_qty, price=e.price, cum_qty=e.cum_qty,
+        leaves_qty=e.leaves_qty, strategy=e.strategy, client_id=e.client_id, command_id=e.command_id,
+        since_ns=e.since_ns, reason=e.reason, ids=[e.cl_ord_id],
+    )  # fmt: skip

@@ -1,0 +1,66 @@
+"""Soft triggers: a condition trips only after a grace period and enough confirmations. Pure."""
+
+from collections import deque
+
+import msgspec
+
+
+class SoftTrigger:
+    """N of the last M looks, spread over the grace period, must find the condition true. M = 2N - 1."""
+
+    def __init__(self, grace_ns: int, confirmations: int) -> None:
+        self._need = max(1, confirmations)
+        self._looks: deque[bool] = deque(maxlen=2 * self._need - 1)
+        self._grace_ns = grace_ns
+        self._every_ns = max(1, grace_ns // self._need)
+        self._since_ns: int | None = None
+        self._next_ns = 0
+        self._fired = False
+
+    def look(self, bad: bool, mono_ns: int) -> bool:
+        """Feed the condition as often as you like; True once, when it trips. Good again for long enough rearms it."""
+        if self._since_ns is None:
+            if not bad:
+                return False
+            self._since_ns, self._next_ns = mono_ns, mono_ns + self._every_ns
+            self._looks.clear()
+            return False
+        if mono_ns < self._next_ns:
+            return False
+        self._next_ns = mono_ns + self._every_ns
+        self._looks.append(bad)
+        if len(self._looks) >= self._need and not any(list(self._looks)[-self._need :]):
+            self._since_ns, self._fired = None, False
+            return False
+        due = mono_ns - self._since_ns >= self._grace_ns and sum(self._looks) >= self._need
+        if due and bad and not self._fired:
+            self._fired = True
+            return True
+        return False
+
+
+class OwnerView(msgspec.Struct, frozen=True):
+    """What is known of an owner of orders at one moment."""
+
+    session: str
+    ready: bool  # its venue session is logged on and it says READY
+    open_orders: int
+    reason: str = ""
+
+
+class SessionLoss:
+    """Losing a session that has working orders: soft, and of that session alone."""
+
+    def __init__(self, grace_ns: int, confirmations: int) -> None:
+        self._grace_ns, self._confirmations = grace_ns, confirmations
+        self._triggers: dict[str, SoftTrigger] = {}
+
+    def look(self, view: OwnerView, mono_ns: int) -> str:
+        """Why the session's scope trips now, "" when it does not."""
+        trigger = self._triggers.get(view.session)
+        if trigger is None:
+            trigger = self._triggers[view.session] = SoftTrigger(self._grace_ns, self._confirmations)
+        if not trigger.look(not view.ready and view.open_orders > 0, mono_ns):
+            return ""
+        seconds = self._grace_ns / 1e9
+        return f"session lost for more than {seconds:g} s with {view.open_orders} working orders: {view.reason}"

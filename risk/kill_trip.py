@@ -1,0 +1,350 @@
+"""One trip, from the closed gate to the last proof. Pure: evidence and times in, actions out.
+
+FENCING: cancels are out, owners answer the generation or are killed. PROVING: second round, inventories, lists,
+repeated cancels. PROVEN: nothing of the scope can be alive; a late sign of life leads back to PROVING. It never
+gives up.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from risk.kill_actions import (
+    Action,
+    AskOrder,
+    AskOwner,
+    CancelOne,
+    KillOwner,
+    ReadJournal,
+    Revive,
+    RingOwners,
+    Step,
+    Tell,
+)
+from risk.kill_orders import OrderLedger, Seen
+from risk.kill_plan import Owned, Plan, Topology, covers, is_whole_account, make_plan
+from risk.kill_proof import Counts, ListedId, Proof, ProofBook
+from risk.orders import Order
+
+AGAIN_NS = 1_000_000_000  # between two cancels of the same order
+INVENTORY_NS = 500_000_000  # for an owner to list its orders before its journal is read instead
+QUERY_NS = 1_000_000_000
+
+
+class Phase(StrEnum):
+    """Where a trip stands."""
+
+    FENCING = "FENCING"
+    PROVING = "PROVING"
+    PROVEN = "PROVEN"
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Nanoseconds after the trip."""
+
+    fence_ns: int
+    proof_ns: int
+
+
+class Times(msgspec.Struct):
+    """Monotonic times of a trip's milestones; 0 = not yet."""
+
+    received_ns: int
+    closed_ns: int = 0
+    first_cancel_ns: int = 0
+    fence_ns: int = 0
+    proven_ns: int = 0
+
+
+class Trip:
+    """A trip of one scope; the scope may widen to sessions whose owner had to be killed."""
+
+    def __init__(
+        self,
+        trip_id: str,
+        scope: str,
+        generation: int,
+        topology: Topology,
+        ledger: OrderLedger,
+        deadlines: Deadlines,
+        times: Times,
+        *,
+        cause: str,
+        reason: str,
+        wall_ns: int,
+        plan: Plan | None = None,
+    ) -> None:
+        self.trip_id, self.scope, self.generation = trip_id, scope, generation
+        self.cause, self.reason, self.wall_ns = cause, reason, wall_ns
+        self.times = times
+        self.phase = Phase.FENCING
+        self.scopes = [scope]
+        self.killed: list[str] = []
+        self.overdue = False
+        self.plan = plan or make_plan(topology, scope)
+        self.waits = dict.fromkeys(self.plan.owners, "fence")  # owner -> "fence", "killed" until it is fenced or dead
+        self._topology, self._ledger, self._deadlines = topology, ledger, deadlines
+        self.proofs = ProofBook(self._covers, lambda v: topology.venues[v].lag_ns if v in topology.venues else 0)
+        self._alive: set[str] = set(self.plan.owners)
+        self._inventory: dict[str, int] = {}  # owner -> monotonic time at which its journal is read instead
+        self._lists_due = {v.name for v in topology.venues.values() if v.lists and is_whole_account(scope, v)}
+        self._next_again_ns = 0
+        self._disconnect_at_ns = times.received_ns + deadlines.proof_ns // 2
+        self._tell_at_ns = times.received_ns + deadlines.proof_ns
+        self._disconnected = False
+
+    # -- what the process and the switch ask -------------------------------------------------------------------
+
+    def counts(self) -> Counts:
+        """Where the orders stand."""
+        return self.proofs.counts()
+
+    def wants_list(self, venue: str) -> bool:
+        """Whether this trip needs the venue's open-orders list (again)."""
+        if self.phase != Phase.PROVING:
+            return False
+        return venue in self._lists_due or any(p.owned.venue == venue for p in self.proofs.unproven())
+
+    def waiting_for(self) -> list[str]:
+        """Owners that have not answered the generation and are not known to be dead."""
+        return list(self.waits)
+
+    def start(self, alive: Iterable[str]) -> list[Action]:
+        """The gate is closed: owners woken and every mass cancel at once. `alive`: owners whose process runs."""
+        self._alive &= set(alive)
+        for session in [s for s in self.waits if s not in self._alive]:
+            del self.waits[session]
+        out: list[Action] = [RingOwners(tuple(self.waits))] if self.waits else []
+        return out + list(self.plan.sends)
+
+    def enlist(self, mono_ns: int) -> list[Action]:
+        """After the first cancels have left: which orders this is about, and single cancels where no mass reaches."""
+        for order in list(self._ledger.open()):
+            proof = self.proofs.add(order, mono_ns)
+            if proof is not None:
+                proof.asked_ns = mono_ns
+        out: list[Action] = [
+            CancelOne(p.owned.session, p.cl_ord_id, p.order_id, p.owned.instrument) for p in self._singles()
+        ]
+        out += [Revive(s) for s in self.plan.owners if s not in self._alive]
+        text = f"{self.scope}: {self.cause}: {self.reason}; touches {', '.join(self.plan.touches) or 'nothing'}"
+        out.append(self._step("closed", text))
+        return out + self._fence_check(mono_ns)
+
+    def fence(self, session: str, generation: int, mono_ns: int) -> list[Action]:
+        """An owner's fence word was read."""
+        if session in self.waits and generation >= self.generation:
+            del self.waits[session]
+            return self._fence_check(mono_ns)
+        return []
+
+    def owner_died(self, session: str, mono_ns: int) -> list[Action]:
+        """An owner's process is gone: it sends nothing any more. Its journal says what it had."""
+        self._alive.discard(session)
+        self.waits.pop(session, None)
+        out: list[Action] = [Revive(session)] if session in self.plan.owners else []
+        if self.phase != Phase.FENCING and session in self._inventory:
+            out.append(ReadJournal(session))
+        return out + self._fence_check(mono_ns)
+
+    def owner_back(self, session: str) -> None:
+        """An owner's process runs again; it read the closed gate before anything else."""
+        self._alive.add(session)
+
+    def widen(self, scope: str) -> None:
+        """Orders of `scope` belong to this trip, too."""
+        if scope not in self.scopes:
+            self.scopes.append(scope)
+        for order in list(self._ledger.open()):
+            self.proofs.add(order, self.times.received_ns)
+
+    def seen(self, seen: Seen, mono_ns: int) -> list[Action]:
+        """An event about an order."""
+        order = seen.order
+        if seen.life == "dead":
+            self.proofs.dead(order, seen.how, mono_ns)
+            return self._progress(mono_ns)
+        if seen.life == "held":
+            self.proofs.held(order)
+            return []
+        proof = self.proofs.add(order, mono_ns) if seen.life == "new" else self.proofs.alive(order, mono_ns)
+        if proof is None:
+            return []
+        return self._again([proof], mono_ns, "late" if proof.late else "alive")
+
+    def inventoried(self, session: str, missing: list[Order], mono_ns: int) -> list[Action]:
+        """An owner's open orders are known as of after the fence. `missing`: open here, but not in its list."""
+        if session not in self._inventory:
+            return []
+        if missing:
+            return [ReadJournal(session)]
+        del self._inventory[session]
+        return [self._step("inventory", session), *self._progress(mono_ns)]
+
+    def journal_read(self, session: str, mono_ns: int) -> list[Action]:
+        """The owner's journal was read to its end, after the fence."""
+        if self._inventory.pop(session, None) is None:
+            return []
+        return [self._step("inventory", f"{session}: from its journal"), *self._progress(mono_ns)]
+
+    def listed(self, venue: str, lines: list[ListedId], started_ns: int, done_ns: int) -> list[Action]:
+        """A complete open-orders list of a venue."""
+        if self.phase == Phase.FENCING:
+            return []
+        v = self._topology.venues[venue]
+        whole = any(is_whole_account(s, v) for s in self.scopes)
+        known = self._known(venue)
+        again = self.proofs.listed(
+            venue, v.account, lines, started_ns, done_ns,
+            adopt=lambda x: whole and x.order_id not in known and x.cl_ord_id not in known,
+        )  # fmt: skip
+        if started_ns >= self.times.fence_ns:
+            self._lists_due.discard(venue)
+        out = self._again(again, done_ns, "listed") if again else []
+        return [*out, *self._progress(done_ns)]
+
+    def answered(
+        self, session: str, cl_ord_id: str, final_status: str, cum_qty: int | None, mono_ns: int
+    ) -> list[Action]:
+        """The venue answered for one order: its final OrdStatus(39), or "" when it is open or unknown to the venue."""
+        order = self._ledger.find(session, cl_ord_id)
+        if order is None or not final_status:
+            return []
+        order.cum_qty = max(order.cum_qty, cum_qty or 0)
+        self.proofs.dead(order, f"order status 39={final_status}", mono_ns)
+        return self._progress(mono_ns)
+
+    def tick(self, mono_ns: int) -> list[Action]:
+        """Deadlines: the fence, inventories, repeated cancels, disconnection, and calling a person."""
+        if self.phase == Phase.FENCING:
+            return self._late_owners(mono_ns)
+        if self.phase == Phase.PROVEN:
+            return []
+        out: list[Action] = []
+        for session, at_ns in self._inventory.items():
+            if mono_ns >= at_ns:
+                out.append(ReadJournal(session))
+                self._inventory[session] = mono_ns + INVENTORY_NS
+        if mono_ns >= self._next_again_ns:
+            self._next_again_ns = mono_ns + AGAIN_NS
+            out += self._again(self.proofs.unproven(), mono_ns, "again")
+            out += self._queries(mono_ns)
+        return [*out, *self._last_steps(mono_ns), *self._progress(mono_ns)]
+
+    def unproven_text(self) -> str:
+        """The orders that may be alive, for a person."""
+        names = [f"{p.owned.venue}:{p.owned.instrument}:{p.name}" for p in self.proofs.unproven()]
+        return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+    def open_questions(self) -> list[str]:
+        """Everything that stands between this trip and PROVEN, in words."""
+        found = [f"owner {s} has not answered the gate" for s in self.waits]
+        found += [f"orders of {s} are not known since the fence" for s in self._inventory]
+        found += [f"no open-orders list of {v} since the fence" for v in sorted(self._lists_due)]
+        left = self.unproven_text()
+        return [*found, f"not proven dead: {left}"] if left else found
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _covers(self, order: Owned) -> bool:
+        return any(covers(s, order) for s in self.scopes)
+
+    def _known(self, venue: str) -> set[str]:
+        """Ids of finished orders of the desk: a list that lags may still show them."""
+        return self._ledger.finished_ids(venue)
+
+    def _singles(self) -> list[Proof]:
+        """Orders that no mass cancel of the plan reaches, whose owner runs."""
+        reached = {s.session for s in self.plan.sends if hasattr(s, "session")}
+        venues = {s.venue for s in self.plan.sends if hasattr(s, "venue")}
+        return [
+            p
+            for p in self.proofs
+            if p.owned.session in self._alive and p.owned.session not in reached and p.owned.venue not in venues
+        ]
+
+    def _late_owners(self, mono_ns: int) -> list[Action]:
+        if mono_ns < self.times.closed_ns + self._deadlines.fence_ns:
+            return []
+        out: list[Action] = []
+        for session, state in self.waits.items():
+            if state == "fence":
+                self.waits[session] = "killed"
+                self.killed.append(session)
+                why = f"no fence for generation {self.generation} in {self._deadlines.fence_ns // 1_000_000} ms"
+                out.append(KillOwner(session, why))
+                out.append(
+                    Tell("critical", "owner_killed", f"{session}: {why}; killed, the trip widens to session:{session}")
+                )
+        return out
+
+    def _fence_check(self, mono_ns: int) -> list[Action]:
+        """Once no owner can send: second round, inventories, and from now on evidence counts."""
+        if self.phase != Phase.FENCING or self.waits:
+            return []
+        self.phase = Phase.PROVING
+        self.times.fence_ns = mono_ns
+        self.proofs.fenced(mono_ns)
+        out: list[Action] = [self._step("fenced", f"{len(self.plan.owners)} owners, {len(self.killed)} killed")]
+        out += self.plan.sends
+        for session in self.plan.owners:
+            self._inventory[session] = mono_ns + INVENTORY_NS
+            out.append(AskOwner(session) if session in self._alive else ReadJournal(session))
+        self._next_again_ns = mono_ns + AGAIN_NS
+        return [*out, *self._again(self.proofs.unproven(), mono_ns, "second round")]
+
+    def _again(self, proofs: Iterable[Proof], mono_ns: int, why: str) -> list[Action]:
+        """Cancel these (again): one by one where the owner runs, by every account-wide path where it does not."""
+        out: list[Action] = []
+        masses = False
+        if self.phase == Phase.PROVEN:
+            self.phase = Phase.PROVING
+            self.times.proven_ns = 0
+            out.append(Tell("critical", "proof_refuted", f"{self.scope}: an order came alive after it was proven dead"))
+        for proof in proofs:
+            proof.asked_ns = mono_ns
+            if proof.owned.session in self._alive:
+                out.append(CancelOne(proof.owned.session, proof.cl_ord_id, proof.order_id, proof.owned.instrument))
+            else:
+                masses = True
+        if masses:
+            out += self.plan.sends
+        if out and why in ("late", "alive", "listed"):
+            out.append(self._step(why, f"{self.scope}: cancelled again"))
+        return out
+
+    def _queries(self, mono_ns: int) -> list[Action]:
+        """Ask the venue for single orders: uncertain ones, and those that one list did not show."""
+        out: list[Action] = []
+        for proof in self.proofs.unproven():
+            venue = self._topology.venues.get(proof.owned.venue)
+            asks = (proof.uncertain or proof.absent_ns) and proof.owned.session and mono_ns >= proof.queried_ns
+            if venue is not None and venue.lists and asks and len(out) < 20:
+                proof.queried_ns = mono_ns + QUERY_NS
+                out.append(AskOrder(venue.name, proof.owned.session, proof.cl_ord_id))
+        return out
+
+    def _last_steps(self, mono_ns: int) -> list[Action]:
+        out: list[Action] = []
+        if mono_ns >= self._disconnect_at_ns and not self._disconnected:
+            self._disconnected = True
+            left = {p.owned.session for p in self.proofs.unproven()}
+            why = "orders not proven dead: disconnected, which cancels at this venue"
+            out += [KillOwner(s, why) for s in self.plan.disconnects if s in left and s in self._alive]
+        if mono_ns >= self._tell_at_ns and self.phase == Phase.PROVING:
+            self._tell_at_ns = mono_ns + self._deadlines.proof_ns
+            self.overdue = True
+            out.append(Tell("critical", "not_proven", f"{self.scope}: {'; '.join(self.open_questions())}"))
+        return out
+
+    def _progress(self, mono_ns: int) -> list[Action]:
+        if self.phase != Phase.PROVING or self._inventory or self._lists_due or self.proofs.unproven():
+            return []
+        self.phase = Phase.PROVEN
+        self.times.proven_ns = mono_ns
+        return [self._step("proven", f"{self.scope}: every order proven dead")]
+
+    def _step(self, step: str, detail: str) -> Step:
+        c = self.counts()
+        return Step(self.trip_id, step, detail, c.working + c.uncertain, c.proven, c.filled)
