@@ -220,3 +220,9 @@ class BookReader:
         """state, reason, since_ns (UTC); a silent, dead or retired writer makes it STALE."""
     def times(self) -> tuple[int, int, int, int]:
         """last_seq, venue_ns, recv_ns, messages applied since the region began."""
+
+def race_write(book: SharedBook, first: int, n: int) -> None:
+    """Publish n patterns flat out, for tests and benchmarks of readers."""
+
+def race_read(reader: BookReader, area: int, n: int) -> tuple[int, int, int, int, int]:
+    """n checked reads of area 0 best, 1 top 50, 2 depth: (reads, torn, busy, retried, most tries)."""

@@ -122,10 +122,12 @@ static int qd_pack_record(const qd_engine *e, const char *record, qd_bytes *out)
     if (qd_reserve(out, n * stride) != 0)
         return -1;
     for (const char *p = record + 8 * QD_MD_HEADER, *end = p + 8 * n * QD_MD_CHANGE; p < end; p += 8 * QD_MD_CHANGE) {
-        if ((qd_load64(p) & 255) > 1)
+        int64_t what = qd_load64(p) & ~(int64_t)QD_LAST_OF_MESSAGE;
+        if ((what & 255) > 1)
             continue;
         last = out->data + out->size;
-        memcpy(last, p, stride);
+        memcpy(last, &what, 8);
+        memcpy(last + 8, p + 8, stride - 8);
         out->size += stride;
     }
     if (last != NULL) {
