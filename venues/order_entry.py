@@ -250,6 +250,10 @@ class OrderEntry:
         try:
             send(session, instrument, request_id, mono_ns, wall_ns)
         except REFUSALS as e:
+            successor = self.table.find(request_id)
+            if successor is not None and successor is not order:
+                self.table.reject(successor, str(e), wall_ns)
+                self.port.record(successor.snapshot())
             self.table.withdraw(order, request_id, wall_ns)
             return str(e)
         if kind != "status":

@@ -1,0 +1,276 @@
+"""Order entry: what is checked, in which order things happen, what a closed gate and a full disk stop."""
+
+import pytest
+
+from base.errors import StoreError
+from ipc.events import CancelReject, ExecutionReport, OrderState
+from ipc.requests import CancelOrder, ListOrders, MassCancel, Ops, ReplaceOrder, StatusOrder
+from tests.venues.fakes import Bench
+from venues.interface import Replace, SessionPhase
+from venues.sweep import AGAIN_NS, Sweep
+
+
+def cancel(cl_ord_id: str) -> CancelOrder:
+    return CancelOrder("c", "x", 0, cl_ord_id)
+
+
+def test_an_order_is_journalled_and_its_id_remembered_before_the_gate_is_read_for_the_last_time() -> None:
+    bench = Bench()
+    order = bench.place()
+    assert bench.port.steps == ["gate", "remember", "record", "gate"]
+    assert bench.port.remembered == [("c", "k1", order.cl_ord_id)]
+    assert bench.session.sent == [("new", "id1")]
+
+
+def test_a_gate_that_closes_between_the_checks_and_the_send_stops_the_order() -> None:
+    bench = Bench()
+
+    def close_at_the_second_look() -> None:
+        if bench.port.steps.count("gate") == 2:
+            bench.port.closed = "desk is TRIPPING"
+
+    bench.port.on_gate = close_at_the_second_look
+    answer = bench.entry.handle(bench.new())
+    assert (answer.accepted, answer.reason) == (False, "desk is TRIPPING")
+    assert bench.session.sent == []
+    assert bench.table.open() == []
+    states = [e.state for e in bench.port.recorded if isinstance(e, OrderState)]
+    assert states == ["PENDING_NEW", "REJECTED"]
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"instrument": "XRP-USD"}, "instrument"),
+        ({"side": "3"}, "side"),
+        ({"ord_type": "9"}, "ord_type"),
+        ({"time_in_force": "6"}, "time_in_force"),
+        ({"price": None}, "price"),
+        ({"price": 503}, "price"),
+        ({"price": 0}, "price"),
+        ({"order_qty": 0}, "order_qty"),
+        ({"order_qty": 105}, "order_qty"),
+        ({"order_qty": 10}, "order_qty"),
+        ({"order_qty": 5010}, "order_qty"),
+    ],
+)
+def test_a_wrong_term_is_refused_by_name_and_nothing_leaves(change: dict[str, object], names: str) -> None:
+    bench = Bench()
+    answer = bench.entry.handle(bench.new(**change))
+    assert not answer.accepted
+    assert answer.reason.startswith(names)
+    assert bench.session.sent == []
+    assert bench.port.recorded == []
+
+
+def test_no_order_leaves_before_reconciliation_is_done_or_while_the_session_is_down() -> None:
+    bench = Bench()
+    bench.entry.ready_reason = "reconciling"
+    assert "reconciling" in bench.entry.handle(bench.new()).reason
+    bench.entry.ready_reason = ""
+    bench.session.phase = SessionPhase.LOGGING_ON
+    assert "not ready" in bench.entry.handle(bench.new()).reason
+
+
+def test_a_full_disk_stops_new_orders_and_not_cancels() -> None:
+    bench = Bench()
+    order = bench.place()
+    bench.port.fail = StoreError("no space left")
+    answer = bench.entry.handle(bench.new())
+    assert (answer.accepted, answer.reason) == (False, "journal: no space left")
+    assert bench.table.open() == [order]
+    assert bench.entry.handle(cancel(order.cl_ord_id)).accepted
+
+
+def test_what_the_session_refuses_to_send_is_answered_with_its_reason() -> None:
+    bench = Bench()
+    bench.session.refuse = "store is full"
+    answer = bench.entry.handle(bench.new())
+    assert (answer.accepted, answer.reason) == (False, "store is full")
+    assert bench.table.open() == []
+
+
+def test_cancels_pass_a_closed_gate_and_replaces_do_not() -> None:
+    bench = Bench()
+    order = bench.place()
+    bench.report(order, "0", "0")
+    bench.port.closed = "desk is TRIPPED"
+    assert bench.entry.handle(ReplaceOrder("c", "r", 0, order.cl_ord_id, 200)).reason == "desk is TRIPPED"
+    assert bench.entry.handle(cancel(order.cl_ord_id)).accepted
+
+
+def test_a_finished_or_unknown_order_cannot_be_cancelled_and_that_is_said() -> None:
+    bench = Bench()
+    order = bench.place()
+    bench.report(order, "4", "4")
+    assert "CANCELED" in bench.entry.handle(cancel(order.cl_ord_id)).reason
+    assert "no order 'zz'" in bench.entry.handle(cancel("zz")).reason
+
+
+def test_a_replace_that_the_venue_makes_a_new_order_is_in_the_books_before_it_leaves() -> None:
+    bench = Bench(replace=Replace.CANCEL_NEW)
+    old = bench.place()
+    bench.report(old, "0", "0")
+    bench.session.successor = True
+    assert bench.entry.handle(ReplaceOrder("c", "r", 0, old.cl_ord_id, 200, 505)).accepted
+    new = bench.table.find("id2")
+    assert new is not None
+    assert new is not old
+    assert (new.order_qty, new.price, new.state) == (200, 505, "PENDING_NEW")
+    bench.report(old, "4", "4")
+    bench.report(new, "0", "0")
+    assert (old.state, new.state) == ("CANCELED", "NEW")
+
+
+def test_a_replace_that_could_not_be_sent_leaves_no_order_behind() -> None:
+    bench = Bench(replace=Replace.CANCEL_NEW)
+    old = bench.place()
+    bench.report(old, "0", "0")
+    bench.session.successor = True
+    bench.session.refuse = "price has too many decimals"
+    assert not bench.entry.handle(ReplaceOrder("c", "r", 0, old.cl_ord_id, 200)).accepted
+    assert bench.table.open() == [old]
+    assert old.state == "NEW"
+
+
+def test_a_refused_replace_leaves_the_order_working() -> None:
+    bench = Bench()
+    order = bench.place()
+    bench.report(order, "0", "0")
+    bench.entry.handle(ReplaceOrder("c", "r", 0, order.cl_ord_id, 200))
+    bench.entry.event(
+        CancelReject("s", "v", "BTC-USD", order.cl_ord_id, "id2", "", "2", "3", "no", "9", 0)
+    )  # fmt: skip
+    assert (order.state, order.order_qty) == ("NEW", 100)
+
+
+def test_reports_carry_the_owner_that_the_desk_knows() -> None:
+    bench = Bench()
+    order = bench.place(strategy="alpha")
+    bench.report(order, "0", "0")
+    published = [e for e in bench.port.recorded if isinstance(e, ExecutionReport)]
+    assert (published[0].strategy, published[0].client_id, published[0].command_id) == ("alpha", "c", "k1")
+
+
+def test_a_duplicate_report_is_neither_published_nor_counted_twice() -> None:
+    bench = Bench()
+    order = bench.place()
+    for _ in range(2):
+        bench.report(order, "F", "1", exec_id="e1", last_qty=30, last_px=500)
+    assert bench.port.fills == [30]
+    assert sum(isinstance(e, ExecutionReport) for e in bench.port.recorded) == 1
+    assert bench.entry.counters["duplicates"] == 1
+
+
+def test_a_report_of_somebody_elses_order_is_published_and_no_order_is_made_of_it() -> None:
+    bench = Bench()
+    order = bench.place()
+    bench.report(order, "0", "0", cl_ord_id="theirs", order_id="V-other")
+    assert len(bench.table) == 1
+    assert bench.entry.counters["unknown_orders"] == 1
+
+
+def test_a_lost_session_makes_every_open_order_uncertain() -> None:
+    bench = Bench()
+    order = bench.place()
+    bench.report(order, "0", "0")
+    bench.entry.lost_session("connection reset")
+    assert (order.state, order.reason) == ("UNCERTAIN", "connection reset")
+
+
+def test_new_orders_leave_the_reserve_to_cancels() -> None:
+    bench = Bench(orders_per_s=3, cancel_reserve_per_s=2)
+    order = bench.place()
+    assert "rate limit" in bench.entry.handle(bench.new()).reason
+    assert bench.entry.handle(cancel(order.cl_ord_id)).accepted
+    bench.clock.advance(1_000_000_000)
+    bench.place()
+
+
+def test_mass_cancel_goes_by_instrument_where_the_venue_wants_that() -> None:
+    bench = Bench(per_instrument=True)
+    bench.session.wants_symbol = True
+    assert bench.entry.handle(MassCancel("c", "m", 0)).accepted
+    assert bench.session.sent == [("mass", "BTC-USD"), ("mass", "ETH-USD")]
+    assert "XX" in bench.entry.handle(MassCancel("c", "m", 0, "XX")).reason
+
+
+def test_orders_are_listed_open_or_all() -> None:
+    bench = Bench()
+    done = bench.place()
+    bench.report(done, "4", "4")
+    bench.place()
+    assert len(bench.entry.handle(ListOrders("c", "l", 0)).orders) == 1
+    assert len(bench.entry.handle(ListOrders("c", "l", 0, open_only=False)).orders) == 2
+
+
+def test_what_it_does_not_take_is_refused_by_name() -> None:
+    assert "Ops" in Bench().entry.handle(Ops("c", "o", 0)).reason
+
+
+def test_status_is_asked_over_the_session() -> None:
+    bench = Bench()
+    order = bench.place()
+    assert bench.entry.handle(StatusOrder("c", "q", 0, order.cl_ord_id)).accepted
+    assert bench.session.sent[-1] == ("status", order.cl_ord_id)
+
+
+# -- sweeps ------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_uses_every_way_at_once_and_repeats_single_cancels_until_nothing_is_left() -> None:
+    bench = Bench()
+    orders = [bench.place() for _ in range(3)]
+    sweep = Sweep(bench.entry)
+    sweep.start("trip", lambda _: True, bench.clock.mono_ns(), mass=True)
+    assert bench.session.sent[3:] == [("mass", "*"), *[("cancel", o.ids[0]) for o in orders]]
+    bench.report(orders[0], "4", "4")
+    bench.clock.advance(AGAIN_NS)
+    before = len(bench.session.sent)
+    sweep.tick(bench.clock.mono_ns())
+    assert [about for _, about in bench.session.sent[before:]] == [o.ids[0] for o in orders[1:]]
+    assert sweep.left == 2
+
+
+def test_a_sweep_leaves_alone_what_its_scope_does_not_cover() -> None:
+    bench = Bench()
+    mine, theirs = bench.place(strategy="a"), bench.place(strategy="b")
+    sweep = Sweep(bench.entry)
+    sweep.start("trip", lambda o: o.strategy == "a", bench.clock.mono_ns(), mass=False)
+    assert bench.session.sent[2:] == [("cancel", mine.ids[0])]
+    assert theirs.state == "PENDING_NEW"
+
+
+def test_an_order_acknowledged_after_the_trip_is_cancelled_again() -> None:
+    bench = Bench()
+    order = bench.place()
+    sweep = Sweep(bench.entry)
+    bench.entry.on_open_report = sweep.seen_open
+    sweep.start("trip", lambda _: True, bench.clock.mono_ns(), mass=False)
+    bench.entry.event(CancelReject("s", "v", "BTC-USD", order.cl_ord_id, "id2", "", "1", "1", "unknown", "9", 0, True))
+    assert order.state == "UNCERTAIN"
+    bench.clock.advance(AGAIN_NS)
+    bench.report(order, "0", "0")
+    assert bench.session.sent.count(("cancel", "id1")) == 2
+
+
+def test_cancels_of_a_sweep_leave_although_the_rate_budget_is_used_up() -> None:
+    bench = Bench(orders_per_s=2, cancel_reserve_per_s=1)
+    bench.place()
+    sweep = Sweep(bench.entry)
+    for _ in range(5):
+        bench.entry.bucket.force(bench.clock.mono_ns())
+    sweep.start("trip", lambda _: True, bench.clock.mono_ns(), mass=False)
+    assert bench.session.sent[-1] == ("cancel", "id1")
+
+
+def test_while_logged_out_a_sweep_keeps_trying() -> None:
+    bench = Bench()
+    bench.place()
+    bench.session.phase = SessionPhase.DISCONNECTED
+    sweep = Sweep(bench.entry)
+    sweep.start("trip", lambda _: True, bench.clock.mono_ns(), mass=True)
+    assert len(bench.session.sent) == 1
+    bench.session.phase = SessionPhase.READY
+    sweep.tick(bench.clock.mono_ns())
+    assert bench.session.sent[-1] == ("cancel", "id1")
