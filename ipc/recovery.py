@@ -149,6 +149,12 @@ class ReplayRecovery:
             return None
         return self._asking.next(self.position, mono_ns)
 
+    def seen(self, epoch: int, next_seq: int) -> None:
+        """Where the live stream is, as Subscriber.position says: a heartbeat brings no delivery. 0, 0: unknown."""
+        if epoch and self._link.at is None:
+            self._link.at = Position(epoch, next_seq)
+            self.position = self.position or self._link.at
+
     def heard(self, delivery: Delivery) -> list[Delivery]:
         """A live delivery of the topic; returns what the consumer gets."""
         event = delivery.event
@@ -308,11 +314,24 @@ class SnapshotRecovery:
         """The snapshot to ask for now, if any. Call it after each input, and at the deadline."""
         return None if self.live else self._asking.next(self._link.at or OLDEST, mono_ns)
 
+    def seen(self, epoch: int, next_seq: int) -> list[Delivery]:
+        """Where the live stream is, as Subscriber.position says: a heartbeat brings no delivery. 0, 0: unknown."""
+        if not epoch or self._link.at is not None:
+            return []
+        self._link.at, at = Position(epoch, next_seq), self.position
+        if at is None or at.epoch == epoch:
+            return []
+        self.position = None  # the snapshot is of another epoch, older or newer
+        return [Delivery(self.topic, epoch, next_seq, Gap("restart", 1, next_seq, at.epoch, at.seq))]
+
     def heard(self, delivery: Delivery) -> list[Delivery]:
         """A live delivery of the topic; returns what the consumer gets."""
         event = delivery.event
         if isinstance(event, Gap):
             return self._gap(delivery, event)
+        return [*self.seen(delivery.epoch, 1), *self._event(delivery, event)]
+
+    def _event(self, delivery: Delivery, event: AnyEvent) -> list[Delivery]:
         starts = self._link.take(delivery)
         after = Position(delivery.epoch, delivery.seq + 1)
         if self._is_snapshot(event):
@@ -357,7 +376,10 @@ class SnapshotRecovery:
     def _gap(self, delivery: Delivery, gap: Gap) -> list[Delivery]:
         if gap.kind == "silent":
             return [delivery]
+        contact = self.seen(delivery.epoch, gap.next)
         self._link.take(delivery)
+        if contact:
+            return contact
         at = self.position
         if at is not None and at.epoch == delivery.epoch and gap.next <= at.seq:
             return []  # the snapshot had it already

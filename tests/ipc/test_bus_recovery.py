@@ -1,4 +1,4 @@
-"""Whatever the link does, the consumer ends with every event once or a gap in its place, or with the publisher's state."""
+"""Whatever the link does: every event arrives once, or a gap in its place; state ends as the publisher's."""
 
 from collections import deque
 
@@ -89,6 +89,7 @@ class Consumer:
     def hear(self, data: bytes) -> None:
         for delivery in self.tracker.deliveries(data):
             self.got += self.recovery.heard(delivery)
+        self.recovery.seen(*self.tracker.position(TOPIC))
         self.ask()
 
     def ask(self) -> None:
@@ -277,6 +278,7 @@ class Mirror:
     def hear(self, data: bytes) -> None:
         for delivery in self.tracker.deliveries(data):
             self.take(self.recovery.heard(delivery))
+        self.take(self.recovery.seen(*self.tracker.position(TOPIC)))
 
     def take(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
