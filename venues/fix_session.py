@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fix.codec import MdDecoder, Message
+from fix.file_store import FileStore
 from fix.fixlog import FixLog
 from fix.session import FixSession
 from fix.session_events import (
@@ -24,7 +25,6 @@ from fix.session_events import (
     SessionEvent,
     State,
 )
-from fix.settings import SessionSettings
 from fix.store import MemoryStore, MessageStore
 from venues.fix_dialect import FixProfile, Notice, PlannedMove, Said
 from venues.interface import SessionContext, SessionPhase, Sink
@@ -42,13 +42,11 @@ _PHASES = {
 }
 
 
-def open_store(context: SessionContext, settings: SessionSettings, wall_ns: int) -> MessageStore:
-    """The session's message store below `data_dir`, one for each pair of CompIDs; in memory without a data_dir."""
+def open_store(context: SessionContext) -> MessageStore:
+    """The session's message store in `data_dir`; in memory without one."""
     if context.data_dir == Path():
-        return MemoryStore(wall_ns)
-    folder = context.data_dir / f"store-{settings.sender_comp_id}-{settings.target_comp_id}"
-    return MemoryStore(wall_ns)  # FileStore lands
-
+        return MemoryStore(context.epoch)
+    return FileStore(context.data_dir, context.epoch)
 
 
 def _open_log(context: SessionContext, profile: FixProfile) -> FixLog:

@@ -1,5 +1,7 @@
 """Order entry and drop copy over FIX."""
 
+from msgspec.structs import replace
+
 from base.instruments import Instrument
 from fix.codec import BodyWriter, Message
 from fix.session_events import FieldDefect, RejectReceived
@@ -59,9 +61,13 @@ class FixTradingSession(FixVenueSession):
     ) -> None:
         """Ask for an order to be changed, by the means the venue has."""
         body = BodyWriter()
+        placed = self._requests.by_id(order.cl_ord_id)
+        placed_as = placed.order if placed is not None else None
+        if placed_as is not None and not order.exec_inst:
+            order = replace(order, exec_inst=placed_as.exec_inst)
         msg_type = self._orders.replace_order(body, order, request_id, order_qty, price, stop_px, wall_ns)
         seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
-        self._requests.add(seq, cancel_like("replace", request_id, order))
+        self._requests.add(seq, cancel_like("replace", request_id, order)._replace(order=placed_as))
 
     def order_status(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None:
         """Ask for the state of an order."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fix.store import MessageStore
+from venues.interface import SessionContext
 
 _KEY = "venue.clordid"
 
@@ -119,3 +120,8 @@ def default_lane(session: str) -> int:
 def default_prefix(session: str) -> str:
     """A prefix that follows from the session's name: `q`, seven letters and digits, `-`."""
     return f"q{b32encode(hashlib.sha256(session.encode()).digest())[:7].decode().lower()}-"
+
+
+def lane_of(context: SessionContext) -> str:
+    """A letter for the connection: the configured SenderCompID's or the alternate's, which may live side by side."""
+    return "a" if context.sender_comp_id in ("", context.config.sender_comp_id) else "b"

@@ -112,6 +112,7 @@ class WorkingOrder(msgspec.Struct, kw_only=True):
     leaves_qty: int
     cum_qty: int = 0
     sent_ns: int = 0
+    exec_inst: str = ""  # as in NewOrder; "" also when it is not known any more (the session then helps out)
 
 
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):

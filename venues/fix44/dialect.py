@@ -16,7 +16,7 @@ from venues.fix_dialect import Reference, ReportRules, Said
 from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
 from venues.fix_trading import FixDropCopySession, FixTradingSession
-from venues.ids import IdSource, PrefixedIds, default_prefix
+from venues.ids import IdSource, PrefixedIds, default_prefix, lane_of
 from venues.interface import (
     BookRule,
     CancelPlan,
@@ -71,11 +71,10 @@ class _Trading(Orders, _Profile):
     def __init__(self, context: SessionContext, settings: Settings) -> None:
         _Profile.__init__(self, context, settings)
         Orders.__init__(self, settings)
-        store = open_store(context, self.settings, context.epoch)
+        store = open_store(context)
         self.store = store
-        lane = "b" if context.sender_comp_id else "a"
         prefix = settings.cl_ord_id_prefix or default_prefix(context.name)
-        self.ids: IdSource = PrefixedIds(store, prefix, lane)
+        self.ids: IdSource = PrefixedIds(store, prefix, lane_of(context))
 
 
 class _MarketData(_Profile):
@@ -196,7 +195,7 @@ class Fix44:
     def dropcopy(self, context: SessionContext, sink: Sink) -> FixDropCopySession:
         """A session that is sent copies of the account's reports."""
         profile = _Profile(context, _read(context))
-        return FixDropCopySession(context, sink, profile, open_store(context, profile.settings, context.epoch))
+        return FixDropCopySession(context, sink, profile, open_store(context))
 
     def rest(self, venue: VenueConfig, key: str, secret: str) -> RestApi | None:
         """The REST side where `rest` is on."""

@@ -1,0 +1,260 @@
+"""Kraken Spot and Derivatives (Unified FIX 4.4). docs/venues/kraken.md lists options, choices and what is unproven.
+
+Where the reference contradicts itself the safe reading is the default and an option holds the other: mass cancel
+type 7 (its scope is documented two ways), status requests by the order's own ClOrdID, no FOK and no amend on
+Derivatives, cancel-on-disconnect sent explicitly.
+"""
+
+from base.config import Kind, SessionConfig, VenueConfig
+from base.errors import ConfigError
+from fix.codec import BodyWriter, FieldRules, Message
+from fix.settings import Role, SequencePolicy, SessionSettings
+from fix.store import MemoryStore
+from venues.fix_dialect import ReportRules, Said
+from venues.fix_marketdata import FixMarketDataSession
+from venues.fix_session import open_store
+from venues.fix_trading import FixTradingSession
+from venues.ids import CombIds, IdSource, MicrosecondIds, default_lane
+from venues.interface import (
+    CancelPlan,
+    CancelStep,
+    Capabilities,
+    Disconnect,
+    OpenOrders,
+    RecordSink,
+    Replace,
+    RestApi,
+    SessionContext,
+    Sink,
+    VenueSession,
+)
+from venues.kraken import settings as options
+from venues.kraken.marketdata import MarketData
+from venues.kraken.orders import Orders
+from venues.kraken.rest import rest_api
+from venues.kraken.settings import DEPTHS, ROLLOVER_UTC_S, Settings
+from venues.kraken.signing import Nonce, logon_password, secret_bytes
+from venues.options import merged
+
+_MD_BODY_LIMIT = 64 << 20
+"""A deep L3 snapshot is one message."""
+
+
+def _unknown_order(code: str, text: str) -> bool:
+    words = text.lower()
+    return code in ("1", "101") or "unknown order" in words or "not found" in words
+
+
+_REPORTS = ReportRules(
+    display_tag=1138,
+    liquidity_tag=5050,  # values not documented: only the obvious letters are read
+    liquidity={"M": "M", "T": "T", "m": "M", "t": "T"},
+    unknown_order=_unknown_order,
+)
+
+
+class _Profile:
+    def __init__(self, context: SessionContext) -> None:
+        config = context.config
+        market_data = config.kind is Kind.MARKETDATA
+        self.rules: FieldRules | None = None
+        self.report_rules = _REPORTS
+        self.settings = SessionSettings(
+            name=context.name,
+            role=Role.INITIATOR,
+            sender_comp_id=context.sender_comp_id or config.sender_comp_id,
+            target_comp_id=config.target_comp_id,
+            heartbeat_s=config.heartbeat_s,
+            sequence_policy=SequencePolicy.RESET_AT_LOGON if market_data else SequencePolicy.CONTINUE,
+            reset_at_s=(ROLLOVER_UTC_S,),
+            supports_resend=not market_data,
+            max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
+        )
+
+
+class _Trading(Orders, _Profile):
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        _Profile.__init__(self, context)
+        Orders.__init__(self, settings)
+        self._key = context.username
+        self._secret = secret_bytes(context.password, f"session.{context.name}.password")
+        self._nonce = Nonce(1_000_000)
+        cancels = settings.cancel_on_disconnect
+        self._keeps = (context.config.on_stop == "keep") if cancels is None else not cancels
+        self.store = open_store(context)
+        lane = settings.id_lane if settings.id_lane >= 0 else default_lane(context.name)
+        self.ids: IdSource = CombIds(self.store) if settings.uuid_ids else MicrosecondIds(self.store, lane)
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        """Key, signature, nonce, and what becomes of orders when the connection is lost (0 cancels, 1 keeps)."""
+        nonce = self._nonce.next(wall_ns)
+        sender, target = self.settings.sender_comp_id, self.settings.target_comp_id
+        body = BodyWriter()
+        if self._settings.client_id:
+            body.text(109, self._settings.client_id)
+        body.text(553, self._key)
+        body.text(554, logon_password(self._secret, seq_num, sender, target, self._key, nonce))
+        body.text(5025, nonce)
+        body.integer(8674, int(self._keeps))
+        return body.take()
+
+    def other(self, message: Message) -> list[Said] | None:
+        """Trading sessions get nothing beyond the common messages."""
+        return None
+
+
+class _MarketData(MarketData, _Profile):
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        _Profile.__init__(self, context)
+        MarketData.__init__(self, settings, context.config.level, context.config.depth, context.epoch)
+        self._client_id = settings.client_id
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        """No credentials: the venue knows the session by its CompID and address."""
+        body = BodyWriter()
+        if self._client_id:
+            body.text(109, self._client_id)
+        return body.take()
+
+
+class Kraken:
+    """The dialect."""
+
+    name = "kraken"
+
+    def capabilities(self, venue: VenueConfig) -> Capabilities:
+        """By market; how open orders are learnt depends on whether REST is configured."""
+        settings = _settings(venue)
+        return Capabilities(
+            kinds=frozenset({Kind.TRADING, Kind.MARKETDATA}),
+            levels=frozenset({2, 3}),
+            new_types=settings.ord_types,
+            times_in_force=settings.times_in_force,
+            replace=Replace.IN_PLACE if settings.amend else Replace.NONE,
+            status_request=settings.status_request or venue.rest is not None,
+            mass_cancel=True,
+            mass_cancel_report=False,
+            open_orders=_open_orders(venue, settings),
+            disconnect=_disconnect(settings),
+            resend=True,
+            checksum=settings.check_checksum,
+            update_ids=False,
+            reference_data=True,
+            trading_status=not settings.derivatives,
+            planned_moves=False,
+            account_wide_reports=False,
+            # Spot: a per-pair counter shared with REST (ceiling 60 to 180 by tier); Derivatives FIX: not documented.
+            orders_per_s=0,
+            cancel_reserve_per_s=0,
+        )
+
+    def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
+        """ConfigError naming what the venue does not take."""
+        settings = options.read(dict(venue.options), f"{path}.options")
+        for n, instrument in enumerate(venue.instruments):
+            if ("/" in instrument.symbol) == settings.derivatives:
+                form = "a derivatives id such as PF_XBTUSD" if settings.derivatives else "BASE/QUOTE"
+                raise ConfigError(f"{path}.instruments[{n}].symbol: {instrument.symbol!r} is not {form}")
+        for name, session in sessions.items():
+            options.read(merged(venue, session), f"session.{name}.options")
+            if session.kind is Kind.DROPCOPY:
+                raise ConfigError(f"session.{name}.kind: kraken spot and derivatives have no drop copy in FIX")
+            if session.kind is Kind.MARKETDATA and session.depth not in DEPTHS:
+                raise ConfigError(f"session.{name}.depth: {session.depth} is not one of {sorted(DEPTHS)}")
+
+    def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
+        """35=q never answers as such: the proof is each order's report, or its absence from the list."""
+        settings = _settings(venue)
+        return CancelPlan(
+            steps=tuple(_steps(venue, settings)),
+            proof_list=_open_orders(venue, settings),
+            list_lag_ms=venue.rest.lag_ms if venue.rest else 0,
+            unproven=tuple(_unproven(venue, settings)),
+        )
+
+    def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
+        """An order-entry session."""
+        profile = _Trading(context, _read(context))
+        return FixTradingSession(context, sink, profile, profile.store)
+
+    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
+        """A market-data session, L2 or L3."""
+        profile = _MarketData(context, _read(context))
+        return FixMarketDataSession(context, sink, profile, MemoryStore(context.epoch), records)
+
+    def dropcopy(self, context: SessionContext, sink: Sink) -> VenueSession:
+        """There is none: the trading session's own reports have to do."""
+        raise ConfigError(f"session.{context.name}.kind: kraken spot and derivatives have no drop copy in FIX")
+
+    def rest(self, venue: VenueConfig, key: str, secret: str) -> RestApi | None:
+        """Spot or Derivatives REST."""
+        if venue.rest is None:
+            return None
+        return rest_api(_settings(venue).derivatives, [i.symbol for i in venue.instruments], key, secret)
+
+
+def _settings(venue: VenueConfig) -> Settings:
+    return options.read(dict(venue.options), "options")
+
+
+def _read(context: SessionContext) -> Settings:
+    return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
+
+
+def _open_orders(venue: VenueConfig, settings: Settings) -> OpenOrders:
+    if venue.rest is not None:
+        return OpenOrders.REST
+    return OpenOrders.STATUS_EACH if settings.status_request else OpenOrders.NONE
+
+
+def _disconnect(settings: Settings) -> Disconnect:
+    if settings.cancel_on_disconnect is None:
+        return Disconnect.UNKNOWN  # follows each session's on_stop
+    return Disconnect.CANCELS if settings.cancel_on_disconnect else Disconnect.KEEPS
+
+
+def _steps(venue: VenueConfig, settings: Settings) -> list[CancelStep]:
+    said = f"35=q 530={settings.mass_cancel_type}"
+    per_order = "one 35=8 150=4 an order; silence when nothing matches"
+    steps = [
+        CancelStep(action="owner_mass_cancel", reaches="comp_id", per_instrument=False, says=said,
+                   answered_by=per_order, certain=settings.mass_cancel_type == "7"),
+        CancelStep(action="owner_cancel_each", reaches="connection", per_instrument=False, says="35=F",
+                   answered_by="35=8 150=4, or 35=j", certain=True),
+        CancelStep(action="own_mass_cancel", reaches="account", per_instrument=False, says=said,
+                   answered_by=per_order, certain=False),
+    ]  # fmt: skip
+    if venue.rest is not None:
+        call = "POST /derivatives/api/v3/cancelallorders" if settings.derivatives else "POST /0/private/CancelAll"
+        steps.append(
+            CancelStep(action="rest_cancel_all", reaches="account", per_instrument=False, says=call,
+                       answered_by="a count", certain=not settings.derivatives)
+        )  # fmt: skip
+    if settings.cancel_on_disconnect is not False:
+        steps.append(
+            CancelStep(action="owner_disconnect", reaches="connection", per_instrument=False,
+                       says="the connection is dropped without Logout (8674=0)", answered_by="nothing",
+                       certain=settings.cancel_on_disconnect is True)
+        )  # fmt: skip
+    return steps
+
+
+def _unproven(venue: VenueConfig, settings: Settings) -> list[str]:
+    unproven = [
+        "35=q 530=7 is documented two ways: this SenderCompID's orders, or the whole account's",
+        "35=q answers nothing when nothing matches, and never by 35=r: its silence proves nothing",
+        "35=F reaches orders of the same FIX session only; whether that outlives a reconnect is not documented",
+        "how soon a lost connection cancels (8674=0), and whether the 22:00 UTC rollover does, is not documented",
+        "whether a mass cancel is charged per order against the rate limit is not documented",
+    ]
+    if settings.cancel_on_disconnect is None:
+        unproven.append("sessions with on_stop = \"keep\" send 8674=1: their orders outlive the connection")
+    if venue.rest is None:
+        unproven.append("no REST is configured: nothing lists the account's open orders, nothing cancels them all")
+    elif settings.derivatives:
+        unproven.append("the Derivatives REST signature is taken from the public guide and has not been tried")
+        unproven.append("the venue withdraws its Derivatives REST on 2027-03-01")
+    return unproven
+
+
+DIALECT = Kraken()

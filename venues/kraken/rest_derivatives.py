@@ -1,0 +1,197 @@
+"""Kraken Derivatives REST v3: open orders, one order, cancel all.
+
+Our venue reference names the headers only; the signature and the shapes come from the venue's public guide and API
+reference, and have not been tried against it. The venue withdraws this API on 2027-03-01.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, TypeAlias, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from base.errors import VenueError
+from base.instruments import Instrument
+from venues.interface import OpenOrder, Page, RestRequest, WorkingOrder
+from venues.json import answer, plain
+from venues.kraken.signing import Nonce, derivatives_sign, secret_bytes
+
+_PREFIX = "/derivatives"
+_SIDES = {"buy": "1", "sell": "2"}
+_STATES = {"ENTERED_BOOK": "0", "FULLY_EXECUTED": "2", "REJECTED": "8", "CANCELLED": "4", "TRIGGER_PLACED": "0"}
+_Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Said(msgspec.Struct):
+    result: str
+    error: str = ""
+    errors: list[str] = []
+
+
+class _Open(msgspec.Struct, rename={"cl_ord_id": "cliOrdId", "limit_price": "limitPrice", "unfilled": "unfilledSize",
+                                    "filled": "filledSize", "updated": "lastUpdateTime"}):  # fmt: skip
+    order_id: str
+    symbol: str
+    side: str
+    unfilled: Decimal
+    filled: Decimal
+    cl_ord_id: str | None = None
+    limit_price: Decimal | None = None
+    updated: _Time | None = None
+
+
+class _OpenList(_Said, rename={"open_orders": "openOrders"}):
+    open_orders: list[_Open] | None = None
+
+
+class _Single(msgspec.Struct, rename={"order_id": "orderId", "cl_ord_id": "cliOrdId", "limit_price": "limitPrice",
+                                      "updated": "lastUpdateTimestamp"}):  # fmt: skip
+    order_id: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    filled: Decimal
+    cl_ord_id: str | None = None
+    limit_price: Decimal | None = None
+    updated: _Time | None = None
+
+
+class _Status(msgspec.Struct):
+    order: _Single
+    status: str
+
+
+class _StatusList(_Said):
+    orders: list[_Status] | None = None
+
+
+class _Cancelled(msgspec.Struct, rename={"cancelled": "cancelledOrders"}):
+    status: str
+    cancelled: list[dict[str, str]] | None = None
+
+
+class _CancelAll(_Said, rename={"cancel_status": "cancelStatus"}):
+    cancel_status: _Cancelled | None = None
+
+
+T = TypeVar("T", bound=_Said)
+
+
+class DerivativesRest:
+    """RestApi of Kraken Derivatives."""
+
+    def __init__(self, key: str, secret: str) -> None:
+        self._key = key
+        self._secret = secret_bytes(secret, "rest.secret")
+        self._nonce = Nonce(1_000_000)
+
+    def open_orders(self, wall_ns: int, cursor: str = "") -> RestRequest:
+        """Every open order of the account; the list is not paged."""
+        return self._request("GET", "/api/v3/openorders", wall_ns)
+
+    def parse_open_orders(self, status: int, body: bytes) -> Page:
+        """The list."""
+        said = _checked(answer(status, body, _OpenList, "openorders"), "openorders")
+        if said.open_orders is None:
+            raise VenueError("openorders: openOrders is missing")
+        return Page(tuple(_listed(o, f"openOrders[{n}]") for n, o in enumerate(said.open_orders)))
+
+    def order(self, wall_ns: int, order: WorkingOrder) -> RestRequest:
+        """One order, while it is open and for 5 s after its end."""
+        key, value = ("orderIds", order.order_id) if order.order_id else ("cliOrdIds", order.cl_ord_id)
+        return self._request("POST", "/api/v3/orders/status", wall_ns, **{key: value})
+
+    def parse_order(self, status: int, body: bytes) -> OpenOrder | None:
+        """The order; None when the venue shows none (it forgets finished ones after 5 s)."""
+        said = _checked(answer(status, body, _StatusList, "orders/status"), "orders/status")
+        if said.orders is None:
+            raise VenueError("orders/status: orders is missing")
+        if len(said.orders) > 1:
+            raise VenueError(f"orders/status: {len(said.orders)} orders in the answer to a question about one")
+        return _single(said.orders[0], "orders[0]") if said.orders else None
+
+    def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
+        """One request cancels every derivatives order of the account."""
+        return [self._request("POST", "/api/v3/cancelallorders", wall_ns)]
+
+    def parse_cancel_all(self, status: int, body: bytes) -> int | None:
+        """Number of orders cancelled."""
+        said = _checked(answer(status, body, _CancelAll, "cancelallorders"), "cancelallorders")
+        if said.cancel_status is None:
+            raise VenueError("cancelallorders: cancelStatus is missing")
+        cancelled = said.cancel_status.cancelled
+        return None if cancelled is None else len(cancelled)
+
+    def _request(self, method: str, endpoint: str, wall_ns: int, **fields: str) -> RestRequest:
+        nonce = self._nonce.next(wall_ns)
+        data = urlencode(fields).encode()
+        headers = [
+            ("APIKey", self._key),
+            ("Nonce", nonce),
+            ("Authent", derivatives_sign(self._secret, endpoint, nonce, data)),
+            ("User-Agent", "quarterdeck"),
+        ]
+        if data:
+            headers.append(("Content-Type", "application/x-www-form-urlencoded"))
+        return RestRequest(method, _PREFIX + endpoint, tuple(headers), data)
+
+
+def _checked(said: T, what: str) -> T:
+    if said.result != "success":
+        raise VenueError(f"{what}: {said.result} {said.error or ', '.join(said.errors)}".rstrip())
+    return said
+
+
+def _listed(order: _Open, path: str) -> OpenOrder:
+    return _open_order(
+        order.order_id, order.cl_ord_id, order.symbol, order.side, order.unfilled + order.filled, order.filled,
+        order.limit_price, "1" if order.filled else "0", order.updated, path,
+    )  # fmt: skip
+
+
+def _single(said: _Status, path: str) -> OpenOrder:
+    order = said.order
+    status = _STATES.get(said.status)
+    if status is None:
+        raise VenueError(f"{path}.status: {said.status!r} is not one of {sorted(_STATES)}")
+    if status == "0" and order.filled:
+        status = "1"
+    return _open_order(
+        order.order_id, order.cl_ord_id, order.symbol, order.side, order.quantity, order.filled, order.limit_price,
+        status, order.updated, path + ".order",
+    )  # fmt: skip
+
+
+def _open_order(
+    order_id: str,
+    cl_ord_id: str | None,
+    symbol: str,
+    side: str,
+    order_qty: Decimal,
+    cum_qty: Decimal,
+    price: Decimal | None,
+    status: str,
+    updated: datetime | None,
+    path: str,
+) -> OpenOrder:
+    if side not in _SIDES:
+        raise VenueError(f"{path}.side: {side!r} is neither buy nor sell")
+    return OpenOrder(
+        order_id=order_id,
+        cl_ord_id=cl_ord_id or "",
+        symbol=symbol.upper(),
+        side=_SIDES[side],
+        order_qty=plain(order_qty, f"{path}.quantity"),
+        cum_qty=plain(cum_qty, f"{path}.filled"),
+        price="" if price is None else plain(price, f"{path}.limitPrice"),
+        status=status,
+        transact_ns=0 if updated is None else _ns(updated),
+    )
+
+
+def _ns(at: datetime) -> int:
+    since = at.astimezone(UTC) - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000

@@ -1,0 +1,53 @@
+"""Kraken's three signatures: FIX logon (554), Spot REST (API-Sign), Derivatives REST (Authent)."""
+
+import binascii
+import hashlib
+import hmac
+from base64 import b64decode, b64encode
+
+from base.errors import SecretError
+
+SOH = b"\x01"
+
+
+def secret_bytes(secret: str, what: str) -> bytes:
+    """The decoded API secret; SecretError (without it) when it is not base64."""
+    try:
+        return b64decode(secret, validate=True)
+    except (binascii.Error, ValueError):
+        raise SecretError(f"{what}: the API secret is not base64") from None
+
+
+def logon_password(secret: bytes, seq_num: int, sender: str, target: str, api_key: str, nonce: str) -> str:
+    """Password(554): HMAC-SHA512 over SHA-256 of five header fields, each with its SOH, and the nonce."""
+    fields = (b"35=A", b"34=%d" % seq_num, f"49={sender}".encode(), f"56={target}".encode(), f"553={api_key}".encode())
+    inner = hashlib.sha256(b"".join(f + SOH for f in fields) + nonce.encode()).digest()
+    return b64encode(hmac.digest(secret, inner, "sha512")).decode()
+
+
+def spot_sign(secret: bytes, path: str, nonce: str, body: bytes) -> str:
+    """API-Sign: HMAC-SHA512 over the path and SHA-256 of nonce and POST body."""
+    inner = path.encode() + hashlib.sha256(nonce.encode() + body).digest()
+    return b64encode(hmac.digest(secret, inner, "sha512")).decode()
+
+
+def derivatives_sign(secret: bytes, endpoint: str, nonce: str, data: bytes) -> str:
+    """Authent: HMAC-SHA512 over SHA-256 of post data, nonce and the endpoint's path without /derivatives.
+
+    Not in our venue reference: taken from the venue's public Derivatives REST guide, never tried against it.
+    """
+    inner = hashlib.sha256(data + nonce.encode() + endpoint.encode()).digest()
+    return b64encode(hmac.digest(secret, inner, "sha512")).decode()
+
+
+class Nonce:
+    """Milliseconds or microseconds since the epoch that always rise."""
+
+    def __init__(self, unit_ns: int) -> None:
+        self._unit_ns = unit_ns
+        self._last = 0
+
+    def next(self, wall_ns: int) -> str:
+        """A fresh nonce as decimal text."""
+        self._last = max(wall_ns // self._unit_ns, self._last + 1)
+        return str(self._last)
