@@ -56,6 +56,11 @@ class CommandClient:
         self._count += 1
         return f"{self._mark}-{self._count}"
 
+    @property
+    def connected(self) -> bool:
+        """A command can be handed over now."""
+        return bool(self.socket.poll(0, zmq.POLLOUT))
+
     def send(self, command: AnyCommand) -> None:
         """Hand over a command. BusError when the process is not there or does not keep up: nothing was sent."""
         try:
