@@ -96,6 +96,7 @@ class SegmentWriter:
         try:
             self._numbers = segment_numbers(self.folder, prefix)
             self._segment = self._open_last(wall_ns)
+            self._seal_last_but_one()
             self._use(self._segment)
             self._find_end()
             self._prepare_spare()
@@ -306,6 +307,13 @@ class SegmentWriter:
             segment.close()
             raise CorruptError(f"{last}: offset 16: says that it is segment {segment.number}")
         return segment
+
+    def _seal_last_but_one(self) -> None:
+        """A crash between naming a segment and sealing the one before left readers without the way on."""
+        if len(self._numbers) > 1:
+            before = Segment.open(segment_path(self.folder, self.prefix, self._numbers[-2]), writable=True)
+            before.seal()
+            before.close()
 
     def _check_contiguous(self) -> None:
         first, last = self._numbers[0], self._numbers[-1]

@@ -173,6 +173,29 @@ def test_an_interrupted_append_is_there_in_full_or_not_at_all(writer_at: Open, t
     assert [r.payload for r in everything(tmp_path)] == expected
 
 
+@pytest.mark.parametrize("boundary", ["segment header written", "next segment named", "segment sealed"])
+def test_an_interrupted_rotation_leaves_the_way_on(writer_at: Open, tmp_path: Path, boundary: str) -> None:
+    armed = [False]
+
+    def hook(name: str) -> None:
+        if armed[0] and name == boundary:
+            raise InterruptedError
+
+    writer = writer_at(hook=hook)
+    writer.append(1, b"before")
+    armed[0] = True
+    with pytest.raises(InterruptedError):
+        writer.rotate()
+    abandon(writer)
+    again = writer_at()
+    again.append(1, b"after")
+    assert everything(tmp_path) == [Record(1, 1, b"before"), Record(2, 1, b"after")]
+    again.append(1, b"later")
+    abandon(again)
+    writer_at()
+    assert len(everything(tmp_path)) == 3
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 10**9), st.integers(1, 255))
 def test_a_flipped_byte_anywhere_is_named_or_harmless(
