@@ -42,6 +42,7 @@ class KrakenRest:
         calls: dict[str, Callable[[str, dict[str, str]], Any]] = {
             "/0/private/OpenOrders": self._open_orders,
             "/0/private/QueryOrders": self._query_orders,
+            "/0/private/ClosedOrders": self._closed_orders,
             "/0/private/CancelAll": self._cancel_all,
             "/0/private/CancelAllOrdersAfter": self._cancel_after,
         }
@@ -93,6 +94,13 @@ class KrakenRest:
                 return "EOrder:Unknown order"
             result[order_id] = self._describe(order, STATUS[order.status])
         return result
+
+    def _closed_orders(self, account: str, parameters: dict[str, str]) -> dict[str, Any]:
+        wanted = parameters.get("cl_ord_id", "")
+        orders = [o for o in self._venue.exchange.orders.values() if o.owner.account == account and o.closed_ns]
+        found = {o.order_id: self._describe(o, STATUS[o.status]) for o in orders if "/" in o.symbol}
+        found = {k: v for k, v in found.items() if not wanted or v["cl_ord_id"] == wanted}
+        return {"closed": found, "count": len(found)}
 
     def _describe(self, o: Order, status: str) -> dict[str, Any]:
         i = self._venue.exchange.instruments[o.symbol]
