@@ -1,0 +1,128 @@
+"""Latch and audit reach the disk without ever holding up the caller, and tampering shows."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+import ipc.kill_files as kf
+from base.clock import SystemClock
+from ipc.kill_files import AuditFile, KillFiles, read_latch, verify_audit, write_latch
+
+
+def wait_for(condition: object) -> None:
+    end = time.monotonic() + 10
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_a_latch_reads_back_and_a_missing_one_is_none(tmp_path: Path) -> None:
+    assert read_latch(tmp_path) is None
+    write_latch(tmp_path, b"one")
+    write_latch(tmp_path, b"two")
+    assert read_latch(tmp_path) == b"two"
+    assert [p.name for p in tmp_path.iterdir()] == ["latch.json"]
+
+
+def test_everything_pending_is_written_before_the_end(tmp_path: Path) -> None:
+    files = KillFiles(tmp_path, SystemClock())
+    for i in range(50):
+        files.audit("step", {"i": i})
+    files.latch(b"old")
+    files.latch(b"new")
+    assert files.close()
+    assert read_latch(tmp_path) == b"new"
+    assert verify_audit(tmp_path) == (50, "")
+
+
+def test_the_chain_goes_on_over_restarts_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kf, "FILE_BYTES", 500)
+    for run in range(3):
+        files = KillFiles(tmp_path, SystemClock())
+        for i in range(10):
+            files.audit("step", {"run": run, "i": i})
+        assert files.close()
+    assert len(list(tmp_path.glob("audit-*.jsonl"))) > 3
+    assert verify_audit(tmp_path) == (30, "")
+
+
+@pytest.mark.parametrize("change", ["edit", "drop", "swap"])
+def test_a_changed_trail_is_found_out(tmp_path: Path, change: str) -> None:
+    audit = AuditFile(tmp_path)
+    for i in range(5):
+        audit.append(i, "step", {"text": "original"})
+    audit.close()
+    (path,) = tmp_path.glob("audit-*")
+    lines = path.read_bytes().splitlines(keepends=True)
+    if change == "edit":
+        lines[2] = lines[2].replace(b"original", b"0riginal")
+    elif change == "drop":
+        del lines[2]
+    else:
+        lines[2], lines[3] = lines[3], lines[2]
+    path.write_bytes(b"".join(lines))
+    sound, wrong = verify_audit(tmp_path)
+    assert sound == 2
+    assert "line 3" in wrong
+
+
+def test_a_torn_last_line_is_dropped_and_the_chain_goes_on(tmp_path: Path) -> None:
+    audit = AuditFile(tmp_path)
+    audit.append(1, "a", {})
+    audit.append(2, "b", {})
+    audit.close()
+    (path,) = tmp_path.glob("audit-*")
+    path.write_bytes(path.read_bytes()[:-7])
+    again = AuditFile(tmp_path)
+    again.append(3, "c", {})
+    again.close()
+    assert verify_audit(tmp_path) == (2, "")
+
+
+def test_a_disk_that_refuses_is_a_fault_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = True
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        if broken:
+            raise OSError(28, "No space left on device")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files = KillFiles(tmp_path, SystemClock())
+    files.latch(b"shut")
+    files.audit("trip", {})
+    wait_for(lambda: "No space left" in files.fault())
+    broken = False
+    wait_for(lambda: read_latch(tmp_path) == b"shut" and files.fault() == "")
+    assert files.close()
+    assert verify_audit(tmp_path) == (1, "")
+
+
+def test_a_disk_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kf, "SLOW_NS", 20_000_000)
+    monkeypatch.setattr(kf, "PENDING_LINES", 100)
+    hung = True
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        while hung:
+            time.sleep(0.005)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files = KillFiles(tmp_path, SystemClock())
+    began = time.monotonic()
+    files.latch(b"shut")
+    for i in range(300):
+        files.audit("step", {"i": i})
+    assert time.monotonic() - began < 0.5
+    wait_for(lambda: "not answered" in files.fault())
+    hung = False
+    assert files.close(10)
+    sound, wrong = verify_audit(tmp_path)
+    assert wrong == ""
+    assert 100 <= sound <= 103
+    assert b'"lines lost"' in b"".join(p.read_bytes() for p in tmp_path.glob("audit-*"))
