@@ -8,6 +8,7 @@ import logging
 import sys
 
 from base.errors import BusError
+from base.histogram import LogHistogram
 from base.reactor import Priority
 from ipc import frames
 from ipc.books import BookReason, BookSpec, BookState, SharedBook, create_region
@@ -50,6 +51,7 @@ class Books:
         self.host = host
         desk = host.desk
         config = desk.config.book[shard]
+        self.latency = LogHistogram()  # from SendingTime(52) to the book, as far as the clocks agree
         self.counters = {"frames": 0, "messages": 0, "gaps": 0, "snapshots": 0, "refused_changes": 0}
         specs, kept = [], []
         for session in config.sessions:
@@ -111,6 +113,8 @@ class Books:
         if kept.waiting:
             return
         self.counters["messages"] += event.n_messages
+        if event.sending_ns:
+            self.latency.add(self.host.clock.wall_ns() - event.sending_ns)
         reason = kept.book.apply_changes(event.changes, event.last_update_id, event.sending_ns, event.recv_ns)
         if reason:
             self.counters["refused_changes"] += 1
@@ -183,6 +187,8 @@ class Books:
             if book.waiting:
                 self._ask(book)
         self.host.counters.update(self.counters)
+        for percent in (50, 99):
+            self.host.counters[f"wire_to_book_p{percent}_us"] = self.latency.percentile(percent) // 1000
         self._settle()
         self.host.reactor.call_later(BEAT_NS, self._beat, "books")
 

@@ -1,0 +1,26 @@
+"""`qd bench NAME`: a benchmark with its peer in the same run."""
+
+import argparse
+import importlib
+import sys
+
+NAMES = ("codec", "book", "bus", "store", "orders", "pipeline", "kill")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=(*NAMES, "all"))
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status 0 when every figure reached its mark, 4 otherwise."""
+    wanted = NAMES if args.name == "all" else (args.name,)
+    worst = 0
+    for name in wanted:
+        try:
+            module = importlib.import_module(f"bench.{name}")
+        except ModuleNotFoundError as e:
+            sys.stderr.write(f"qd bench {name}: {e}; benchmarks need requirements/dev.txt\n")
+            return 2
+        worst = max(worst, module.run(args.json))
+    return worst
