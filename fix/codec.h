@@ -159,7 +159,8 @@ typedef struct {
 
 #define QD_MAX_ID 64
 typedef struct {
-    uint8_t role[QD_RULE_TAGS];
+    uint8_t role[QD_RULE_TAGS]; /* by tag; tags[] is the way back */
+    int32_t tags[32];
     bool order_keys;
     const qd_rules *rules;
     qd_symbol *symbols; /* open addressing, capacity a power of two */

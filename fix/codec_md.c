@@ -51,6 +51,7 @@ static int give_role(qd_md *md, int tag, int role)
     if (tag < 1 || tag >= QD_RULE_TAGS || md->role[tag])
         return -1;
     md->role[tag] = (uint8_t)role;
+    md->tags[role] = tag;
     return 0;
 }
 
@@ -223,7 +224,7 @@ static bool new_id(reader *r, const entry *e, int role, bool *has, int64_t *id)
     if (!HAS(e, role))
         return false;
     if (qd_parse_int(t.p, t.n, &value)) {
-        message_defect(r, 0);
+        message_defect(r, r->md->tags[role]);
         return false;
     }
     bool differs = *has && *id != value;
@@ -249,7 +250,7 @@ static void put_checksum(reader *r, text t)
 {
     int64_t value;
     if (qd_parse_int(t.p, t.n, &value) || value < 0 || value > UINT32_MAX) {
-        record_defect(r, 0);
+        record_defect(r, r->md->tags[CHECK]);
         return;
     }
     int64_t *h = header(r);
@@ -302,17 +303,17 @@ static int64_t trade_time(const reader *r, const entry *e)
     return at > limit ? at - day : at;
 }
 
-static bool number(reader *r, const entry *e, int role, int32_t tag, int scale, bool needed, int64_t *out)
+static bool number(reader *r, const entry *e, int role, int scale, bool needed, int64_t *out)
 {
     text t = GET(e, role);
     if (!HAS(e, role)) {
         if (needed)
-            record_defect(r, tag);
+            record_defect(r, r->md->tags[role]);
         return !needed;
     }
     if (!qd_parse_scaled(t.p, t.n, scale, out))
         return true;
-    record_defect(r, tag);
+    record_defect(r, r->md->tags[role]);
     return false;
 }
 
@@ -322,18 +323,18 @@ static void add_change(reader *r, const entry *e, int type, int action)
     bool keyed = r->md->order_keys && type < 2;
     bool needs_px = !keyed || action == 0, needs_qty = action == 0 || (action == 1 && !keyed);
     int64_t px = 0, qty = 0, key = 0, ns = 0;
-    if (!number(r, e, PX, 270, r->known->px_scale, needs_px, &px) ||
-        !number(r, e, SIZE, 271, r->known->qty_scale, needs_qty, &qty))
+    if (!number(r, e, PX, r->known->px_scale, needs_px, &px) ||
+        !number(r, e, SIZE, r->known->qty_scale, needs_qty, &qty))
         return;
     if (keyed) {
         text id = GET(e, ENTRY_ID), t = GET(e, QUEUE_TIME);
         if (!id.n) {
-            record_defect(r, 278);
+            record_defect(r, r->md->tags[ENTRY_ID]);
             return;
         }
         key = (int64_t)qd_key64((const char *)id.p, id.n);
         if (HAS(e, QUEUE_TIME) && qd_parse_utc(t.p, t.n, &ns)) {
-            record_defect(r, 0);
+            record_defect(r, r->md->tags[QUEUE_TIME]);
             return;
         }
     } else if (type == 2) {
@@ -378,9 +379,9 @@ static void end_entry(reader *r)
         put_checksum(r, e->field[CHECK]);
     int type = entry_type(e), action = entry_action(r, e);
     if (!HAS(e, TYPE))
-        record_defect(r, 269);
+        record_defect(r, r->md->tags[TYPE]);
     else if (action < 0)
-        record_defect(r, 279);
+        record_defect(r, r->md->tags[ACTION]);
     else if (!r->known)
         return;
     else if (type == 255)
@@ -497,7 +498,7 @@ static void check_count(reader *r, int64_t entries)
     int64_t stated;
     text t = GET(&r->head, COUNT);
     if (!HAS(&r->head, COUNT) || qd_parse_int(t.p, t.n, &stated) || stated != entries)
-        message_defect(r, 268);
+        message_defect(r, r->md->tags[COUNT]);
 }
 
 /* Appends the records of the message at bytes; its MsgType is 35=X or 35=W. */
