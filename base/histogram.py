@@ -1,4 +1,4 @@
-"""Durations counted in logarithmic buckets: constant memory, a quarter of an octave wide, cheap enough for hot paths."""
+"""Durations counted in logarithmic buckets: constant memory, each a quarter of an octave wide, cheap on hot paths."""
 
 _SUB = 2  # bits: four buckets an octave
 
@@ -16,8 +16,7 @@ class LogHistogram:
         """Count one duration; negative ones (clocks that disagree) count as 0."""
         ns = max(ns, 0)
         self.count += 1
-        if ns > self.largest:
-            self.largest = ns
+        self.largest = max(self.largest, ns)
         self._counts[_bucket(ns)] += 1
 
     def percentile(self, percent: float) -> int:
