@@ -1,6 +1,7 @@
 """Native parts of the build; everything else is in pyproject.toml."""
 
 import os
+from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -17,7 +18,7 @@ def extension(name: str, sources: list[str], depends: list[str], libraries: list
 CODEC = ["fix/_codec.pyx", "fix/codec.c", "fix/codec_frame.c", "fix/codec_md.c", "fix/codec_out.c"]
 EXTENSIONS = [
     extension("fix._codec", CODEC, ["fix/codec.h", "fix/codec_scan.h", "base/md_record.h"], []),
-    extension("ipc._book", ["ipc/_book.pyx"], ["ipc/book.h", "base/md_record.h"], ["z"]),
+    extension("ipc._book", ["ipc/_book.pyx"], [*glob("ipc/book*.h"), "base/md_record.h"], ["z"]),
     extension("ipc._bus", ["ipc/_bus.pyx"], [], []),
     extension("ipc._words", ["ipc/_words.pyx"], [], []),
 ]
