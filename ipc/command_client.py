@@ -14,6 +14,7 @@ from base.errors import BusError
 from ipc.requests import Answer, AnyCommand
 
 QUEUE: Final = 1000  # commands and answers under way
+CONNECT_MS: Final = 250  # to wait for a process that is not there: on one host it is there at once, or it is down
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Answer).decode
 
@@ -80,9 +81,10 @@ class CommandClient:
         """Send and wait for the answer, which may be a refusal. BusError when nothing was sent, or no answer came: then
         the fate of the command is unknown, and repeating it with the same command id is safe.
         """
-        end_ns = time.monotonic_ns() + timeout_ms * 1_000_000
-        if not self._wait(zmq.POLLOUT, end_ns):
-            raise BusError(f"{self.endpoint}: nobody there within {timeout_ms} ms; nothing was sent")
+        now_ns = time.monotonic_ns()
+        end_ns, wait_ms = now_ns + timeout_ms * 1_000_000, min(timeout_ms, CONNECT_MS)
+        if not self._wait(zmq.POLLOUT, now_ns + wait_ms * 1_000_000):
+            raise BusError(f"{self.endpoint}: nobody there within {wait_ms} ms; nothing was sent")
         self.send(command)
         while self._wait(zmq.POLLIN, end_ns):
             answer = self._next()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SchemaError,
     )
     from base.instruments import Instrument
+    from ipc.books import BookReader
     from ipc.events import (
         Alert,
         BookDelta,
@@ -52,6 +53,7 @@ _WHERE = {
     "base.decimals": "format_scaled to_scaled",
     "base.errors": "BookError BusError CommandError ConfigError NumberError QuarterdeckError RegionError SchemaError",
     "base.instruments": "Instrument",
+    "ipc.books": "BookReader",
     "ipc.events": (
         "Alert BookDelta BookSnapshot BookStatus CancelReject ExecutionReport KillState OrderState ProcessState "
         "PublicTrade SessionState TopOfBook"
@@ -61,9 +63,9 @@ _WHERE = {
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}
 
 __all__ = [
-    "BUY", "SELL", "Alert", "BookDelta", "BookError", "BookSnapshot", "BookStatus", "BusError", "CancelReject",
-    "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap", "Instrument", "KillState",
-    "NumberError", "OrderState", "ProcessState", "PublicTrade", "QuarterdeckError", "RegionError", "SchemaError",
+    "BUY", "SELL", "Alert", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookStatus", "BusError",
+    "CancelReject", "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap", "Instrument",
+    "KillState", "NumberError", "OrderState", "ProcessState", "PublicTrade", "QuarterdeckError", "RegionError", "SchemaError",
     "SessionState", "TopOfBook", "connect", "decimal", "format_scaled", "to_scaled",
 ]  # fmt: skip
 

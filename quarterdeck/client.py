@@ -16,6 +16,7 @@ from base.errors import ConfigError
 from base.instruments import Instrument
 from ipc.command_client import CommandClient
 from ipc.events import OrderState
+from ipc.recovery import OLDEST
 from ipc.requests import Answer, AnyCommand
 from ipc.roster import command_endpoint, publisher_endpoint, roster
 from ipc.sequence import Delivery
@@ -96,14 +97,15 @@ class Desk:
 
     # -- events ------------------------------------------------------------------------------------------------
 
-    def subscribe(self, *topics: str, replay: bool = False) -> None:
+    def subscribe(self, *topics: str, replay: bool = False, history: bool = False) -> None:
         """Topics of docs/events.md; one ending in a dot is a prefix ("md.kraken.", "exec."), "" everything.
 
-        With `replay`, exec.PROCESS topics come from the oldest journalled event on, and what is lost is replayed.
+        For exec.PROCESS topics, `replay` has what is lost from now on replayed; `history` begins with the oldest event
+        that the process still has in its journal, and replays too.
         """
         for topic in topics:
-            if replay:
-                self._feed.replay(topic)
+            if replay or history:
+                self._feed.replay(topic, OLDEST if history else None)
             else:
                 self._feed.subscribe(topic)
 

@@ -98,7 +98,8 @@ class Feed:
     def _ask(self, now_ns: int) -> None:
         for topic, (recovery, client) in self._recoveries.items():
             recovery.seen(*self.subscriber.position(topic))
+            if recovery.live or not client.connected:
+                continue
             ask = recovery.ask(now_ns)
-            if ask is None or not client.connected:
-                continue  # asked again after the recovery's timeout
-            client.send(ReplayRequest(client.client_id, ask.request_id, 0, topic, *ask.position))
+            if ask is not None:
+                client.send(ReplayRequest(client.client_id, ask.request_id, 0, topic, *ask.position))
