@@ -1,0 +1,101 @@
+"""The connect gate: one budget for all processes of a host, and the kill path never held up by it."""
+
+import fcntl
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from base.connect_gate import BUSY_RETRY_NS, ConnectGate, ConnectGateSettings, wait_ns
+from base.errors import TransportError
+
+S = 1_000_000_000
+SETTINGS = ConnectGateSettings(limit=5, window_ns=60 * S, reserve=2, spacing_ns=S)
+NOW = 10**15
+
+
+def storm(gate: ConnectGate, start: int, seconds: int) -> list[int]:
+    """Ask every tenth of a second; the times at which an attempt was allowed."""
+    return [t for t in range(start, start + seconds * S, S // 10) if gate.ask(t) == 0]
+
+
+def test_a_storm_is_thinned_to_the_limit_without_the_reserve(tmp_path: Path) -> None:
+    allowed = storm(ConnectGate(tmp_path / "venue", SETTINGS), NOW, 120)
+    assert [(t - NOW) // S for t in allowed] == [0, 1, 2, 60, 61, 62]
+
+
+def test_all_processes_share_one_budget(tmp_path: Path) -> None:
+    gates = [ConnectGate(tmp_path / "venue", SETTINGS) for _ in range(4)]
+    allowed = sum(gate.ask(NOW + number * S) == 0 for number in range(10) for gate in gates)
+    assert allowed == SETTINGS.limit - SETTINGS.reserve
+
+
+def test_venues_do_not_share(tmp_path: Path) -> None:
+    for venue in ("one", "two"):
+        assert len(storm(ConnectGate(tmp_path / venue, SETTINGS), NOW, 10)) == 3
+
+
+@given(st.lists(st.integers(0, 5 * S), max_size=60), st.integers(1, 8), st.integers(0, 4), st.integers(0, 2 * S))
+def test_no_window_ever_holds_more_than_allowed_and_the_wait_is_exact(
+    pauses: list[int], limit: int, reserve: int, spacing: int
+) -> None:
+    settings = ConnectGateSettings(limit, 20 * S, reserve, spacing)
+    now, attempts = NOW, []
+    for pause in pauses:
+        now += pause
+        recent = [t for t in attempts if t > now - settings.window_ns]
+        wait = wait_ns(recent, now, settings)
+        if wait:
+            assert wait_ns([t for t in recent if t > now + wait - settings.window_ns], now + wait, settings) == 0
+        else:
+            attempts.append(now)
+    allowed = max(1, limit - reserve)
+    for first, last in zip(attempts, attempts[allowed:], strict=False):
+        assert last - first >= settings.window_ns
+    assert all(b - a >= spacing for a, b in itertools.pairwise(attempts))
+
+
+def test_the_kill_path_passes_an_exhausted_gate_and_is_counted(tmp_path: Path) -> None:
+    gate = ConnectGate(tmp_path / "venue", SETTINGS)
+    storm(gate, NOW, 10)
+    now = NOW + 20 * S
+    assert gate.ask(now) > 0
+    assert all(gate.ask(now + n, kill=True) == 0 for n in range(10))
+    assert gate.ask(NOW + 65 * S) > 0, "the kill's attempts hold the others back"
+
+
+def test_a_lock_held_by_a_stopped_process_delays_others_but_not_the_kill(tmp_path: Path) -> None:
+    gate = ConnectGate(tmp_path / "venue", SETTINGS)
+    gate.ask(NOW)
+    holder = os.open(gate.path, os.O_RDWR)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    assert gate.ask(NOW + 30 * S) == BUSY_RETRY_NS
+    assert gate.ask(NOW + 30 * S, kill=True) == 0
+    os.close(holder)
+    assert gate.ask(NOW + 30 * S) == 0
+
+
+def test_a_gate_that_cannot_be_opened_stops_others_but_not_the_kill(tmp_path: Path) -> None:
+    (tmp_path / "venue").mkdir()
+    gate = ConnectGate(tmp_path / "venue", SETTINGS)
+    with pytest.raises(TransportError, match="venue: the connect gate"):
+        gate.ask(NOW)
+    assert gate.ask(NOW, kill=True) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", os.urandom(100), bytes(800), b"\xff" * 8000])
+def test_a_file_of_another_boot_or_of_nonsense_counts_as_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "venue").write_bytes(content)
+    gate = ConnectGate(tmp_path / "venue", SETTINGS)
+    assert gate.ask(NOW) == 0
+    assert gate.ask(NOW) > 0
+
+
+def test_the_file_does_not_grow(tmp_path: Path) -> None:
+    gate = ConnectGate(tmp_path / "venue", SETTINGS)
+    for number in range(500):
+        gate.ask(NOW + number, kill=True)
+    assert gate.path.stat().st_size <= 100
