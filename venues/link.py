@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from base.connect_gate import ConnectGate
-
 from base.backoff import Backoff
-from base.config import DeskConfig
+from base.config import DeskConfig, SessionConfig
+from base.connect_gate import ConnectGate, GateSettings
 from base.errors import ConfigError, QuarterdeckError
 from base.reactor import Priority, Reactor, Timer
 from base.tls import TlsClient
@@ -24,7 +23,8 @@ from venues.interface import SessionPhase, VenueSession
 log = logging.getLogger("link")
 
 FAR = 1 << 62
-GATE_WAIT_NS = 50_000_000
+# A simulated venue bans nobody, and tests restart sessions by the dozen.
+SIMULATED = GateSettings(limit=200, window_ns=10_000_000_000, reserve=20, spacing_ns=1_000_000)
 
 
 class Owner(Protocol):
@@ -56,6 +56,14 @@ def resolve_address(desk: DeskConfig, address: str) -> tuple[str, int]:
 def resolve_file(desk: DeskConfig, name: str) -> str:
     """Path of a configured file; `run:FILE` lies below the run directory; empty stays empty."""
     return str(desk.run_dir / name.removeprefix("run:")) if name.startswith("run:") else name
+
+
+def _connect_gate(desk: DeskConfig, config: SessionConfig) -> ConnectGate:
+    """The venue's gate, one for the whole machine: venues count attempts by address, whatever desk they come from."""
+    if config.address.startswith("run:"):
+        return ConnectGate(desk.run_dir / "gate" / config.venue, SIMULATED)
+    name = desk.config.venue[config.venue].dialect
+    return ConnectGate(desk.shm_dir.parent / "quarterdeck-gate" / name)
 
 
 class Leg:
@@ -133,7 +141,7 @@ class Link:
         self._make = make
         self._priority = priority
         self._urgent = urgent
-        self._gate = ConnectGate(desk.run_dir / "gate" / self.config.venue)
+        self._gate = _connect_gate(desk, self.config)
         self._backoff = Backoff(random.random)
         self._timer: Timer | None = None
         self._retry: Timer | None = None
@@ -188,11 +196,10 @@ class Link:
         if self._stopping:
             return
         clock = self.reactor.clock
-        if not self._urgent:
-            wait_ns = self._gate.take(clock.mono_ns())
-            if wait_ns:
-                self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} gate")
-                return
+        wait_ns = self._gate.ask(clock.mono_ns(), kill=self._urgent)
+        if wait_ns:
+            self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} gate")
+            return
         try:
             host, port = resolve_address(self._desk, self.config.address)
             tls = None
