@@ -12,7 +12,7 @@ from typing import Protocol
 
 from base.backoff import Backoff
 from base.config import DeskConfig, SessionConfig
-from base.connect_gate import ConnectGate, GateSettings
+from base.connect_gate import ConnectGate, ConnectGateSettings
 from base.errors import ConfigError, QuarterdeckError
 from base.reactor import Priority, Reactor, Timer
 from base.tls import TlsClient
@@ -24,7 +24,7 @@ log = logging.getLogger("link")
 
 FAR = 1 << 62
 # A simulated venue bans nobody, and tests restart sessions by the dozen.
-SIMULATED = GateSettings(limit=200, window_ns=10_000_000_000, reserve=20, spacing_ns=1_000_000)
+SIMULATED = ConnectGateSettings(limit=200, window_ns=10_000_000_000, reserve=20, spacing_ns=1_000_000)
 
 
 class Owner(Protocol):
@@ -196,11 +196,11 @@ class Link:
         if self._stopping:
             return
         clock = self.reactor.clock
-        wait_ns = self._gate.ask(clock.mono_ns(), kill=self._urgent)
-        if wait_ns:
-            self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} gate")
-            return
         try:
+            wait_ns = self._gate.ask(clock.mono_ns(), kill=self._urgent)
+            if wait_ns:
+                self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} gate")
+                return
             host, port = resolve_address(self._desk, self.config.address)
             tls = None
             if self.config.tls:
