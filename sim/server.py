@@ -106,6 +106,11 @@ class Peer(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Close now, whatever is unwritten."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.peers.discard(self)
         if self._link is not None:
@@ -205,5 +210,15 @@ class SimServer:
             server.close()
         for peer in list(self.peers):
             peer.close()
+        await self._emptied(0.5)
+        for peer in list(self.peers):
+            peer.abort()
+        await self._emptied(1.0)
+        for server in self._servers:
+            await server.wait_closed()
         self.address_file.unlink(missing_ok=True)
-        await asyncio.sleep(0)
+
+    async def _emptied(self, seconds: float) -> None:
+        end = asyncio.get_running_loop().time() + seconds
+        while self.peers and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)

@@ -14,7 +14,6 @@ from base.clock import Clock
 from base.errors import NumberError
 from base.http import Request, Response
 from base.instruments import Instrument
-from sim import timetext
 from sim.gateway import SECOND_NS, Link, Seat, Venue
 from sim.matching import Market
 from sim.orders import BUY, Event, Order, Update
@@ -43,6 +42,14 @@ OPTIONS = frozenset(
         "list_lag_ms",
         "rate_ceiling",
     }
+)
+STANDALONE = (
+    ("trading", "CLIENT", "KRAKEN-TRD", 2),
+    ("marketdata", "CLIENT", "KRAKEN-MD", 2),
+    ("marketdata", "CLIENTL3", "KRAKEN-MD", 3),
+    ("trading", "CLIENT_DRV", "KRAKEN-DRV-TRD", 2),
+    ("marketdata", "CLIENT_DRV", "KRAKEN-DRV-MD", 2),
+    ("marketdata", "CLIENTL3_DRV", "KRAKEN-DRV-MD", 3),
 )
 
 
@@ -318,6 +325,11 @@ def new_secret(what: str) -> str:
     return base64.b64encode(source.randbytes(42)).decode()
 
 
-def date_text(ns: int) -> str:
-    """A wall time as Kraken prints it."""
-    return timetext.date_time(ns, 3)
+def default_instruments(venue: str) -> list[Instrument]:
+    """What the venue trades when nobody says: two Spot pairs and two perpetuals."""
+    return [
+        Instrument(venue, "BTC-USD", "BTC/USD", 1, 8, min_qty=10_000),
+        Instrument(venue, "ETH-USD", "ETH/USD", 2, 8, min_qty=100_000),
+        Instrument(venue, "BTC-USD-PERP", "PF_XBTUSD", 0, 4),
+        Instrument(venue, "ETH-USD-PERP", "PF_ETHUSD", 1, 3),
+    ]

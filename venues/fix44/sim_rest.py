@@ -1,0 +1,82 @@
+"""The small REST list beside the plain FIX 4.4 venue (docs/venues/fix44.md): FIX itself has no list of open orders."""
+
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+from base.http import Request, Response
+from sim import timetext
+from sim.orders import BUY, Order
+from sim.wire import number
+
+if TYPE_CHECKING:
+    from venues.fix44.sim import PlainSim
+
+PAGE = 100
+
+
+class PlainRest:
+    """GET /orders[?status=open&cursor=], GET /orders/<ClOrdID or OrderID>, DELETE /orders."""
+
+    def __init__(self, venue: "PlainSim") -> None:
+        self._venue = venue
+
+    def answer(self, request: Request) -> Response:
+        """The answer to a request."""
+        account = self._account(request.header("Authorization"))
+        if account is None:
+            return _json({"error": "credentials are missing or wrong"}, 401)
+        if request.path == "/orders" and request.method == "GET":
+            return self._list(account, request.query)
+        if request.path == "/orders" and request.method == "DELETE":
+            count = self._venue.cancel_many(self._venue.exchange.working(account=account), "")
+            return _json({"error": "cancels are not taken now"}, 503) if count is None else _json({"cancelled": count})
+        if request.path.startswith("/orders/") and request.method == "GET":
+            return self._one(account, unquote(request.path.removeprefix("/orders/")))
+        return _json({"error": f"{request.method} {request.path}: no such call"}, 404)
+
+    def _account(self, header: str) -> str | None:
+        scheme, _, text = header.partition(" ")
+        try:
+            key, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        if self._venue.setup.any_logon:
+            return "main"
+        for known in self._venue.setup.rest_keys:
+            if scheme == "Basic" and known.key and (known.key, known.secret) == (key, secret):
+                return known.account
+        return None
+
+    def _list(self, account: str, query: str) -> Response:
+        start = number(parse_qs(query).get("cursor", ["0"])[0], 0)
+        orders = list(self._venue.exchange.as_of(account, self._venue.list_time_ns()))
+        page = orders[start : start + PAGE]
+        following = str(start + PAGE) if start + PAGE < len(orders) else ""
+        return _json({"orders": [self._describe(o) for o in page], "next": following})
+
+    def _one(self, account: str, name: str) -> Response:
+        order = self._venue.exchange.orders.get(name) or self._venue.exchange.find(account, name)
+        if order is None or order.owner.account != account:
+            return _json({"error": "unknown order"}, 404)
+        return _json(self._describe(order))
+
+    def _describe(self, o: Order) -> dict[str, Any]:
+        i = self._venue.exchange.instruments[o.symbol]
+        return {
+            "order_id": o.order_id,
+            "cl_ord_id": o.cl_ord_id,
+            "symbol": o.symbol,
+            "side": "1" if o.side == BUY else "2",
+            "order_qty": i.qty_text(o.qty),
+            "cum_qty": i.qty_text(o.cum),
+            "price": i.px_text(o.price) if o.price is not None else "",
+            "ord_status": "4" if o.status == "C" and not o.expire_ns else o.status,
+            "transact_time": timetext.date_time(o.closed_ns or o.opened_ns),
+        }
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(status, json.dumps(content).encode(), (("Content-Type", "application/json"),))
