@@ -1,0 +1,262 @@
+"""Order to report over TLS, session engine at both ends with store and log on, beside a bare TLS round trip.
+
+The bare trip sends as many bytes each way through the same reactor and transport and decodes nothing. The other peer
+is QuickFIX's Python binding at both ends, over TLS, with its file store. All three take turns in one run.
+"""
+
+import json as jsonlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+from base.clock import SystemClock
+from base.reactor import Reactor
+from base.tls import TlsClient
+from base.transport import TcpTransport
+from base.transport_types import Closed
+from bench.codec import execution_report
+from bench.orders_peers import HEARTBEAT_S
+from bench.report import Row, faster, print_rows, within
+from fix.codec import MdDecoder, Message, Template
+from fix.connection import FixConnection
+from fix.file_store import FileStore
+from fix.fixlog import FixLog
+from fix.session import FixSession
+from fix.session_events import FieldDefect, SessionEvent
+from fix.settings import Role, SessionSettings
+
+ROUNDS, TRIPS, QUICKFIX_TRIPS = 40, 1000, 150
+WAIT_NS = 60_000_000_000
+ORDER = b"x" * 178
+"""As many bytes as the order that the session renders."""
+
+
+class BareDesk:
+    """Sends the bytes of an order and waits for the bytes of a report."""
+
+    def __init__(self, reactor: Reactor, tls: TlsClient, order: bytes, report_size: int) -> None:
+        self._reactor = reactor
+        self._order, self._size = order, report_size
+        self.transport = TcpTransport(reactor, self, "bare", tls)
+        self.up = False
+        self._got = self._left = self._sent_ns = 0
+        self._times: list[int] = []
+
+    def on_connected(self) -> None:
+        self.up = True
+
+    def on_writable(self) -> None: ...
+
+    def on_closed(self, reason: Closed) -> None:
+        self.up = False
+
+    def on_data(self, data: memoryview) -> None:
+        self._got += len(data)
+        if self._got < self._size:
+            return
+        self._times.append(time.perf_counter_ns() - self._sent_ns)
+        self._got = 0
+        self._left -= 1
+        if self._left:
+            self._reactor.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._sent_ns = time.perf_counter_ns()
+        self.transport.write(self._order)
+
+    def trips(self, count: int) -> list[int]:
+        """ns of each of `count` round trips."""
+        self._times, self._left = [], count
+        self._send()
+        wait(self._reactor, lambda: not self._left, "a bare round trip")
+        return self._times
+
+
+class FixDesk:
+    """Owner of the initiator's session: from the decision to send until the report is in its hands."""
+
+    def __init__(self, reactor: Reactor, folder: Path) -> None:
+        self._reactor = reactor
+        settings = SessionSettings("desk", Role.INITIATOR, "DESK", "VENUE", heartbeat_s=HEARTBEAT_S)
+        store = FileStore(folder / "store-desk", time.time_ns())
+        self.log = FixLog(folder, "desk")
+        self.session = FixSession(settings, store, self, self.log)
+        self.connection = FixConnection(reactor, self.session)
+        self._template = Template(
+            "FIX.4.4", "D", "DESK", "VENUE",
+            [(11, "text"), (55, "text"), (54, "text"), (38, "scaled", 8), (40, "text"), (44, "scaled", 1),
+             (59, "const", b"1"), (60, "utc", 3)],
+        )  # fmt: skip
+        self._left = self._sent_ns = 0
+        self._times: list[int] = []
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        return b""
+
+    def check_logon(self, logon: Message, wall_ns: int) -> str | None:
+        return None
+
+    def on_batch(self, decoder: MdDecoder, messages: int) -> None: ...
+
+    def on_event(self, event: SessionEvent) -> None: ...
+
+    def on_message(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> None:
+        self._times.append(time.perf_counter_ns() - self._sent_ns)
+        self._left -= 1
+        if self._left:
+            self._reactor.call_soon(self._send)  # once the engine is done with this report
+
+    def _send(self) -> None:
+        self._sent_ns = time.perf_counter_ns()
+        wall_ns = time.time_ns()
+        values = ("order-0000001", "BTC/USD", "1", 75_000_000, "2", 840_005, wall_ns)
+        self.session.send_template(self._template, "D", values, time.monotonic_ns(), wall_ns)
+
+    def trips(self, count: int) -> list[int]:
+        """ns of each of `count` orders to their reports."""
+        self._times, self._left = [], count
+        self._send()
+        wait(self._reactor, lambda: not self._left, "reports")
+        return self._times
+
+
+class Child:
+    """A process of bench.orders_peers."""
+
+    def __init__(self, folder: Path, role: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", "bench.orders_peers", role, str(folder), *arguments]
+        root = Path(__file__).resolve().parent.parent
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root)
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def hear(self) -> Any:
+        """The next line it says; waits for it."""
+        assert self._process.stdout is not None
+        while line := self._process.stdout.readline():
+            if line[:1] in b'["{':  # the QuickFIX library says things of its own
+                return jsonlib.loads(line)
+        raise ChildProcessError(f"{self._process.args!r} ended before it answered")
+
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
+
+
+class QuickFixDesk:
+    """QuickFIX at both ends, each in its process."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        port = str(_free_port())
+        venue = stack.enter_context(Child(folder, "acceptor", port))
+        assert venue.hear() == "started"
+        self._desk = stack.enter_context(Child(folder, "initiator", port))
+        assert {self._desk.hear(), self._desk.hear()} == {"started", "logon"}
+
+    def trips(self, count: int) -> list[int]:
+        self._desk.tell(str(count))
+        times: list[int] = self._desk.hear()
+        return times
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait(reactor: Reactor, condition: Any, what: str) -> None:
+    if not reactor.run_until(condition, WAIT_NS):
+        raise TimeoutError(f"waited a minute for {what}")
+
+
+def certificates(folder: Path) -> TlsClient:
+    """Certificates for localhost in `folder`, and a client that trusts them."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    return TlsClient(ca_file=str(folder / "ca.pem"))
+
+
+def measure(stack: ExitStack, folder: Path, rounds: int) -> tuple[list[int], list[int], list[int]]:
+    """Times of bare, our and QuickFIX's trips, taken in turn."""
+    tls = certificates(folder)
+    reactor = Reactor(SystemClock())
+    stack.callback(reactor.close)
+    report = execution_report()
+    desk = FixDesk(reactor, folder)
+    stack.callback(desk.log.close)
+    venue = stack.enter_context(Child(folder, "serve", str(len(report))))
+    ports = venue.hear()
+    transport = TcpTransport(reactor, desk.connection, "desk", tls)
+    desk.connection.attach(transport)
+    transport.connect("localhost", ports["fix"])
+    bare = BareDesk(reactor, tls, ORDER, len(report))
+    bare.transport.connect("localhost", ports["bare"])
+    stack.callback(_hang_up, reactor, desk, transport, bare)
+    wait(reactor, lambda: bare.up and desk.session.is_logged_on, "the logons")
+    quick = QuickFixDesk(stack, folder)
+    for warm_up in (bare, desk, quick):
+        warm_up.trips(300)
+    times: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for _ in range(rounds):
+        times[0].extend(bare.trips(TRIPS))
+        times[1].extend(desk.trips(TRIPS))
+        times[2].extend(quick.trips(QUICKFIX_TRIPS))
+    return times
+
+
+def _hang_up(reactor: Reactor, desk: FixDesk, transport: TcpTransport, bare: BareDesk) -> None:
+    transport.close()
+    bare.transport.close()
+    reactor.run_until(lambda: not bare.up and not desk.session.is_logged_on, WAIT_NS)
+
+
+def quantile(times: list[int], share: float) -> float:
+    """Microseconds that `share` of the times do not exceed."""
+    ordered = sorted(times)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] / 1000
+
+
+def rows(rounds: int = ROUNDS) -> list[Row]:
+    with tempfile.TemporaryDirectory(prefix="qd-bench-") as name, ExitStack() as stack:
+        bare, ours, quick = measure(stack, Path(name), rounds)
+    name = "order to report, TLS, store and log on"
+    return [
+        within(f"{name}, p50", quantile(ours, 0.5), "us", "bare TLS round trip", quantile(bare, 0.5), 2),
+        within(f"{name}, p99.9", quantile(ours, 0.999), "us", "bare TLS round trip", quantile(bare, 0.999), 3),
+        faster(f"{name}, p50", quantile(ours, 0.5), "us", "QuickFIX, TLS, file store", quantile(quick, 0.5), 3),
+    ]
+
+
+def run(json: bool = False) -> bool:
+    """Prints the figures; true when all were reached."""
+    found = rows()
+    print_rows(found, json)
+    return all(row.ok for row in found)
+
+
+if __name__ == "__main__":
+    run()
