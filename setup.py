@@ -15,9 +15,9 @@ def extension(name: str, sources: list[str], depends: list[str], libraries: list
     )
 
 
-CODEC = ["fix/_codec.pyx", "fix/codec.c", "fix/codec_frame.c", "fix/codec_md.c", "fix/codec_out.c"]
+CODEC = ["fix/_codec.pyx", *sorted(glob("fix/codec*.c"))]
 EXTENSIONS = [
-    extension("fix._codec", CODEC, ["fix/codec.h", "fix/codec_scan.h", "base/md_record.h"], []),
+    extension("fix._codec", CODEC, [*glob("fix/codec*.h"), "base/md_record.h"], []),
     extension("ipc._book", ["ipc/_book.pyx"], [*glob("ipc/book*.h"), "base/md_record.h"], ["z"]),
     extension("ipc._bus", ["ipc/_bus.pyx"], [], []),
     extension("ipc._words", ["ipc/_words.pyx"], [], []),

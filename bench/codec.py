@@ -31,8 +31,12 @@ def refresh(entries: int, seq_num: int = 1) -> bytes:
     for i in range(entries):
         px = b"%d.%d" % (84000 + i, i % 10)
         body += b"279=%d\x01269=%d\x01278=O%s\x01270=%s\x01271=0.%03d50000\x01273=15:06:40.123\x01" % (
-            i % 2, i % 2, px, px, i + 1,
-        )  # fmt: skip
+            i % 2,
+            i % 2,
+            px,
+            px,
+            i + 1,
+        )
     return encode("FIX.4.4", "X", "VENUE", "DESK", seq_num, SENT_NS, body)
 
 
@@ -126,10 +130,21 @@ ORDER = (("11", "order-0000001"), ("55", "BTC/USD"), ("54", "1"), ("38", "0.75")
 
 def our_order() -> Callable[[], bytes]:
     template = Template(
-        "FIX.4.4", "D", "DESK", "VENUE",
-        [(11, "text"), (55, "text"), (54, "text"), (38, "scaled", 8), (40, "text"), (44, "scaled", 1),
-         (59, "const", b"1"), (60, "utc", 3)],
-    )  # fmt: skip
+        "FIX.4.4",
+        "D",
+        "DESK",
+        "VENUE",
+        [
+            (11, "text"),
+            (55, "text"),
+            (54, "text"),
+            (38, "scaled", 8),
+            (40, "text"),
+            (44, "scaled", 1),
+            (59, "const", b"1"),
+            (60, "utc", 3),
+        ],
+    )
     seq = 0
 
     def work() -> bytes:

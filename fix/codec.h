@@ -2,7 +2,7 @@
  *
  * codec.c        numbers, times, checksum, index of a message's fields, repeating groups
  * codec_frame.c  stream of bytes -> messages
- * codec_md.c     35=X and 35=W -> words of base/md_record.h
+ * codec_md*.c    35=X and 35=W -> words of base/md_record.h
  * codec_out.c    fields -> message
  */
 #ifndef QD_CODEC_H

@@ -1,4 +1,4 @@
-"""Fields of a message: by tag, as exact numbers and times, in groups; what is malformed is listed and stays readable."""
+"""Fields of a message: by tag, as exact numbers and times, in groups; what is malformed is listed."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -74,11 +74,11 @@ def test_unreadable_values_name_tag_offset_and_value() -> None:
         m.get_int(44)
     with pytest.raises(NumberError, match="does not fit 64 bits"):
         m.get_int(14)
-    with pytest.raises(CodecError, match="tag 60 .* is not a UTC timestamp"):
+    with pytest.raises(CodecError, match=r"tag 60 .* is not a UTC timestamp"):
         m.get_utc_ns(60)
-    with pytest.raises(CodecError, match="tag 43 .* is not Y or N"):
+    with pytest.raises(CodecError, match=r"tag 43 .* is not Y or N"):
         m.get_bool(43)
-    with pytest.raises(CodecError, match="tag 54 .* is not one character"):
+    with pytest.raises(CodecError, match=r"tag 54 .* is not one character"):
         m.get_char(54)
     with pytest.raises(NumberError, match="scale must be 0 to 18"):
         m.get_scaled(38, 19)
@@ -119,7 +119,9 @@ def test_a_malformed_field_is_listed_and_the_rest_stays_readable(
     assert m.defects == (() if kind is None else (Defect(kind, tag, place),))
 
 
-@pytest.mark.parametrize("text", [b"95=99|96=abc|", b"95=2|96=abc|", b"95=-1|96=abc|", b"95=x|96=abc|", b"95=3|58=abc|"])
+@pytest.mark.parametrize(
+    "text", [b"95=99|96=abc|", b"95=2|96=abc|", b"95=-1|96=abc|", b"95=x|96=abc|", b"95=3|58=abc|"]
+)
 def test_a_wrong_data_length_is_a_defect_and_the_value_ends_at_soh(text: bytes) -> None:
     m = parse(text + b"151=7|")
     assert [d.kind for d in m.defects] == [DefectKind.DATA_LENGTH]
@@ -213,9 +215,26 @@ def test_scaled_numbers_come_back(value: int, scale: int, zeros: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"-", b".", b"-.", b"+1", b"1e5", b"1,5", b" 1", b"1 ", b"1.2.3", b"--1", b"1-", b"nan", b"0x1", b"1.x",
-             b"\xd9\xa1"]
-)  # fmt: skip
+    "text",
+    [
+        b"",
+        b"-",
+        b".",
+        b"-.",
+        b"+1",
+        b"1e5",
+        b"1,5",
+        b" 1",
+        b"1 ",
+        b"1.2.3",
+        b"--1",
+        b"1-",
+        b"nan",
+        b"0x1",
+        b"1.x",
+        b"\xd9\xa1",
+    ],
+)
 def test_malformed_numbers_are_refused(text: bytes) -> None:
     for work in (parse_int, lambda t: parse_scaled(t, 8)):
         with pytest.raises(NumberError):
@@ -254,11 +273,26 @@ def test_times_agree_with_datetime(when: datetime, below: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"20250229-00:00:00", b"20251301-00:00:00", b"20250100-00:00:00", b"20250101-24:00:00", b"20250101-00:60:00",
-     b"20250101-00:00:61", b"20250101-00:00:00.", b"20250101-00:00:00.x", b"20250101 00:00:00", b"20250101-00:00",
-     b"19691231-23:59:59", b"22620101-00:00:00", b"20250101-00:00:00Z", b"2025-01-01T00:00:00", b"20250101-0a:00:00",
-     b"20250101-00:00:00.1234567890123"],
-)  # fmt: skip
+    [
+        b"",
+        b"20250229-00:00:00",
+        b"20251301-00:00:00",
+        b"20250100-00:00:00",
+        b"20250101-24:00:00",
+        b"20250101-00:60:00",
+        b"20250101-00:00:61",
+        b"20250101-00:00:00.",
+        b"20250101-00:00:00.x",
+        b"20250101 00:00:00",
+        b"20250101-00:00",
+        b"19691231-23:59:59",
+        b"22620101-00:00:00",
+        b"20250101-00:00:00Z",
+        b"2025-01-01T00:00:00",
+        b"20250101-0a:00:00",
+        b"20250101-00:00:00.1234567890123",
+    ],
+)
 def test_malformed_times_are_refused(text: bytes) -> None:
     with pytest.raises(CodecError):
         parse_utc_ns(text)
@@ -332,7 +366,9 @@ def test_no_group_no_entries() -> None:
 
 @given(
     data=st.data(),
-    entries=st.lists(st.dictionaries(st.sampled_from([270, 271, 272, 273]), st.integers(0, 999)), min_size=1, max_size=8),
+    entries=st.lists(
+        st.dictionaries(st.sampled_from([270, 271, 272, 273]), st.integers(0, 999)), min_size=1, max_size=8
+    ),
 )
 def test_groups_agree_with_a_plain_reading(data: st.DataObject, entries: list[dict[int, int]]) -> None:
     body = b"268=%d|" % len(entries)
@@ -350,9 +386,14 @@ def test_groups_agree_with_a_plain_reading(data: st.DataObject, entries: list[di
 
 @pytest.mark.parametrize(
     ("raw", "why"),
-    [(b"", "incomplete"), (b"8=FIX.4.4\x019=5\x01", "incomplete"), (b"hello", "NO_BEGIN"),
-     (parse(b"58=x|").raw + b"8", "1 bytes before"), (parse(b"58=x|").raw[:-2] + b"x\x01", "TRAILER")],
-)  # fmt: skip
+    [
+        (b"", "incomplete"),
+        (b"8=FIX.4.4\x019=5\x01", "incomplete"),
+        (b"hello", "NO_BEGIN"),
+        (parse(b"58=x|").raw + b"8", "1 bytes before"),
+        (parse(b"58=x|").raw[:-2] + b"x\x01", "TRAILER"),
+    ],
+)
 def test_parse_says_why_not(raw: bytes, why: str) -> None:
     with pytest.raises(CodecError, match=why):
         Message.parse(raw)

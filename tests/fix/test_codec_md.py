@@ -102,9 +102,7 @@ def test_a_symbol_that_comes_back_opens_a_third_record() -> None:
 
 
 def test_other_update_ids_of_the_same_symbol_open_a_record() -> None:
-    raw = refresh(
-        b"268=2|279=0|269=0|270=1|271=1|55=BTC/USD|25043=1|25044=2|279=0|269=0|270=2|271=1|25043=3|25044=4|"
-    )
+    raw = refresh(b"268=2|279=0|269=0|270=1|271=1|55=BTC/USD|25043=1|25044=2|279=0|269=0|270=2|271=1|25043=3|25044=4|")
     assert [r.header[5:7] for r in decoded(raw)] == [[1, 2], [3, 4]]
 
 
@@ -143,14 +141,12 @@ def test_trades_carry_id_time_and_aggressor() -> None:
         b"279=0|269=2|270=5|271=1|273=23:59:59|"
     )
     (record,) = decoded(raw)
-    second = 10**9
     assert record.changes == [
         [what(2, 0, 2), 50, 10**8, 760268, parse_utc_ns(b"20250615-15:06:39.000001")],
         [what(2, 0, 1), 50, 10**8, signed(key64(b"T-9")), parse_utc_ns(b"20250615-15:06:38.5")],
         [what(2), 50, 10**8, 0, parse_utc_ns(b"20250101-10:00:00")],
         [what(2), 50, 10**8, 0, parse_utc_ns(b"20250614-23:59:59")],  # the day before: it is not yet that late
     ]
-    assert second > 0
 
 
 def test_an_unknown_symbol_is_told_without_numbers() -> None:
@@ -196,9 +192,7 @@ def test_what_does_not_fit_marks_its_record_with_the_tag(body: bytes, tag: int) 
 
 
 def test_a_defect_of_one_symbol_leaves_the_others_good() -> None:
-    good, bad = decoded(
-        refresh(b"268=2|279=0|269=0|270=1|271=1|55=BTC/USD|279=0|269=0|270=1.123|271=1|55=ETH/USD|")
-    )
+    good, bad = decoded(refresh(b"268=2|279=0|269=0|270=1|271=1|55=BTC/USD|279=0|269=0|270=1.123|271=1|55=ETH/USD|"))
     assert (good.flags, bad.flags, bad.changes) == (0, DEFECT, [])
 
 
@@ -287,7 +281,9 @@ def test_any_order_inside_the_entries_reads_alike(
         body += "".join(f"{tag}={entry[tag]}|" for tag in ["279", *rest]).encode()
     raw = refresh(body)
     found = [
-        (r.instrument, r.header[6] if r.flags & HAS_LAST else 0, *change[:3]) for r in decoded(raw) for change in r.changes
+        (r.instrument, r.header[6] if r.flags & HAS_LAST else 0, *change[:3])
+        for r in decoded(raw)
+        for change in r.changes
     ]
     expected = naive(raw)
     # an id that comes later in the message also covers the entries of its record that came before it
@@ -373,7 +369,7 @@ def test_a_batch_ends_at_its_limit() -> None:
 
 @given(cuts=st.lists(st.integers(0, 2000), max_size=10))
 def test_batches_over_any_chunks_give_the_records_of_single_messages(cuts: list[int]) -> None:
-    whole = stream(range(1, 9)) + HEART.replace(b"", b"") + stream(range(6, 8))
+    whole = stream(range(1, 9)) + HEART + stream(range(6, 8))
     d, one, framer, seq = decoder(), decoder(), Framer(), 1
     for lo, hi in zip([0, *sorted(cuts)], [*sorted(cuts), len(whole)], strict=True):
         framer.feed(whole[lo:hi])
