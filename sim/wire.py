@@ -74,8 +74,8 @@ class Garbled:
 
 
 def number(text: str, default: int) -> int:
-    """A non-negative decimal integer of at most 18 digits, or `default`."""
-    return int(text) if text.isdigit() and len(text) <= 18 else default
+    """A non-negative decimal integer of at most 20 digits, or `default`."""
+    return int(text) if text.isdigit() and len(text) <= 20 else default
 
 
 class Framer:
