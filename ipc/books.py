@@ -181,7 +181,8 @@ def _existing(path: Path) -> IO[bytes] | None:
 
 def _build(path: Path, specs: Sequence[BookSpec], limit_ns: int) -> tuple[IO[bytes], mmap.mmap]:
     size = region_size(specs)
-    file = _allocate(path.with_name(path.name + ".new"), size)
+    new = path.with_name(path.name + ".new")
+    file = _allocate(new, size)
     try:
         memory = mmap.mmap(file.fileno(), size)
         now = time.time_ns()
@@ -189,6 +190,7 @@ def _build(path: Path, specs: Sequence[BookSpec], limit_ns: int) -> tuple[IO[byt
         _lock(file.fileno())
     except BaseException:
         file.close()
+        new.unlink()
         raise
     return file, memory
 

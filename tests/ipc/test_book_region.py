@@ -243,6 +243,7 @@ def test_a_missing_region_or_book_is_an_error_that_names_it(owner: RegionOwner, 
 def test_a_book_that_cannot_be_is_refused_and_leaves_no_lock(tmp_path: Path, spec: BookSpec) -> None:
     with pytest.raises(RegionError):
         create_region(tmp_path / "books", [spec])
+    assert [p.name for p in tmp_path.iterdir()] == ["books.lock"]
     create_region(tmp_path / "books", SPECS).close()
 
 
