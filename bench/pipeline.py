@@ -1,0 +1,179 @@
+"""Socket to shared memory: the shipped market-data and book processes over TLS, beside a bare pipe in the same run."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+from base.config import load
+from base.errors import QuarterdeckError, RegionError
+from bench.report import Row, print_rows
+from ipc.books import BookRegion
+from ipc.readiness import read_all
+
+ROOT = Path(__file__).resolve().parent.parent
+MESSAGES = 300_000
+PACED_RATE = 2_000
+PACED_MESSAGES = 12_000
+ROUNDS = 3
+DEADLINE_S = 90
+
+CONFIG = """
+[desk]
+name = "pipeline"
+environment = "test"
+shm_dir = "{root}/shm"
+
+[venue.kraken]
+dialect = "kraken"
+instruments = [{{ name = "BTC-USD", symbol = "BTC/USD", px_scale = 1, qty_scale = 8 }}]
+
+[session.feed]
+venue = "kraken"
+kind = "marketdata"
+address = "127.0.0.1:{port}"
+ca_file = "{root}/ca.pem"
+server_name = "localhost"
+sender_comp_id = "BENCH"
+target_comp_id = "KRAKEN-MD"
+depth = 0
+
+[book.l2]
+sessions = ["feed"]
+"""
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Children find the packages and keep their state below `root`."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "QD_STATE_DIR": str(root)}
+
+
+@contextmanager
+def child(root: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python process of this project, ended when the block is left."""
+    command = [sys.executable, "-m", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(root), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def said(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The next line of JSON that a child prints."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise QuarterdeckError(f"{process.args!r}: ended without a word, status {process.wait()}")
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+def certificates(root: Path) -> tuple[str, str]:
+    """A throw-away CA in `root`; (certificate, key) files of "localhost"."""
+    ca = trustme.CA()
+    cert = ca.issue_cert("localhost")
+    ca.cert_pem.write_to_path(str(root / "ca.pem"))
+    cert.private_key_and_cert_chain_pem.write_to_path(str(root / "server.pem"))
+    return str(root / "server.pem"), str(root / "server.pem")
+
+
+def bare(messages: int, rate: int) -> tuple[float, float]:
+    """(messages a second, p50 us) of the bare pipe."""
+    with tempfile.TemporaryDirectory(prefix="qd-") as folder, ExitStack() as stack:
+        root = Path(folder)
+        endpoint = f"ipc://{root}/bare"
+        cert, key = certificates(root)
+        feed = stack.enter_context(child(root, "bench.pipeline_feed", cert, key, str(messages), str(rate)))
+        port = said(feed)["port"]
+        sink = stack.enter_context(child(root, "bench.pipeline_bare", "--sink", endpoint, str(messages)))
+        stack.enter_context(child(root, "bench.pipeline_bare", str(port), str(root / "ca.pem"), endpoint))
+        begin = said(feed)["begin_mono_ns"]
+        end = said(sink)
+        return messages * 1e9 / (end["end_mono_ns"] - begin), end["p50_ns"] / 1000
+
+
+def shipped(messages: int, rate: int) -> tuple[float, float, dict[str, int]]:
+    """(messages a second, p50 us, losses) of the shipped processes; QuarterdeckError when they do not finish."""
+    with tempfile.TemporaryDirectory(prefix="qd-", dir="/dev/shm") as folder, ExitStack() as stack:
+        root = Path(folder)
+        cert, key = certificates(root)
+        feed = stack.enter_context(child(root, "bench.pipeline_feed", cert, key, str(messages), str(rate)))
+        (root / "config").mkdir()
+        config = root / "config" / "desk.toml"
+        config.write_text(CONFIG.format(root=root, port=said(feed)["port"]))
+        stack.enter_context(child(root, "procs.book", "--config", str(config), "--shard", "l2"))
+        stack.enter_context(child(root, "procs.marketdata", "--config", str(config), "--session", "feed"))
+        begin = said(feed)["begin_mono_ns"]
+        end, counters = _applied(root, messages)
+        return messages * 1e9 / (end - begin), counters.pop("p50_us"), counters
+
+
+def _applied(root: Path, messages: int) -> tuple[int, dict[str, int]]:
+    """When the shared book had taken every message; what was lost on the way."""
+    desk = load(root / "config" / "desk.toml")
+    give_up = time.monotonic() + DEADLINE_S
+    reader = None
+    while reader is None or reader.times()[3] < messages + 1:  # the snapshot counts as one
+        if time.monotonic() > give_up:
+            pages = {n: f"{s.readiness} {s.reason}" for n, s in read_all(desk.shm_dir / "proc").items()}
+            raise QuarterdeckError(f"book at {reader and reader.times()[3]} of {messages} messages; {pages}")
+        time.sleep(0.002)
+        if reader is None:
+            try:
+                reader = BookRegion.open(desk.shm_dir / "book-l2").book("kraken", "BTC-USD")
+            except RegionError:
+                continue
+    return time.monotonic_ns(), {"p50_us": _latency(root), "not_live": int(reader.status()[0] != 1)}
+
+
+def _latency(root: Path) -> int:
+    """The book process's own figure, p50 in us from SendingTime(52) to the book."""
+    import zmq
+
+    from ipc.bus import Subscriber
+    from ipc.events import ProcessState
+
+    desk = load(root / "config" / "desk.toml")
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    subscriber = Subscriber(context)
+    subscriber.connect(f"ipc://{desk.run_dir}/book-l2.pub")
+    subscriber.subscribe("state.")
+    found = 0
+    while not found:
+        subscriber.socket.poll(5_000)
+        for delivery in subscriber.receive():
+            if isinstance(delivery.event, ProcessState):
+                found = delivery.event.counters.get("wire_to_book_p50_us", 0)
+    subscriber.close()
+    context.destroy(linger=0)
+    return found
+
+
+def run(as_json: bool) -> int:
+    """Print throughput at full speed and latency at a pace, each as a ratio to the bare pipe."""
+    fast, floor = [], []
+    for _ in range(ROUNDS):
+        floor.append(bare(MESSAGES, 0)[0])
+        fast.append(shipped(MESSAGES, 0)[0])
+    paced_floor = bare(PACED_MESSAGES, PACED_RATE)[1]
+    paced = shipped(PACED_MESSAGES, PACED_RATE)[1]
+    ours, theirs = sorted(fast)[ROUNDS // 2], sorted(floor)[ROUNDS // 2]
+    rows = [
+        Row("socket to shared memory", ours, "messages/s", "bare pipe", theirs, ours / theirs, 0.8, ours / theirs >= 0.8),
+        Row("socket to shared memory", ours, "messages/s", reach=100_000, ok=ours >= 100_000),
+        Row(
+            f"p50 at {PACED_RATE} messages/s", paced, "us", "bare pipe", paced_floor, paced / paced_floor, 1.6,
+            paced <= 1.6 * paced_floor,
+        ),
+    ]  # fmt: skip
+    print_rows(rows, as_json)
+    return 0 if all(r.ok for r in rows) else 4
