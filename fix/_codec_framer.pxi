@@ -93,6 +93,8 @@ cdef class Framer:
         self.f.ended = True
 
     def reset(self):
+        if self.exports:
+            raise BufferError("the framer's buffer is lent out: reset() has to wait for fill()'s end")
         qd_framer_reset(&self.f)
 
     @property

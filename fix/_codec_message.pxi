@@ -56,10 +56,20 @@ cdef class GroupSpec:
 cdef qd_group _EMPTY_GROUP
 
 
+cdef qd_index _NO_FIELDS
+qd_index_init(&_NO_FIELDS)
+
+
 cdef class _Fields:
     cdef const uint8_t *bytes
     cdef qd_index *index
     cdef uint32_t lo, hi
+
+    def __cinit__(self):
+        self.index = &_NO_FIELDS  # what a bare __new__ shows
+
+    def __init__(self):
+        raise TypeError("fields belong to a Message or a GroupEntry")
 
     cdef inline qd_span *find(self, int32_t tag):
         cdef uint32_t i = qd_index_find(self.index, tag, self.lo, self.hi)
@@ -271,7 +281,7 @@ cdef class Message(_Fields):
 
     @property
     def msg_type(self):
-        return self.text(&self.own.spans[2])
+        return self.text(&self.own.spans[2]) if self.hi > 2 else ""
 
     @property
     def seq_num(self):
@@ -301,6 +311,8 @@ cdef class Message(_Fields):
         raise TypeError("a Message cannot be pickled; send its raw bytes")
 
     def __repr__(self):
+        if self.raw is None:
+            return "<Message, empty>"
         return f"<Message {self.msg_type} seq_num={self.seq_num} {len(self.raw)} bytes>"
 
 

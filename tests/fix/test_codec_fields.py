@@ -1,5 +1,6 @@
 """Fields of a message: by tag, as exact numbers and times, in groups; what is malformed is listed."""
 
+import copy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from fix.codec import (
     Defect,
     DefectKind,
     FieldRules,
+    GroupEntry,
     GroupSpec,
     Message,
     checksum,
@@ -408,6 +410,18 @@ def test_a_message_outlives_its_source_and_entries_their_message() -> None:
     assert entry.get(448) == b"abc"
 
 
-def test_a_message_cannot_be_made_empty() -> None:
-    with pytest.raises(TypeError):
-        Message()  # type: ignore[call-arg,unused-ignore]
+def test_messages_and_entries_come_only_from_the_codec() -> None:
+    for kind in (Message, GroupEntry, GroupEntry.__mro__[1]):
+        with pytest.raises(TypeError):
+            kind()
+    for bare in (Message.__new__(Message), GroupEntry.__new__(GroupEntry)):
+        assert (bare.get(35), bare.fields(), bare.group(PARTY)) == (None, [], [])
+    bare = Message.__new__(Message)
+    assert (bare.msg_type, bare.seq_num, bare.begin_string, bare.poss_dup, bare.defects) == ("", 0, b"", False, ())
+    assert "empty" in repr(bare)
+
+
+def test_a_message_is_not_pickled_or_copied() -> None:
+    for thing in (parse(b"453=1|448=x|"), parse(b"453=1|448=x|").group(PARTY)[0]):
+        with pytest.raises(TypeError, match="pickled"):
+            copy.copy(thing)

@@ -256,6 +256,8 @@ def test_a_view_kept_from_fill_pins_the_buffer_instead_of_dangling() -> None:
     framer.fill(recv_into)
     with pytest.raises(BufferError):
         framer.feed(b"x")
+    with pytest.raises(BufferError):
+        framer.reset()
     kept.clear()
     framer.feed(message(1))
     assert framer.next() is not None
