@@ -236,8 +236,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         framed("35=8\00149=S\00156=T\00134=7\00152=20250101-00:00:00.123\001", data, n, false);
         break;
     case 2:
-        if (n--)
-            framed(*data++ & 1 ? "35=X\00149=S\00156=T\00134=7\00152=20250101-00:00:00.123\001" : "35=W\001", data, n, true);
+        if (n)
+            framed(*data & 1 ? "35=X\00149=S\00156=T\00134=7\00152=20250101-00:00:00.123\001" : "35=W\001", data + 1,
+                   n - 1, true);
         break;
     default:
         check_numbers(data, n < 64 ? n : 64);
