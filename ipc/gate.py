@@ -284,6 +284,14 @@ class GateWriter:
         """Only after the desk's own word is closed: the operator's word is then kept by the latch."""
         self._operator.store(0, 0)
 
+    def rebuilt(self) -> "GateWriter":
+        """A writer on fresh files at the same paths, every known scope's word carried over."""
+        new = GateWriter(self._path, self._operator_path)
+        for scope, index in self._slot.items():
+            new._words.store(new.add_scope(scope), self._words.load(index))
+        new.raise_to(self.generation)
+        return new
+
     def intact(self) -> bool:
         """False when somebody replaced or removed one of the files: readers would look at another one."""
         return not _replaced(self._path, self._words) and not _replaced(self._operator_path, self._operator)

@@ -163,12 +163,12 @@ class KillSwitch:
             wall_ns=wall_ns,
             plan=self._plans.get(scope),
         )
-        for action in trip.start(self._alive):
-            self._do(action)
         for old in [t for t in self.trips.values() if t.scope == scope]:
             del self.trips[old.trip_id]  # its orders are open in the ledger or settled; the new one covers them
         self.trips[trip.trip_id] = trip
         self._phases[trip.trip_id] = trip.phase
+        for action in trip.start(self._alive):
+            self._do(action)
         self._record(scope, GateState.TRIPPING, generation, cause, reason, trip.trip_id, store=False)
         self._persist()
         self._do(Audit("trip", {"scope": scope, "cause": cause, "reason": reason, "generation": generation}))
@@ -338,6 +338,10 @@ class KillSwitch:
     def busy(self) -> bool:
         """Whether a trip is under way."""
         return any(t.phase != Phase.PROVEN for t in self.trips.values())
+
+    def use_gate(self, gate: Gate) -> None:
+        """Another writer stands where the gate's files are now; it carries the same words."""
+        self._gate = gate
 
     # -- what it says --------------------------------------------------------------------------------------------
 

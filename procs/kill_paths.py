@@ -1,0 +1,257 @@
+"""The kill switch's own ways to cancel: its sessions, the venues' REST sides, commands to owners."""
+
+import logging
+from collections.abc import Callable
+
+import zmq
+
+from base.config import DeskConfig
+from base.decimals import to_scaled
+from base.errors import BusError, CodecError, SessionError, VenueError
+from base.instruments import Instrument
+from base.reactor import Priority, Reactor
+from ipc.commands import CommandClient
+from ipc.events import AnyEvent
+from ipc.requests import Answer, AnyCommand
+from ipc.roster import command_endpoint
+from risk.kill_plan import OwnMassCancel, RestCancelAll
+from risk.kill_proof import ListedId
+from risk.orders import Order
+from venues.context import dialect_of, session_context
+from venues.interface import OpenOrder, RestRequest, SessionPhase, TradingSession, WorkingOrder
+from venues.link import Leg, Link
+from venues.rest_client import RestClient, open_rest
+
+RETRY_NS = 250_000_000
+RETRIES = 20
+FINAL_STATUS = frozenset("2348C")
+
+log = logging.getLogger("kill.paths")
+Note = Callable[[str, dict[str, object]], object]
+
+
+class OwnSession:
+    """A venue session of the kill switch's own, kept logged on. What could not leave is sent at the next logon."""
+
+    def __init__(self, reactor: Reactor, desk: DeskConfig, name: str, epoch: int, note: Note) -> None:
+        self.name = name
+        self.state = SessionPhase.DISCONNECTED
+        self.reason = "not connected yet"
+        self._reactor, self._desk, self._note = reactor, desk, note
+        config = desk.config.session[name]
+        dialect = dialect_of(desk, config.venue)
+        self._instruments = {i.name: i for i in desk.session_instruments(name)}
+        self._unsent: dict[str, None] = {}
+
+        def make(leg: Leg, sender_comp_id: str) -> TradingSession:
+            return dialect.trading(session_context(desk, name, epoch, sender_comp_id), leg)
+
+        self._link = Link(reactor, desk, name, self, make, priority=Priority.COMMAND, urgent=True)
+
+    def start(self) -> None:
+        """Connect, and stay connected."""
+        self._link.start()
+
+    def mass_cancel(self, action: OwnMassCancel) -> bool:
+        """Send it now; False when it could not leave, and waits for the session."""
+        instrument = self._instruments.get(action.instrument) if action.instrument else None
+        session: TradingSession = self._link.session  # type: ignore[assignment]
+        clock = self._reactor.clock
+        mono_ns, wall_ns = clock.mono_ns(), clock.wall_ns()
+        try:
+            if self.state not in (SessionPhase.READY, SessionPhase.RECOVERING):
+                raise SessionError(f"{self.name} is {self.state}: {self.reason}")
+            session.mass_cancel(instrument, session.make_cl_ord_id(wall_ns), mono_ns, wall_ns)
+        except (SessionError, VenueError, CodecError) as e:
+            self._unsent[action.instrument] = None
+            self._note("not sent", {"path": self.name, "instrument": action.instrument, "why": str(e)})
+            return False
+        self._unsent.pop(action.instrument, None)
+        self._link.arm()
+        return True
+
+    def forget(self) -> None:
+        """No trip is under way: what waits for the session is void."""
+        self._unsent.clear()
+
+    def stop(self) -> None:
+        """Log out."""
+        self._link.stop("kill switch stops")
+
+    def event(self, event: AnyEvent) -> None:
+        """Answers on this session prove nothing; they are kept."""
+        self._note("answer", {"path": self.name, "event": repr(event)[:400]})
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        self._note("session alert", {"path": self.name, "severity": severity, "code": code, "text": text})
+
+    def phase(self, phase: SessionPhase, reason: str) -> None:
+        """The session went into another phase; once logged on, what waited leaves."""
+        self.state, self.reason = phase, reason
+        if phase is SessionPhase.READY:
+            for instrument in list(self._unsent):
+                self.mass_cancel(OwnMassCancel(self.name, "", instrument))
+
+
+class RestPath:
+    """One venue's REST side: cancel-all and lists on connections apart, so that neither waits for the other."""
+
+    def __init__(self, reactor: Reactor, desk: DeskConfig, venue: str, note: Note) -> None:
+        self.venue = venue
+        self._reactor, self._note = reactor, note
+        self._desk = desk
+        self._api = open_rest(desk, venue, dialect_of(desk, venue))
+        self._instruments = {i.name: i for i in desk.venue_instruments(venue)}
+        self._names = {i.symbol: i.name for i in self._instruments.values()}
+        self._cancels = RestClient(reactor, desk, venue, Priority.COMMAND)
+        self._lists = RestClient(reactor, desk, venue, Priority.COMMAND)
+        self._round = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether this venue has a REST side and it is configured."""
+        return self._api is not None
+
+    def cancel_all(self, action: RestCancelAll) -> None:
+        """Send it, and again while it fails, until the next round takes over."""
+        if self._api is None:
+            return
+        self._round += 1
+        instruments = [self._instruments[n] for n in action.instruments]
+        try:
+            requests = self._api.cancel_all(self._reactor.clock.wall_ns(), instruments)
+        except (VenueError, CodecError) as e:
+            self._note("not sent", {"path": f"{self.venue} rest", "why": str(e)})
+            return
+        for i in range(len(requests)):
+            self._cancel(action, i, self._round, RETRIES)
+
+    def _cancel(self, action: RestCancelAll, index: int, round_: int, tries: int) -> None:
+        """One request of the round, signed anew each time: nonces and times age."""
+        assert self._api is not None
+        instruments = [self._instruments[n] for n in action.instruments]
+        request = self._api.cancel_all(self._reactor.clock.wall_ns(), instruments)[index]
+
+        def answered(status: int, body: bytes, error: str) -> None:
+            why = error
+            if not error:
+                try:
+                    assert self._api is not None
+                    count = self._api.parse_cancel_all(status, body)
+                    self._note("answer", {"path": f"{self.venue} rest", "said": request.target, "cancels": count})
+                except VenueError as e:
+                    why = str(e)
+            if why:
+                self._note("cancel-all failed", {"venue": self.venue, "why": why, "tries_left": tries})
+                if round_ == self._round and tries:
+                    again = lambda: self._cancel(action, index, round_, tries - 1)  # noqa: E731
+                    self._reactor.call_later(RETRY_NS, again, f"{self.venue} cancel-all")
+
+        self._cancels.ask(request, answered)
+
+    def list_orders(self, done: Callable[[list[ListedId], int, int], object], failed: Callable[[str], object]) -> None:
+        """Fetch every page; `done(lines, started_ns, done_ns)` or `failed(why)`, exactly once."""
+        started_ns = self._reactor.clock.mono_ns()
+        self._page("", [], started_ns, done, failed)
+
+    def _page(
+        self,
+        cursor: str,
+        lines: list[ListedId],
+        started_ns: int,
+        done: Callable[[list[ListedId], int, int], object],
+        failed: Callable[[str], object],
+    ) -> None:
+        api = self._api
+        assert api is not None
+
+        def answered(status: int, body: bytes, error: str) -> None:
+            if error:
+                failed(error)
+                return
+            try:
+                page = api.parse_open_orders(status, body)
+                lines.extend(self._line(o) for o in page.orders)
+                if page.cursor:
+                    self._page(page.cursor, lines, started_ns, done, failed)
+                    return
+            except (VenueError, CodecError) as e:
+                failed(str(e))
+                return
+            done(lines, started_ns, self._reactor.clock.mono_ns())
+
+        self._lists.ask(api.open_orders(self._reactor.clock.wall_ns(), cursor), answered)
+
+    def _line(self, order: OpenOrder) -> ListedId:
+        return ListedId(order.order_id, order.cl_ord_id, self._names.get(order.symbol, ""))
+
+    def ask_order(self, order: Order, done: Callable[[str, int | None], object]) -> None:
+        """Ask for one order; `done(final OrdStatus or "", cum_qty)` when the venue answered."""
+        instrument = self._instruments.get(order.instrument)
+        api = self._api
+        if api is None or instrument is None:
+            return
+
+        def answered(status: int, body: bytes, error: str) -> None:
+            if error:
+                return
+            try:
+                found = api.parse_order(status, body)
+                cum = to_scaled(found.cum_qty or "0", order.qty_scale) if found is not None else None
+            except (VenueError, CodecError) as e:
+                self._note("order query failed", {"venue": self.venue, "order": order.cl_ord_id, "why": str(e)})
+                return
+            if found is not None and found.status in FINAL_STATUS:
+                done(found.status, cum)
+
+        try:
+            request: RestRequest = api.order(self._reactor.clock.wall_ns(), _working(order, instrument))
+        except (VenueError, CodecError) as e:
+            self._note("order query failed", {"venue": self.venue, "order": order.cl_ord_id, "why": str(e)})
+            return
+        self._lists.ask(request, answered)
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._cancels.close()
+        self._lists.close()
+
+
+def _working(order: Order, instrument: Instrument) -> WorkingOrder:
+    return WorkingOrder(
+        instrument=instrument, cl_ord_id=order.cl_ord_id, order_id=order.order_id, side=order.side,
+        ord_type=order.ord_type, time_in_force=order.time_in_force, order_qty=order.order_qty, price=order.price,
+        stop_px=order.stop_px, leaves_qty=order.leaves_qty, cum_qty=order.cum_qty, sent_ns=order.sent_ns,
+    )  # fmt: skip
+
+
+class OwnerCommands:
+    """The command socket of one owner. Never waits."""
+
+    def __init__(
+        self, reactor: Reactor, context: "zmq.Context[zmq.Socket[bytes]]", desk: DeskConfig, session: str
+    ) -> None:
+        self._client = CommandClient(context, command_endpoint(desk, session), "killswitch", reactor.clock)
+        self._answers: dict[str, Callable[[Answer], object]] = {}
+        reactor.add_zmq_drained(self._client.socket, self._drain, f"commands {session}", Priority.COMMAND)
+
+    def next_id(self) -> str:
+        """A fresh command id."""
+        return self._client.next_command_id()
+
+    def send(self, command: AnyCommand, answered: Callable[[Answer], object] | None = None) -> bool:
+        """Hand over a command; False when nobody is there to take it."""
+        try:
+            self._client.send(command)
+        except BusError:
+            return False
+        if answered is not None:
+            self._answers[command.command_id] = answered
+        return True
+
+    def _drain(self) -> bool:
+        for answer in self._client.receive():
+            answered = self._answers.pop(answer.command_id, None)
+            if answered is not None:
+                answered(answer)
+        return False

@@ -1,0 +1,451 @@
+"""The kill switch: watches risk, closes the gate, cancels everything by every path, and proves that it did.
+
+Imports no strategy code, works with the event bus dead: the gate is shared memory, owners are read through their status
+pages and journals, and operators reach it by command, by signal (SIGUSR1 trips the desk) or by their own word.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from base.config import DeskConfig, Kind
+from base.errors import CommandError, QuarterdeckError
+from base.reactor import Priority
+from ipc._words import boot_id
+from ipc.bell import Bell, Ringer, bell_path
+from ipc.events import AnyEvent, KillProgress
+from ipc.gate import GateWriter
+from ipc.host import ProcessHost, run_process
+from ipc.kill_files import KillFiles, read_latch
+from ipc.readiness import Readiness, read_all, read_status
+from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel, Ops
+from procs.kill_owners import JournalTail, OwnerWatch, Reviver, drain
+from procs.kill_paths import OwnerCommands, OwnSession, RestPath
+from risk import kill_actions as do
+from risk.kill import KillSwitch
+from risk.kill_latch import decode
+from risk.kill_plan import KillVenue, Owner, OwnerMassCancel, OwnMassCancel, RestCancelAll, Topology
+from risk.kill_report import explain
+from risk.kill_triggers import OwnerView, SessionLoss
+from risk.limits import LimitBook, OwnerFigures
+from venues.context import dialect_of
+from venues.interface import OpenOrders
+
+MS = 1_000_000
+WATCH_NS = 20 * MS
+BUSY_NS = 1 * MS
+SLOW_NS = 100 * MS
+JOURNAL_BATCH = 2_000
+
+log = logging.getLogger("killswitch")
+
+
+def topology_of(desk: DeskConfig) -> Topology:
+    """Owners and venues of a desk with their cancel plans."""
+    owners, venues = {}, {}
+    for name in desk.sessions(Kind.TRADING):
+        venue = desk.config.session[name].venue
+        instruments = tuple(i.name for i in desk.session_instruments(name))
+        owners[name] = Owner(name, venue, desk.config.venue[venue].account, instruments)
+    for name, config in desk.config.venue.items():
+        plan = dialect_of(desk, name).cancel_plan(config)
+        lag_ms = max(plan.list_lag_ms, config.rest.lag_ms if config.rest else 0)
+        venues[name] = KillVenue(
+            name=name,
+            account=config.account,
+            instruments=tuple(i.name for i in desk.venue_instruments(name)),
+            steps=plan.steps,
+            lists=config.rest is not None and plan.proof_list == OpenOrders.REST,
+            lag_ns=lag_ms * MS,
+            kill_sessions=tuple(s for s in desk.config.kill.sessions if desk.config.session[s].venue == name),
+            unproven=plan.unproven,
+        )
+    return Topology(owners, venues)
+
+
+class Killswitch:
+    """The process."""
+
+    def __init__(self, host: ProcessHost, _name: str) -> None:
+        self.host = host
+        self.desk = desk = host.desk
+        self.config = desk.config.kill
+        self.clock, self.reactor = host.clock, host.reactor
+        topology = topology_of(desk)
+        self.limits = LimitBook(self.config.limits, topology.owners)
+        host.open_bus()
+        self.files = KillFiles(desk.data_dir / "kill", self.clock)
+        self.gate = GateWriter(desk.shm_dir / "gate", desk.shm_dir / "operator")
+        self.ringer = Ringer()
+        self.bell = Bell(bell_path(desk.run_dir, host.name))
+        self.owners = {s: OwnerWatch(self.reactor, desk, s, self._died) for s in topology.owners}
+        self.commands = {s: OwnerCommands(self.reactor, host.context, desk, s) for s in topology.owners}
+        self.drop_copies = {s: JournalTail(desk.data_dir / s) for s in desk.sessions(Kind.DROPCOPY)}
+        self.rest = {
+            v: RestPath(self.reactor, desk, v, self.files.audit)
+            for v, c in desk.config.venue.items()
+            if c.rest is not None
+        }
+        self.own = {
+            s: OwnSession(self.reactor, desk, s, host.publisher.epoch, self.files.audit) for s in self.config.sessions
+        }
+        self.reviver = Reviver(desk, host.alert)
+        self.loss = SessionLoss(self.config.session_loss_grace_s * 1000 * MS, self.config.session_loss_confirmations)
+        self.switch = KillSwitch(
+            self.gate, self.clock, topology, self.config, f"{boot_id():032x}", self._do,
+            fingerprint=(read_status(desk.shm_dir / "proc" / host.name).build, desk.fingerprint),
+        )  # fmt: skip
+        self._doing: dict[type, Callable[..., object]] = self._table()
+        self._faults: dict[str, str] = {}
+        self._reading: set[str] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        host, files = self.host, self.desk.data_dir / "kill"
+        host.set(Readiness.RECOVERING, "reading journals")
+        for owner in self.owners.values():
+            owner.look()
+            self._read_all(owner.session, owner.tail)
+        fences = max((o.status.fence for o in self.owners.values() if o.status is not None), default=0)
+        self.switch.start(decode(read_latch(files), f"{boot_id():032x}"), fences, self._alive())
+        self._operator_word()
+        self._renew()
+        self.reactor.add_reader(self.bell.fd, self._rung, "bell", Priority.URGENT)
+        self.reactor.on_signal(signal.SIGUSR1, lambda: self._trip("desk", "signal", "SIGUSR1"))
+        host.serve(self._command, priority=Priority.URGENT)
+        host.on_stop(self._stop)
+        for session in self.own.values():
+            session.start()
+        self._watch()
+        self._slow()
+        self._settle()
+
+    # -- loops -----------------------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        if self.host.stopping:
+            return
+        self.gate.renew(self.clock.mono_ns(), self.config.lease_ms * MS)
+        self.reactor.call_later(self.config.lease_renew_ms * MS, self._renew, "lease")
+
+    def _watch(self) -> None:
+        """Owners, journals, limits, deadlines."""
+        self._operator_word()
+        for owner in self.owners.values():
+            owner.look()
+            self._read(owner.session, owner.tail)
+        for session, tail in self.drop_copies.items():
+            self._read(session, tail)
+        self.switch.owners_alive(self._alive())
+        self._fences()
+        self._check_limits()
+        self._check_sessions()
+        self.switch.tick()
+        self.reactor.call_later(WATCH_NS, self._watch, "watch")
+
+    def _busy(self) -> None:
+        """While owners have not answered: look at their words every millisecond, not only when they ring."""
+        self._fences()
+        self.switch.tick()
+        if self.switch.waiting_for():
+            self.reactor.call_later(BUSY_NS, self._busy, "fence")
+
+    def _slow(self) -> None:
+        self.reviver.look(self._alive(), self.clock.mono_ns())
+        live = {n: s for n, s in read_all(self.desk.shm_dir / "proc").items() if self._beats(s.beat_mono_ns)}
+        self.switch.fingerprints({n: (s.build, s.config) for n, s in live.items()})
+        self._fault("disk", self.files.fault())
+        for name, owner in self.owners.items():
+            stuck = owner.alive and owner.status is not None and not self._beats(owner.status.beat_mono_ns)
+            self._fault(f"stuck {name}", f"{name} (pid {owner.pid}) shows no heartbeat" if stuck else "")
+        if not self.gate.intact():
+            self._rebuild_gate()
+        if not self.switch.busy:
+            for session in self.own.values():
+                session.forget()
+        self._settle()
+        self.reactor.call_later(SLOW_NS, self._slow, "slow")
+
+    def _beats(self, beat_ns: int) -> bool:
+        return self.clock.mono_ns() - beat_ns < 2_000 * MS
+
+    def _settle(self) -> None:
+        """READY as long as the process itself can do its work; sessions that are down are said."""
+        down = [f"{s.name} {s.state}" for s in self.own.values() if s.state != "READY"]
+        faults = [*self._faults.values(), *down]
+        if not self.host.stopping:
+            self.host.set(Readiness.DEGRADED if faults else Readiness.READY, "; ".join(faults))
+
+    def _fault(self, key: str, text: str) -> None:
+        if text and key not in self._faults:
+            self.host.alert("critical", key.partition(" ")[0], text)
+        if text:
+            self._faults[key] = text
+        else:
+            self._faults.pop(key, None)
+
+    def _rebuild_gate(self) -> None:
+        """Somebody removed or replaced a gate file: readers must not find an open one, nor none."""
+        old, self.gate = self.gate, self.gate.rebuilt()
+        self.switch.use_gate(self.gate)
+        old.lapse()  # who still maps the old file finds its lease out, and looks for the new one
+        self.gate.renew(self.clock.mono_ns(), self.config.lease_ms * MS)
+        self._trip("desk", "gate", "a file of the gate was removed or replaced")
+
+    # -- triggers --------------------------------------------------------------------------------------------
+
+    def _operator_word(self) -> None:
+        at_ns, reason = self.gate.operator_word()
+        if at_ns:
+            self._trip("desk", "operator", f"operator word: {reason}")
+            self.gate.clear_operator()
+
+    def _trip(self, scope: str, cause: str, reason: str) -> None:
+        self.switch.trip(scope, cause, reason, self.clock.mono_ns())
+        self._busy()
+
+    def _died(self, session: str, orderly: bool) -> None:
+        self._read_all(session, self.owners[session].tail)
+        self.switch.owner_died(session, orderly)
+        self._busy()
+
+    def _check_limits(self) -> None:
+        figures = {
+            s: OwnerFigures(o.rows, o.status.sent, o.status.started_ns)
+            for s, o in self.owners.items()
+            if o.status is not None
+        }
+        for verdict in self.limits.check(figures, self.clock.mono_ns()):
+            if not verdict.trips:
+                self.host.alert("warning", "limit", str(verdict))
+            elif self._stands(verdict.scope):
+                self._trip(verdict.scope, "limit", str(verdict))
+
+    def _stands(self, scope: str) -> bool:
+        """Whether orders of the scope may still leave: what is closed already is not tripped again by a figure."""
+        closed = {s for s, r in self.switch.records.items() if r.state.name in ("TRIPPING", "TRIPPED", "RESETTING")}
+        return "desk" not in closed and scope not in closed
+
+    def _check_sessions(self) -> None:
+        for name, owner in self.owners.items():
+            status = owner.status
+            if status is None:
+                continue
+            left = sum(r.open_orders for r in owner.rows)
+            ready = status.readiness in (Readiness.READY, Readiness.STOPPING)
+            why = self.loss.look(OwnerView(name, ready, left, status.reason), self.clock.mono_ns())
+            if why and self._stands(f"session:{name}"):
+                self._trip(f"session:{name}", "session", why)
+
+    # -- what owners say -------------------------------------------------------------------------------------
+
+    def _alive(self) -> set[str]:
+        return {s for s, o in self.owners.items() if o.alive}
+
+    def _fences(self) -> None:
+        for session in self.switch.waiting_for():
+            self.switch.fence(session, self.owners[session].fence())
+
+    def _rung(self) -> bool:
+        self.bell.drain()
+        self._fences()
+        return False
+
+    def _read(self, session: str, tail: JournalTail) -> str:
+        said = drain(tail, self.switch.event, JOURNAL_BATCH)
+        if said and said != "more":
+            self._fault(f"journal {session}", f"journal of {session}: {said}")
+        return said
+
+    def _read_all(self, session: str, tail: JournalTail) -> bool:
+        said = "more"
+        while said == "more":
+            said = self._read(session, tail)
+        return not said
+
+    # -- commands --------------------------------------------------------------------------------------------
+
+    def _command(self, command: AnyCommand, _identity: bytes) -> Answer:
+        received_ns = self.clock.mono_ns()
+        if not isinstance(command, Ops):
+            return Answer(command.command_id, False, f"the kill switch does not take {type(command).__name__}")
+        try:
+            data = self._ops(command, received_ns)
+        except QuarterdeckError as e:
+            return Answer(command.command_id, False, str(e))
+        return Answer(command.command_id, True, data=msgspec.json.encode(data))
+
+    def _ops(self, command: Ops, received_ns: int) -> object:
+        args = command.args
+        scope, reason, by = args.get("scope") or "desk", args.get("reason", ""), args.get("by", command.client_id)
+        match command.verb:
+            case "trip":
+                self._check_known(scope)
+                trip = self.switch.trip(scope, "operator", reason or f"by {by}", received_ns)
+                self._busy()
+                return {"trip_id": trip.trip_id, "generation": trip.generation, "touches": trip.plan.touches,
+                        "leaves": trip.plan.leaves}  # fmt: skip
+            case "reset":
+                return {"said": self.switch.reset(scope, reason, by, args.get("force", "").split())}
+            case "arm":
+                return {"unproven": self.switch.arm(reason, by)}
+            case "plan":
+                self._check_known(scope)
+                return msgspec.to_builtins(self.switch.plan(scope))
+            case "status":
+                return self._status()
+            case "why":
+                return {"why": explain(self._status()["last_trip"])}  # type: ignore[arg-type]
+            case _:
+                raise CommandError(f"no verb {command.verb!r}; there are trip, reset, arm, plan, status, why")
+
+    def _check_known(self, scope: str) -> None:
+        """A scope that nothing carries would close nothing: a slip of the hand must not look like a trip."""
+        known = self.switch.topology.scopes()
+        if scope not in known and not scope.startswith("strategy:"):
+            raise CommandError(f"no scope {scope!r}; there are {', '.join(known)} and strategy:NAME")
+
+    def _status(self) -> dict[str, object]:
+        status = self.switch.status()
+        status["sessions"] = {s.name: {"phase": str(s.state), "reason": s.reason} for s in self.own.values()}
+        status["faults"] = list(self._faults.values())
+        return status
+
+    # -- doing -----------------------------------------------------------------------------------------------
+
+    def _table(self) -> dict[type, Callable[..., object]]:
+        return {
+            do.RingOwners: self._ring,
+            OwnMassCancel: self._own_mass,
+            OwnerMassCancel: self._owner_mass,
+            RestCancelAll: self._rest_all,
+            do.CancelOne: self._cancel_one,
+            do.KillOwner: self._kill_owner,
+            do.Revive: lambda a: self.reviver.want(a.session, self.clock.mono_ns()),
+            do.ReadJournal: self._read_journal,
+            do.AskOwner: self._ask_owner,
+            do.AskList: self._ask_list,
+            do.AskOrder: self._ask_order,
+            do.Persist: lambda a: self.files.latch(a.data),
+            do.Audit: lambda a: self.files.audit(a.event, a.facts),
+            do.Step: self._step,
+            do.State: lambda a: self.host.publish("kill", self.switch.kill_state(a.scope)),
+            do.Tell: lambda a: self.host.alert(a.severity, a.code, a.text),
+        }
+
+    def _do(self, action: do.Action) -> None:
+        self._doing[type(action)](action)
+
+    def _ring(self, action: do.RingOwners) -> None:
+        for session in action.sessions:
+            self.ringer.ring(bell_path(self.desk.run_dir, session))
+
+    def _sent(self, action: do.Action, path: str) -> None:
+        self.switch.sent(action)
+        self.files.audit("sent", {"path": path, "what": repr(action)})
+
+    def _own_mass(self, action: OwnMassCancel) -> None:
+        if self.own[action.session].mass_cancel(action):
+            self._sent(action, action.session)
+
+    def _owner_mass(self, action: OwnerMassCancel) -> None:
+        link = self.commands[action.session]
+        command = MassCancel("killswitch", link.next_id(), 0, action.instrument, "kill switch")
+        if self.owners[action.session].alive and link.send(command, self._refusal(action.session)):
+            self._sent(action, f"commands {action.session}")
+
+    def _cancel_one(self, action: do.CancelOne) -> None:
+        link = self.commands[action.session]
+        command = CancelOrder("killswitch", link.next_id(), 0, action.cl_ord_id, action.order_id, action.instrument)
+        if link.send(command, self._refusal(action.session)):
+            self._sent(action, f"commands {action.session}")
+
+    def _refusal(self, session: str) -> Callable[[Answer], object]:
+        def answered(answer: Answer) -> None:
+            if not answer.accepted:
+                self.files.audit("refused", {"path": f"commands {session}", "why": answer.reason})
+
+        return answered
+
+    def _rest_all(self, action: RestCancelAll) -> None:
+        path = self.rest.get(action.venue)
+        if path is not None and path.usable:
+            path.cancel_all(action)
+            self._sent(action, f"{action.venue} rest")
+
+    def _kill_owner(self, action: do.KillOwner) -> None:
+        why = self.owners[action.session].kill()
+        self.files.audit("killed", {"session": action.session, "reason": action.reason, "fault": why})
+        if why and self.owners[action.session].alive:
+            self.host.alert("critical", "kill_failed", f"{action.session}: {why}")
+
+    def _read_journal(self, action: do.ReadJournal) -> None:
+        """Not from within the switch: at the end of this turn."""
+        session = action.session
+        if session in self._reading:
+            return
+        self._reading.add(session)
+
+        def read() -> None:
+            self._reading.discard(session)
+            if self._read_all(session, self.owners[session].tail):
+                self.switch.journal_read(session)
+
+        self.reactor.call_soon(read, f"journal {session}")
+
+    def _ask_owner(self, action: do.AskOwner) -> None:
+        session, link = action.session, self.commands[action.session]
+
+        def answered(answer: Answer) -> None:
+            if answer.accepted:
+                self._read_all(session, self.owners[session].tail)
+                self.switch.inventory(session, answer.orders)
+
+        if not link.send(ListOrders("killswitch", link.next_id(), 0), answered):
+            self._read_journal(do.ReadJournal(session))
+
+    def _ask_list(self, action: do.AskList) -> None:
+        venue = action.venue
+        self.rest[venue].list_orders(
+            lambda lines, started_ns, done_ns: self.switch.listed(venue, lines, started_ns, done_ns),
+            lambda why: self.switch.list_failed(venue, why),
+        )
+
+    def _ask_order(self, action: do.AskOrder) -> None:
+        order = self.switch.ledger.find(action.session, action.cl_ord_id)
+        if order is not None and action.venue in self.rest:
+            self.rest[action.venue].ask_order(
+                order,
+                lambda status, cum: self.switch.order_answered(action.session, action.cl_ord_id, status, cum),
+            )
+
+    def _step(self, a: do.Step) -> None:
+        event: AnyEvent = KillProgress(a.trip_id, a.step, a.detail, a.working, a.proven, a.filled, self.clock.wall_ns())
+        self.host.publish("kill", event)
+        log.warning("%s %s: %s (%d working, %d proven)", a.trip_id, a.step, a.detail, a.working, a.proven)
+
+    # -- stopping --------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        """The words stay as they are; the lease runs out, so that no new order leaves without this process."""
+        for session in self.own.values():
+            session.stop()
+        for path in self.rest.values():
+            path.close()
+        self.files.audit("stopped", {})
+        if not self.files.close():
+            self.host.alert("critical", "disk", f"latch or audit not written: {self.files.fault()}")
+        self.bell.close()
+        self.reactor.call_later(200 * MS, self.host.finish, "stop")
+
+
+def main() -> int:
+    """Run the process."""
+    return run_process("killswitch", "", Killswitch)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
