@@ -18,7 +18,7 @@ def extension(name: str, sources: list[str], depends: list[str], libraries: list
 CODEC = ["fix/_codec.pyx", *sorted(glob("fix/codec*.c"))]
 EXTENSIONS = [
     extension("fix._codec", CODEC, [*glob("fix/codec*.h"), "base/md_record.h"], []),
-    extension("ipc._book", ["ipc/_book.pyx"], [*glob("ipc/book*.h"), "base/md_record.h"], ["z"]),
+    extension("ipc._book", ["ipc/_book.pyx"], [*glob("ipc/book*.h"), "base/md_record.h"], []),
     extension("ipc._bus", ["ipc/_bus.pyx"], [], []),
     extension("ipc._words", ["ipc/_words.pyx"], [], []),
 ]

@@ -2,8 +2,7 @@
 #ifndef QD_BOOK_VERIFY_H
 #define QD_BOOK_VERIFY_H
 
-#include <zlib.h>
-
+#include "book_crc.h"
 #include "book_impl.h"
 
 enum qd_continuity { QD_RULE_NONE, QD_RULE_CHECKSUM, QD_RULE_UPDATE_IDS, QD_RULE_NEWEST, QD_N_RULES };
@@ -23,76 +22,6 @@ typedef struct {
     int64_t first_id, last_id, n_messages, seq_num, sending_ns, recv_ns, n_trades, defect_tag;
     qd_bytes changes;
 } qd_checked;
-
-/* -- CRC-32 over decimal texts ------------------------------------------------------------------------- */
-
-typedef struct {
-    uint32_t crc;
-    unsigned n;
-    char text[1024];
-} qd_crc;
-
-static inline void qd_crc_flush(qd_crc *c)
-{
-    c->crc = (uint32_t)crc32(c->crc, (const unsigned char *)c->text, c->n);
-    c->n = 0;
-}
-
-static const char qd_pairs[201] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960"
-    "616263646566676869707172737475767778798081828384858687888990919293949596979899";
-
-static inline void qd_crc_number(qd_crc *c, int64_t value, int64_t div) /* no dot, no leading zeros: zero is no text */
-{
-    char digits[20], *p = digits + sizeof digits;
-    uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    if (div != 1)
-        v /= (uint64_t)div;
-    for (; v >= 100; v /= 100) {
-        p -= 2;
-        memcpy(p, qd_pairs + 2 * (v % 100), 2);
-    }
-    if (v >= 10) {
-        p -= 2;
-        memcpy(p, qd_pairs + 2 * v, 2);
-    } else if (v > 0) {
-        *--p = (char)('0' + v);
-    }
-    size_t n = (size_t)(digits + sizeof digits - p);
-    if (c->n + n > sizeof c->text)
-        qd_crc_flush(c);
-    memcpy(c->text + c->n, p, n);
-    c->n += (unsigned)n;
-}
-
-static void qd_crc_side(qd_crc *c, const qd_engine *e, int side, uint32_t levels, int64_t px_div, int64_t qty_div)
-{
-    uint32_t n = e->n[side] < levels ? e->n[side] : levels;
-    const int64_t *level = qd_at(e, side, e->n[side]);
-    for (uint32_t i = 0; i < n; i++) {
-        level -= e->width;
-        if (e->kind == 2) {
-            qd_crc_number(c, level[0], px_div);
-            qd_crc_number(c, level[1], qty_div);
-            continue;
-        }
-        for (uint32_t at = (uint32_t)level[3]; at; at = qd_next(qd_node(e, at))) {
-            qd_crc_number(c, level[0], px_div);
-            qd_crc_number(c, qd_node(e, at)[1], qty_div);
-        }
-    }
-}
-
-static uint32_t qd_crc32_top(const qd_engine *e, uint32_t levels, int64_t px_div, int64_t qty_div)
-{
-    qd_crc c;
-    c.crc = 0;
-    c.n = 0;
-    qd_crc_side(&c, e, 1, levels, px_div, qty_div);
-    qd_crc_side(&c, e, 0, levels, px_div, qty_div);
-    qd_crc_flush(&c);
-    return c.crc;
-}
 
 /* -- packing ------------------------------------------------------------------------------------------- */
 

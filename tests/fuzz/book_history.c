@@ -1,6 +1,6 @@
 /* Random histories through the book engine, to be built with address and undefined-behaviour sanitizers.
  *
- *   gcc -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -I. tests/fuzz/book_history.c -lz -o book_history
+ *   gcc -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -I. tests/fuzz/book_history.c -o book_history
  *   ./book_history SEED ROUNDS
  *
  * After every message the structure is checked from outside: levels sorted, sums and queues right, every order found by

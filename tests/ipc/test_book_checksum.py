@@ -75,3 +75,12 @@ def test_a_level_of_many_orders_is_longer_than_any_buffer() -> None:
 def test_a_drop_of_more_decimals_than_there_are_is_refused(drop: int) -> None:
     with pytest.raises(BookError, match="decimals"):
         Book().crc32_top(px_drop=drop)
+
+
+@pytest.mark.parametrize("digits", range(1, 20))
+def test_numbers_of_every_length_are_rendered_without_leading_zeros(digits: int) -> None:
+    for px in (10 ** (digits - 1), min(10**digits - 1, (1 << 63) - 1)):
+        for qty in (1, 9, 10, 99, 100, (1 << 63) - 1):
+            book = Book()
+            book.apply(what(1), px, qty)
+            assert book.crc32_top() == zlib.crc32(f"{px}{qty}".encode())
