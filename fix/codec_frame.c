@@ -13,8 +13,14 @@
 #define TRAILER 7 /* 10=nnn SOH */
 #define MAX_BEGIN 16
 #define MAX_LENGTH_DIGITS 16
-#define BLOCK 256
 #define KEEP_BUFFER (1u << 20)
+#ifdef QD_SMALL_BUFFERS /* fuzzing: short inputs must grow, slide and be summed by blocks too */
+#define BLOCK 16
+#define FIRST_BUFFER 32
+#else
+#define BLOCK 256
+#define FIRST_BUFFER 65536
+#endif
 
 static const uint8_t BEGIN[] = "8=FIX";
 
@@ -192,7 +198,7 @@ uint8_t *qd_framer_reserve(qd_framer *f, size_t n)
         f->cap = 0;
     }
     if (f->cap - f->tail < n) {
-        size_t cap = f->cap ? f->cap * 2 : 65536;
+        size_t cap = f->cap ? f->cap * 2 : FIRST_BUFFER;
         while (cap - f->tail < n)
             cap *= 2;
         uint8_t *buf = realloc(f->buf, cap);

@@ -33,6 +33,14 @@ static void set_up(void)
     group.count_tag = 268;
 }
 
+static bool is_length_tag(int64_t tag)
+{
+    for (int i = 0; i < rules.n_pairs; i++)
+        if (rules.length_tags[i] == tag)
+            return true;
+    return false;
+}
+
 static void check_numbers(const uint8_t *text, size_t n)
 {
     uint8_t again[40];
@@ -53,6 +61,34 @@ static void check_numbers(const uint8_t *text, size_t n)
     }
     qd_parse_time(text, n, &value);
     qd_parse_date(text, n, &value);
+}
+
+/* What the writer lets through can be read, and nothing else gets in. */
+static void check_writer(const uint8_t *text, size_t n)
+{
+    qd_out out = {0};
+    int64_t number = 0;
+    int32_t tag;
+    size_t at, start;
+    memcpy(&number, text, n < 8 ? n : 8);
+    if (qd_out_tag(&out, number & 0x3fffffff)) {
+        out.n = 0;
+        HOLDS(!qd_out_tag(&out, 58));
+    }
+    start = out.n;
+    bool fits = !qd_out_text(&out, text, n);
+    HOLDS(fits == (n && !memchr(text, QD_SOH, n)) && (fits || out.n == start));
+    if (!fits)
+        out.n = 0;
+    HOLDS(!qd_out_tag(&out, 44) && !qd_out_scaled(&out, number, (int)(n % 19)));
+    HOLDS(!qd_out_tag(&out, 34) && !qd_out_int(&out, number));
+    HOLDS(!qd_out_tag(&out, 60) && (number < 0 || number > 9000000000000000000LL || !qd_out_utc(&out, number, 3)));
+    int reserved = (number & 0x3fffffff) == 8 || (number & 0x3fffffff) == 9 || (number & 0x3fffffff) == 10 ||
+                   (number & 0x3fffffff) == 35;
+    bool complete = out.buf[out.n - 1] == QD_SOH;
+    if (complete && !reserved && !is_length_tag(number & 0x3fffffff))
+        HOLDS(!qd_check_fields(out.buf, out.n, &rules, &tag, &at));
+    qd_out_free(&out);
 }
 
 /* Fields lie one behind the other, cover the whole message and can be read. */
@@ -143,9 +179,14 @@ static void drain(qd_framer *framer, seen *s)
     int state;
     while ((state = qd_framer_peek(framer, &frame)) != QD_FRAME_MORE) {
         if (state == QD_FRAME_GARBLED) {
+            qd_frame alone;
+            if (frame.garble == QD_GARBLE_CHECKSUM)
+                HOLDS(qd_frame_check(frame.bytes, frame.total, MAX_BODY, &alone) == QD_FRAME_GARBLED);
             qd_framer_skip(framer, &frame);
             continue;
         }
+        qd_frame alone; /* a sum put together from blocks must be the plain one */
+        HOLDS(qd_frame_check(frame.bytes, frame.total, MAX_BODY, &alone) == QD_FRAME_READY && alone.total == frame.total);
         s->digest = s->digest * 1099511628211ULL ^ qd_key64((const char *)frame.bytes, frame.total);
         s->taken += frame.total;
         check_message(frame.bytes, frame.total);
@@ -242,6 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         break;
     default:
         check_numbers(data, n < 64 ? n : 64);
+        check_writer(data, n);
     }
     return 0;
 }
