@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,7 @@ def allocate(fd: int, size: int) -> None:
     os.posix_fallocate(fd, 0, size)
 
 
+@cache
 def this_boot() -> int:
     """A number of the present boot of this host."""
     try:
@@ -79,8 +81,8 @@ class Segment:
 
     @classmethod
     def allocate(cls, path: Path, size: int, reserve: Callable[[int, int], None] = allocate) -> "Segment":
-        """A new file with its space reserved and no header yet; OSError when the disk is full."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """A new file with its space reserved, not begun yet; OSError when the disk is full."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(fd, size)
             reserve(fd, size)
@@ -92,7 +94,7 @@ class Segment:
 
     @classmethod
     def open(cls, path: Path, writable: bool) -> "Segment":
-        """An existing segment with its header checked; CorruptError when that contradicts itself."""
+        """An existing segment, its header checked if it was begun; CorruptError when that contradicts itself."""
         fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
         size = os.fstat(fd).st_size
         if size < HEADER_SIZE:
@@ -100,23 +102,36 @@ class Segment:
             raise CorruptError(f"{path}: {size} bytes, a segment header alone has {HEADER_SIZE}")
         segment = cls(path, fd, size, writable)
         try:
-            segment.read_header()
+            if segment.begun:
+                segment.read_header()
         except CorruptError:
             segment.close()
             raise
         return segment
 
-    def write_header(self, number: int, first_index: int, log_id: int) -> None:
-        """Make this an empty segment; what it held before is void."""
-        self.words[COMMITTED_WORD] = 0
+    def begin(self, number: int, first_index: int, log_id: int) -> None:
+        """Make this an empty segment of a log; what it held before is void. Stores to memory only."""
         fields = (MAGIC, VERSION, HEADER_SIZE, number, first_index, self.size, log_id)
         HEADER.pack_into(self.map, 0, *fields, 0)
-        crc = zlib.crc32(self.map[: HEADER.size - 4])
-        HEADER.pack_into(self.map, 0, *fields, crc)
+        HEADER.pack_into(self.map, 0, *fields, zlib.crc32(self.map[: HEADER.size - 4]))
         self.number, self.first_index, self.log_id = number, first_index, log_id
         self.seed = zlib.crc32(SEED.pack(log_id, number))
         self.words[BOOT_WORD] = this_boot()
         self.words[COMMITTED_WORD] = HEADER_SIZE
+
+    def void(self) -> None:
+        """Give up what it holds, so that it can be begun anew."""
+        self.words[COMMITTED_WORD] = 0
+
+    def rename(self, path: Path) -> None:
+        """Give the file its name."""
+        self.path.rename(path)
+        self.path = path
+
+    @property
+    def begun(self) -> bool:
+        """False for a file that is only set aside."""
+        return self.words[COMMITTED_WORD] != 0
 
     def read_header(self) -> None:
         """Check the header and take the segment's identity from it."""
@@ -148,7 +163,7 @@ class Segment:
 
     def still(self, number: int) -> bool:
         """False when the file was recycled for another part of the log under a reader's eyes."""
-        return bool(HEADER.unpack_from(self.map, 0)[3] == number)
+        return self.begun and bool(HEADER.unpack_from(self.map, 0)[3] == number)
 
     def record_at(self, offset: int, index: int | None) -> Found | None:
         """The record at `offset` if there is a valid one with that index (None: any index), else None."""
@@ -179,6 +194,7 @@ class Segment:
 
     def populate(self, step: int) -> bool:
         """Bring the next `step` bytes into memory for writing, so that appends do not fault; False when done."""
+        self.populated = max(self.populated, self.committed // mmap.PAGESIZE * mmap.PAGESIZE)
         if self.populated >= self.size:
             return False
         length = min(step, self.size - self.populated)

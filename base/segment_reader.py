@@ -8,6 +8,7 @@ from base.errors import CorruptError, StoreError
 from base.segment_file import HEADER_SIZE, Found, Record, Segment, segment_numbers, segment_path
 
 OPEN_TRIES = 5
+NOT_BEGUN = 1 << 63
 
 
 class SegmentReader:
@@ -79,7 +80,7 @@ class SegmentReader:
         segment = self._segment
         assert segment is not None
         committed = segment.committed
-        if self._offset >= committed:
+        if self._offset >= committed and segment.begun:
             return None
         found = segment.record_at(self._offset, self._index)
         if found is None or not segment.still(segment.number):
@@ -110,30 +111,36 @@ class SegmentReader:
         """Enter the segment that holds, or will hold, `next_index`; False when there is no log yet."""
         for _ in range(OPEN_TRIES):
             numbers = segment_numbers(self.folder, self.prefix)
-            if not numbers:
+            number = self._choose(numbers)
+            if number is None:
                 return False
-            segment = self._open(self._choose(numbers))
+            segment = self._open(number)
             if segment is not None:
                 self._enter(segment)
                 return True
         raise StoreError(f"{self.folder / self.prefix}: segments are dropped faster than they can be opened")
 
-    def _choose(self, numbers: list[int]) -> int:
+    def _choose(self, numbers: list[int]) -> int | None:
+        """The segment to enter; None when none was begun yet."""
+        begun = numbers[:-1] if numbers and self._first_index(numbers[-1]) == NOT_BEGUN else numbers
+        if not begun:
+            return None
         if not self.next_index:
-            return numbers[0]
-        at = bisect_right(numbers, self.next_index, key=self._first_index)
+            return begun[0]
+        at = bisect_right(begun, self.next_index, key=self._first_index)
         if at == 0:
             raise StoreError(
                 f"{self.folder / self.prefix}: record {self.next_index} is no longer kept,"
-                f" the oldest is {self._first_index(numbers[0])}"
+                f" the oldest is {self._first_index(begun[0])}"
             )
-        return numbers[at - 1]
+        return begun[at - 1]
 
     def _first_index(self, number: int) -> int:
-        segment = self._open(number)
-        if segment is None:
+        try:
+            segment = Segment.open(segment_path(self.folder, self.prefix, number), writable=False)
+        except FileNotFoundError:
             return 0  # dropped meanwhile: older than anything that is asked for
-        first = segment.first_index
+        first = segment.first_index if segment.begun else NOT_BEGUN
         segment.close()
         return first
 
@@ -142,6 +149,9 @@ class SegmentReader:
         try:
             segment = Segment.open(path, writable=False)
         except FileNotFoundError:
+            return None
+        if not segment.begun:
+            segment.close()
             return None
         if segment.number != number:
             segment.close()

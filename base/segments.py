@@ -8,10 +8,12 @@ so while that space is used up, and with `recycle` the oldest segment then makes
 import errno
 import logging
 import os
+import stat
 import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from base.errors import CorruptError, StoreError
@@ -51,7 +53,7 @@ class SegmentSettings:
     segment_bytes: int = 4 * MEBIBYTE
     retain_bytes: int = 64 * MEBIBYTE
     recycle: bool = False  # on a full disk drop the oldest segment rather than refuse to append
-    populate_step: int = 256 * 1024
+    populate_step: int = 64 * 1024
 
 
 class SegmentWriter:
@@ -87,7 +89,9 @@ class SegmentWriter:
         self._first_record = first_record
         self._spare: Segment | None = None
         self._tried_spare = False
+        self._retired: list[Segment] = []
         self._unsynced: list[int] = []
+        self._new_names = True
         self._sync_lock = threading.Lock()
         self._closed = False
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,7 +103,7 @@ class SegmentWriter:
             self._seal_last_but_one()
             self._use(self._segment)
             self._find_end()
-            self._prepare_spare()
+            self._first_spare()
         except BaseException:
             self._lock.release()
             raise
@@ -158,7 +162,15 @@ class SegmentWriter:
         return max(0, self._size - self._end - HEAD_SIZE)
 
     def prepare(self) -> bool:
-        """A bounded bit of work ahead, for quiet moments: set space aside, bring pages in. False when all is done."""
+        """A bounded bit of work ahead, for quiet moments: tidy up, set space aside, bring pages in.
+
+        False when all is done. Whoever never calls it has the same work done while appending.
+        """
+        if self._closed:
+            return False
+        if self._retired:
+            self._tidy()
+            return True
         if self._spare is None:
             self._tried_spare = False
             self._prepare_spare()
@@ -171,9 +183,12 @@ class SegmentWriter:
         with self._sync_lock:
             pending, self._unsynced = self._unsynced, []
             pending.append(os.dup(self._segment.fd))
+            if self._new_names:
+                self._new_names = False
+                pending.append(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY))
         for fd in pending:
             try:
-                os.fdatasync(fd)
+                os.fsync(fd) if stat.S_ISDIR(os.fstat(fd).st_mode) else os.fdatasync(fd)
             finally:
                 os.close(fd)
 
@@ -193,6 +208,8 @@ class SegmentWriter:
         for fd in self._unsynced:
             os.close(fd)
         self._size = 0
+        for old in self._retired:
+            old.close()
         self._segment.close()
         if self._spare is not None:
             self._spare.close()
@@ -207,36 +224,29 @@ class SegmentWriter:
         require_fit(length, self.settings.segment_bytes)
         late = self._spare is None
         if late:
+            self._tidy()  # which may free the room that is needed
             self._tried_spare = False
             self._prepare_spare()
-        if self._spare is None:
-            self._recycle()
-        spare, self._spare = self._spare, None
-        assert spare is not None
+        spare = self._spare or self._recycle()
+        self._spare = None
         old = self._segment
-        self._begin(spare, old.number + 1, self.next_index, old.log_id)
-        self._at("next segment named")
+        spare.begin(old.number + 1, self.next_index, old.log_id)
+        self._numbers.append(spare.number)
+        self._at("segment begun")
         old.seal()
         self._at("segment sealed")
         with self._sync_lock:
             self._unsynced.append(os.dup(old.fd))
             self._segment = spare
-            old.close()
+        self._retired.append(old)
         self._use(spare)
         self._end = HEADER_SIZE
-        self._retain()
+        if len(self._retired) > 1 or late:
+            self._tidy()
         if self._first_record:
             self.append(*self._first_record())
         if late:
             self._prepare_spare()  # so that `full` does not wait for the middle of the segment
-
-    def _begin(self, segment: Segment, number: int, first_index: int, log_id: int) -> None:
-        segment.write_header(number, first_index, log_id)
-        self._at("segment header written")
-        path = segment_path(self.folder, self.prefix, number)
-        segment.path.rename(path)
-        segment.path = path
-        self._numbers.append(number)
 
     def _use(self, segment: Segment) -> None:
         """Keep what `append` needs at hand."""
@@ -247,15 +257,20 @@ class SegmentWriter:
         self._half = segment.size // 2
         self._tried_spare = self._spare is not None
 
+    def _first_spare(self) -> None:
+        if self._spare is None and self._old_path.exists():  # a crash while it was recycled
+            self._spare = self._reuse_old(self._segment.number + 1)
+        self._prepare_spare()
+
     def _prepare_spare(self) -> None:
         if self._spare is not None or self._tried_spare:
             return
         self._tried_spare = True
         try:
-            self._spare = self._allocate()
+            self._spare = self._allocate(self._segment.number + 1)
         except OSError as error:
             if error.errno not in NO_ROOM:
-                raise StoreError(f"{self._spare_path}: {error.strerror}") from error
+                raise StoreError(f"{self.folder / self.prefix}: {error.strerror}") from error
             if not self.full:
                 log.warning("%s: no room for the next segment: %s", self.folder / self.prefix, error.strerror)
             self.full = True
@@ -265,28 +280,44 @@ class SegmentWriter:
         self.full = False
         self._at("space set aside")
 
-    def _allocate(self) -> Segment:
-        return Segment.allocate(self._spare_path, self.settings.segment_bytes, self._reserve)
+    def _allocate(self, number: int) -> Segment:
+        """Under its final name only once it has its size, so that a short file is known to be damaged."""
+        spare = Segment.allocate(self.folder / f"{self.prefix}.new", self.settings.segment_bytes, self._reserve)
+        self._at("space allocated")
+        spare.rename(segment_path(self.folder, self.prefix, number))
+        self._new_names = True
+        return spare
 
-    @property
-    def _spare_path(self) -> Path:
-        return self.folder / f"{self.prefix}.spare"
-
-    def _recycle(self) -> None:
+    def _recycle(self) -> Segment:
         """Make the oldest segment the next one."""
         oldest = self._numbers[0]
         if not self.settings.recycle or oldest == self._segment.number:
             raise StoreError(f"{self.folder / self.prefix}: the disk is full and the space set aside is used up")
         path = segment_path(self.folder, self.prefix, oldest)
         log.warning("%s: dropped to make room on a full disk", path)
-        path.rename(self._spare_path)
+        path.rename(self._old_path)
         del self._numbers[0]
-        self._at("oldest segment recycled")
-        self._spare = Segment.allocate(self._spare_path, self.settings.segment_bytes)
+        self._at("oldest segment taken")
+        return self._reuse_old(self._segment.number + 1)
 
-    def _retain(self) -> None:
+    @property
+    def _old_path(self) -> Path:
+        return self.folder / f"{self.prefix}.old"
+
+    def _reuse_old(self, number: int) -> Segment:
+        segment = Segment.open(self._old_path, writable=True)
+        segment.void()
+        segment.rename(segment_path(self.folder, self.prefix, number))
+        self._at("oldest segment recycled")
+        return segment
+
+    def _tidy(self) -> None:
+        """Close what was rotated away and drop what retention does not keep."""
+        for old in self._retired:
+            old.close()
+        self._retired.clear()
         size = self.settings.segment_bytes
-        keep = max(2, self.settings.retain_bytes // size - 1)  # one of them is the spare
+        keep = max(2, self.settings.retain_bytes // size - 2)  # beside them the spare and one not yet tidied up
         while len(self._numbers) > keep:
             segment_path(self.folder, self.prefix, self._numbers.pop(0)).unlink()
             self._at("oldest segment dropped")
@@ -298,54 +329,73 @@ class SegmentWriter:
     # -- opening ---------------------------------------------------------------------------------------------
 
     def _open_last(self, wall_ns: int) -> Segment:
-        if not self._numbers:
-            return self._create_first(wall_ns)
+        (self.folder / f"{self.prefix}.new").unlink(missing_ok=True)  # what a crash left half done
         self._check_contiguous()
-        last = segment_path(self.folder, self.prefix, self._numbers[-1])
-        segment = Segment.open(last, writable=True)
-        if segment.number != self._numbers[-1]:
+        last = self._open_segment(self._numbers[-1]) if self._numbers else None
+        if last is not None and not last.begun:
+            self._numbers.pop()
+            if last.size == self.settings.segment_bytes:
+                self._spare = last
+            else:
+                last.close()
+                last.path.unlink()
+            last = self._open_segment(self._numbers[-1]) if self._numbers else None
+        if last is not None and not last.begun:
+            raise CorruptError(f"{last.path}: offset {COMMITTED_WORD * 8}: not begun, but another follows it")
+        return last or self._create_first(wall_ns)
+
+    def _open_segment(self, number: int) -> Segment:
+        path = segment_path(self.folder, self.prefix, number)
+        segment = Segment.open(path, writable=True)
+        if segment.begun and segment.number != number:
             segment.close()
-            raise CorruptError(f"{last}: offset 16: says that it is segment {segment.number}")
+            raise CorruptError(f"{path}: offset 16: says that it is segment {segment.number}")
         return segment
 
     def _seal_last_but_one(self) -> None:
         """A crash between naming a segment and sealing the one before left readers without the way on."""
         if len(self._numbers) > 1:
-            before = Segment.open(segment_path(self.folder, self.prefix, self._numbers[-2]), writable=True)
+            before = self._open_segment(self._numbers[-2])
             before.seal()
             before.close()
 
     def _check_contiguous(self) -> None:
-        first, last = self._numbers[0], self._numbers[-1]
-        if len(self._numbers) != last - first + 1:
-            missing = next(n for n in range(first, last) if n not in self._numbers)
-            raise CorruptError(f"{segment_path(self.folder, self.prefix, missing)}: missing between its neighbours")
+        for number, following in pairwise(self._numbers):
+            if following != number + 1:
+                path = segment_path(self.folder, self.prefix, number + 1)
+                raise CorruptError(f"{path}: missing between its neighbours")
 
     def _create_first(self, wall_ns: int) -> Segment:
+        if self._spare is not None and self._spare.path != segment_path(self.folder, self.prefix, 1):
+            raise CorruptError(f"{self._spare.path}: offset {COMMITTED_WORD * 8}: not begun, and nothing is before it")
         try:
-            segment = self._allocate()
+            segment, self._spare = self._spare or self._allocate(1), None
         except OSError as error:
-            raise StoreError(f"{self._spare_path}: no room to begin: {error.strerror}") from error
-        self._begin(segment, 1, 1, wall_ns)
+            raise StoreError(f"{self.folder / self.prefix}: no room to begin: {error.strerror}") from error
+        segment.begin(1, 1, wall_ns)
+        self._at("segment begun")
+        self._numbers.append(1)
         return segment
 
     def _find_end(self) -> None:
         """Where appending goes on. A record that is whole but was not committed counts: it is what was meant."""
         segment = self._segment
+        self.host_went_down = segment.words[BOOT_WORD] not in (CLOSED_CLEANLY, this_boot())
         end, self.next_index, self.last_offset = HEADER_SIZE, segment.first_index, 0
         for found in segment.records():
             end, self.next_index, self.last_offset = found.end, found.record.index + 1, found.offset
         committed = segment.committed
+        if segment.sealed and not self.host_went_down:
+            raise CorruptError(f"{segment.path}: offset {COMMITTED_WORD * 8}: sealed, but what follows was not begun")
         if end < committed:
             self._cut(end, committed)
-        self.host_went_down = segment.words[BOOT_WORD] not in (CLOSED_CLEANLY, this_boot())
         segment.words[COMMITTED_WORD] = self._end = end
         segment.words[BOOT_WORD] = this_boot()
 
     def _cut(self, end: int, committed: int) -> None:
         """Committed records are not there: a power cut may do that, within one boot it is corruption."""
         segment = self._segment
-        if segment.words[BOOT_WORD] in (CLOSED_CLEANLY, this_boot()) or committed > segment.size:
+        if not self.host_went_down or committed > segment.size:
             raise segment.corrupt_at(end, self.next_index)
         self.lost_bytes = committed - end
         log.error("%s: %d bytes after offset %d were not on disk when the host went down", segment.path,

@@ -45,7 +45,8 @@ def everything(folder: Path, start: int = 0) -> list[Record]:
 
 
 def last_file(folder: Path) -> Path:
-    return max(folder.glob("log-*.seg"))
+    """The segment that is written to."""
+    return max(p for p in folder.glob("log-*.seg") if any(p.read_bytes()[COMMITTED_WORD * 8 : COMMITTED_WORD * 8 + 8]))
 
 
 def abandon(writer: SegmentWriter) -> None:
@@ -173,7 +174,7 @@ def test_an_interrupted_append_is_there_in_full_or_not_at_all(writer_at: Open, t
     assert [r.payload for r in everything(tmp_path)] == expected
 
 
-@pytest.mark.parametrize("boundary", ["segment header written", "next segment named", "segment sealed"])
+@pytest.mark.parametrize("boundary", ["segment begun", "segment sealed"])
 def test_an_interrupted_rotation_leaves_the_way_on(writer_at: Open, tmp_path: Path, boundary: str) -> None:
     armed = [False]
 
@@ -300,10 +301,31 @@ def test_a_missing_segment_is_named(writer_at: Open, tmp_path: Path) -> None:
         writer_at()
 
 
-@pytest.mark.parametrize("content", [b"", b"short", bytes(4096), b"\xff" * 4096, b"QDSEGMT\x01" + bytes(4088)])
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 4096, b"QDSEGMT\x01" + b"\xff" * 4088])
 def test_a_file_that_is_no_segment_is_named(writer_at: Open, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "log-0000000001.seg").write_bytes(content)
     with pytest.raises(CorruptError, match=r"log-0000000001\.seg"):
+        writer_at()
+
+
+@pytest.mark.parametrize("with_spare", [True, False])
+def test_a_segment_wiped_out_behind_the_log_is_noticed(writer_at: Open, tmp_path: Path, with_spare: bool) -> None:
+    writer = writer_at()
+    for number in range(50):
+        writer.append(1, b"%0100d" % number)
+    writer.close()
+    last = last_file(tmp_path)
+    last.write_bytes(bytes(4096))
+    if not with_spare:
+        max(tmp_path.glob("log-*.seg")).unlink()
+        assert max(tmp_path.glob("log-*.seg")) == last
+    with pytest.raises(CorruptError, match="not begun"):
+        writer_at()
+
+
+def test_an_empty_file_in_place_of_all_segments_is_noticed(writer_at: Open, tmp_path: Path) -> None:
+    (tmp_path / "log-0000000007.seg").write_bytes(bytes(4096))
+    with pytest.raises(CorruptError, match=r"log-0000000007\.seg: offset 120: not begun"):
         writer_at()
 
 
@@ -392,12 +414,12 @@ def test_a_reader_of_a_recycled_segment_is_told_not_misled(writer_at: Open, tmp_
 def test_no_room_to_begin_with_is_an_error_at_opening(writer_at: Open, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no room to begin"):
         writer_at(reserve=Disk(0).reserve)
-    assert not list(tmp_path.glob("log*.s*"))
+    assert not list(tmp_path.glob("log*.seg")) + list(tmp_path.glob("log*.new"))
 
 
 def test_space_is_really_reserved(writer_at: Open, tmp_path: Path) -> None:
     writer_at(SegmentSettings(segment_bytes=1 << 20))
-    for path in (tmp_path / "log-0000000001.seg", tmp_path / "log.spare"):
+    for path in (tmp_path / "log-0000000001.seg", tmp_path / "log-0000000002.seg"):
         assert path.stat().st_blocks * 512 >= 1 << 20
 
 
@@ -436,7 +458,8 @@ def test_sync_covers_segments_that_were_rotated_away(writer_at: Open, monkeypatc
     writer = writer_at()
     for _ in range(100):
         writer.append(1, b"x" * 100)
-    files = {path.stat().st_ino for path in writer.folder.glob("log-*.seg")}
+    spare = writer._spare
+    files = {p.stat().st_ino for p in writer.folder.glob("log-*.seg") if spare is None or p != spare.path}
     writer.sync()
     assert set(synced) == files
     synced.clear()
