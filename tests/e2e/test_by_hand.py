@@ -1,0 +1,77 @@
+"""What an operator does at three in the morning, against a whole desk."""
+
+import json
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.conftest import ROOT, RunningDesk, wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+def test_status_says_that_everything_is_ready(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    done = desk.qd("status", str(desk.desk.path), "--json")
+    said = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert said["sessions_ready"] == said["sessions_total"] == 6
+    assert said["books_live"] == said["books_total"] == 6
+    assert said["gate"] == "ARMED"
+    assert "kraken-trd" in desk.qd("status", str(desk.desk.path)).stdout
+
+
+@pytest.mark.parametrize(
+    ("venue", "instrument", "price"), [("kraken", "BTC-USD", "30000"), ("binance", "BTC-USDT", "30000")]
+)
+def test_an_order_is_placed_seen_and_cancelled(desk: RunningDesk, venue: str, instrument: str, price: str) -> None:
+    cl_ord_id = desk.order(venue, instrument, "buy", "0.01", price)
+    wait_for(lambda: any(o["cl_ord_id"] == cl_ord_id for o in desk.working(venue)), 10, "the venue has the order")
+
+    def mine() -> list[dict[str, str]]:
+        return [o for o in desk.ask("orders")["orders"] if o["cl_ord_id"] == cl_ord_id]
+
+    assert wait_for(lambda: [o for o in mine() if o["state"] == "NEW"], 10, "order is NEW")[0]["order_qty"] == "0.01"
+    done = desk.qd("cancel", cl_ord_id, "--config", str(desk.desk.path))
+    assert done.returncode == 0, done.stderr
+    wait_for(lambda: not mine(), 10, "order is gone from the desk")
+    assert not [o for o in desk.working(venue) if o["cl_ord_id"] == cl_ord_id]
+
+
+def test_a_wrong_order_is_refused_with_what_is_wrong(desk: RunningDesk) -> None:
+    config = ("--config", str(desk.desk.path))
+    wrong = desk.qd("order", "kraken", "BTC-USD", "buy", "0.01", "--price", "30000.05", *config)
+    assert (wrong.returncode, "decimals" in wrong.stderr) == (1, True)
+    assert "BTC-USD" in desk.qd("order", "kraken", "XXX-USD", "buy", "1", *config).stderr
+    assert "minimum" in desk.qd("order", "kraken", "BTC-USD", "buy", "0.00000001", "--price", "30000", *config).stderr
+    assert "no order 'nonsense'" in desk.qd("cancel", "nonsense", *config).stderr
+
+
+def test_a_book_is_shown_from_shared_memory(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    said = desk.ask("book", "kraken", "BTC-USD", "--depth", "5")
+    assert said["status"] == "LIVE"
+    assert len(said["bids"]) == len(said["asks"]) == 5
+    assert float(said["bids"][0][0]) < float(said["asks"][0][0])
+    orders = desk.ask("book", "kraken", "BTC-USD", "--level", "3", "--depth", "3")
+    assert all(n >= 1 for _, _, n in orders["bids"])
+
+
+def test_supervisorctl_works_as_anybody_expects(desk: RunningDesk) -> None:
+    socket = desk.desk.run_dir / "supervisor.sock"
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o700
+    control = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(desk.desk.run_dir / "supervisord.conf")]
+
+    def ctl(*words: str) -> str:
+        done = subprocess.run([*control, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout
+
+    status = ctl("status")
+    assert "kill:killswitch" in status
+    assert status.count("RUNNING") == len(desk.view().processes) + 1  # and the event listener
+    before = desk.pid("binance-dc")
+    assert "started" in ctl("restart", "dropcopy:binance-dc")
+    wait_for(lambda: desk.pid("binance-dc") != before, 20, "a new process")
+    desk.wait_ready()

@@ -1,0 +1,136 @@
+"""Deaths, stops and restarts of every process of a desk; each leaves it whole."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ipc.books import BookRegion, BookState
+from quarterdeck import supervisord
+from tests.e2e.conftest import ROOT, RunningDesk, wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize("process", ["kraken-md", "kraken-l3", "binance-md", "binance-dc", "book-l2", "book-l3"])
+def test_a_killed_process_comes_back_and_touches_no_other(desk: RunningDesk, process: str) -> None:
+    desk.wait_ready()
+    before = {p.name: p.pid for p in desk.view().processes}
+    os.kill(before[process], signal.SIGKILL)
+    wait_for(lambda: desk.pid(process) != before[process], 20, f"{process} restarted")
+    desk.wait_ready()
+    after = {p.name: p.pid for p in desk.view().processes}
+    assert {n for n in before if before[n] != after[n]} == {process}
+    assert desk.view().gate == "ARMED"
+
+
+def test_readers_follow_a_restarted_book_process_without_restarting(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    reader = BookRegion.open(desk.desk.shm_dir / "book-l2").book("kraken", "BTC-USD")
+    assert reader.bbo()[1] > 0
+    before = desk.pid("book-l2")
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: BookState(reader.status()[0]) is not BookState.LIVE, 5, "the reader sees that nobody writes")
+    wait_for(lambda: BookState(reader.status()[0]) is BookState.LIVE, 30, "the reader sees the new region")
+    assert reader.bbo()[1] > 0
+    desk.wait_ready()
+
+
+def test_a_stale_feed_shows_at_once_and_heals(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    reader = BookRegion.open(desk.desk.shm_dir / "book-l2").book("kraken", "BTC-USD")
+    desk.venue("kraken", "POST", "/fault", {"kind": "md_checksum", "arguments": {"symbol": "BTC/USD"}})
+    wait_for(lambda: BookState(reader.status()[0]) is not BookState.LIVE, 10, "a wrong checksum makes the book stale")
+    wait_for(lambda: BookState(reader.status()[0]) is BookState.LIVE, 20, "a snapshot heals it")
+    desk.wait_ready()
+
+
+def test_a_twin_waits_and_names_the_holder(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    holder = desk.pid("kraken-md")
+    command = [sys.executable, "-m", "procs.marketdata", "--config", str(desk.desk.path), "--session", "kraken-md"]
+    with subprocess.Popen(command, cwd=ROOT, env=supervisord.environment()) as twin:
+        try:
+            found = wait_for(
+                lambda: [p for p in desk.view().processes if p.name == "kraken-md.twin"], 20, "the twin shows itself"
+            )
+            assert found[0].readiness == "STARTING"
+            assert f"pid {holder}" in found[0].reason
+            assert desk.pid("kraken-md") == holder
+        finally:
+            twin.terminate()
+    assert twin.returncode == 0
+    desk.wait_ready()
+
+
+def test_orders_survive_a_killed_trading_process_as_far_as_the_venue_keeps_them(desk: RunningDesk) -> None:
+    """Kraken cancels on disconnect, Binance keeps: both are found out, and neither is doubled."""
+    desk.wait_ready()
+    kept = desk.order("binance", "BTC-USDT", "buy", "0.01", "30000")
+    wait_for(lambda: any(o["cl_ord_id"] == kept for o in desk.working("binance")), 10, "the venue has the order")
+    before = desk.pid("binance-trd")
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: desk.pid("binance-trd") not in (before, 0), 20, "restarted")
+    wait_for(lambda: desk.readiness("binance-trd") == "READY", 30, "reconciled")
+
+    def state() -> str:
+        orders = desk.ask("orders", "--all")["orders"]
+        return next((str(o["state"]) for o in orders if o["cl_ord_id"] == kept), "")
+
+    # The death of an owner is a hard trigger: its orders are cancelled, and that is known.
+    wait_for(lambda: state() in ("CANCELED", "FILLED"), 30, "the order's end is known")
+    assert not [o for o in desk.working("binance") if o["cl_ord_id"] == kept]
+    reset(desk)
+
+
+def test_a_stopped_trading_process_is_fenced_by_its_death_and_its_orders_are_cancelled(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    desk.order("kraken", "BTC-USD", "buy", "0.01", "30000")
+    wait_for(lambda: desk.working("kraken"), 10, "the venue has the order")
+    stopped = desk.pid("kraken-trd")
+    os.kill(stopped, signal.SIGSTOP)
+    config = ("--config", str(desk.desk.path))
+    assert desk.qd("kill", "trip", "--reason", "test", *config).returncode == 0
+    wait_for(lambda: desk.ask("kill", "status")["last_trip"]["all_proven_ms"] is not None, 60, "all proven")
+    trip = desk.ask("kill", "status")["last_trip"]
+    assert trip["killed"] == ["kraken-trd"]
+    assert desk.working("kraken") == []
+    reset(desk)
+
+
+def test_children_outlive_a_killed_supervisord_and_its_successor_starts_no_second_writer(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    pids = {p.name: p.pid for p in desk.view().processes}
+    pid = int((desk.desk.run_dir / "supervisord.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not supervisord.running(desk.desk), 10, "supervisord is gone")
+    assert desk.view().ready
+    supervisord.start(desk.desk)
+
+    def twins() -> set[str]:
+        return {p.name.removesuffix(".twin") for p in desk.view().processes if p.name.endswith(".twin")}
+
+    wait_for(lambda: "kraken-trd" in twins() and "killswitch" in twins(), 30, "twins wait")
+    live = {p.name: p.pid for p in desk.view().processes if not p.name.endswith(".twin")}
+    assert live == pids
+    # Ending the orphans lets the waiting twins, who are supervisord's own, take over.
+    for name, orphan in pids.items():
+        if not name.startswith("sim-"):
+            os.kill(orphan, signal.SIGTERM)
+    wait_for(lambda: not twins(), 60, "the twins took over")
+    for name, orphan in pids.items():
+        if name.startswith("sim-"):
+            os.kill(orphan, signal.SIGTERM)
+    desk.wait_ready()
+
+
+def reset(desk: RunningDesk) -> None:
+    """Open the gate again, as a person would."""
+    config = ("--config", str(desk.desk.path))
+    for scope in [s["scope"] for s in desk.ask("kill", "status")["scopes"] if s["state"] in ("TRIPPED", "TRIPPING")]:
+        done = desk.qd("kill", "reset", "--scope", scope, "--reason", "test is over", *config)
+        assert done.returncode == 0, done.stderr + done.stdout
+    wait_for(lambda: desk.view().gate == "ARMED", 30, "armed again")
+    desk.wait_ready()
