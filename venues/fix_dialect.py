@@ -81,6 +81,8 @@ class ReportRules:
     """Tags whose absence from 35=8 is listed as a defect."""
     cancel_rejects: Mapping[str, str] = field(default_factory=lambda: {"9": ""})
     """MsgTypes that refuse a cancel or replace, with what they answer ("" = CxlRejResponseTo(434) says)."""
+    replace_suffix: str = ""
+    """Where a replace cancels and places anew: its cancel half goes by the request's ClOrdID with this behind it."""
     unknown_order: Callable[[str, str], bool] = standard_unknown
     """Whether (reason code, text) of a refusal says that the venue knows no such open order."""
     fees: GroupSpec = field(default_factory=lambda: GroupSpec(136, (137, 138, 139, 891)))
@@ -149,6 +151,10 @@ class MarketDataProfile(FixProfile, Protocol):
 
     def subscribe(self, body: BodyWriter, req_id: str, instrument: Instrument) -> str: ...
     def unsubscribe(self, body: BodyWriter, req_id: str, instrument: Instrument) -> str: ...
+    def companions(self, instrument: Instrument) -> list[tuple[str, bytes]]:
+        """Further subscriptions (MsgType, body), sent once a connection: streams that need no refresh; [] = none."""
+        ...
+
     def reference_requests(self, instruments: list[Instrument]) -> list[tuple[str, bytes]]:
         """Requests (MsgType, body) for reference data and trading status, sent before the subscriptions; [] = none."""
         ...

@@ -280,6 +280,8 @@ class FixMarketDataSession(FixVenueSession):
         reference = self._references.get(subscription.index)
         self._records.subscribed(subscription.index, key, self._md.rule_of(instrument, reference))
         self._request("subscribe", subscription)
+        if subscription.first_time():
+            self._queue.extend(self._md.companions(instrument))
 
     def _request(self, what: str, subscription: Subscription) -> None:
         body = BodyWriter()

@@ -139,8 +139,8 @@ class ReportDecoder:
             defects=tuple(read.defects),
         )
 
-    def cancel_reject(self, message: Message, recv_ns: int) -> CancelReject:
-        """35=9 and its like."""
+    def cancel_reject(self, message: Message, recv_ns: int) -> list[AnyEvent]:
+        """35=9 and its like; of a replace that would have placed a new order, that order's end too."""
         read = FieldReader(message)
         request_id = read.text(11)
         request = self._requests.by_id(request_id)
@@ -148,12 +148,12 @@ class ReportDecoder:
         instrument = self._by_symbol.get(read.text(55))
         answers = self._rules.cancel_rejects.get(message.msg_type) or read.text(434)
         order_id = read.text(37)
-        return CancelReject(
+        reject = CancelReject(
             session=self._session,
             venue=self._venue,
             instrument=instrument.name if instrument else _name(request),
             cl_ord_id=read.text(41) or (request.cl_ord_id if request else ""),
-            request_id=request_id,
+            request_id=request.request_id if request else request_id,
             order_id=(request.order_id if request else "") if order_id in ("", "NONE") else order_id,
             response_to=answers,
             reason_code=code,
@@ -162,6 +162,7 @@ class ReportDecoder:
             recv_ns=recv_ns,
             unknown_order=self._rules.unknown_order(code, text),
         )
+        return [reject, *self._successor(request, message.msg_type, code, text, recv_ns)]
 
     def mass_cancel_report(self, message: Message, recv_ns: int) -> MassCancelReport:
         """35=r: an answer to a request, never a proof that orders are dead."""
@@ -180,7 +181,7 @@ class ReportDecoder:
             recv_ns=recv_ns,
         )
 
-    def business_reject(self, message: Message, recv_ns: int) -> AnyEvent | Notice:
+    def business_reject(self, message: Message, recv_ns: int) -> list[AnyEvent | Notice]:
         """35=j, by BusinessRejectRefID(379), else by RefSeqNum(45)."""
         read = FieldReader(message)
         ref_id, ref_type = read.text(379), read.text(372)
@@ -189,7 +190,7 @@ class ReportDecoder:
             request = self._unseen(ref_type, ref_id)
         return self._refused(request, "j", ref_type, read.text(380), read.text(58), recv_ns)
 
-    def session_reject(self, event: RejectReceived, recv_ns: int) -> AnyEvent | Notice:
+    def session_reject(self, event: RejectReceived, recv_ns: int) -> list[AnyEvent | Notice]:
         """35=3, by RefSeqNum(45)."""
         message = Message.parse(event.raw) if event.raw else None
         read = FieldReader(message) if message else None
@@ -214,10 +215,10 @@ class ReportDecoder:
         if exec_type == "5":
             return named, named
         if exec_type in _ENDS_REQUEST and original and original != named:
-            return original, named
+            return original, request.request_id if request else named
         if request is not None and request.kind != "new" and (exec_type in _ENDS_REQUEST or request.kind != "replace"):
             # 41 is missing: the request tells which order it was about; of a mass cancel only 37 does.
-            return original or request.cl_ord_id, named
+            return original or request.cl_ord_id, request.request_id
         return named, ""
 
     def _fees(self, message: Message) -> tuple[tuple[str, str], ...]:
@@ -244,26 +245,16 @@ class ReportDecoder:
 
     def _refused(
         self, request: Request | None, origin: str, ref_type: str, code: str, text: str, recv_ns: int
-    ) -> AnyEvent | Notice:
+    ) -> list[AnyEvent | Notice]:
         unknown = self._rules.unknown_order(code, text)
         if request is None or (request.kind == "status" and not unknown):
-            return Notice("warning", "rejected", f"35={origin} of our 35={ref_type or '?'}: {code} {text}".rstrip())
+            said = f"35={origin} of our 35={ref_type or '?'}: {code} {text}".rstrip()
+            return [Notice("warning", "rejected", said)]
         if request.kind == "new":
-            return self._refused_order(request, origin, code, text, recv_ns)
+            return [self._refused_order(request, request.cl_ord_id, origin, code, text, recv_ns)]
         if request.kind == "mass":
-            return MassCancelReport(
-                session=self._session,
-                venue=self._venue,
-                instrument=_name(request),
-                request_id=request.request_id,
-                request_type="",
-                response="0",
-                affected=None,
-                reason_code=code,
-                text=text,
-                recv_ns=recv_ns,
-            )
-        return CancelReject(
+            return [self._refused_mass(request, code, text, recv_ns)]
+        reject = CancelReject(
             session=self._session,
             venue=self._venue,
             instrument=_name(request),
@@ -277,27 +268,52 @@ class ReportDecoder:
             recv_ns=recv_ns,
             unknown_order=unknown,
         )
+        return [reject, *self._successor(request, origin, code, text, recv_ns)]
 
-    def _refused_order(self, request: Request, origin: str, code: str, text: str, recv_ns: int) -> ExecutionReport:
+    def _successor(
+        self, request: Request | None, origin: str, code: str, text: str, recv_ns: int
+    ) -> list[ExecutionReport]:
+        """The end of the order that a refused cancel-and-place-anew would have placed."""
+        if request is None or not request.successor:
+            return []
+        return [self._refused_order(request, request.request_id, origin, code, text, recv_ns)]
+
+    def _refused_mass(self, request: Request, code: str, text: str, recv_ns: int) -> MassCancelReport:
+        return MassCancelReport(
+            session=self._session,
+            venue=self._venue,
+            instrument=_name(request),
+            request_id=request.request_id,
+            request_type="",
+            response="0",
+            affected=None,
+            reason_code=code,
+            text=text,
+            recv_ns=recv_ns,
+        )
+
+    def _refused_order(
+        self, request: Request, cl_ord_id: str, origin: str, code: str, text: str, recv_ns: int
+    ) -> ExecutionReport:
         order, instrument = request.order, request.instrument
         return ExecutionReport(
             session=self._session,
             venue=self._venue,
             account=self._account,
             instrument=_name(request),
-            cl_ord_id=request.cl_ord_id,
+            cl_ord_id=cl_ord_id,
             order_id="",
             exec_id="",
             exec_type="8",
             ord_status="8",
-            side=order.side if order else "",
+            side=request.side,
             ord_type=order.ord_type if order else "",
             time_in_force=order.time_in_force if order else "",
             px_scale=instrument.px_scale if instrument else 0,
             qty_scale=instrument.qty_scale if instrument else 0,
-            order_qty=order.order_qty if order else None,
-            price=order.price if order else None,
-            stop_px=order.stop_px if order else None,
+            order_qty=order.order_qty if order and request.kind == "new" else None,
+            price=order.price if order and request.kind == "new" else None,
+            stop_px=order.stop_px if order and request.kind == "new" else None,
             last_qty=None,
             last_px=None,
             cum_qty=0,

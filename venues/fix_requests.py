@@ -20,6 +20,7 @@ class Request(NamedTuple):
     order_id: str = ""
     order: NewOrder | None = None
     side: str = ""
+    successor: bool = False  # a replace that places a new order, whose ClOrdID is `request_id`
 
 
 def cancel_like(kind: Literal["cancel", "replace", "status"], request_id: str, order: WorkingOrder) -> Request:

@@ -1,5 +1,7 @@
 """Order entry and drop copy over FIX."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from base.instruments import Instrument
@@ -7,7 +9,7 @@ from fix.codec import BodyWriter, Message
 from fix.session_events import FieldDefect, RejectReceived
 from fix.store import MessageStore
 from ipc.requests import NewOrder
-from venues.fix_dialect import DropCopyProfile, TradingProfile
+from venues.fix_dialect import DropCopyProfile, Said, TradingProfile
 from venues.fix_reports import ReportDecoder
 from venues.fix_requests import Request, RequestBook, cancel_like
 from venues.fix_session import FixVenueSession
@@ -22,6 +24,7 @@ class FixTradingSession(FixVenueSession):
         self._orders = profile
         self._requests = RequestBook()
         self._decoder = ReportDecoder(context, profile.report_rules, self._requests)
+        self._counters["foreign"] = 0  # reports on orders whose ClOrdID was not made here
 
     def make_cl_ord_id(self, wall_ns: int) -> str:
         """A fresh ClOrdID in the venue's form."""
@@ -66,8 +69,11 @@ class FixTradingSession(FixVenueSession):
         if placed_as is not None and not order.exec_inst:
             order = replace(order, exec_inst=placed_as.exec_inst)
         msg_type = self._orders.replace_order(body, order, request_id, order_qty, price, stop_px, wall_ns)
-        seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
-        self._requests.add(seq, cancel_like("replace", request_id, order)._replace(order=placed_as))
+        successor = self._orders.replace_is_new(order, order_qty, price, stop_px)
+        request = cancel_like("replace", request_id, order)._replace(order=placed_as, successor=successor)
+        suffix = self._orders.report_rules.replace_suffix
+        aliases = [request_id + suffix] if successor and suffix else []
+        self._requests.add(self._send(msg_type, body.take(), mono_ns, wall_ns), request, *aliases)
 
     def order_status(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None:
         """Ask for the state of an order."""
@@ -86,19 +92,25 @@ class FixTradingSession(FixVenueSession):
         decoder, wall_ns = self._decoder, self._wall_ns
         match message.msg_type:
             case "8":
-                self._sink.event(decoder.execution_report(message, flags, defects, wall_ns))
+                report = decoder.execution_report(message, flags, defects, wall_ns)
+                self._counters["foreign"] += not self._orders.ids.owns(report.cl_ord_id)
+                self._sink.event(report)
             case "r":
                 self._sink.event(decoder.mass_cancel_report(message, wall_ns))
             case "j":
-                self._say(decoder.business_reject(message, wall_ns))
+                self._say_all(decoder.business_reject(message, wall_ns))
             case refusal if refusal in self._orders.report_rules.cancel_rejects:
-                self._sink.event(decoder.cancel_reject(message, wall_ns))
+                self._say_all(decoder.cancel_reject(message, wall_ns))
             case _:
                 return False
         return True
 
     def _rejected(self, event: RejectReceived) -> None:
-        self._say(self._decoder.session_reject(event, self._wall_ns))
+        self._say_all(self._decoder.session_reject(event, self._wall_ns))
+
+    def _say_all(self, said: Iterable[Said]) -> None:
+        for each in said:
+            self._say(each)
 
     def _renumbered(self) -> None:
         self._requests.renumbered()

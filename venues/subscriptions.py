@@ -21,6 +21,7 @@ class Subscription:
         self._key = 0
         self.queued = False
         self._tries = 0
+        self._companions = False
 
     @property
     def idle(self) -> bool:
@@ -48,6 +49,11 @@ class Subscription:
         self.due_ns = mono_ns + SNAPSHOT_NS
         return key
 
+    def first_time(self) -> bool:
+        """Whether this is asked for the first time on this connection."""
+        before, self._companions = self._companions, True
+        return not before
+
     def snapshot(self, key: int) -> bool:
         """A snapshot with this key (a signed word) came; whether it is the one awaited."""
         if not self.waiting or key != self._key:
@@ -71,5 +77,5 @@ class Subscription:
     def reset(self) -> None:
         """The connection is gone, and with it the subscription."""
         self.req_id, self.due_ns = "", 0
-        self.waiting = self.queued = self.halted = False
+        self.waiting = self.queued = self.halted = self._companions = False
         self._tries = 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from base.config import Kind, RestConfig, SessionConfig, VenueConfig
+from base.config import InstrumentConfig, Kind, RestConfig, SessionConfig, VenueConfig
 from base.errors import ConfigError, SecretError, VenueError
 from base.instruments import Instrument
 from fix.store import MemoryStore
@@ -62,13 +62,14 @@ def working(instrument: Instrument = BTC, **changes: Any) -> WorkingOrder:
 # --- logon
 
 
+SIGNED_7 = "MwX+M7nvuHXxD5aGI/TFpghXxg2iblxXYyz7lRzLCPMA4UJYI3osNrUKWCiI3fDnOLkEQ5WKSK58Mp3nvu1Klw=="
+SIGNED_1 = "dxZYXyzalYF0luIM1TYKLCHWKQOENKk+yByRjOddCzANW6NEqWUPCxssb1cdL7YyYIrXYijVb6As0QBmnJur7A=="
+
+
 @pytest.mark.parametrize(
     ("seq", "sender", "target", "password"),
-    [
-        (7, "CLIENT", "KRAKEN-TRD", "MwX+M7nvuHXxD5aGI/TFpghXxg2iblxXYyz7lRzLCPMA4UJYI3osNrUKWCiI3fDnOLkEQ5WKSK58Mp3nvu1Klw=="),
-        (1, "CLIENT_DRV", "KRAKEN-DRV-TRD", "dxZYXyzalYF0luIM1TYKLCHWKQOENKk+yByRjOddCzANW6NEqWUPCxssb1cdL7YyYIrXYijVb6As0QBmnJur7A=="),
-    ],
-)  # fmt: skip
+    [(7, "CLIENT", "KRAKEN-TRD", SIGNED_7), (1, "CLIENT_DRV", "KRAKEN-DRV-TRD", SIGNED_1)],
+)
 def test_the_logon_password_follows_the_published_vectors(seq: int, sender: str, target: str, password: str) -> None:
     assert logon_password(b64decode(SECRET), seq, sender, target, "APIKEY", "1724512345678") == password
 
@@ -253,7 +254,10 @@ def test_an_amend_restates_the_order_and_says_post_only_again() -> None:
     assert (g.get(18), g.get(37), g.get(41), g.get(38), g.get(44), g.get(40)) == (
         b"P", b"OQNCZM-NVAVC-AVD2LO", b"1744036325000000", b"0.002", b"85000", b"2",
     )  # fmt: skip
-    venue.send("8", "11=2|41=1744036325000000|37=OQNCZM-NVAVC-AVD2LO|17=E|150=5|39=5|54=1|55=BTC/USD|40=2|38=0.002|14=0|151=0.002|")
+    venue.send(
+        "8",
+        "11=2|41=1744036325000000|37=OQNCZM-NVAVC-AVD2LO|17=E|150=5|39=5|54=1|55=BTC/USD|40=2|38=0.002|14=0|151=0.002|",
+    )
     report = heard.one(ExecutionReport)
     assert (report.cl_ord_id, report.leaves_qty, report.ord_status) == ("2", 200_000, "5")
     session.replace_order(working(cl_ord_id="2"), "3", 200_000, 860_000, None, venue.mono, venue.wall)
@@ -558,9 +562,6 @@ def venue_config(**options: Any) -> VenueConfig:
 
 
 def test_spot_orders_are_listed_with_the_fix_symbol() -> None:
-    config = VenueConfig(dialect="kraken", instruments=[], rest=RestConfig(address="https://x"))
-    from base.config import InstrumentConfig
-
     config = VenueConfig(
         dialect="kraken", rest=RestConfig(address="https://x"),
         instruments=[InstrumentConfig(name="BTC-USD", symbol="BTC/USD", px_scale=1, qty_scale=8)],
@@ -641,8 +642,6 @@ def test_capabilities_by_market() -> None:
 def test_a_wrong_configuration_is_named(
     options: dict[str, Any], symbol: str, session: dict[str, Any], named: str
 ) -> None:
-    from base.config import InstrumentConfig
-
     venue = VenueConfig(
         dialect="kraken", options=options,
         instruments=[InstrumentConfig(name="BTC-USD", symbol=symbol, px_scale=1, qty_scale=8)],

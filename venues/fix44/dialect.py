@@ -111,6 +111,10 @@ class _MarketData(_Profile):
         self._what(body, instrument)
         return "V"
 
+    def companions(self, instrument: Instrument) -> list[tuple[str, bytes]]:
+        """None: trades come with the book."""
+        return []
+
     def reference_requests(self, instruments: list[Instrument]) -> list[tuple[str, bytes]]:
         """None: instruments are what the configuration says."""
         return []

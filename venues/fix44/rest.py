@@ -15,7 +15,7 @@ from base.errors import CodecError, VenueError
 from base.instruments import Instrument
 from fix.codec import parse_utc_ns
 from venues.interface import OpenOrder, Page, RestRequest, WorkingOrder
-from venues.json import answer
+from venues.json import answer, number
 
 
 class _Order(msgspec.Struct):
@@ -80,6 +80,8 @@ def _open_order(order: _Order, path: str) -> OpenOrder:
         transact_ns = parse_utc_ns(order.transact_time.encode()) if order.transact_time else 0
     except CodecError as e:
         raise VenueError(f"{path}.transact_time: {e}") from None
+    for field in ("order_qty", "cum_qty"):
+        number(getattr(order, field), f"{path}.{field}")
     return OpenOrder(
         order_id=order.order_id,
         cl_ord_id=order.cl_ord_id,

@@ -70,6 +70,10 @@ class MarketData:
         """35=V 263=2 with the MDReqID of the subscription."""
         return self._request(body, req_id, instrument, "2")
 
+    def companions(self, instrument: Instrument) -> list[tuple[str, bytes]]:
+        """None: L2 trades come with the book, L3 has none."""
+        return []
+
     def reference_requests(self, instruments: list[Instrument]) -> list[tuple[str, bytes]]:
         """35=x for the instruments and, on Spot, 35=g, with updates."""
         wanted: list[Instrument | None] = [*instruments] if len(instruments) <= _LIST_ALL_ABOVE else [None]

@@ -1,0 +1,270 @@
+"""Binance Spot (FIX 4.4). docs/venues/binance.md lists options, choices and what is unproven.
+
+Numbers start at 1 with every Logon and nothing is ever resent, so a lost connection loses reports: REST and drop copy
+make up for it. Messages are handled in order (25035=2) unless asked otherwise, because the unordered mode lets a
+cancel overtake its order; the kill switch's own session must stay with that. Responses are always asked for in full
+(25036=1): the other mode hides fills.
+"""
+
+from base.config import Kind, SessionConfig, VenueConfig
+from base.errors import ConfigError
+from fix.codec import BodyWriter, FieldRules, Message
+from fix.settings import Role, SequencePolicy, SessionSettings
+from fix.store import MemoryStore
+from venues.binance import settings as options
+from venues.binance.marketdata import MarketData
+from venues.binance.messages import limits, list_notice, list_status, news
+from venues.binance.orders import CANCEL_HALF, ORD_TYPES, TIMES_IN_FORCE, Orders
+from venues.binance.rest import Rest
+from venues.binance.settings import (
+    CANCEL_RESERVE_PER_S,
+    COMP_ID,
+    DEPTH_MAX,
+    DEPTH_MIN,
+    HEARTBEATS_S,
+    MAX_STREAMS,
+    ORDER_MESSAGES_PER_S,
+    TARGET,
+    Settings,
+)
+from venues.binance.signing import logon_signature, private_key
+from venues.fix_dialect import Notice, ReportRules, Said
+from venues.fix_marketdata import FixMarketDataSession
+from venues.fix_session import open_store
+from venues.fix_trading import FixDropCopySession, FixTradingSession
+from venues.ids import IdSource, PrefixedIds, default_prefix, lane_of
+from venues.interface import (
+    CancelPlan,
+    CancelStep,
+    Capabilities,
+    Disconnect,
+    OpenOrders,
+    RecordSink,
+    Replace,
+    RestApi,
+    SessionContext,
+    Sink,
+)
+from venues.options import merged
+
+_MD_BODY_LIMIT = 64 << 20
+_UNKNOWN_CODES = frozenset({"-2011", "-2013"})
+
+
+def _unknown_order(code: str, text: str) -> bool:
+    """The venue's own sample gives -1013 with this text, its error list files the text under -2011."""
+    return text == "Unknown order sent." or (code in _UNKNOWN_CODES and "unknown" in text.lower())
+
+
+_REPORTS = ReportRules(
+    stop_px_tag=1102,
+    display_tag=111,
+    trade_id_tags=(1003,),
+    liquidity_tag=1057,  # said on plain NEW reports too, where it means nothing: read on trades only
+    liquidity={"Y": "T", "N": "M"},
+    reason_tags=(25016, 25056, 103),
+    cancel_reason_tags=(25016,),
+    required=(14, 32, 39, 40, 54, 55, 150),
+    cancel_rejects={"9": "", "XAR": "2"},
+    replace_suffix=CANCEL_HALF,
+    unknown_order=_unknown_order,
+)
+
+
+class _Profile:
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        config = context.config
+        market_data = config.kind is Kind.MARKETDATA
+        window = settings.recv_window_ms
+        self.rules: FieldRules | None = None
+        self.report_rules = _REPORTS
+        self.settings = SessionSettings(
+            name=context.name,
+            role=Role.INITIATOR,
+            sender_comp_id=context.sender_comp_id or config.sender_comp_id,
+            target_comp_id=config.target_comp_id,
+            extra_header=b"25000=%d\x01" % window if window else b"",
+            heartbeat_s=config.heartbeat_s,
+            sequence_policy=SequencePolicy.RESET_AT_LOGON,
+            supports_resend=False,
+            max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
+        )
+        self._kind = config.kind
+        self._sequential = settings.sequential
+        self._api_key = context.username
+        self._private_key = private_key(context.password, f"session.{context.name}.password")
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        """Signature over header values, API key, message handling; drop copy says that it is one."""
+        own = self.settings
+        signature = logon_signature(
+            self._private_key, own.sender_comp_id, own.target_comp_id, seq_num, sending_time
+        )
+        body = BodyWriter()
+        body.data(95, 96, signature)
+        body.text(553, self._api_key)
+        body.integer(25035, 2 if self._sequential else 1)
+        if self._kind is not Kind.MARKETDATA:
+            body.integer(25036, 1)
+        if self._kind is Kind.DROPCOPY:
+            body.boolean(9406, True)
+        return body.take()
+
+
+class _Reports(_Profile):
+    """What order entry and drop copy both hear beside reports."""
+
+    def other(self, message: Message) -> list[Said] | None:
+        """News, list status, limits."""
+        match message.msg_type:
+            case "B":
+                return [news(message)]
+            case "N":
+                return [*list_notice(list_status(message))]
+            case "XLR":
+                said = [f"{m.kind}: {m.used}/{m.maximum} in {m.interval}{m.resolution}" for m in limits(message)]
+                return [Notice("info", "limits", "; ".join(said))]
+            case _:
+                return None
+
+
+class _Trading(Orders, _Reports):
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        _Reports.__init__(self, context, settings)
+        self.store = open_store(context)
+        prefix = settings.cl_ord_id_prefix or default_prefix(context.name)
+        self.ids: IdSource = PrefixedIds(self.store, prefix, lane_of(context))
+
+
+class _MarketData(MarketData, _Profile):
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        _Profile.__init__(self, context, settings)
+        MarketData.__init__(self, settings, context.config.depth, context.epoch)
+
+
+class Binance:
+    """The dialect."""
+
+    name = "binance"
+
+    def capabilities(self, venue: VenueConfig) -> Capabilities:
+        """As documented; how open orders are learnt depends on whether REST is configured."""
+        return Capabilities(
+            kinds=frozenset(Kind),
+            levels=frozenset({2}),
+            new_types=ORD_TYPES,
+            times_in_force=TIMES_IN_FORCE,
+            replace=Replace.CANCEL_NEW,
+            status_request=venue.rest is not None,
+            mass_cancel=True,
+            mass_cancel_report=True,
+            open_orders=_open_orders(venue),
+            disconnect=Disconnect.UNKNOWN,
+            resend=False,
+            checksum=False,
+            update_ids=True,
+            reference_data=True,
+            trading_status=False,
+            planned_moves=True,
+            account_wide_reports=True,
+            orders_per_s=ORDER_MESSAGES_PER_S,
+            cancel_reserve_per_s=CANCEL_RESERVE_PER_S,
+        )
+
+    def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
+        """ConfigError naming what the venue does not take."""
+        options.read(dict(venue.options), f"{path}.options")
+        for name, session in sessions.items():
+            _check_session(f"session.{name}", session, options.read(merged(venue, session), f"session.{name}.options"))
+
+    def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
+        """One 35=q a symbol from any session reaches the whole account on it."""
+        return CancelPlan(
+            steps=tuple(_steps(venue)),
+            proof_list=_open_orders(venue),
+            list_lag_ms=venue.rest.lag_ms if venue.rest else 0,
+            unproven=tuple(_unproven(venue)),
+        )
+
+    def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
+        """An order-entry session."""
+        profile = _Trading(context, _read(context))
+        return FixTradingSession(context, sink, profile, profile.store)
+
+    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
+        """A market-data session: diff depth, or the best quote."""
+        profile = _MarketData(context, _read(context))
+        return FixMarketDataSession(context, sink, profile, MemoryStore(context.epoch), records)
+
+    def dropcopy(self, context: SessionContext, sink: Sink) -> FixDropCopySession:
+        """A drop-copy session: the whole account, one second late."""
+        return FixDropCopySession(context, sink, _Reports(context, _read(context)), open_store(context))
+
+    def rest(self, venue: VenueConfig, key: str, secret: str) -> RestApi | None:
+        """Spot REST."""
+        return Rest(key, secret) if venue.rest is not None else None
+
+
+def _read(context: SessionContext) -> Settings:
+    return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
+
+
+def _check_session(path: str, session: SessionConfig, settings: Settings) -> None:
+    for key in ("sender_comp_id", "alternate_sender_comp_id"):
+        value = getattr(session, key)
+        if (value or key == "sender_comp_id") and not COMP_ID.fullmatch(value):
+            raise ConfigError(f"{path}.{key}: {value!r} is not 1 to 8 letters, digits, - or _")
+    if session.sender_comp_id == session.alternate_sender_comp_id:
+        raise ConfigError(f"{path}.alternate_sender_comp_id: the same as sender_comp_id, which is still in use then")
+    if session.target_comp_id != TARGET:
+        raise ConfigError(f"{path}.target_comp_id: {session.target_comp_id!r} is not {TARGET!r}")
+    if session.heartbeat_s not in HEARTBEATS_S:
+        raise ConfigError(f"{path}.heartbeat_s: {session.heartbeat_s} is not within 5 to 60")
+    if session.kind is not Kind.MARKETDATA:
+        return
+    if session.level != 2:
+        raise ConfigError(f"{path}.level: binance has no level {session.level}")
+    if session.depth and not settings.book_ticker and not DEPTH_MIN <= session.depth <= DEPTH_MAX:
+        raise ConfigError(f"{path}.depth: {session.depth} is not within {DEPTH_MIN} to {DEPTH_MAX}")
+    if len(session.instruments) * (2 if settings.trades else 1) > MAX_STREAMS:
+        raise ConfigError(f"{path}.instruments: more than {MAX_STREAMS} streams on one connection")
+
+
+def _open_orders(venue: VenueConfig) -> OpenOrders:
+    return OpenOrders.REST if venue.rest is not None else OpenOrders.NONE
+
+
+def _steps(venue: VenueConfig) -> list[CancelStep]:
+    answer = "one 35=8 150=4 an order, and a 35=r"
+    steps = [
+        CancelStep(action="own_mass_cancel", reaches="account", per_instrument=True, says="35=q 530=1",
+                   answered_by=answer, certain=True),
+        CancelStep(action="owner_mass_cancel", reaches="account", per_instrument=True, says="35=q 530=1",
+                   answered_by=answer, certain=True),
+        CancelStep(action="owner_cancel_each", reaches="account", per_instrument=False, says="35=F",
+                   answered_by="35=8 150=4, 35=9 or 35=3", certain=True),
+    ]  # fmt: skip
+    if venue.rest is not None:
+        steps.append(
+            CancelStep(action="rest_cancel_all", reaches="account", per_instrument=True,
+                       says="DELETE /api/v3/openOrders", answered_by="the cancelled orders", certain=True)
+        )  # fmt: skip
+    return steps
+
+
+def _unproven(venue: VenueConfig) -> list[str]:
+    unproven = [
+        "35=q goes by symbol: orders of the account on symbols that are not configured are not reached",
+        "35=q kills orders of people and other systems on the same account and symbol, too",
+        "an order of another session in flight can reach the engine after the 35=q: a second round is needed",
+        "a session in unordered mode (25035=1) may have an earlier order overtaken by the 35=q",
+        "whether 35=r precedes or follows the cancel reports is not documented; it proves nothing by itself",
+        "that 35=q cancels order lists is inferred from REST",
+        "what a lost connection does to working orders is not documented: they are taken to stay open",
+    ]
+    if venue.rest is None:
+        unproven.append("no REST is configured: FIX has no list of open orders, absence cannot be proven")
+    return unproven
+
+
+DIALECT = Binance()
