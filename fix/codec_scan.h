@@ -55,9 +55,8 @@ static inline const uint8_t *qd_data_end(qd_scan *s, const uint8_t *value, const
     return qd_find_soh(value, end);
 }
 
-static inline const uint8_t *qd_scan_bad(qd_scan *s, const uint8_t *field, const uint8_t *end)
+static inline const uint8_t *qd_scan_bad(qd_scan *s, const uint8_t *field, const uint8_t *stop, const uint8_t *end)
 {
-    const uint8_t *stop = qd_find_soh(field, end);
     s->tag = 0;
     s->defect = memchr(field, '=', (size_t)(stop - field)) ? QD_DEFECT_BAD_TAG : QD_DEFECT_NO_EQUALS;
     s->value = field;
@@ -66,36 +65,32 @@ static inline const uint8_t *qd_scan_bad(qd_scan *s, const uint8_t *field, const
     return stop < end ? stop + 1 : end;
 }
 
-/* Reads the field at p (p < end); answers where the next one begins. s->next_data starts as 0. */
+/* Reads the field at p (p < end); answers where the next one begins. s->next_data starts as 0.
+ * SOH is looked for from the tag on, not from the value: so the next field's place does not wait for this tag. */
 static inline const uint8_t *qd_scan_field(qd_scan *s, const uint8_t *p, const uint8_t *end, const qd_rules *rules)
 {
-    const uint8_t *field = p;
+    const uint8_t *field = p, *stop = qd_find_soh(p, end);
     uint32_t tag = 0;
     unsigned digit;
-    while (p < end && (digit = (unsigned)*p - '0') <= 9) {
+    while (p < stop && (digit = (unsigned)*p - '0') <= 9) {
         tag = tag * 10 + digit;
         p++;
     }
-    if (p == end || *p != '=' || *field == '0' || p == field || p - field > 9)
-        return qd_scan_bad(s, field, end);
+    if (__builtin_expect(p == stop || *p != '=' || *field == '0' || p == field || p - field > 9, 0))
+        return qd_scan_bad(s, field, stop, end);
     p++;
     s->tag = (int32_t)tag;
     s->defect = 0;
     s->value = p;
-    const uint8_t *stop;
     if (__builtin_expect(s->next_data != 0, 0)) {
-        if (s->next_data == (int32_t)tag) {
+        if (s->next_data == (int32_t)tag)
             stop = qd_data_end(s, p, end);
-        } else {
-            stop = qd_find_soh(p, end);
+        else
             s->defect = QD_DEFECT_DATA_LENGTH;
-        }
         s->next_data = 0;
-    } else {
-        stop = qd_find_soh(p, end);
     }
     s->value_end = stop;
-    if (stop == p && !s->defect)
+    if (__builtin_expect(stop == p && !s->defect, 0))
         s->defect = QD_DEFECT_EMPTY_VALUE;
     if (__builtin_expect(qd_bit(rules->length_bits, (int32_t)tag), 0)) {
         int64_t len;
