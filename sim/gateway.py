@@ -121,6 +121,10 @@ class Venue:
         """How an unknown or unwelcome client is turned away."""
         return Refusal("5", ((58, text),))
 
+    def not_first(self, session: Any, message: Message) -> Refusal:
+        """How a first message that is no Logon is met."""
+        return Refusal("5", ((58, "Logon must be the first message"),))
+
     def logon_fields(self, session: Any, logon: Message) -> list[Field]:
         """Body of the answering Logon."""
         return [(98, "0"), (108, logon.get(108, "30"))]

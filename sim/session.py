@@ -68,6 +68,10 @@ class App(Protocol):
         """Accept (None) or refuse a logon. On acceptance `session.numbers` must be set."""
         ...
 
+    def not_first(self, session: "Acceptor", message: Message) -> "Refusal":
+        """How a first message that is no Logon is met."""
+        ...
+
     def logon_fields(self, session: "Acceptor", logon: Message) -> list[Field]:
         """Body of the answering Logon."""
         ...
@@ -227,7 +231,7 @@ class Acceptor:
 
     def _logon(self, message: Message) -> None:
         if message.msg_type != "A":
-            self._refuse(Refusal("5", ((58, "Logon must be the first message"),)), message)
+            self._refuse(self.app.not_first(self, message), message)
             return
         self.sender, self.target = message.get(49), message.get(56)
         refusal = self.app.authenticate(self, message)
