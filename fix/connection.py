@@ -13,9 +13,11 @@ class FixConnection:
     def __init__(self, reactor: Reactor, session: FixSession) -> None:
         self.session = session
         self._reactor = reactor
-        self._clock = reactor.clock
+        self._mono_ns = reactor.clock.mono_ns
+        self._wall_ns = reactor.clock.wall_ns
         self._transport: TcpTransport | None = None
         self._timer: Timer | None = None
+        self._due_ns: int | None = None
         self._finished = False
 
     def attach(self, transport: TcpTransport) -> None:
@@ -27,38 +29,43 @@ class FixConnection:
     def on_connected(self) -> None:
         assert self._transport is not None
         self._finished = False
-        self.session.connected(self._transport.write, self._clock.mono_ns(), self._clock.wall_ns())
+        self.session.connected(self._transport.write, self._mono_ns(), self._wall_ns())
         self.settle()
 
     def on_data(self, data: memoryview) -> None:
-        self.session.received(data, self._clock.mono_ns(), self._clock.wall_ns())
-        self.settle()
+        session = self.session
+        session.received(data, self._mono_ns(), self._wall_ns())
+        if session.deadline_ns != self._due_ns or session.state is State.DISCONNECTING:
+            self.settle()
 
     def on_writable(self) -> None:
         """Nothing waits for it: the session writes at once, the transport queues."""
 
     def on_closed(self, reason: Closed) -> None:
-        self.session.disconnected(str(reason), self._clock.mono_ns(), self._clock.wall_ns())
+        self.session.disconnected(str(reason), self._mono_ns(), self._wall_ns())
         self.settle()
 
     # --- deadlines and endings
 
     def settle(self) -> None:
         """Obey a wish to disconnect and keep the timer at the session's deadline; call it after using the session."""
-        if self.session.state is State.DISCONNECTING and not self._finished and self._transport is not None:
+        session = self.session
+        due_ns = session.deadline_ns
+        if session.state is State.DISCONNECTING and not self._finished and self._transport is not None:
             self._finished = True
             self._transport.finish()  # the Logout leaves, then the peer sees the end
-        due_ns, timer = self.session.deadline_ns, self._timer
-        if timer is not None and timer.pending:
-            if due_ns is not None and timer.due_ns <= due_ns:
-                return
+        if due_ns == self._due_ns:
+            return
+        self._due_ns, timer = due_ns, self._timer
+        if timer is not None:
             timer.cancel()
         if due_ns is not None:
             self._timer = self._reactor.call_at(due_ns, self._tick, f"{self.session.settings.name} deadline")
 
     def _tick(self) -> None:
+        self._due_ns = None
         overdue = self._finished and self.session.state is State.DISCONNECTING
-        self.session.tick(self._clock.mono_ns(), self._clock.wall_ns())
+        self.session.tick(self._mono_ns(), self._wall_ns())
         if overdue and self._transport is not None:
             self._transport.close("the peer did not close")
         self.settle()

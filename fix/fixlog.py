@@ -1,7 +1,8 @@
 """The FIX log of one session: every message in and out, secrets masked, in rotating files within a budget.
 
-The one place that writes FIX logs. `put` remembers, `settle` formats (after the order path is done with the message),
-a helper thread writes: a slow or full disk costs log lines, which are counted, never time. Runs of market data that
+The one place that writes FIX logs. `put` only remembers; a helper thread masks, formats and writes, a few lines at a
+time so that it never holds the interpreter for long. A slow or full disk costs log lines, which are counted, never
+time; a SIGKILL costs those of the last tenth of a second (what we sent is in the store). Runs of market data that
 take the batch path are not logged. A line is `YYYYMMDD-HH:MM:SS.nnnnnnnnn <` (in) or `>` (out), a space, and the
 message with SOH as it is; line feeds inside data fields are written as `\\n`.
 """
@@ -9,6 +10,8 @@ message with SOH as it is; line feeds inside data fields are written as `\\n`.
 import os
 import re
 import threading
+import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +19,8 @@ from fix._codec import format_utc
 
 SECRET_TAGS = (554, 96, 925)
 _MASK = b"***"
-_SETTLE_AT = 256
+_CHUNK = 32
+_PAUSE_S = 0.0005
 _FLUSH_S = 0.1
 
 
@@ -70,8 +74,7 @@ class FixLog:
         self._part_bytes = max(budget_bytes // files, 1)
         self._older = files - 1
         self._queue_bytes = queue_bytes
-        self._raw: list[tuple[int, bool, bytes]] = []
-        self._lines: list[bytes] = []
+        self._raw: deque[tuple[int, bool, bytes]] = deque()
         # Counters with one writer each: the session's side, the helper thread's side.
         self._queued_in = self._refused = 0
         self._queued_out = self._failed = 0
@@ -94,27 +97,15 @@ class FixLog:
     # --- the session's side
 
     def put(self, wall_ns: int, incoming: bool, message: bytes) -> None:
-        """Remember one message; cheap. `settle` must follow when the session's work is done."""
-        self._raw.append((wall_ns, incoming, message))
-        if len(self._raw) >= _SETTLE_AT:
-            self.settle()
-
-    def settle(self) -> None:
-        """Format what was put and hand it to the writer."""
-        if not self._raw:
+        """Remember one message; masking, formatting and writing happen elsewhere."""
+        if self._queued_in - self._queued_out > self._queue_bytes:
+            self._refused += 1
             return
-        raw, self._raw = self._raw, []
-        for wall_ns, incoming, message in raw:
-            if self._queued_in - self._queued_out > self._queue_bytes:
-                self._refused += 1
-                continue
-            line = self._line(wall_ns, incoming, message)
-            self._queued_in += len(line)
-            self._lines.append(line)
+        self._queued_in += len(message)
+        self._raw.append((wall_ns, incoming, message))
 
     def close(self) -> None:
         """Write what is left and stop the writer; waits for the disk."""
-        self.settle()
         self._closing = True
         self._wake.set()
         self._thread.join()
@@ -140,22 +131,23 @@ class FixLog:
         self._flush()
 
     def _flush(self) -> None:
-        count = len(self._lines)
-        if not count:
-            return
-        # Appending goes on meanwhile; taking a slice and deleting it are each one step under the GIL.
-        lines = self._lines[:count]
-        del self._lines[:count]
-        chunk = b"".join(lines)
-        try:
-            if self._fd < 0:
-                self._open()
-            for part in self._parts(lines, chunk):
-                self._write(part)
-        except OSError as error:
-            self.last_error = error
-            self._failed += count
-        self._queued_out += len(chunk)
+        """Write what is there, chunk by chunk, letting the session's thread run in between."""
+        left = len(self._raw)  # what comes meanwhile waits for the next round
+        while left:
+            taken = [self._raw.popleft() for _ in range(min(_CHUNK, left))]
+            left -= len(taken)
+            lines = [self._line(*each) for each in taken]
+            try:
+                if self._fd < 0:
+                    self._open()
+                for part in self._parts(lines, b"".join(lines)):
+                    self._write(part)  # gives up the interpreter
+            except OSError as error:
+                self.last_error = error
+                self._failed += len(lines)
+            self._queued_out += sum(len(message) for _, _, message in taken)
+            if left and not self._closing:
+                time.sleep(_PAUSE_S)
 
     def _parts(self, lines: list[bytes], chunk: bytes) -> list[bytes]:
         """The chunk whole when it fits a part, else line by line, so that no file outgrows its share."""

@@ -56,7 +56,6 @@ class FixSession(SessionReader):
             self._initiate()
         else:
             self._enter(State.AWAIT_LOGON, self.settings.logon_timeout_ns)
-        self._settle()
 
     def disconnected(self, reason: str, mono_ns: int, wall_ns: int) -> None:
         """The transport is gone. Numbers, an open gap included, stay for the next connection."""
@@ -73,7 +72,6 @@ class FixSession(SessionReader):
         if self._rolling:
             self._roll()
         self._say(Disconnected(reason, self._clean))
-        self._settle()
 
     def _roll(self) -> None:
         """The venue starts its numbers again: so do ours, by 141=Y where we are the one to ask."""
@@ -87,30 +85,26 @@ class FixSession(SessionReader):
 
     def received(self, data: bytes | bytearray | memoryview, mono_ns: int, wall_ns: int) -> None:
         """Bytes from the peer, in any pieces; messages and events are delivered before it returns."""
-        if self._write is not None:
+        if self._write is not None and self._state is not State.DISCONNECTING:
             self._framer.feed(data)
             self.process(mono_ns, wall_ns)
 
     def process(self, mono_ns: int, wall_ns: int) -> None:
         """Deal with what the framer holds; for owners that fill it themselves."""
-        self._mono_ns, self._wall_ns = mono_ns, wall_ns
-        framer = self._framer
-        try:
-            while self._reading():
-                decoder = self._md_decoder
-                if decoder is not None and self._state is State.LOGGED_ON and self._batch(decoder):
-                    continue
-                message = framer.next()
-                if message is None:
-                    break
-                self._last_in_ns = mono_ns
-                try:
-                    self._take(message)
-                finally:
-                    if self._log is not None:
-                        self._log.put(wall_ns, True, message.raw)
-        finally:
-            self._settle()
+        self._mono_ns = mono_ns
+        self._wall_ns = wall_ns
+        framer, log = self._framer, self._log
+        while self._write is not None and self._state is not State.DISCONNECTING:
+            decoder = self._md_decoder
+            if decoder is not None and self._state is State.LOGGED_ON and self._batch(decoder):
+                continue
+            message = framer.next()
+            if message is None:
+                break
+            self._last_in_ns = mono_ns
+            if log is not None:
+                log.put(wall_ns, True, message.raw)
+            self._take(message)
         if framer.garbled_messages != self._garbled:
             self._count_garbled(framer.garbled_messages)
 
@@ -145,7 +139,6 @@ class FixSession(SessionReader):
         if self._serving is not None and self._reading():
             self._serve_on()
         self._set_deadline()
-        self._settle()
 
     def _state_overdue(self) -> None:
         state = self._state
@@ -194,10 +187,6 @@ class FixSession(SessionReader):
             due.append(self._mono_ns)
         self._deadline_ns = min(due) if due else None
 
-    def _settle(self) -> None:
-        if self._log is not None:
-            self._log.settle()
-
     # --- orders to the session
 
     def send(
@@ -219,8 +208,10 @@ class FixSession(SessionReader):
         mono_ns: int, wall_ns: int, act_first: bool = False,
     ) -> int:  # fmt: skip
         """As `send`, rendered by a codec Template of this session's BeginString and CompIDs."""
-        self._may_send(msg_type)
-        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        if self._state is not State.LOGGED_ON or msg_type in self._order_types:
+            self._may_send(msg_type)
+        self._mono_ns = mono_ns
+        self._wall_ns = wall_ns
         seq = self._store.next_out
         self._send(template.render(seq, wall_ns, *values), seq, act_first)
         return seq
@@ -228,7 +219,7 @@ class FixSession(SessionReader):
     def _may_send(self, msg_type: str) -> None:
         if self._state is not State.LOGGED_ON and self._state is not State.RECOVERING:
             raise SessionError(f"{self.settings.name}: 35={msg_type} cannot be sent while {self._state.value}")
-        if msg_type in self.settings.order_types and self._store.full:
+        if msg_type in self._order_types and self._store.full:
             raise SessionError(f"{self.settings.name}: 35={msg_type} refused, the message store is full")
 
     def logout(self, text: str, mono_ns: int, wall_ns: int) -> None:

@@ -50,6 +50,7 @@ class SessionCore:
         self._mono_ns = self._wall_ns = 0
         self._last_in_ns = self._last_out_ns = 0
         self._clean = False
+        self._order_types = settings.order_types
 
     # --- what others read
 

@@ -119,7 +119,7 @@ class SessionLogon(SessionRecovery):
         if encrypt not in (None, b"0"):
             return f"EncryptMethod(98) must be 0, not {encrypt.decode(errors='replace')}"
         off_ns = self._time_off_ns(message)
-        if off_ns:
+        if off_ns > 0:
             return time_text(off_ns)
         return self._app.check_logon(message, self._wall_ns)
 
@@ -199,15 +199,15 @@ class SessionLogon(SessionRecovery):
         self._wrong_header(text)
 
     def _time_off_ns(self, message: Message) -> int:
-        """By how much SendingTime(52) is off when that is too much; 0 when it is fine or cannot be read."""
-        if not self._latency_ns:
-            return 0
+        """By how much SendingTime(52) is off when that is too much; 0 when it is fine, -1 when it cannot be read."""
         try:
             sent_ns = message.get_utc_ns(52)
         except CodecError:
-            return 0
-        off_ns = abs(self._wall_ns - sent_ns) if sent_ns is not None else 0
-        return off_ns if off_ns > self._latency_ns else 0
+            return -1
+        if sent_ns is None:
+            return -1
+        off_ns = abs(self._wall_ns - sent_ns)
+        return off_ns if off_ns > self._latency_ns > 0 else 0
 
     # --- the end
 

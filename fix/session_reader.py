@@ -22,10 +22,22 @@ class SessionReader(SessionLogon):
         return self._write is not None and self._state is not State.DISCONNECTING
 
     def _take(self, message: Message) -> None:
-        """One framed message, whatever the state."""
-        if not self._header_holds(message):
-            return
+        """One framed message, whatever the state; first of all what it nearly always is."""
         seq, expected = message.seq_num, self._store.next_in
+        if (
+            seq == expected
+            and self._state is State.LOGGED_ON
+            and message.get(49) == self._target
+            and message.get(56) == self._sender
+            and message.begin_string == self._begin
+            and message.msg_type not in _ADMIN
+        ):
+            self._deliver(message)
+        elif self._header_holds(message):
+            self._place(message, seq, expected)
+
+    def _place(self, message: Message, seq: int, expected: int) -> None:
+        """By state and number."""
         if self._state is State.LOGON_SENT:
             self._answer(message)
         elif self._state is State.AWAIT_LOGON:
@@ -51,17 +63,21 @@ class SessionReader(SessionLogon):
         if message.get(97) == b"Y":
             flags |= POSS_RESEND
         off_ns = self._time_off_ns(message)
-        defects = field_defects(message) if message.defects else ()
-        if off_ns:
-            defects += (FieldDefect(52, time_text(off_ns)),)
-        if flags & POSS_DUP and not message.has(122):
-            defects += (FieldDefect(122, "missing beside 43=Y"),)
-        if not message.has(52):
-            defects += (FieldDefect(52, "missing"),)
+        defects = self._defects(message, off_ns) if off_ns or flags or message.defects else ()
         self._app.on_message(message, flags, defects)
         self._store.advance_in(message.seq_num)
-        if off_ns and self._reading():
+        if off_ns > 0 and self._reading():
             self._logout_and_end(time_text(off_ns))
+
+    def _defects(self, message: Message, off_ns: int) -> tuple[FieldDefect, ...]:
+        """All that is wrong with a message which is delivered all the same."""
+        defects = field_defects(message)
+        if off_ns:
+            text = time_text(off_ns) if off_ns > 0 else "SendingTime missing or unreadable"
+            defects += (FieldDefect(52, text),)
+        if message.poss_dup and not message.has(122):
+            defects += (FieldDefect(122, "missing beside 43=Y"),)
+        return defects
 
     def _drain(self) -> None:
         """Deal with what was held past the gap, as far as it now follows on."""
@@ -112,7 +128,7 @@ class SessionReader(SessionLogon):
         off_ns = self._time_off_ns(message)
         if message.poss_dup and kind in _STALE_WHEN_DUP:
             self._store.advance_in(seq)
-        elif off_ns:
+        elif off_ns > 0:
             self._reject(message, 52, 10, "SendingTime accuracy problem")
             self._store.advance_in(seq)
             self._logout_and_end(time_text(off_ns))

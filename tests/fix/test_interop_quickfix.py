@@ -79,6 +79,9 @@ class Desk:
 
     def listen(self) -> int:
         def accept(transport: TcpTransport) -> FixConnection:
+            if self.session.state is not State.DISCONNECTED:  # it was quicker than the news of the last one's end
+                self.reactor.call_soon(lambda: transport.close("busy"))
+                return FixConnection(self.reactor, FixSession(ACCEPTOR, MemoryStore(1), Recorder()))
             self.connection.attach(transport)
             self.transport = transport
             return self.connection

@@ -393,6 +393,15 @@ def test_nothing_is_read_after_the_end_was_asked_for():
     assert rig.session.next_in == 3
 
 
+def test_a_peer_that_talks_on_after_the_end_fills_no_buffer():
+    rig = logged_on()
+    rig.say("5")
+    for _ in range(50):
+        rig.feed(rig.peer("8", b"58=" + b"x" * 100_000 + b"\x01"))
+    assert rig.session.framer.pending == 0
+    assert rig.app.messages == []
+
+
 def test_sending_needs_a_logon():
     rig = Rig()
     with pytest.raises(SessionError, match="disconnected"):
