@@ -6,6 +6,7 @@ Makes the credentials that the desk refers to below its run directory, then list
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -59,7 +60,8 @@ def run(desk: DeskConfig, venue: str) -> int:
     ensure_secrets(desk)
     world = build(desk.config.venue[venue].dialect, setup_of(desk, venue), clock)
     config = desk.config.sim[venue]
-    source = source_of(world, config.replay, "1")
+    # `qd run --replay` hands a recording to every simulated venue of the desk without touching its configuration.
+    source = source_of(world, config.replay or os.environ.get("QD_REPLAY", ""), "1")
     server = SimServer(world, clock, desk.run_dir, config.plain)
 
     def announce(address: dict[str, object]) -> None:
