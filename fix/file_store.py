@@ -21,6 +21,7 @@ from base.segments import SegmentReader, SegmentSettings, SegmentWriter
 SEQ = struct.Struct("<Q")
 STATE, SENT, NEXT_IN, NEXT_OUT = 1, 2, 3, 4
 MAX_META_BYTES = 64 * 1024
+RUN = 4096
 BEHIND = "store.may_be_behind"
 
 
@@ -59,7 +60,8 @@ class Places:
 
     def add(self, seq: int, number: int, offset: int) -> None:
         """`seq` rises from call to call."""
-        if not self._runs or self._firsts[-1] + len(self._runs[-1]) != seq:
+        # Short runs: growing a long array copies it, in the middle of a send.
+        if not self._runs or self._firsts[-1] + len(self._runs[-1]) != seq or len(self._runs[-1]) == RUN:
             self._firsts.append(seq)
             self._runs.append(array("Q"))
         self._runs[-1].append(number << 32 | offset)
