@@ -153,7 +153,10 @@ class SharedBook(Book):
     """
 
     def set_status(self, state: int, reason: int, since_ns: int) -> None:
-        """RECOVERING, STALE, HALTED (still takes changes) or LIVE (ends HALTED; BookError before a snapshot)."""
+        """RECOVERING, STALE, HALTED (still takes changes), or LIVE (ends HALTED; BookError before a snapshot).
+
+        CROSSED is taken as LIVE: a region's book finds out by itself.
+        """
     @property
     def status(self) -> tuple[int, int, int]:
         """state, reason, since_ns (UTC) as readers see them; CROSSED comes and goes by itself."""

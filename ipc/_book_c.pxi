@@ -39,17 +39,18 @@ cdef extern from "ipc/book_verify.h" nogil:
     ctypedef struct qd_book:
         uint64_t head
         int64_t word[QD_N_WORDS]
+    ctypedef struct qd_bytes:
+        char *data
+        size_t size, room
     ctypedef struct qd_engine:
         qd_book *book
+        qd_bytes cuts
         uint32_t kind, width, cap, side_levels, max_depth, top_only
         uint32_t n[2]
         uint32_t n_orders
         uint64_t *table
         int base, reason, shown, shown_reason, halted
         int64_t since_ns, last_seq, venue_ns, recv_ns, messages, ghosts
-    ctypedef struct qd_bytes:
-        char *data
-        size_t size, room
     ctypedef struct qd_checked:
         qd_engine *book
         int continuity, checksum_levels, crossed_is_stale
@@ -88,7 +89,6 @@ cdef extern from "ipc/book_verify.h" nogil:
                    int64_t last_seq, int64_t venue_ns, int64_t recv_ns)
     int qd_apply_record(qd_engine *e, const char *record)
     uint32_t qd_crc32_top(const qd_engine *e, uint32_t levels, int64_t px_div, int64_t qty_div)
-    int qd_pack_record(const qd_engine *e, const char *record, qd_bytes *out)
     void qd_pack_side(const qd_engine *e, int side, char *out)
     size_t qd_packed_side_size(const qd_engine *e, int side)
     size_t qd_count_book_changes(const char *record, int64_t *trades)

@@ -24,6 +24,7 @@ cdef class Book:
 
     def __dealloc__(self):
         free(self.e.table)
+        free(self.e.cuts.data)
         free(self.owned)
 
     @property

@@ -111,6 +111,8 @@ cdef class SharedBook(Book):
         raise BookError("a shared book comes from its region: RegionWriter.book")
 
     def set_status(self, int state, int reason, int64_t since_ns):
+        if state == QD_CROSSED:
+            state = QD_LIVE  # shown as CROSSED while it is
         if state not in (QD_RECOVERING, QD_LIVE, QD_STALE, QD_HALTED) or not 0 <= reason < QD_N_REASONS:
             raise BookError(f"state {state}, reason {reason}: RECOVERING, LIVE, STALE or HALTED with a reason of ipc/book.h")
         if state == QD_LIVE and self.e.base != QD_LIVE:

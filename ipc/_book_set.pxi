@@ -160,8 +160,6 @@ cdef class BookSet:
                 self.flush(i, out)
         elif snapshot:
             self.flush(i, out)
-        elif qd_pack_record(c.book, r, &c.changes):
-            raise MemoryError
         return 0
 
     def verify_and_pack(self, records, Py_ssize_t n_words=-1):

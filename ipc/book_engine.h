@@ -15,6 +15,11 @@
 #define QD_LAST_OF_MESSAGE (1 << 25) /* in `what` of packed changes: the venue's message ends with this change */
 
 typedef struct {
+    char *data;
+    size_t size, room;
+} qd_bytes;
+
+typedef struct {
     qd_book *book; /* in the region, or private */
     int publish; /* the book has readers */
     uint32_t kind, width, cap, side_levels, max_depth, top_only;
@@ -29,6 +34,9 @@ typedef struct {
     /* status */
     int base, reason, halted, shown, shown_reason, writing;
     int64_t since_ns, last_seq, venue_ns, recv_ns, messages, ghosts;
+    /* what the window cut off during this message, as packed deletes for books that do not know the window */
+    int tell_cuts;
+    qd_bytes cuts;
 } qd_engine;
 
 static inline void qd_st(int64_t *p, int64_t v)
@@ -41,6 +49,37 @@ static inline int64_t qd_load64(const void *p) /* from packed bytes of any align
     int64_t v;
     memcpy(&v, p, 8);
     return v;
+}
+
+static inline size_t qd_change_size(const qd_engine *e)
+{
+    return e->kind == 3 ? 40 : 24;
+}
+
+static int qd_reserve(qd_bytes *b, size_t more)
+{
+    if (b->size + more <= b->room)
+        return 0;
+    size_t room = 2 * b->room > b->size + more ? 2 * b->room : b->size + more + 1024;
+    char *data = realloc(b->data, room);
+    if (data == NULL)
+        return -1;
+    b->data = data;
+    b->room = room;
+    return 0;
+}
+
+/* Notes a delete of a level or order that no message of the venue asks for. -1: no memory. */
+static int qd_note_cut(qd_engine *e, int side, int64_t px, int64_t key)
+{
+    const int64_t words[5] = {side | 2 << 8, px, 0, key, 0};
+    if (!e->tell_cuts)
+        return 0;
+    if (qd_reserve(&e->cuts, qd_change_size(e)) != 0)
+        return -1;
+    memcpy(e->cuts.data + e->cuts.size, words, qd_change_size(e));
+    e->cuts.size += qd_change_size(e);
+    return 0;
 }
 
 static inline uint32_t qd_side_levels(uint32_t levels)

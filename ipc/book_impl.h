@@ -23,6 +23,17 @@ static void qd_clear(qd_engine *e)
     e->last_seq = 0;
 }
 
+/* A book of one level a side: the level that comes replaces the one that was. */
+static int qd_set_only(qd_engine *e, int side, int64_t px, int64_t qty)
+{
+    if (e->n[side] && qd_best_of(e, side)[0] != px) {
+        if (qd_note_cut(e, side, qd_best_of(e, side)[0], 0) != 0)
+            return QD_CAPACITY;
+        qd_clear_side(e, side);
+    }
+    return qd_set_level(e, side, px, qty);
+}
+
 /* One change to the depth; does not publish. Trades and other entry types pass without effect. */
 static int qd_change(qd_engine *e, int64_t what, int64_t px, int64_t qty, uint64_t key, int64_t time_ns)
 {
@@ -36,9 +47,7 @@ static int qd_change(qd_engine *e, int64_t what, int64_t px, int64_t qty, uint64
             qd_delete_level(e, side, px);
             return QD_OK;
         }
-        if (e->top_only)
-            qd_clear_side(e, side);
-        return qd_set_level(e, side, px, qty);
+        return e->top_only ? qd_set_only(e, side, px, qty) : qd_set_level(e, side, px, qty);
     }
     if (action == 0 && qty != 0)
         return qd_add_order(e, side, px, qty, key, time_ns);
@@ -56,25 +65,32 @@ static int qd_change(qd_engine *e, int64_t what, int64_t px, int64_t qty, uint64
     return QD_OK;
 }
 
-static void qd_cut_side(qd_engine *e, int side)
+static int qd_cut_side(qd_engine *e, int side)
 {
     while (e->n[side] > e->max_depth) {
-        int64_t *worst = qd_at(e, side, 0);
-        if (e->kind == 3) {
-            for (int64_t left = worst[2]; left > 0; left--)
-                qd_delete_order(e, qd_slot(e, (uint64_t)qd_node(e, (uint32_t)qd_at(e, side, 0)[3])[0]));
-        } else {
-            qd_close(e, side, 0);
+        const int64_t *worst = qd_at(e, side, 0);
+        const int64_t px = worst[0], orders = e->kind == 3 ? worst[2] : 0;
+        for (int64_t left = orders; left > 0; left--) { /* the level goes with its last order */
+            const int64_t key = qd_node(e, (uint32_t)qd_at(e, side, 0)[3])[0];
+            if (qd_note_cut(e, side, px, key) != 0)
+                return QD_CAPACITY;
+            qd_delete_order(e, qd_slot(e, (uint64_t)key));
         }
+        if (e->kind == 3)
+            continue;
+        if (qd_note_cut(e, side, px, 0) != 0)
+            return QD_CAPACITY;
+        qd_close(e, side, 0);
     }
+    return QD_OK;
 }
 
-static void qd_cut(qd_engine *e)
+static int qd_cut(qd_engine *e)
 {
     if (e->max_depth == 0)
-        return;
-    qd_cut_side(e, 0);
-    qd_cut_side(e, 1);
+        return QD_OK;
+    int reason = qd_cut_side(e, 0);
+    return reason == QD_OK ? qd_cut_side(e, 1) : reason;
 }
 
 static void qd_message_end(qd_engine *e)

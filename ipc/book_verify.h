@@ -8,11 +8,6 @@
 enum qd_continuity { QD_RULE_NONE, QD_RULE_CHECKSUM, QD_RULE_UPDATE_IDS, QD_RULE_NEWEST, QD_N_RULES };
 
 typedef struct {
-    char *data;
-    size_t size, room;
-} qd_bytes;
-
-typedef struct {
     qd_engine *book; /* NULL: no such instrument in this set */
     int continuity, checksum_levels, crossed_is_stale;
     int64_t px_div, qty_div;
@@ -25,41 +20,29 @@ typedef struct {
 
 /* -- packing ------------------------------------------------------------------------------------------- */
 
-static int qd_reserve(qd_bytes *b, size_t more)
+/* One book change of a record, for books that do not know the venue's rule. -1: no memory. */
+static inline int qd_pack_change(const qd_engine *e, const char *change, int64_t what, qd_bytes *out)
 {
-    if (b->size + more <= b->room)
-        return 0;
-    size_t room = 2 * b->room > b->size + more ? 2 * b->room : b->size + more + 1024;
-    char *data = realloc(b->data, room);
-    if (data == NULL)
+    const size_t stride = qd_change_size(e);
+    if (qd_reserve(out, stride) != 0)
         return -1;
-    b->data = data;
-    b->room = room;
+    what &= ~(int64_t)QD_LAST_OF_MESSAGE;
+    memcpy(out->data + out->size, &what, 8);
+    memcpy(out->data + out->size + 8, change + 8, stride - 8);
+    out->size += stride;
     return 0;
 }
 
-static inline size_t qd_change_size(const qd_engine *e)
+/* Ends a packed message that began at `from`: what the window cut off, then the mark. -1: no memory. */
+static int qd_pack_end(const qd_engine *e, qd_bytes *out, size_t from)
 {
-    return e->kind == 3 ? 40 : 24;
-}
-
-/* The book changes of a record (no trades, no other entry types), the last one marked. -1: no memory. */
-static int qd_pack_record(const qd_engine *e, const char *record, qd_bytes *out)
-{
-    const size_t n = (size_t)qd_load64(record + 8 * QD_MD_N_CHANGES), stride = qd_change_size(e);
-    char *last = NULL;
-    if (qd_reserve(out, n * stride) != 0)
+    if (qd_reserve(out, e->cuts.size) != 0)
         return -1;
-    for (const char *p = record + 8 * QD_MD_HEADER, *end = p + 8 * n * QD_MD_CHANGE; p < end; p += 8 * QD_MD_CHANGE) {
-        int64_t what = qd_load64(p) & ~(int64_t)QD_LAST_OF_MESSAGE;
-        if ((what & 255) > 1)
-            continue;
-        last = out->data + out->size;
-        memcpy(last, &what, 8);
-        memcpy(last + 8, p + 8, stride - 8);
-        out->size += stride;
-    }
-    if (last != NULL) {
+    if (e->cuts.size)
+        memcpy(out->data + out->size, e->cuts.data, e->cuts.size);
+    out->size += e->cuts.size;
+    if (out->size > from) {
+        char *last = out->data + out->size - qd_change_size(e);
         int64_t what = qd_load64(last) | QD_LAST_OF_MESSAGE;
         memcpy(last, &what, 8);
     }
@@ -97,8 +80,8 @@ static size_t qd_packed_side_size(const qd_engine *e, int side)
 
 /* -- records ------------------------------------------------------------------------------------------- */
 
-/* Applies the changes of a record to the depth and ends the message. */
-static int qd_apply_entries(qd_engine *e, const char *record)
+/* Applies the changes of a record to the depth; `out` (may be NULL) gets those that count, packed. */
+static int qd_apply_entries(qd_engine *e, const char *record, qd_bytes *out)
 {
     const int snapshot = qd_load64(record + 8 * QD_MD_KIND) == 1;
     const char *p = record + 8 * QD_MD_HEADER, *end = p + 8 * (size_t)qd_load64(record) * QD_MD_CHANGE;
@@ -109,12 +92,14 @@ static int qd_apply_entries(qd_engine *e, const char *record)
     else
         qd_begin(e);
     for (; p < end; p += 8 * QD_MD_CHANGE) {
-        int64_t what = qd_load64(p + 8 * QD_MD_WHAT);
+        int64_t what = qd_load64(p + 8 * QD_MD_WHAT), before = e->ghosts;
         int reason = qd_change(
             e, snapshot ? what & 255 : what, qd_load64(p + 8 * QD_MD_PX), qd_load64(p + 8 * QD_MD_QTY),
             (uint64_t)qd_load64(p + 8 * QD_MD_KEY), qd_load64(p + 8 * QD_MD_TIME_NS));
         if (reason != QD_OK)
             return reason;
+        if (out != NULL && (what & 255) <= 1 && e->ghosts == before && qd_pack_change(e, p, what, out) != 0)
+            return QD_CAPACITY;
     }
     return QD_OK;
 }
@@ -138,7 +123,7 @@ static int qd_apply_record(qd_engine *e, const char *record)
     const int snapshot = qd_load64(record + 8 * QD_MD_KIND) == 1;
     if (!snapshot && e->base != QD_LIVE)
         return QD_SNAPSHOT;
-    int reason = flags & QD_MD_DEFECT ? QD_NUMBER : qd_apply_entries(e, record);
+    int reason = flags & QD_MD_DEFECT ? QD_NUMBER : qd_apply_entries(e, record, NULL);
     if (reason != QD_OK)
         return qd_fail(e, reason);
     e->last_seq = qd_load64(record + 8 * (flags & QD_MD_HAS_LAST_ID ? QD_MD_LAST_ID : QD_MD_SEQ_NUM));
@@ -173,13 +158,30 @@ static int qd_check_after(const qd_checked *c, const char *record, int64_t flags
     return c->crossed_is_stale && qd_is_crossed(c->book) ? QD_CROSSING : QD_OK;
 }
 
-/* One record of this instrument through its rule: QD_OK (verified: pack it), QD_DROP (nothing to publish) or the reason for
- * which the book broke; QD_SNAPSHOT when it waits for one. */
+/* Applies, cuts, checks and packs; on a defect the book is out and `changes` as it was. */
+static int qd_take(qd_checked *c, const char *record, int64_t flags, int snapshot)
+{
+    qd_engine *e = c->book;
+    const size_t from = c->changes.size;
+    int reason;
+    e->tell_cuts = 1;
+    e->cuts.size = 0;
+    if ((reason = qd_apply_entries(e, record, snapshot ? NULL : &c->changes)) == QD_OK && (reason = qd_cut(e)) == QD_OK
+        && (reason = qd_check_after(c, record, flags)) == QD_OK && !snapshot && qd_pack_end(e, &c->changes, from) != 0)
+        reason = QD_CAPACITY;
+    if (reason == QD_OK)
+        return QD_OK;
+    c->changes.size = from;
+    return qd_fail(e, reason);
+}
+
+/* One record of this instrument through its rule: QD_OK (verified, and packed into `changes` unless it is a snapshot),
+ * QD_DROP (nothing to publish), QD_SNAPSHOT when the book waits for one, or the reason for which it broke. */
 static int qd_verify(qd_checked *c, const char *record, size_t book_changes)
 {
     qd_engine *e = c->book;
     const int64_t flags = qd_load64(record + 8 * QD_MD_FLAGS), key = qd_load64(record + 8 * QD_MD_REQ_KEY);
-    const int snapshot = qd_load64(record + 8 * QD_MD_KIND) == 1;
+    const int snapshot = qd_load64(record + 8 * QD_MD_KIND) == 1, has_id = (flags & QD_MD_HAS_LAST_ID) != 0;
     int reason;
     if (c->req_key && key && key != c->req_key)
         return QD_DROP;
@@ -187,19 +189,18 @@ static int qd_verify(qd_checked *c, const char *record, size_t book_changes)
         return QD_SNAPSHOT;
     if (flags & QD_MD_DEFECT)
         return qd_fail(e, QD_NUMBER);
-    if (!snapshot && book_changes == 0)
-        return QD_DROP;
-    if (!snapshot && (reason = qd_check_ids(c, record, flags)) != QD_TAKE)
-        return reason == QD_DROP ? QD_DROP : qd_fail(e, reason);
-    if ((reason = qd_apply_entries(e, record)) != QD_OK)
-        return qd_fail(e, reason);
-    qd_cut(e);
-    if ((reason = qd_check_after(c, record, flags)) != QD_OK)
-        return qd_fail(e, reason);
-    if (snapshot || flags & QD_MD_HAS_LAST_ID || !(c->continuity == QD_RULE_UPDATE_IDS || c->continuity == QD_RULE_NEWEST))
-        e->last_seq = qd_load64(record + 8 * (flags & QD_MD_HAS_LAST_ID ? QD_MD_LAST_ID : QD_MD_SEQ_NUM));
-    if (snapshot && !(flags & QD_MD_HAS_LAST_ID) && c->continuity >= QD_RULE_UPDATE_IDS)
-        return qd_fail(e, QD_GAP);
+    if (snapshot) {
+        if (c->continuity >= QD_RULE_UPDATE_IDS && !has_id)
+            return qd_fail(e, QD_GAP);
+    } else {
+        if (book_changes == 0)
+            return QD_DROP;
+        if ((reason = qd_check_ids(c, record, flags)) != QD_TAKE)
+            return reason == QD_DROP ? QD_DROP : qd_fail(e, reason);
+    }
+    if ((reason = qd_take(c, record, flags, snapshot)) != QD_OK)
+        return reason;
+    e->last_seq = qd_load64(record + 8 * (has_id ? QD_MD_LAST_ID : QD_MD_SEQ_NUM));
     e->base = QD_LIVE;
     e->reason = QD_OK;
     qd_message_end(e);

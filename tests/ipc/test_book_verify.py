@@ -244,3 +244,54 @@ def test_a_book_set_refuses_what_it_does_not_have() -> None:
                 lambda: found.add(3, Book(), continuity=9)):  # fmt: skip
         with pytest.raises(BookError):
             act()
+
+
+def follow(other: Book, verdicts: list[Verdict]) -> None:
+    for v in verdicts:
+        assert v.reason == BookReason.OK
+        if v.snapshot:
+            assert other.replace(v.bids, v.asks) == BookReason.OK
+        else:
+            assert other.apply_changes(v.changes) == BookReason.OK
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_depth_window_cuts_off_is_published_as_deletes(seed: int) -> None:
+    rng = random.Random(seed)
+    found, other = BookSet(), Book(levels=100)
+    found.add(0, Book(levels=100, max_depth=5))
+    follow(other, found.verify_and_pack(snapshot(*[bid(n) for n in range(1, 20)])))
+    for _ in range(500):
+        entries = [(what(rng.randrange(2), rng.choice([NEW, DELETE])), rng.randrange(60), 1, 0, 0) for _ in range(4)]
+        follow(other, found.verify_and_pack(record(entries)))
+        assert other.pack() == found.book(0).pack()
+        assert max(other.n_levels) <= 5
+        assert other.messages == found.book(0).messages
+
+
+def test_orders_of_a_level_that_leaves_the_window_are_published_as_deletes() -> None:
+    found, other = BookSet(), Book(l3=True, levels=100, orders=100)
+    found.add(0, Book(l3=True, levels=100, orders=100, max_depth=2))
+    follow(other, found.verify_and_pack(snapshot()))
+    for key, px in enumerate((10, 10, 11, 12, 12, 13), 1):
+        follow(other, found.verify_and_pack(record([(what(0), px, 1, key, key)])))
+    assert other.orders(0) == found.book(0).orders(0) == [(13, 1, 6, 6), (12, 1, 4, 4), (12, 1, 5, 5)]
+
+
+def test_a_top_only_book_publishes_the_delete_of_the_level_it_replaces() -> None:
+    found, other = BookSet(), Book()
+    found.add(0, Book(top_only=True), continuity=NEWEST)
+    follow(other, found.verify_and_pack(snapshot(bid(5), ask(9), flags=HAS_LAST_ID, last_id=1)))
+    for n, px in enumerate((6, 6, 4), 2):
+        follow(other, found.verify_and_pack(record([bid(px, n)], flags=HAS_LAST_ID, last_id=n)))
+        assert other.pack() == found.book(0).pack()
+    assert other.bbo() == (4, 4, 9, 1)
+
+
+def test_a_venues_delete_of_an_order_that_the_window_cut_off_before_is_not_published_again() -> None:
+    found, other = BookSet(), Book(l3=True, levels=100, orders=100)
+    found.add(0, Book(l3=True, levels=100, orders=100, max_depth=1))
+    follow(other, found.verify_and_pack(snapshot()))
+    follow(other, found.verify_and_pack(record([(what(0), 10, 1, 1, 1)]) + record([(what(0), 11, 1, 2, 2)])))
+    follow(other, found.verify_and_pack(record([(what(0, DELETE), 10, 1, 1, 0)])))
+    assert other.orders(0) == [(11, 1, 2, 2)]
