@@ -1,0 +1,273 @@
+"""The link keeps a session connected: addresses anew at each attempt, back-off, planned moves, orderly stops."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from base.clock import SystemClock
+from base.config import load
+from base.errors import ConfigError
+from base.reactor import Reactor
+from ipc.events import AnyEvent
+from venues.interface import SessionPhase
+from venues.link import Leg, Link, resolve_address
+
+CONFIG = """
+[desk]
+name = "t"
+[venue.v]
+dialect = "fix44"
+instruments = [{ name = "BTC-USD", symbol = "BTC/USD", px_scale = 1, qty_scale = 3 }]
+[session.s]
+venue = "v"
+kind = "trading"
+address = "run:sim-v#trading"
+tls = false
+sender_comp_id = "A"
+alternate_sender_comp_id = "B"
+target_comp_id = "V"
+"""
+SECOND = 1_000_000_000
+FAR = 1 << 62
+
+
+class FakeSession:
+    """Says hello when connected, is READY when it hears anything."""
+
+    def __init__(self, leg: Leg, comp_id: str) -> None:
+        self.leg, self.comp_id = leg, comp_id
+        self.phase = SessionPhase.DISCONNECTED
+        self.deadline_ns = FAR
+        self.ticks = 0
+        self.closed = False
+        self.losses: list[str] = []
+        self.write: Callable[[bytes], object] | None = None
+
+    def _go(self, phase: SessionPhase, reason: str) -> None:
+        self.phase = phase
+        self.leg.phase(phase, reason)
+
+    def connected(self, write: Callable[[bytes], object], mono_ns: int, wall_ns: int) -> None:
+        self.write = write
+        write(self.comp_id.encode())
+        self._go(SessionPhase.LOGGING_ON, "")
+
+    def received(self, data: memoryview | bytes, mono_ns: int, wall_ns: int) -> None:
+        if bytes(data) == b"bye":
+            self.leg.disconnect("logged out")
+        elif bytes(data) == b"move":
+            self.leg.planned_move(30, "maintenance")
+        else:
+            self._go(SessionPhase.READY, "")
+
+    def disconnected(self, reason: str, mono_ns: int, wall_ns: int) -> None:
+        self.losses.append(reason)
+        self._go(SessionPhase.DISCONNECTED, reason)
+
+    def tick(self, mono_ns: int, wall_ns: int) -> None:
+        self.ticks += 1
+        self.deadline_ns = FAR
+
+    def logout(self, reason: str, mono_ns: int, wall_ns: int) -> None:
+        assert self.write is not None
+        self.write(b"logout")
+
+    def numbers(self) -> tuple[int, int]:
+        return 1, 1
+
+    def counters(self) -> dict[str, int]:
+        return {}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Place:
+    """A run directory, a venue's listening socket, a link and its owner."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "config").mkdir()
+        path = folder / "config" / "desk.toml"
+        path.write_text(CONFIG)
+        self.desk = load(path)
+        self.desk.run_dir.mkdir()
+        self.reactor = Reactor(SystemClock())
+        self.phases: list[tuple[SessionPhase, str]] = []
+        self.alerts: list[str] = []
+        self.server: socket.socket | None = None
+        self.sessions: list[FakeSession] = []
+        self.accepted: list[socket.socket] = []
+        self.link = Link(self.reactor, self.desk, "s", self, self._make)
+
+    def _make(self, leg: Leg, comp_id: str) -> Any:
+        self.sessions.append(FakeSession(leg, comp_id))
+        return self.sessions[-1]
+
+    def event(self, event: AnyEvent) -> None:
+        raise AssertionError("no events here")
+
+    def phase(self, phase: SessionPhase, reason: str) -> None:
+        self.phases.append((phase, reason))
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        self.alerts.append(text)
+
+    def listen(self) -> None:
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.server.setblocking(False)
+        address = "{}:{}".format(*self.server.getsockname())
+        (self.desk.run_dir / "sim-v.json").write_text(json.dumps({"endpoints": {"trading": address}}))
+
+    def turn(self, condition: Callable[[], Any], seconds: float = 10) -> Any:
+        found: list[Any] = []
+
+        def look() -> bool:
+            found[:] = [condition()]
+            return bool(found[0])
+
+        assert self.reactor.run_until(look, int(seconds * SECOND)), f"not within {seconds} s"
+        return found[0]
+
+    def accept(self) -> socket.socket:
+        assert self.server is not None
+        server = self.server
+
+        def take() -> socket.socket | None:
+            try:
+                return server.accept()[0]
+            except BlockingIOError:
+                return None
+
+        connection: socket.socket = self.turn(take)
+        connection.setblocking(False)
+        self.accepted.append(connection)
+        return connection
+
+    def read(self, connection: socket.socket) -> bytes:
+        def take() -> bytes | None:
+            try:
+                return connection.recv(100) or b"end"
+            except BlockingIOError:
+                return None
+
+        found: bytes = self.turn(take)
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    made.link.stop("test ends")
+    for session in made.sessions:
+        session.leg.disconnect("test ends")
+    made.reactor.run_once()
+    made.reactor.close()
+    for open_socket in (*made.accepted, *([made.server] if made.server else [])):
+        open_socket.close()
+
+
+def test_it_waits_for_an_address_that_is_not_there_yet(place: Place) -> None:
+    place.link.start()
+    assert "sim-v.json" in place.phases[-1][1]
+    place.listen()
+    connection = place.accept()
+    assert place.read(connection) == b"A"
+    connection.close()
+
+
+def test_a_lost_connection_is_made_again_at_the_address_that_is_right_by_then(place: Place) -> None:
+    place.listen()
+    place.link.start()
+    place.accept().close()
+    place.turn(lambda: place.sessions[0].losses)
+    assert place.server is not None
+    place.server.close()
+    place.listen()
+    assert place.read(place.accept()) == b"A"
+    assert len(place.sessions) == 1
+
+
+def test_a_session_that_asks_for_it_is_disconnected(place: Place) -> None:
+    place.listen()
+    place.link.start()
+    connection = place.accept()
+    place.read(connection)
+    connection.send(b"bye")
+    assert place.read(connection) == b"end"
+    assert place.turn(lambda: place.sessions[0].losses)[0].endswith("logged out")
+
+
+def test_deadlines_of_the_session_are_kept(place: Place) -> None:
+    place.listen()
+    place.link.start()
+    connection = place.accept()
+    place.read(connection)
+    session = place.sessions[0]
+    session.deadline_ns = time.monotonic_ns() + 10_000_000
+    connection.send(b"hello")
+    place.turn(lambda: session.ticks)
+
+
+def test_a_planned_move_opens_the_other_session_first_and_then_leaves_the_old_one(place: Place) -> None:
+    place.listen()
+    place.link.start()
+    old = place.accept()
+    place.read(old)
+    old.send(b"hello")
+    place.turn(lambda: place.link.session.phase is SessionPhase.READY)
+    old.send(b"move")
+    new = place.accept()
+    assert place.read(new) == b"B"
+    assert place.link.session is place.sessions[0]
+    new.send(b"hello")
+    place.turn(lambda: place.link.session is place.sessions[1])
+    assert place.read(old) == b"logout"
+    old.close()
+    place.turn(lambda: place.sessions[0].closed)
+    assert place.link.session.phase is SessionPhase.READY
+    assert place.phases[-1] == (SessionPhase.READY, "moved to a new session")
+    new.close()
+
+
+def test_a_move_that_fails_leaves_the_old_session_in_place(place: Place) -> None:
+    place.listen()
+    place.link.start()
+    old = place.accept()
+    place.read(old)
+    old.send(b"hello")
+    place.turn(lambda: place.link.session.phase is SessionPhase.READY)
+    old.send(b"move")
+    new = place.accept()
+    new.close()
+    place.turn(lambda: any("new session failed" in a for a in place.alerts))
+    assert place.link.session is place.sessions[0]
+    assert place.link.session.phase is SessionPhase.READY
+    old.close()
+
+
+def test_stop_logs_out_and_stays_away(place: Place) -> None:
+    place.listen()
+    place.link.start()
+    connection = place.accept()
+    place.read(connection)
+    place.link.stop("process stops")
+    assert place.read(connection) == b"logout"
+    connection.send(b"bye")
+    place.turn(lambda: place.phases[-1][0] is SessionPhase.DISCONNECTED)
+    place.reactor.run_once(50_000_000)
+    assert place.link.connects == 1
+
+
+def test_addresses_are_checked(place: Place) -> None:
+    assert resolve_address(place.desk, "[::1]:9000") == ("::1", 9000)
+    for wrong in ("host", "host:", ":90", "host:9x"):
+        with pytest.raises(ConfigError, match="host:port"):
+            resolve_address(place.desk, wrong)
+    with pytest.raises(ConfigError, match="no endpoint 'x'"):
+        resolve_address(place.desk, "run:sim-v#x")
