@@ -249,7 +249,17 @@ def test_edges_of_numbers() -> None:
     assert parse_scaled(b".5", 1) == 5
     assert parse_scaled(b"5.", 1) == 50
     assert parse_scaled(b"-0.00", 0) == 0
-    for text, scale in ((b"9223372036854775808", 0), (b"10", 18), (b"92233720368.54775808", 8), (b"1" + b"0" * 40, 0)):
+    for text in (b"12345678901234567890", b"-10000000000000000000", b"1" + b"0" * 40):
+        with pytest.raises(NumberError, match="fit"):
+            parse_int(text)
+    for text, scale in (
+        (b"12345678901234567890", 0),
+        (b"12.345678901234567890", 18),
+        (b"9223372036854775808", 0),
+        (b"10", 18),
+        (b"92233720368.54775808", 8),
+        (b"1" + b"0" * 40, 0),
+    ):
         with pytest.raises(NumberError, match="fit"):
             parse_scaled(text, scale)
     with pytest.raises(NumberError, match="more than 2 decimals"):
