@@ -78,7 +78,7 @@ class Owned(msgspec.Struct, frozen=True):
     strategy: str
 
 
-class OwnMassCancel(msgspec.Struct, frozen=True):
+class OwnMassCancel(msgspec.Struct, frozen=True, tag=True):
     """Mass cancel on a session of the kill switch's own; instrument "" = one request for all."""
 
     session: str
@@ -86,14 +86,14 @@ class OwnMassCancel(msgspec.Struct, frozen=True):
     instrument: str
 
 
-class OwnerMassCancel(msgspec.Struct, frozen=True):
+class OwnerMassCancel(msgspec.Struct, frozen=True, tag=True):
     """MassCancel command to the process that owns the session."""
 
     session: str
     instrument: str
 
 
-class RestCancelAll(msgspec.Struct, frozen=True):
+class RestCancelAll(msgspec.Struct, frozen=True, tag=True):
     """Cancel-all over the venue's REST side, by the kill switch itself."""
 
     venue: str

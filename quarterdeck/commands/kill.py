@@ -1,0 +1,187 @@
+"""`qd kill`: trip, reset and look at the kill switch.
+
+`trip` asks the kill switch; when that does not answer within 200 ms it sets the operator word, which closes the whole
+desk without it, and says so.
+"""
+
+import argparse
+import getpass
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import zmq
+
+from base.clock import SystemClock
+from base.config import DeskConfig, load
+from base.errors import BusError, CommandError
+from ipc.commands import CommandClient
+from ipc.gate import check_scope, read_gate, set_operator_word
+from ipc.kill_files import verify_audit
+from ipc.requests import Answer, Ops
+from ipc.roster import command_endpoint
+
+TRIP_TIMEOUT_MS = 200
+TIMEOUT_MS = 3000
+VERBS = {
+    "trip": "close the gate of a scope, cancel everything in it, prove it",
+    "status": "scopes, orders by venue, the last trip with its times; exit status 3 while anything is tripped",
+    "reset": "open a tripped scope again (needs --reason)",
+    "arm": "arm a DISARMED desk (needs --reason)",
+    "plan": "what a trip of a scope would send, reach and leave alone; sends nothing",
+    "why": "the last trip in words",
+    "verify": "check the hash chain of the audit trail",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=VERBS, help="; ".join(f"{k}: {v}" for k, v in VERBS.items()))
+    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument(
+        "--scope", default="desk", help="desk, venue:V, account:V/A, session:S, strategy:T, instrument:I"
+    )
+    parser.add_argument("--reason", default="")
+    parser.add_argument("--force", nargs="+", default=[], metavar="ORDER", help="reset: the unproven orders, repeated")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status 0: done. 1: refused or not reached. 2: `trip` could only set the operator word. 3: see `status`."""
+    desk = load(args.config)
+    check_scope(args.scope)
+    if args.action == "verify":
+        return _verify(desk, args.json)
+    if args.action == "trip":
+        return _trip(desk, args)
+    try:
+        found = _ask(desk, args, TIMEOUT_MS)
+    except BusError as e:
+        if args.action != "status":
+            raise
+        return _without(desk, str(e), args.json)
+    if args.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        sys.stdout.write({"status": _status_text, "plan": _plan_text}.get(args.action, _plain_text)(found) + "\n")
+    return 3 if args.action == "status" and _tripped(found) else 0
+
+
+def _trip(desk: DeskConfig, args: argparse.Namespace) -> int:
+    began_ns = time.monotonic_ns()
+    try:
+        found = _ask(desk, args, TRIP_TIMEOUT_MS)
+    except BusError as e:
+        return _by_word(desk, args, str(e))
+    took_ms = (time.monotonic_ns() - began_ns) / 1e6
+    found = {**found, "scope": args.scope, "by": "kill switch", "answered_ms": round(took_ms, 2)}
+    if args.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        touches, leaves = ("; ".join(found[k]) or "nothing" for k in ("touches", "leaves"))
+        sys.stdout.write(f"tripped {args.scope} in {took_ms:.1f} ms\ncancels: {touches}\nleaves alone: {leaves}\n")
+    return 0
+
+
+def _by_word(desk: DeskConfig, args: argparse.Namespace, why: str) -> int:
+    """The kill switch did not answer: the operator word closes the whole desk, whatever scope was asked for."""
+    set_operator_word(desk.shm_dir / "operator", f"{args.reason or 'qd kill trip'} (by {_who()})", time.time_ns())
+    said = (
+        "the kill switch did not answer: the operator word is set, which closes the WHOLE desk; each owner of orders "
+        f"cancels its own. Nothing is proven until the kill switch runs again. ({why})"
+    )
+    if args.json:
+        sys.stdout.write(json.dumps({"scope": "desk", "by": "operator word", "said": said}) + "\n")
+    else:
+        sys.stdout.write(said + "\n")
+    return 2
+
+
+def _without(desk: DeskConfig, why: str, as_json: bool) -> int:
+    """Status without the kill switch: what the words in shared memory say. RegionError when they cannot be read."""
+    word, generation, lease_ns = read_gate(desk.shm_dir / "gate")
+    lapsed_ms = max(0, time.monotonic_ns() - lease_ns) // 1_000_000
+    found = {"desk": word.state.name, "generation": generation, "lease_lapsed_ms": lapsed_ms, "fault": why}
+    if as_json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        gate = f"{word.state.name}, generation {generation}, lease lapsed {lapsed_ms} ms ago"
+        sys.stdout.write(f"THE KILL SWITCH DOES NOT ANSWER: {why}\ndesk {gate}: no new orders leave\n")
+    return 3
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _ask(desk: DeskConfig, args: argparse.Namespace, timeout_ms: int) -> dict[str, Any]:
+    """The kill switch's answer. BusError when none came, CommandError when it refused."""
+    if not (desk.run_dir / "killswitch.cmd").exists():
+        raise BusError(f"no kill switch listens at {command_endpoint(desk, 'killswitch')}")
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        client = CommandClient(context, command_endpoint(desk, "killswitch"), f"qd/{_who()}", SystemClock())
+        arguments = {"scope": args.scope, "reason": args.reason, "force": " ".join(args.force), "by": _who()}
+        command = Ops(client.client_id, client.next_command_id(), 0, args.action, arguments)
+        answer: Answer = client.request(command, timeout_ms)
+        client.close()
+    finally:
+        context.destroy(linger=0)
+    if not answer.accepted:
+        raise CommandError(answer.reason)
+    found: dict[str, Any] = json.loads(answer.data)
+    return found
+
+
+def _tripped(status: dict[str, Any]) -> bool:
+    return any(s["state"] in ("TRIPPING", "TRIPPED", "RESETTING") for s in status["scopes"])
+
+
+def _status_text(status: dict[str, Any]) -> str:
+    lines = [f"desk {status['desk']}, generation {status['generation']}"]
+    shown = [s for s in status["scopes"] if s["scope"] != "desk" or s["state"] != "ARMED"]
+    lines += [f"  {s['scope']} {s['state']} ({s['cause']}): {s['reason']}" for s in shown]
+    lines += [
+        f"  {venue}: {n['working']} working, {n['uncertain']} uncertain, {n['proven']} proven dead"
+        for venue, n in status["venues"].items()
+    ]
+    lines += [f"  {s} is not running" for s, alive in status["owners"].items() if not alive]
+    lines += [f"  {s}: {v['phase']} {v['reason']}" for s, v in status["sessions"].items() if v["phase"] != "READY"]
+    lines += [f"  fault: {f}" for f in status["faults"]] + [f"  blocks arming: {b}" for b in status["blockers"]]
+    trip = status["last_trip"]
+    if trip:
+        lines.append(
+            f"last trip {trip['trip_id']} of {', '.join(trip['scopes'])}: {trip['phase']}, {trip['proven']} of "
+            f"{trip['orders']} proven; gate {trip['gate_closed_ms']} ms, fence {trip['fence_ms']} ms, "
+            f"all {trip['all_proven_ms']} ms"
+        )
+    return "\n".join(lines)
+
+
+def _send_text(send: list[Any] | dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in send.items()) if isinstance(send, dict) else str(send)
+
+
+def _plan_text(plan: dict[str, Any]) -> str:
+    lines = [f"a trip of {plan['scope']}:"]
+    for key in ("owners", "touches", "leaves", "held_back", "disconnects", "unproven"):
+        lines += [f"  {key.replace('_', ' ')}: {item}" for item in plan[key]]
+    lines += [f"  sends: {_send_text(s)}" for s in plan["sends"]]
+    return "\n".join(lines)
+
+
+def _plain_text(found: dict[str, Any]) -> str:
+    return "\n".join(str(v) if isinstance(v, str) else f"{k}: {v}" for k, v in found.items())
+
+
+def _verify(desk: DeskConfig, as_json: bool) -> int:
+    sound, wrong = verify_audit(desk.data_dir / "kill")
+    if as_json:
+        sys.stdout.write(json.dumps({"lines": sound, "wrong": wrong}) + "\n")
+    else:
+        sys.stdout.write(f"{sound} lines are sound\n" + (f"WRONG: {wrong}\n" if wrong else ""))
+    return 1 if wrong else 0
