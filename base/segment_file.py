@@ -192,10 +192,13 @@ class Segment:
         """The error for a committed record that is not there as it was written."""
         return CorruptError(f"{self.path}: offset {offset}: record {index} contradicts its checksum or index")
 
-    def populate(self, step: int) -> bool:
-        """Bring the next `step` bytes into memory for writing, so that appends do not fault; False when done."""
+    def populate(self, step: int, ahead: int) -> bool:
+        """Bring `step` bytes more into memory for writing, up to `ahead` of the end; False when that is done.
+
+        Appends then take no page fault, and what is far ahead costs no memory yet.
+        """
         self.populated = max(self.populated, self.committed // mmap.PAGESIZE * mmap.PAGESIZE)
-        if self.populated >= self.size:
+        if self.populated >= min(self.size, self.committed + ahead):
             return False
         length = min(step, self.size - self.populated)
         try:

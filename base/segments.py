@@ -54,6 +54,7 @@ class SegmentSettings:
     retain_bytes: int = 64 * MEBIBYTE
     recycle: bool = False  # on a full disk drop the oldest segment rather than refuse to append
     populate_step: int = 64 * 1024
+    populate_ahead: int = 512 * 1024
 
 
 class SegmentWriter:
@@ -175,8 +176,8 @@ class SegmentWriter:
             self._tried_spare = False
             self._prepare_spare()
             return self._spare is not None
-        step = self.settings.populate_step
-        return self._segment.populate(step) or self._spare.populate(step)
+        step, ahead = self.settings.populate_step, self.settings.populate_ahead
+        return self._segment.populate(step, ahead) or self._spare.populate(step, ahead)
 
     def sync(self) -> None:
         """Have everything appended so far on disk. Blocks; may be called from a helper thread."""
