@@ -3,6 +3,7 @@
 `python -m bench.orders_peers ROLE FOLDER [PORT]`; says its ports or results as JSON lines, ends when stdin closes.
 """
 
+import gc
 import json
 import os
 import sys
@@ -127,6 +128,8 @@ def serve(folder: Path) -> None:
 
     fix = Listener(reactor, "127.0.0.1", 0, accept_fix, "fix", context)
     bare = Listener(reactor, "127.0.0.1", 0, accept_echo, "bare", context)
+    gc.collect()
+    gc.freeze()
     say({"fix": fix.port, "bare": bare.port})
     reactor.add_reader(sys.stdin.fileno(), reactor.stop, "stdin")
     reactor.run()

@@ -2,7 +2,7 @@
 
 The one place that writes FIX logs. `put` only remembers; a helper thread masks, formats and writes, a few lines at a
 time so that it never holds the interpreter for long. A slow or full disk costs log lines, which are counted, never
-time; a SIGKILL costs those of the last tenth of a second (what we sent is in the store). Runs of market data that
+time; a SIGKILL costs those of the last moments (what we sent is in the store). Runs of market data that
 take the batch path are not logged. A line is `YYYYMMDD-HH:MM:SS.nnnnnnnnn <` (in) or `>` (out), a space, and the
 message with SOH as it is; line feeds inside data fields are written as `\\n`.
 """
@@ -19,9 +19,10 @@ from fix._codec import format_utc
 
 SECRET_TAGS = (554, 96, 925)
 _MASK = b"***"
-_CHUNK = 32
+_SECOND_NS = 1_000_000_000
+_CHUNK, _SLICES = 8, 64
 _PAUSE_S = 0.0005
-_FLUSH_S = 0.1
+_FLUSH_S = 0.05
 
 
 class Masker:
@@ -114,13 +115,14 @@ class FixLog:
             self._fd = -1
 
     def _line(self, wall_ns: int, incoming: bool, message: bytes) -> bytes:
-        second, rest = divmod(wall_ns, 1_000_000_000)
+        second, rest = divmod(wall_ns, _SECOND_NS)
         if second != self._second:
-            self._second, self._prefix = second, format_utc(second * 1_000_000_000, 0)
+            self._second, self._prefix = second, format_utc(second * _SECOND_NS, 0)
         message = self._mask(message)
         if b"\n" in message:
             message = message.replace(b"\n", b"\\n")
-        return b"%s.%09d %s %s\n" % (self._prefix, rest, b"<" if incoming else b">", message)
+        fraction = str(_SECOND_NS + rest)[1:].encode()
+        return b"".join((self._prefix, b".", fraction, b" < " if incoming else b" > ", message, b"\n"))
 
     # --- the writer's side
 
@@ -133,8 +135,9 @@ class FixLog:
     def _flush(self) -> None:
         """Write what is there, chunk by chunk, letting the session's thread run in between."""
         left = len(self._raw)  # what comes meanwhile waits for the next round
+        chunk = max(_CHUNK, left // _SLICES)
         while left:
-            taken = [self._raw.popleft() for _ in range(min(_CHUNK, left))]
+            taken = [self._raw.popleft() for _ in range(min(chunk, left))]
             left -= len(taken)
             lines = [self._line(*each) for each in taken]
             try:
