@@ -19,10 +19,11 @@ import zmq
 
 from base.clock import Clock, SystemClock
 from base.config import DeskConfig, load
-from base.errors import ConfigError
+from base.errors import ConfigError, SecretError
 from base.locks import RoleLock
 from base.log import open_log
 from base.reactor import Priority, Reactor
+from base.secrets import resolve
 from ipc.bus import Publisher
 from ipc.commands import CommandServer
 from ipc.events import Alert, AnyEvent, ProcessState
@@ -113,6 +114,21 @@ class ProcessHost:
             page.beat(self.clock.mono_ns())
             self.reactor.run_once(LOCK_RETRY_NS)
         path.unlink(missing_ok=True)
+
+    def wait_for_secrets(self, references: Sequence[str]) -> bool:
+        """Stay in STARTING, saying which one is missing, until every secret can be had; False when told to stop."""
+        while not self.stopping:
+            try:
+                for reference in references:
+                    resolve(reference, self.desk.run_dir)
+                return True
+            except SecretError as e:
+                if self.page.reason != str(e):
+                    self.page.set(Readiness.STARTING, str(e), self.clock.wall_ns())
+                    log.warning("%s: waiting for a secret: %s", self.name, e)
+            self.page.beat(self.clock.mono_ns())
+            self.reactor.run_once(LOCK_RETRY_NS)
+        return False
 
     def open_bus(self, journal: Journal | None = None, topics: Sequence[str] = ()) -> None:
         """Bind the publisher. Topics given here go through the journal before they are sent."""
@@ -228,6 +244,16 @@ def _is_child() -> bool:
     return "SUPERVISOR_PROCESS_NAME" in os.environ
 
 
+def secret_references(desk: DeskConfig, kind: str, name: str) -> list[str]:
+    """References of every secret that a process needs before it can begin."""
+    config = desk.config
+    sessions = config.kill.sessions if kind == "killswitch" else [name] if name in config.session else []
+    venues = set(config.venue) if kind == "killswitch" else {config.session[s].venue for s in sessions}
+    rests = [r for v in sorted(venues) if (r := config.venue[v].rest) is not None]
+    found = [r for s in sessions for r in (config.session[s].username, config.session[s].password)]
+    return [r for r in (*found, *(r for rest in rests for r in (rest.key, rest.secret))) if r]
+
+
 def run_process(
     kind: str,
     option: str,
@@ -252,7 +278,7 @@ def run_process(
     except ConfigError as e:
         sys.stderr.write(f"procs.{kind}: {e}\n")
         return 2
-    if not host.take_role():
+    if not host.take_role() or not host.wait_for_secrets(secret_references(desk, kind, args.name if option else kind)):
         return 0
     try:
         begin(host, args.name if option else kind)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 from xmlrpc.client import Fault, ServerProxy
 
+import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from base.config import DeskConfig
@@ -91,9 +92,11 @@ def orphans(desk: DeskConfig) -> list[tuple[str, int]]:
 def stop(desk: DeskConfig, seconds: float = 60) -> None:
     """Stop every program in order and supervisord itself; QuarterdeckError naming what is still there."""
     if running(desk):
+        # It stops answering long before it has stopped its programs: what is waited for is its process.
+        pid = int(proxy(desk).getPID())
         proxy(desk).shutdown()
-        if not wait_until(lambda: not running(desk), seconds):
-            raise QuarterdeckError(f"supervisord still runs after {seconds} s")
+        if not wait_until(lambda: not psutil.pid_exists(pid), seconds):
+            raise QuarterdeckError(f"supervisord (pid {pid}) still runs after {seconds} s")
     if not wait_until(lambda: not orphans(desk), 5):
         left = ", ".join(f"{name} (pid {pid})" for name, pid in orphans(desk))
         raise QuarterdeckError(f"not children of a running supervisord, still alive: {left}")
