@@ -118,12 +118,21 @@ def test_what_is_garbled_is_skipped_counted_and_named(name: str) -> None:
         assert framer.last_garble == Garble(reason, len(message(1)))
 
 
-def test_message_quoted_inside_a_garbled_one_stays_quoted() -> None:
-    inner = message(66)
-    outer = message(1, b"95=%d\x0196=%s\x01" % (len(inner), inner))
+@pytest.mark.parametrize("before", [b"", b"see ", b"\x01", b"10=\x01"])
+def test_message_quoted_inside_one_with_a_wrong_checksum_stays_quoted(before: bytes) -> None:
+    data = before + message(66)
+    outer = message(1, b"95=%d\x0196=%s\x01" % (len(data), data))
     wrong = outer[:-4] + b"%03d\x01" % ((int(outer[-4:-1]) + 1) % 256)
     framer = Framer()
     framer.feed(wrong + message(2))
+    assert [m.seq_num for m in framer] == [2]
+
+
+def test_message_that_is_a_data_field_stays_one_when_the_frame_around_it_is_broken() -> None:
+    inner = message(66)
+    outer = message(1, b"95=%d\x0196=%s\x01" % (len(inner), inner))
+    framer = Framer()
+    framer.feed(outer.replace(b"\x019=", b"\x019=x", 1) + message(2))
     assert [m.seq_num for m in framer] == [2]
 
 
