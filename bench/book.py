@@ -1,4 +1,8 @@
-"""Shared-memory books: a change and a read from Python, a race of reads against a flat-out writer, memory."""
+"""Shared-memory books: a change and a read from Python, a race of reads against a flat-out writer, memory.
+
+Work of one thread that waits for nothing is measured in processor time, ours and the peers': other processes on the same
+cores then do not count.
+"""
 
 import contextlib
 import itertools
@@ -75,13 +79,13 @@ Start = Callable[[], Callable[[list[Change]], None]]
 
 
 def timed(start: Start, changes: list[Change]) -> Callable[[], float]:
-    """Microseconds a change, from a book that is filled anew each time."""
+    """Microseconds of processor time a change, from a book that is filled anew each time."""
 
     def work() -> float:
         run = start()
-        began = time.perf_counter_ns()
+        began = time.thread_time_ns()
         run(changes)
-        return (time.perf_counter_ns() - began) / len(changes) / 1000
+        return (time.thread_time_ns() - began) / len(changes) / 1000
 
     return work
 
@@ -159,11 +163,13 @@ def apply_rows(owner: RegionOwner) -> list[Row]:
 
 
 def micros(work: Callable[[], object], times: int = 100_000) -> Callable[[], float]:
+    """Microseconds of processor time a call."""
+
     def run() -> float:
-        start = time.perf_counter_ns()
+        start = time.thread_time_ns()
         for _ in itertools.repeat(None, times):
             work()
-        return (time.perf_counter_ns() - start) / times / 1000
+        return (time.thread_time_ns() - start) / times / 1000
 
     return run
 
@@ -208,13 +214,13 @@ def verify_rows(owner: RegionOwner) -> list[Row]:
     def run() -> tuple[float, float]:
         (first,) = books.verify_and_pack(snapshot)
         shared.replace(first.bids, first.asks)
-        start = time.perf_counter_ns()
+        start = time.thread_time_ns()
         packed = [books.verify_and_pack(data)[0] for data in reads]
-        half = time.perf_counter_ns()
+        half = time.thread_time_ns()
         assert not any(v.reason for v in packed)
         for v in packed:
             shared.apply_changes(v.changes, v.last_id, v.sending_ns, v.recv_ns)
-        end = time.perf_counter_ns()
+        end = time.thread_time_ns()
         per = len(reads) * 64 * 1000
         return (half - start) / per, (end - half) / per
 

@@ -132,7 +132,6 @@ def format_region(
     created_ns: int,
     mono_ns: int,
 ) -> None: ...
-
 def retire_region(memory: WriteableBuffer) -> None: ...
 
 class RegionWriter:
