@@ -60,9 +60,9 @@ class Reference:
 Said = AnyEvent | PlannedMove | Notice | TradingStatus | Reference
 
 
-def standard_unknown(code: str, text: str) -> bool:
-    """CxlRejReason(102) 1: unknown order."""
-    return code == "1"
+def standard_unknown(origin: str, code: str, text: str) -> bool:
+    """CxlRejReason(102) 0: too late to cancel, 1: unknown order; BusinessRejectReason(380) 1: unknown id."""
+    return code in ("0", "1") if origin == "9" else origin == "j" and code == "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class ReportRules:
     """MsgTypes that refuse a cancel or replace, with what they answer ("" = CxlRejResponseTo(434) says)."""
     replace_suffix: str = ""
     """Where a replace cancels and places anew: its cancel half goes by the request's ClOrdID with this behind it."""
-    unknown_order: Callable[[str, str], bool] = standard_unknown
-    """Whether (reason code, text) of a refusal says that the venue knows no such open order."""
+    unknown_order: Callable[[str, str, str], bool] = standard_unknown
+    """Whether (MsgType, reason code, text) of a refusal says that the venue knows no such open order."""
     fees: GroupSpec = field(default_factory=lambda: GroupSpec(136, (137, 138, 139, 891)))
 
 

@@ -160,7 +160,7 @@ class ReportDecoder:
             text=text,
             origin=message.msg_type,
             recv_ns=recv_ns,
-            unknown_order=self._rules.unknown_order(code, text),
+            unknown_order=self._rules.unknown_order(message.msg_type, code, text),
         )
         return [reject, *self._successor(request, message.msg_type, code, text, recv_ns)]
 
@@ -246,7 +246,7 @@ class ReportDecoder:
     def _refused(
         self, request: Request | None, origin: str, ref_type: str, code: str, text: str, recv_ns: int
     ) -> list[AnyEvent | Notice]:
-        unknown = self._rules.unknown_order(code, text)
+        unknown = self._rules.unknown_order(origin, code, text)
         if request is None or (request.kind == "status" and not unknown):
             said = f"35={origin} of our 35={ref_type or '?'}: {code} {text}".rstrip()
             return [Notice("warning", "rejected", said)]

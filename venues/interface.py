@@ -89,7 +89,7 @@ class CancelPlan(msgspec.Struct, frozen=True, kw_only=True):
 class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """How the continuity of a book is checked."""
 
-    continuity: Literal["none", "checksum", "update_ids"]
+    continuity: Literal["none", "checksum", "update_ids", "newest"]  # newest: ids only rise, holes do not matter
     checksum_levels: int = 10
     checksum_px_digits: int = -1  # decimals that the venue prints; -1 = the instrument's px_scale
     checksum_qty_digits: int = -1

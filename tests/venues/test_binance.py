@@ -459,7 +459,7 @@ def test_book_ticker_is_a_book_of_one_level_that_is_replaced() -> None:
     venue.send("y", Y)
     assert venue.last("V").get(264) == b"1"
     rule = records.subscriptions[0][2]
-    assert (rule.top_only, rule.window, rule.continuity) == (True, 1, "none")
+    assert (rule.top_only, rule.window, rule.continuity) == (True, 1, "newest")
 
 
 def test_a_finer_tick_than_the_scale_halts_the_instrument() -> None:

@@ -51,7 +51,7 @@ _MD_BODY_LIMIT = 64 << 20
 _UNKNOWN_CODES = frozenset({"-2011", "-2013"})
 
 
-def _unknown_order(code: str, text: str) -> bool:
+def _unknown_order(origin: str, code: str, text: str) -> bool:
     """The venue's own sample gives -1013 with this text, its error list files the text under -2011."""
     return text == "Unknown order sent." or (code in _UNKNOWN_CODES and "unknown" in text.lower())
 

@@ -26,7 +26,7 @@ class MarketData:
         self._stem = f"{epoch // 1_000_000_000:x}"
         self._count = 0
         if settings.book_ticker:
-            self.rule = BookRule(continuity="none", window=1, top_only=True)
+            self.rule = BookRule(continuity="newest", window=1, top_only=True)
         else:
             self.rule = BookRule(continuity="update_ids")
 

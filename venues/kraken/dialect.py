@@ -40,9 +40,9 @@ _MD_BODY_LIMIT = 64 << 20
 """A deep L3 snapshot is one message."""
 
 
-def _unknown_order(code: str, text: str) -> bool:
+def _unknown_order(origin: str, code: str, text: str) -> bool:
     words = text.lower()
-    return code in ("1", "101") or "unknown order" in words or "not found" in words
+    return (origin == "j" and code in ("1", "101")) or "unknown order" in words or "not found" in words
 
 
 _REPORTS = ReportRules(

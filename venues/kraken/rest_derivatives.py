@@ -70,7 +70,7 @@ class _StatusList(_Said):
 
 class _Cancelled(msgspec.Struct, rename={"cancelled": "cancelledOrders"}):
     status: str
-    cancelled: list[dict[str, str]] | None = None
+    cancelled: list[msgspec.Raw] | None = None
 
 
 class _CancelAll(_Said, rename={"cancel_status": "cancelStatus"}):

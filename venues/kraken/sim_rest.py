@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from venues.kraken.sim import KrakenSim
 
 STATUS = {"A": "pending", "0": "open", "1": "open", "2": "closed", "4": "canceled", "C": "expired"}
+FUTURES_STATUS = {"A": "TRIGGER_PLACED", "0": "ENTERED_BOOK", "1": "ENTERED_BOOK", "2": "FULLY_EXECUTED"}
+FUTURES_STATUS |= {"4": "CANCELLED", "C": "CANCELLED", "8": "REJECTED"}
 TYPES = {"1": "market", "2": "limit", "3": "stop-loss", "4": "stop-loss-limit", "R": "take-profit"}
 TYPES |= {"T": "take-profit-limit", "U": "trailing-stop", "V": "trailing-stop-limit"}
 
@@ -171,6 +173,8 @@ class KrakenRest:
         if call == "openorders" and request.method == "GET":
             orders = self._venue.exchange.as_of(key.account, self._venue.list_time_ns())
             return _json({**ok, "openOrders": [self._futures_order(o) for o in orders if "/" not in o.symbol]})
+        if request.path.endswith("/orders/status") and request.method == "POST":
+            return _json({**ok, "orders": self._futures_status(key.account, said)})
         if call == "cancelallorders" and request.method == "POST":
             return self._futures_cancel(key.account, said.get("symbol", ""), ok)
         if call == "cancelallordersafter" and request.method == "POST":
@@ -187,6 +191,30 @@ class KrakenRest:
         done = [{"order_id": o.order_id, "cliOrdId": o.cl_ord_id} for o in targets[:count]]
         status = "cancelled" if done else "noOrdersToCancel"
         return _json({**ok, "cancelStatus": {"status": status, "cancelledOrders": done}})
+
+    def _futures_status(self, account: str, said: dict[str, str]) -> list[dict[str, Any]]:
+        """Orders that are open, or ended in the last five seconds."""
+        recent_ns = self._venue.clock.wall_ns() - 5 * SECOND_NS
+        return [
+            {"order": self._futures_single(o), "status": FUTURES_STATUS[o.status]}
+            for o in self._venue.exchange.orders.values()
+            if o.owner.account == account and "/" not in o.symbol and (not o.closed_ns or o.closed_ns > recent_ns)
+            if o.order_id in said.get("orderIds", "").split(",") or o.cl_ord_id in said.get("cliOrdIds", "").split(",")
+        ]
+
+    def _futures_single(self, o: Order) -> dict[str, Any]:
+        i = self._venue.exchange.instruments[o.symbol]
+        return {
+            "type": "TRIGGER_ORDER" if o.trigger else "ORDER",
+            "orderId": o.order_id,
+            "cliOrdId": o.cl_ord_id,
+            "symbol": o.symbol,
+            "side": "buy" if o.side == BUY else "sell",
+            "quantity": float(i.qty_text(o.qty)),
+            "filled": float(i.qty_text(o.cum)),
+            "limitPrice": float(i.px_text(o.price)) if o.price is not None else None,
+            "lastUpdateTimestamp": timetext.iso_nanos(o.closed_ns or o.opened_ns),
+        }
 
     def _futures_order(self, o: Order) -> dict[str, Any]:
         i = self._venue.exchange.instruments[o.symbol]

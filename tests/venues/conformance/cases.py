@@ -1,0 +1,97 @@
+"""The dialects under one roof: each case is a venue as configured, with everything a session of it needs."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from base.config import Kind, RestConfig, SessionConfig, VenueConfig
+from base.instruments import Instrument
+from ipc.requests import NewOrder
+from tests.venues.kit import WALL
+from venues.interface import Capabilities, Dialect, SessionContext, WorkingOrder
+from venues.registry import dialect
+
+KRAKEN_SECRET = "c2VjcmV0"  # the reference's own test secret
+BINANCE_KEY = "MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u"  # published as an example
+
+
+@dataclass(frozen=True)
+class Case:
+    """One venue in one configuration."""
+
+    id: str
+    name: str
+    instrument: Instrument
+    options: dict[str, Any] = field(default_factory=dict)
+    rest: bool = True
+    ours: str = "DESK"
+    targets: dict[Kind, str] = field(default_factory=dict)
+    username: str = "KEY"
+    password: str = "pw"
+    order_options: dict[str, dict[str, str]] = field(default_factory=dict)  # by ord_type: what it cannot do without
+
+    @property
+    def dialect(self) -> Dialect:
+        return dialect(self.name)
+
+    @property
+    def venue(self) -> VenueConfig:
+        rest = RestConfig(address="https://127.0.0.1:1") if self.rest else None
+        return VenueConfig(dialect=self.name, instruments=[], options=self.options, rest=rest)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.dialect.capabilities(self.venue)
+
+    def target(self, kind: Kind) -> str:
+        return self.targets.get(kind, "VENUE")
+
+    def context(self, kind: Kind, *, level: int = 2, ours: str = "", epoch: int = WALL, **more: Any) -> SessionContext:
+        session = SessionConfig(
+            venue=self.name, kind=kind, address="127.0.0.1:1", sender_comp_id=ours or self.ours,
+            target_comp_id=self.target(kind), level=level, **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+        return SessionContext(
+            name=f"{self.id}-{kind}", config=session, venue=self.venue, instruments=[self.instrument], epoch=epoch,
+            username=self.username, password=self.password,
+        )  # fmt: skip
+
+    def order(self, **changes: Any) -> NewOrder:
+        i = self.instrument
+        fields = {
+            "client_id": "c", "command_id": "1", "deadline_ns": 0, "venue": i.venue, "instrument": i.name, "side": "1",
+            "ord_type": "2", "order_qty": 3 * 10**i.qty_scale, "price": 100 * 10**i.px_scale,
+        }  # fmt: skip
+        fields |= changes
+        fields.setdefault("options", self.order_options.get(str(fields["ord_type"]), {}))
+        return NewOrder(**fields)
+
+    def working(self, **changes: Any) -> WorkingOrder:
+        i = self.instrument
+        fields = {
+            "instrument": i, "cl_ord_id": "A1", "order_id": "V1", "side": "1", "ord_type": "2", "time_in_force": "1",
+            "order_qty": 3 * 10**i.qty_scale, "price": 100 * 10**i.px_scale, "stop_px": None,
+            "leaves_qty": 3 * 10**i.qty_scale,
+        }  # fmt: skip
+        return WorkingOrder(**{**fields, **changes})
+
+
+CASES = [
+    Case(
+        "fix44", "fix44", Instrument("fix44", "BTC-USD", "BTC-USD", 2, 6), {"rest": True, "levels": ["2", "3"]},
+        username="joe",
+    ),
+    Case("fix44-bare", "fix44", Instrument("fix44", "BTC-USD", "BTC-USD", 2, 6), {"messages": ["D", "F"]}, rest=False),
+    Case(
+        "kraken", "kraken", Instrument("kraken", "BTC-USD", "BTC/USD", 1, 8), ours="CLIENT",
+        targets={Kind.TRADING: "KRAKEN-TRD", Kind.MARKETDATA: "KRAKEN-MD"}, password=KRAKEN_SECRET,
+    ),
+    Case(
+        "kraken-derivatives", "kraken", Instrument("kraken", "ETH-USD-PERP", "PF_ETHUSD", 1, 3),
+        {"market": "derivatives"}, ours="CLIENT_DRV",
+        targets={Kind.TRADING: "KRAKEN-DRV-TRD", Kind.MARKETDATA: "KRAKEN-DRV-MD"}, password=KRAKEN_SECRET,
+    ),
+    Case(
+        "binance", "binance", Instrument("binance", "BTC-USDT", "BTCUSDT", 2, 5), ours="DESK1",
+        targets=dict.fromkeys(Kind, "SPOT"), password=BINANCE_KEY, order_options={"P": {"peg_price_type": "5"}},
+    ),
+]  # fmt: skip
