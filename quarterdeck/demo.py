@@ -112,6 +112,7 @@ class Demo:
             raise QuarterdeckError("the kill switch did not take the trip")
         supervisord.wait_until(self._all_proven, PROOF_S)
         self.stop_quoter()
+        supervisord.wait_until(lambda: self._alive(victim), READY_S)
         trip = self._trip()
         left = sum(len(self._working(v)) for v in sims)
         return self._result(before, trip, left, victim, other)
@@ -140,6 +141,10 @@ class Demo:
             lost_report_at=other,
             ok=ready and proven and not left and trip["proven"] == trip["orders"] > 0,
         )
+
+    def _alive(self, process: str) -> bool:
+        """Whether a killed process was started again, and has found out what became of its orders."""
+        return any(p.name == process and p.readiness == "READY" for p in read_desk(self.desk).processes)
 
     def _pid(self, process: str) -> int:
         return next(p.pid for p in read_desk(self.desk).processes if p.name == process)

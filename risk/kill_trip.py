@@ -143,7 +143,9 @@ class Trip:
         """An owner's process is gone: it sends nothing any more. Its journal says what it had."""
         self._alive.discard(session)
         self.waits.pop(session, None)
-        out: list[Action] = [Revive(session)] if session in self.plan.owners else []
+        # What is proven dead needs no owner: one that stopped after the proof stays stopped.
+        needed = self.phase == Phase.FENCING or any(p.owned.session == session for p in self.proofs.unproven())
+        out: list[Action] = [Revive(session)] if needed and session in self.plan.owners else []
         if self.phase != Phase.FENCING and session in self._inventory:
             out.append(ReadJournal(session))
         return out + self._fence_check(mono_ns)
