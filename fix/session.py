@@ -12,7 +12,7 @@ from base.errors import SessionError
 from fix._codec import Framer, MdDecoder, Template
 from fix.codec_types import StopReason
 from fix.session_events import Disconnect, Disconnected, Garbled, NumbersReset, State
-from fix.session_reader import SessionReader
+from fix.session_reader import ADMIN, SessionReader
 
 
 class FixSession(SessionReader):
@@ -33,7 +33,7 @@ class FixSession(SessionReader):
 
     @property
     def framer(self) -> Framer:
-        """Buffer of received bytes, for a transport that fills it itself and then calls `process`."""
+        """Buffer of received bytes, with its counters of messages and garbled input."""
         return self._framer
 
     # --- the connection
@@ -85,15 +85,12 @@ class FixSession(SessionReader):
 
     def received(self, data: bytes | bytearray | memoryview, mono_ns: int, wall_ns: int) -> None:
         """Bytes from the peer, in any pieces; messages and events are delivered before it returns."""
-        if self._write is not None and self._state is not State.DISCONNECTING:
-            self._framer.feed(data)
-            self.process(mono_ns, wall_ns)
-
-    def process(self, mono_ns: int, wall_ns: int) -> None:
-        """Deal with what the framer holds; for owners that fill it themselves."""
+        if not self._reading():
+            return
+        framer, log, store = self._framer, self._log, self._store
+        framer.feed(data)
         self._mono_ns = mono_ns
         self._wall_ns = wall_ns
-        framer, log = self._framer, self._log
         while self._write is not None and self._state is not State.DISCONNECTING:
             decoder = self._md_decoder
             if decoder is not None and self._state is State.LOGGED_ON and self._batch(decoder):
@@ -104,7 +101,17 @@ class FixSession(SessionReader):
             self._last_in_ns = mono_ns
             if log is not None:
                 log.put(wall_ns, True, message.raw)
-            self._take(message)
+            if (  # what it nearly always is; everything else goes the long way
+                self._state is State.LOGGED_ON
+                and message.seq_num == store.next_in
+                and message.get(49) == self._target
+                and message.get(56) == self._sender
+                and message.begin_string == self._begin
+                and message.msg_type not in ADMIN
+            ):
+                self._deliver(message)
+            else:
+                self._take(message)
         if framer.garbled_messages != self._garbled:
             self._count_garbled(framer.garbled_messages)
 
@@ -208,7 +215,7 @@ class FixSession(SessionReader):
         mono_ns: int, wall_ns: int, act_first: bool = False,
     ) -> int:  # fmt: skip
         """As `send`, rendered by a codec Template of this session's BeginString and CompIDs."""
-        if self._state is not State.LOGGED_ON or msg_type in self._order_types:
+        if self._state is not State.LOGGED_ON or (msg_type in self._order_types and self._store.full):
             self._may_send(msg_type)
         self._mono_ns = mono_ns
         self._wall_ns = wall_ns

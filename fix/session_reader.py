@@ -5,7 +5,7 @@ from fix.session_core import field_defects, read_int
 from fix.session_events import POSS_DUP, POSS_RESEND, FieldDefect, HeartbeatRoundTrip, RejectReceived, State
 from fix.session_logon import SessionLogon, time_text
 
-_ADMIN = frozenset({"0", "1", "2", "3", "4", "5", "A"})
+ADMIN = frozenset({"0", "1", "2", "3", "4", "5", "A"})
 _STALE_WHEN_DUP = frozenset({"0", "1", "2", "5", "A"})  # replayed by sloppy peers; only their number matters
 
 
@@ -22,22 +22,10 @@ class SessionReader(SessionLogon):
         return self._write is not None and self._state is not State.DISCONNECTING
 
     def _take(self, message: Message) -> None:
-        """One framed message, whatever the state; first of all what it nearly always is."""
+        """One framed message, whatever the state: by its number."""
+        if not self._header_holds(message):
+            return
         seq, expected = message.seq_num, self._store.next_in
-        if (
-            seq == expected
-            and self._state is State.LOGGED_ON
-            and message.get(49) == self._target
-            and message.get(56) == self._sender
-            and message.begin_string == self._begin
-            and message.msg_type not in _ADMIN
-        ):
-            self._deliver(message)
-        elif self._header_holds(message):
-            self._place(message, seq, expected)
-
-    def _place(self, message: Message, seq: int, expected: int) -> None:
-        """By state and number."""
         if self._state is State.LOGON_SENT:
             self._answer(message)
         elif self._state is State.AWAIT_LOGON:
@@ -53,7 +41,7 @@ class SessionReader(SessionLogon):
 
     def _in_sequence(self, message: Message) -> None:
         """The number that was expected: deliver, then count."""
-        if message.msg_type in _ADMIN:
+        if message.msg_type in ADMIN:
             self._admin(message)
         else:
             self._deliver(message)
