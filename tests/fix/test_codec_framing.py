@@ -145,6 +145,25 @@ def test_messages_swallowed_by_a_wrong_length_come_back() -> None:
     assert framer.garbled == {GarbleReason.CHECKSUM: 1}
 
 
+def swallower(swallowed: bytes) -> bytes:
+    """A message whose BodyLength reaches over all of the messages behind it, to the last one's trailer."""
+    plain = message(1)
+    body = len(plain) - 22 + len(swallowed)
+    return plain.replace(b"\x019=%d\x01" % (len(plain) - 22), b"\x019=%d\x01" % body)
+
+
+def test_long_messages_swallowed_again_and_again_come_back() -> None:
+    """Sums of blocks are those of the bytes that stand in the buffer now, not of those before it slid."""
+    framer = Framer()
+    for turn in range(1, 6):
+        good = [message(turn * 100 + i, b"58=" + b"%d" % turn * 3000 + b"\x01") for i in range(turn, 15)]
+        framer.feed(swallower(b"".join(good)) + b"".join(good) + message(9)[:-9])
+        assert [m.raw for m in framer] == good
+        framer.feed(message(9)[-9:])
+        assert [m.seq_num for m in framer] == [9]
+    assert framer.garbled == {GarbleReason.CHECKSUM: 5}
+
+
 def test_the_end_of_the_stream_frees_what_an_incomplete_message_hides() -> None:
     framer = Framer()
     framer.feed(b"8=FIX.4.4\x019=5000\x0135=D\x0158=x\x01" + message(7))
