@@ -5,7 +5,6 @@ feeds back what happened. The sink must not call back from within.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 import msgspec
 
@@ -14,42 +13,18 @@ from base.config import KillConfig
 from base.errors import CommandError
 from ipc.events import KillState, OrderState
 from ipc.gate import GateState, GateWord, check_scope
-from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, State, Step, Tell
-from risk.kill_latch import SCHEMA, Latch, LatchedScope, LatchReading, encode
+from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, Step, Tell
+from risk.kill_latch import LatchedScope, LatchReading
 from risk.kill_orders import OrderLedger, Seen
 from risk.kill_plan import Plan, Topology, make_plan
 from risk.kill_proof import ListedId
+from risk.kill_records import CLOSED, Gate, Record, ScopeTable
 from risk.kill_report import describe, venue_counts
 from risk.kill_trip import Deadlines, Phase, Times, Trip
 
 LIST_EVERY_NS = 250_000_000
 LIST_TIMEOUT_NS = 5_000_000_000
-_CLOSED = frozenset({GateState.TRIPPING, GateState.TRIPPED})
 _QUIET = frozenset({GateState.DISARMED, GateState.ARMED})
-
-
-class Gate(Protocol):
-    """The gate words (ipc.gate.GateWriter)."""
-
-    @property
-    def generation(self) -> int: ...
-    def close(self, scopes: Iterable[str], state: GateState = ...) -> int: ...
-    def set(self, scope: str, state: GateState) -> None: ...
-    def get(self, scope: str) -> GateWord: ...
-    def add_scope(self, scope: str, state: GateState = ...) -> int: ...
-    def raise_to(self, generation: int) -> None: ...
-
-
-class Record(msgspec.Struct):
-    """One scope that is not simply ARMED, and the desk always."""
-
-    state: GateState
-    generation: int
-    cause: str
-    reason: str
-    since_ns: int
-    trip_id: str = ""
-    cool_until_ns: int = 0  # monotonic
 
 
 class _Listing(msgspec.Struct):
@@ -74,7 +49,8 @@ class KillSwitch:
         fingerprint: tuple[str, str] = ("", ""),
     ) -> None:
         self.ledger = OrderLedger()
-        self.records: dict[str, Record] = {}
+        self._table = ScopeTable(gate, clock, sink)
+        self.records = self._table.records
         self.trips: dict[str, Trip] = {}
         self.last_trip: dict[str, object] = {}
         self.topology = topology
@@ -102,7 +78,7 @@ class KillSwitch:
         for scope in kept:
             self._gate.add_scope(scope)
         for scope in dict.fromkeys([*kept, *self.topology.scopes()]):
-            closed = self._gate.get(scope).state in _CLOSED and scope not in self.records
+            closed = self._gate.get(scope).state in CLOSED and scope not in self.records
             if closed and (scope not in kept or GateState[kept[scope].state] in _QUIET):
                 # Closed after the latch was last written: the word is the newer truth.
                 self.trip(scope, "restart", "the gate was closed and the latch did not know", self._clock.mono_ns())
@@ -112,13 +88,13 @@ class KillSwitch:
 
     def _start_without_latch(self, reading: LatchReading, desk: GateWord) -> None:
         wall_ns = self._clock.wall_ns()
-        if self._config.arm_at_start and desk.state not in _CLOSED:
+        if self._config.arm_at_start and desk.state not in CLOSED:
             self.records["desk"] = Record(GateState.DISARMED, self._gate.generation, "start", reading.fault, wall_ns)
             self.arm("kill.arm_at_start", "configuration")
             return
         if reading.first and desk.state == GateState.DISARMED and desk.generation == 0 and not self._any_order():
             # Nothing was ever traded here as far as anyone knows: closed, but there is nothing to cancel.
-            self._record(
+            self._table.put(
                 "desk", GateState.TRIPPED, self._gate.close(["desk"], GateState.TRIPPED), "latch", reading.fault
             )
             return
@@ -132,10 +108,11 @@ class KillSwitch:
         if state in (GateState.TRIPPING, GateState.RESETTING):
             # Half done is not done: the trip is gone through again, a reset has to be asked for again.
             cause = kept.cause if state == GateState.TRIPPING else "reset interrupted"
-            self.trip(scope, cause, kept.reason, self._clock.mono_ns(), trip_id=kept.trip_id)
+            trip_id = "" if kept.trip_id in self.trips else kept.trip_id  # a widened trip is taken up scope by scope
+            self.trip(scope, cause, kept.reason, self._clock.mono_ns(), trip_id=trip_id)
             return
         if state == GateState.DISARMED and scope == "desk" and self._config.arm_at_start:
-            self._record(scope, GateState.DISARMED, kept.generation, kept.cause, kept.reason)
+            self._table.put(scope, GateState.DISARMED, kept.generation, kept.cause, kept.reason)
             self.arm("kill.arm_at_start", "configuration")
             return
         self.records[scope] = Record(state, kept.generation, kept.cause, kept.reason, kept.since_ns, kept.trip_id)
@@ -151,7 +128,7 @@ class KillSwitch:
         closed_ns = self._clock.mono_ns()
         wall_ns = self._clock.wall_ns()
         trip = Trip(
-            trip_id or f"t{wall_ns}",
+            trip_id or f"t{wall_ns}-{generation}",
             scope,
             generation,
             self.topology,
@@ -169,7 +146,7 @@ class KillSwitch:
         self._phases[trip.trip_id] = trip.phase
         for action in trip.start(self._alive):
             self._do(action)
-        self._record(scope, GateState.TRIPPING, generation, cause, reason, trip.trip_id, store=False)
+        self._table.put(scope, GateState.TRIPPING, generation, cause, reason, trip.trip_id, store=False)
         self._persist()
         self._do(Audit("trip", {"scope": scope, "cause": cause, "reason": reason, "generation": generation}))
         self._do(Tell("critical", "tripped", f"{scope}: {cause}: {reason}"))
@@ -186,9 +163,10 @@ class KillSwitch:
             questions = "; ".join(q for t in self._trips_of(scope) for q in t.open_questions())
             raise CommandError(f"{scope}: {questions}. To force, repeat the list: {' '.join(sorted(names))}")
         cool_ns = self._clock.mono_ns() + self._config.reset_cool_off_s * 1_000_000_000
-        also = [s for s, r in self.records.items() if r.trip_id and r.trip_id == record.trip_id and r.state in _CLOSED]
+        also = [s for s, r in self.records.items() if r.trip_id and r.trip_id == record.trip_id and r.state in CLOSED]
         for name in dict.fromkeys([scope, *also]):
-            self._record(name, GateState.RESETTING, self._gate.get(name).generation, "operator", reason, record.trip_id)
+            generation = self._gate.get(name).generation
+            self._table.put(name, GateState.RESETTING, generation, "operator", reason, record.trip_id)
             self.records[name].cool_until_ns = cool_ns
         for trip in self._trips_of(scope):
             self.last_trip = describe(trip)
@@ -214,7 +192,7 @@ class KillSwitch:
             raise CommandError(f"desk is not armed: {'; '.join(blockers)}")
         unproven = [u for v in self.topology.venues.values() for u in self._plans[f"venue:{v.name}"].unproven]
         self._do(Audit("arm", {"reason": reason, "by": by, "unproven": unproven}))
-        self._record("desk", GateState.ARMED, record.generation, "operator", reason)
+        self._table.put("desk", GateState.ARMED, record.generation, "operator", reason)
         self._persist()
         return unproven
 
@@ -234,10 +212,10 @@ class KillSwitch:
             record = self.records.get(scope)
             if session in self._mismatches and record is None:
                 generation = self._gate.get(scope).generation
-                self._record(scope, GateState.DISARMED, generation, "fingerprint", self._mismatches[session])
+                self._table.put(scope, GateState.DISARMED, generation, "fingerprint", self._mismatches[session])
                 self._do(Tell("warning", "fingerprint", f"{session} is paused: {self._mismatches[session]}"))
             elif session in found and session not in self._mismatches and record and record.cause == "fingerprint":
-                self._record(scope, GateState.ARMED, record.generation, "fingerprint", "agrees again")
+                self._table.put(scope, GateState.ARMED, record.generation, "fingerprint", "agrees again")
 
     # -- what happened -------------------------------------------------------------------------------------------
 
@@ -341,7 +319,7 @@ class KillSwitch:
 
     def use_gate(self, gate: Gate) -> None:
         """Another writer stands where the gate's files are now; it carries the same words."""
-        self._gate = gate
+        self._gate = self._table.gate = gate
 
     # -- what it says --------------------------------------------------------------------------------------------
 
@@ -393,8 +371,8 @@ class KillSwitch:
         self._phases[trip.trip_id] = after
         state = GateState.TRIPPED if after == Phase.PROVEN else GateState.TRIPPING
         for scope, record in list(self.records.items()):
-            if record.trip_id == trip.trip_id and record.state in _CLOSED and record.state != state:
-                self._record(scope, state, record.generation, record.cause, record.reason, trip.trip_id)
+            if record.trip_id == trip.trip_id and record.state in CLOSED and record.state != state:
+                self._table.put(scope, state, record.generation, record.cause, record.reason, trip.trip_id)
         self._do(Audit(after.value, describe(trip)))
         self._persist()
 
@@ -404,7 +382,7 @@ class KillSwitch:
             return
         generation = self._gate.close([scope])
         trip.widen(scope)
-        self._record(scope, GateState.TRIPPING, generation, trip.cause, trip.reason, trip.trip_id, store=False)
+        self._table.put(scope, GateState.TRIPPING, generation, trip.cause, trip.reason, trip.trip_id, store=False)
         self._do(Tell("critical", "widened", f"{trip.scope}: widened to {scope}, whose owner did not answer"))
         self._persist()
 
@@ -417,15 +395,15 @@ class KillSwitch:
     def _reopen(self, scope: str, record: Record) -> None:
         blockers = self.blockers() if scope == "desk" else []
         if blockers:
-            self._record(scope, GateState.DISARMED, record.generation, "fingerprint", "; ".join(blockers))
+            self._table.put(scope, GateState.DISARMED, record.generation, "fingerprint", "; ".join(blockers))
             self._do(Tell("critical", "not_armed", f"{scope} stays closed: {'; '.join(blockers)}"))
         else:
-            self._record(scope, GateState.ARMED, record.generation, "operator", record.reason)
+            self._table.put(scope, GateState.ARMED, record.generation, "operator", record.reason)
         self._persist()
 
     def _closed_record(self, scope: str) -> Record:
         record = self.records.get(check_scope(scope))
-        if record is None or record.state not in _CLOSED:
+        if record is None or record.state not in CLOSED:
             raise CommandError(f"{scope} is {record.state.name if record else 'ARMED'}: there is nothing to reset")
         return record
 
@@ -433,37 +411,12 @@ class KillSwitch:
         record = self.records.get(scope)
         return [t for t in self.trips.values() if t.scope == scope or (record and record.trip_id == t.trip_id)]
 
-    def _record(
-        self,
-        scope: str,
-        state: GateState,
-        generation: int,
-        cause: str,
-        reason: str,
-        trip_id: str = "",
-        *,
-        store: bool = True,
-    ) -> None:
-        if store:
-            self._gate.set(scope, state)
-        if state == GateState.ARMED and scope != "desk":
-            self.records.pop(scope, None)
-        else:
-            self.records[scope] = Record(state, generation, cause, reason, self._clock.wall_ns(), trip_id)
-        self._do(State(scope))
-
     def _persist(self) -> None:
         newest = self._newest()
-        scopes = {
-            s: LatchedScope(r.state.name, r.generation, r.cause, r.reason, r.since_ns, r.trip_id)
-            for s, r in self.records.items()
-            if r.cause != "fingerprint"
-        }
-        if "desk" not in scopes:
-            return
         last = describe(newest) if newest else self.last_trip
-        latch = Latch(SCHEMA, self._boot_id, self._gate.generation, self._clock.wall_ns(), scopes, last)
-        self._do(Persist(encode(latch)))
+        data = self._table.latch(self._boot_id, last)
+        if data:
+            self._do(Persist(data))
 
 
 def _obstacles(trip: Trip) -> list[str]:

@@ -63,7 +63,8 @@ def decode(data: bytes | None, boot_id: str) -> LatchReading:
     except (msgspec.DecodeError, KeyError) as e:
         return LatchReading(None, f"the latch cannot be read: {e}")
     if latch.schema != SCHEMA or "desk" not in latch.scopes:
-        return LatchReading(None, f"a latch of schema {latch.schema} with scopes {sorted(latch.scopes)}")
+        fault = f"a latch of schema {latch.schema} with scopes {sorted(latch.scopes)}"
+        return LatchReading(None, fault, generation=latch.generation)
     if latch.boot_id != boot_id:
         return LatchReading(None, "the latch is from another boot of this host", generation=latch.generation)
     return LatchReading(latch, "", generation=latch.generation)

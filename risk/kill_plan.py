@@ -157,6 +157,8 @@ def make_plan(topology: Topology, scope: str) -> Plan:
             continue
         unproven += [f"{venue.name}: {text}" for text in venue.unproven]
         for step in venue.steps:
+            if not step.certain:
+                unproven.append(f"{venue.name}: {step.says}: the venue's documentation leaves its effect open")
             if step.action == "owner_disconnect":
                 disconnects += [o.session for o in mine if o.session in whole]
                 continue
@@ -167,8 +169,6 @@ def make_plan(topology: Topology, scope: str) -> Plan:
                 held.append(f"{venue.name}: {step.says}: {why}")
             else:
                 sends += _sends(scope, venue, step, mine)
-            if not step.certain:
-                unproven.append(f"{venue.name}: {step.says}: the venue's documentation leaves its effect open")
     return Plan(
         scope=scope,
         owners=tuple(o.session for o in owners),

@@ -1,0 +1,621 @@
+"""States, latch, reset and arming of the kill switch, and what each piece of evidence is worth."""
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from base.clock import ManualClock
+from base.config import KillConfig
+from base.errors import CommandError
+from ipc.events import OrderState
+from ipc.gate import GateState, GateWord
+from risk import kill_actions as do
+from risk.kill import KillSwitch
+from risk.kill_latch import Latch, LatchReading, decode, encode
+from risk.kill_plan import OwnerMassCancel, RestCancelAll
+from risk.kill_proof import ABSENT, UNANSWERED_NS, ListedId
+from risk.kill_report import describe, explain
+from risk.kill_trip import Phase, Trip
+from tests.risk.kill_world import LAG_NS, MS, MemoryGate, report, state, topology
+
+ALL = ("a", "b", "c")
+NONE = LatchReading(None, "there is no latch", first=True)
+
+
+class Desk:
+    """A kill switch turned by hand."""
+
+    def __init__(self, *, reading: LatchReading = NONE, gate: MemoryGate | None = None, alive: tuple[str, ...] = ALL,
+                 before: tuple[OrderState, ...] = (), lists: bool = True, **config: object) -> None:  # fmt: skip
+        self.gate = gate or MemoryGate()
+        self.clock = ManualClock()
+        self.actions: list[do.Action] = []
+        settings = msgspec.convert({"arm_at_start": True, **config}, KillConfig)
+        self.switch = KillSwitch(
+            self.gate, self.clock, topology(lists=lists), settings, "boot", self.actions.append, fingerprint=("b", "c")
+        )
+        for event in before:
+            self.switch.event(event)
+        self.switch.start(reading, 0, alive)
+
+    def take(self, kind: type) -> list[do.Action]:
+        found = [a for a in self.actions if isinstance(a, kind)]
+        self.actions[:] = [a for a in self.actions if not isinstance(a, kind)]
+        return found
+
+    def pass_ms(self, ms: float) -> None:
+        self.clock.advance(int(ms * MS))
+        self.switch.tick()
+
+    def order(
+        self, session: str, cl_ord_id: str, *, venue: str = "x", strategy: str = "mm", instrument: str = "BTC-USD"
+    ) -> None:
+        self.switch.event(
+            state(session, cl_ord_id, "PENDING_NEW", venue=venue, strategy=strategy, instrument=instrument)
+        )
+        self.switch.event(report(session, cl_ord_id, f"o-{cl_ord_id}", "0", "0", venue=venue, instrument=instrument))
+
+    def cancelled(self, session: str, cl_ord_id: str, *, venue: str = "x", cum: int = 0) -> None:
+        self.switch.event(report(session, cl_ord_id, f"o-{cl_ord_id}", "4", "4", venue=venue, cum=cum))
+
+    def trip(self, scope: str = "desk") -> Trip:
+        return self.switch.trip(scope, "operator", "test", self.clock.mono_ns())
+
+    def fence(self, *sessions: str) -> None:
+        for session in sessions or ALL:
+            self.switch.fence(session, self.gate.generation)
+
+    def inventories(self, *sessions: str) -> None:
+        for session in sessions or ALL:
+            self.switch.inventory(session, [o.snapshot() for o in self.switch.ledger.open_of(session)])
+
+    def empty_lists(self, *venues: str) -> None:
+        for venue in venues or ("x", "y"):
+            now = self.clock.mono_ns()
+            self.switch.listed(venue, [], now, now + MS)
+
+    def latch(self) -> bytes:
+        return self.take(do.Persist)[-1].data  # type: ignore[union-attr]
+
+    def restart(self, data: bytes | None, boot: str = "boot", **config: object) -> "Desk":
+        return Desk(reading=decode(data, boot), gate=self.gate, **config)  # type: ignore[arg-type]
+
+
+# -- the order of a trip -------------------------------------------------------------------------------------------
+
+
+def test_the_gate_is_stored_before_anything_is_sent_and_the_latch_after() -> None:
+    desk = Desk()
+    desk.order("a", "1")
+    desk.actions.clear()
+    desk.gate.stores.clear()
+    stored: list[int] = []
+    desk.switch._do = lambda a: (stored.append(len(desk.gate.stores)), desk.actions.append(a))  # type: ignore[assignment]
+    desk.trip()
+    kinds = [type(a) for a in desk.actions]
+    assert desk.gate.stores[0] == ("desk", GateState.TRIPPING)
+    assert min(stored) >= 1
+    assert kinds.index(do.RingOwners) < kinds.index(OwnerMassCancel) < kinds.index(RestCancelAll)
+    assert kinds.index(RestCancelAll) < kinds.index(do.Persist) < kinds.index(do.Audit)
+
+
+def test_a_second_round_of_cancels_follows_the_fence() -> None:
+    desk = Desk()
+    desk.order("a", "1")
+    desk.trip()
+    desk.actions.clear()
+    desk.fence("a", "b")
+    assert desk.actions == []
+    desk.fence("c")
+    assert desk.take(RestCancelAll)
+    assert desk.take(OwnerMassCancel)
+    assert [a.session for a in desk.take(do.AskOwner)] == list(ALL)  # type: ignore[union-attr]
+
+
+def test_nothing_is_proven_before_the_fence() -> None:
+    desk = Desk()
+    desk.order("a", "1")
+    trip = desk.trip()
+    desk.cancelled("a", "1")
+    assert trip.counts().proven == 0
+    desk.fence("a", "b")
+    assert trip.counts().proven == 0
+    desk.fence("c")
+    assert trip.counts().proven == 1
+
+
+def test_an_owner_without_a_fence_is_killed_once_and_the_scope_widens() -> None:
+    desk = Desk()
+    desk.order("a", "1", strategy="mm")
+    desk.order("a", "2", strategy="other")
+    trip = desk.trip("strategy:mm")
+    desk.fence("b", "c")
+    desk.pass_ms(199)
+    assert desk.take(do.KillOwner) == []
+    desk.pass_ms(2)
+    assert [a.session for a in desk.take(do.KillOwner)] == ["a"]  # type: ignore[union-attr]
+    desk.pass_ms(50)
+    assert desk.take(do.KillOwner) == []
+    assert trip.phase == Phase.FENCING  # a signal sent is not a process dead
+    desk.switch.owner_died("a", False)
+    assert trip.phase == Phase.PROVING
+    assert trip.scopes == ["strategy:mm", "session:a"]
+    assert desk.gate.get("session:a").state == GateState.TRIPPING
+    assert trip.counts().total == 2
+    assert any(a.code == "widened" for a in desk.take(do.Tell))  # type: ignore[union-attr]
+
+
+def test_an_older_fence_does_not_count() -> None:
+    desk = Desk()
+    trip = desk.trip()
+    for session in ALL:
+        desk.switch.fence(session, trip.generation - 1)
+    assert trip.phase == Phase.FENCING
+
+
+def test_a_trip_without_owners_needs_no_fence_but_a_list() -> None:
+    desk = Desk(alive=())
+    trip = desk.trip()
+    assert trip.phase == Phase.PROVING
+    assert [a.session for a in desk.take(do.ReadJournal)] == list(ALL)  # type: ignore[union-attr]
+    assert {a.session for a in desk.take(do.Revive)} == set(ALL)  # type: ignore[union-attr]
+    for session in ALL:
+        desk.switch.journal_read(session)
+    assert trip.phase == Phase.PROVING
+    desk.clock.advance(MS)
+    desk.empty_lists()
+    assert trip.phase == Phase.PROVEN
+
+
+# -- what proves -----------------------------------------------------------------------------------------------------
+
+
+def fenced(*orders: str, **config: object) -> tuple[Desk, Trip]:
+    desk = Desk(**config)  # type: ignore[arg-type]
+    for cl_ord_id in orders:
+        desk.order("a", cl_ord_id)
+    trip = desk.trip()
+    desk.fence()
+    desk.inventories()
+    desk.clock.advance(MS)
+    return desk, trip
+
+
+def test_final_reports_prove_and_a_trip_ends_only_after_inventories_and_lists() -> None:
+    desk, trip = fenced("1", "2")
+    desk.empty_lists()
+    desk.cancelled("a", "1")
+    assert trip.phase == Phase.PROVING
+    desk.cancelled("a", "2", cum=40)
+    assert trip.phase == Phase.PROVEN
+    assert trip.counts().filled == 1
+    assert describe(trip)["filled_orders"] == ["2"]
+    assert desk.gate.get("desk").state == GateState.TRIPPED
+
+
+@pytest.mark.parametrize("what", [("A", "A"), ("6", "6"), ("E", "E"), ("I", "0"), ("F", "1")])
+def test_acknowledgements_and_partial_fills_prove_nothing(what: tuple[str, str]) -> None:
+    desk, trip = fenced("1")
+    desk.switch.event(report("a", "1", "o-1", *what))
+    assert trip.counts().proven == 0
+
+
+def test_drop_copy_refutes_but_never_proves() -> None:
+    desk, trip = fenced("1")
+    desk.switch.event(report("dc", "1", "o-1", "4", "4", drop_copy=True))
+    assert trip.counts().proven == 0
+    for _ in range(2):
+        desk.empty_lists()
+        desk.clock.advance(LAG_NS + 2 * MS)
+    assert trip.phase == Phase.PROVEN
+    desk.switch.event(report("dc", "1", "o-1", "0", "0", drop_copy=True))
+    assert trip.phase == Phase.PROVING
+    assert desk.gate.get("desk").state == GateState.TRIPPING
+
+
+def test_one_list_proves_nothing_and_two_must_be_further_apart_than_the_lag() -> None:
+    desk, trip = fenced("1")
+    desk.empty_lists()
+    desk.clock.advance(LAG_NS)
+    desk.empty_lists()  # asked for exactly one lag after the first was complete, less its own millisecond
+    assert trip.counts().proven == 0
+    desk.clock.advance(2 * MS)
+    desk.empty_lists()
+    assert trip.counts().proven == 1
+    assert trip.proofs.unproven() == []
+
+
+def test_a_list_asked_for_before_the_fence_does_not_count() -> None:
+    desk = Desk()
+    desk.order("a", "1")
+    trip = desk.trip()
+    before = desk.clock.mono_ns()
+    desk.clock.advance(MS)
+    desk.fence()
+    desk.inventories()
+    desk.clock.advance(MS)
+    desk.switch.listed("x", [], before, desk.clock.mono_ns())
+    desk.clock.advance(LAG_NS + 2 * MS)
+    desk.empty_lists()
+    assert trip.counts().proven == 0
+
+
+def test_a_list_that_shows_the_order_starts_the_wait_again_and_cancels_again() -> None:
+    desk, trip = fenced("1")
+    desk.empty_lists()
+    desk.clock.advance(LAG_NS + 2 * MS)
+    desk.actions.clear()
+    now = desk.clock.mono_ns()
+    desk.switch.listed("x", [ListedId("o-1", "1", "BTC-USD")], now, now + MS)
+    assert [a.cl_ord_id for a in desk.take(do.CancelOne)] == ["1"]  # type: ignore[union-attr]
+    desk.clock.advance(LAG_NS + 2 * MS)
+    desk.empty_lists()
+    assert trip.counts().proven == 0
+
+
+def test_an_order_never_answered_is_uncertain_and_lists_count_later() -> None:
+    desk = Desk()
+    desk.switch.event(state("a", "1", "PENDING_NEW"))
+    trip = desk.trip()
+    desk.fence()
+    desk.inventories()
+    for _ in range(4):
+        desk.clock.advance(LAG_NS + 2 * MS)
+        desk.empty_lists()
+    assert (trip.counts().uncertain, trip.counts().proven) == (1, 0)
+    desk.clock.advance(UNANSWERED_NS)
+    for _ in range(2):
+        desk.clock.advance(LAG_NS + 2 * MS)
+        desk.empty_lists()
+    assert (trip.counts().uncertain, trip.counts().proven) == (0, 1)
+
+
+def test_a_line_without_cl_ord_id_may_be_the_order_that_was_never_answered() -> None:
+    desk = Desk()
+    desk.switch.event(state("a", "1", "PENDING_NEW"))
+    trip = desk.trip("session:a")
+    desk.fence("a")
+    desk.inventories("a")
+    desk.clock.advance(UNANSWERED_NS)
+    for _ in range(4):
+        desk.clock.advance(LAG_NS + 2 * MS)
+        now = desk.clock.mono_ns()
+        desk.switch.listed("x", [ListedId("o-77", "", "BTC-USD")], now, now + MS)
+    assert trip.counts().uncertain == 1
+
+
+def test_a_late_acknowledgement_is_cancelled_again_even_after_the_proof() -> None:
+    desk, trip = fenced()
+    desk.empty_lists()
+    assert trip.phase == Phase.PROVEN
+    desk.actions.clear()
+    desk.order("a", "9")
+    assert trip.phase == Phase.PROVING
+    assert "9" in [a.cl_ord_id for a in desk.take(do.CancelOne)]  # type: ignore[union-attr]
+    assert any(a.code == "proof_refuted" for a in desk.take(do.Tell))  # type: ignore[union-attr]
+    assert [p.late for p in trip.proofs] == [True]
+
+
+def test_the_venues_own_answer_about_one_order_proves_it() -> None:
+    desk, trip = fenced("1")
+    desk.empty_lists("y")
+    desk.switch.order_answered("a", "1", "", None)
+    assert trip.counts().proven == 0
+    desk.switch.order_answered("a", "1", "4", 10)
+    assert trip.counts().proven == 1
+    assert trip.counts().filled == 1
+
+
+def test_what_an_owner_merely_claims_is_checked() -> None:
+    """CANCELED without a report (its own reconciliation) is no proof; REJECTED before sending is."""
+    desk, trip = fenced("1")
+    desk.switch.event(state("a", "1", "CANCELED", order_id="o-1"))
+    assert trip.counts().proven == 0
+    desk = Desk()
+    desk.switch.event(state("a", "2", "PENDING_NEW"))
+    trip = desk.trip()
+    desk.switch.event(state("a", "2", "REJECTED", reason="desk is TRIPPING"))
+    desk.fence()
+    assert trip.counts().proven == 1
+    desk = Desk()
+    desk.switch.event(state("a", "3", "PENDING_NEW"))
+    desk.switch.event(state("a", "3", "UNCERTAIN"))
+    trip = desk.trip()
+    desk.switch.event(state("a", "3", "REJECTED", reason="absent from two lists"))
+    desk.fence()
+    assert trip.counts().proven == 0
+
+
+def test_orders_that_nobody_here_placed_belong_to_a_trip_of_the_whole_account_only() -> None:
+    for scope, expected in (("desk", 1), ("venue:x", 1), ("account:x/main", 1), ("session:a", 0), ("strategy:mm", 0)):
+        desk = Desk()
+        desk.order("a", "1")
+        desk.cancelled("a", "1")  # finished before the trip: a lagging list may still show it
+        trip = desk.trip(scope)
+        desk.fence()
+        desk.clock.advance(MS)
+        now = desk.clock.mono_ns()
+        lines = [ListedId("o-1", "1", "BTC-USD"), ListedId("stranger", "", "BTC-USD")]
+        desk.switch.listed("x", lines, now, now + MS)
+        assert [p.order_id for p in trip.proofs] == ["stranger"] * expected
+
+
+def test_an_order_missing_from_its_owners_list_sends_us_to_the_journal() -> None:
+    desk = Desk()
+    desk.order("a", "1")
+    trip = desk.trip()
+    desk.fence()
+    desk.actions.clear()
+    desk.switch.inventory("a", [])
+    assert [a.session for a in desk.take(do.ReadJournal)] == ["a"]  # type: ignore[union-attr]
+    assert "orders of a are not known since the fence" in trip.open_questions()
+    desk.switch.journal_read("a")
+    assert "orders of a are not known since the fence" not in trip.open_questions()
+
+
+def test_an_owner_that_lists_nothing_in_time_has_its_journal_read() -> None:
+    desk = Desk()
+    desk.trip()
+    desk.fence()
+    desk.actions.clear()
+    desk.pass_ms(501)
+    assert [a.session for a in desk.take(do.ReadJournal)] == list(ALL)  # type: ignore[union-attr]
+
+
+def test_the_last_steps_are_disconnecting_and_calling_a_person_again_and_again() -> None:
+    desk, trip = fenced("1", proof_deadline_s=4)
+    for _ in range(3):
+        desk.take(do.Tell)
+        desk.pass_ms(4000)
+        told = [a for a in desk.take(do.Tell) if a.code == "not_proven"]  # type: ignore[union-attr]
+        assert len(told) == 1
+        assert "x:BTC-USD:1" in told[0].text  # type: ignore[union-attr]
+    assert trip.phase == Phase.PROVING
+
+
+# -- states, reset, latch --------------------------------------------------------------------------------------------
+
+
+def test_reset_is_refused_while_an_order_is_unproven_unless_its_list_is_repeated() -> None:
+    desk, _ = fenced("1", "2")
+    with pytest.raises(CommandError, match="needs a reason"):
+        desk.switch.reset("desk", " ", "me")
+    with pytest.raises(CommandError, match="repeat the list: 1 2"):
+        desk.switch.reset("desk", "why", "me")
+    with pytest.raises(CommandError, match="repeat the list"):
+        desk.switch.reset("desk", "why", "me", ["1"])
+    desk.switch.reset("desk", "why", "me", ["2", "1"])
+    assert desk.gate.get("desk").state == GateState.RESETTING
+    desk.pass_ms(1999)
+    assert desk.gate.get("desk").state == GateState.RESETTING
+    desk.pass_ms(2)
+    assert desk.gate.get("desk").state == GateState.ARMED
+
+
+def test_reset_before_anything_is_known_has_to_be_forced_by_name() -> None:
+    desk = Desk()
+    desk.trip()
+    with pytest.raises(CommandError, match="UNKNOWN"):
+        desk.switch.reset("desk", "why", "me")
+    desk.switch.reset("desk", "why", "me", ["UNKNOWN"])
+
+
+def test_reset_of_one_scope_leaves_others_shut() -> None:
+    desk = Desk(reset_cool_off_s=0)
+    desk.trip("session:a")
+    desk.trip("session:b")
+    desk.fence()
+    desk.inventories()
+    desk.switch.reset("session:a", "why", "me")
+    desk.pass_ms(1)
+    assert desk.gate.get("session:a").state == GateState.ARMED
+    assert desk.gate.get("session:b").state == GateState.TRIPPED
+    with pytest.raises(CommandError, match="nothing to reset"):
+        desk.switch.reset("session:a", "why", "me")
+
+
+def test_an_order_proven_by_absence_does_not_come_back_in_the_next_trip() -> None:
+    desk, _ = fenced("1")
+    for _ in range(2):
+        desk.empty_lists()
+        desk.clock.advance(LAG_NS + 2 * MS)
+    assert [p.how for t in desk.switch.trips.values() for p in t.proofs] == [ABSENT]
+    desk.switch.reset("desk", "why", "me")
+    assert list(desk.switch.ledger.open()) == []
+    assert desk.trip().counts().total == 0
+
+
+def test_a_latch_reads_back_and_a_tripped_desk_stays_tripped() -> None:
+    desk, _ = fenced()
+    desk.empty_lists()
+    again = desk.restart(desk.latch())
+    assert again.switch.records["desk"].state == GateState.TRIPPED
+    assert again.gate.get("desk").state == GateState.TRIPPED
+    assert again.take(RestCancelAll) == []
+    assert "cause: operator" in explain(again.switch.status()["last_trip"])  # type: ignore[arg-type]
+
+
+def test_a_half_done_trip_is_gone_through_again_under_its_own_name() -> None:
+    desk = Desk()
+    trip = desk.trip("venue:x")
+    again = desk.restart(desk.latch())
+    (resumed,) = again.switch.trips.values()
+    assert (resumed.trip_id, resumed.scope) == (trip.trip_id, "venue:x")
+    assert resumed.generation > trip.generation
+    assert again.take(RestCancelAll)
+
+
+def test_a_half_done_reset_has_to_be_asked_for_again() -> None:
+    desk, _ = fenced()
+    desk.empty_lists()
+    desk.switch.reset("desk", "why", "me")
+    again = desk.restart(desk.latch())
+    again.pass_ms(60_000)
+    assert again.gate.get("desk").state == GateState.TRIPPING
+
+
+def test_words_that_closed_after_the_latch_was_written_win() -> None:
+    desk = Desk()
+    armed = desk.latch()
+    desk.gate.close(["desk"])  # and then the process died
+    stores = len(desk.gate.stores)
+    again = desk.restart(armed)
+    assert again.gate.get("desk").state == GateState.TRIPPING
+    assert ("desk", GateState.ARMED) not in again.gate.stores[stores:]
+    desk = Desk()
+    armed = desk.latch()
+    desk.gate.close(["session:b"])
+    again = desk.restart(armed)
+    assert again.switch.records["session:b"].cause == "restart"
+
+
+@pytest.mark.parametrize("damage", ["missing", "torn", "other boot", "edited", "empty"])
+def test_a_latch_that_is_not_sound_reads_tripped(damage: str) -> None:
+    desk = Desk()
+    data = desk.latch()
+    broken = {
+        "missing": None,
+        "torn": data[:-9],
+        "other boot": data,
+        "edited": data.replace(b"ARMED", b"ARMEE"),
+        "empty": b"",
+    }
+    again = desk.restart(broken[damage], "next boot" if damage == "other boot" else "boot", arm_at_start=False)
+    assert again.switch.records["desk"].state in (GateState.TRIPPED, GateState.TRIPPING)
+    assert again.gate.get("desk").state in (GateState.TRIPPED, GateState.TRIPPING)
+
+
+@given(data=st.binary(max_size=300))
+def test_no_latch_bytes_raise_or_read_as_sound(data: bytes) -> None:
+    assert decode(data, "boot").latch is None
+
+
+def test_the_generation_never_falls_behind_latch_or_fences() -> None:
+    gate = MemoryGate()
+    latch = Latch(1, "old boot", 70, 0, {}, {})
+    desk = Desk(reading=decode(encode(latch), "boot"), gate=gate)
+    assert desk.gate is gate
+    assert gate.generation >= 70
+    gate = MemoryGate()
+    switch = KillSwitch(gate, ManualClock(), topology(), KillConfig(), "boot", lambda _: None)
+    switch.start(NONE, 99, ())
+    assert gate.generation > 99
+
+
+def test_a_new_desk_is_shut_and_armed_by_a_person_with_a_reason() -> None:
+    desk = Desk(arm_at_start=False)
+    assert desk.gate.get("desk").state == GateState.TRIPPED
+    assert desk.switch.trips == {}
+    with pytest.raises(CommandError, match="reason"):
+        desk.switch.arm("", "me")
+    assert desk.switch.arm("day one", "me") == ["y: what 35=q reaches"]
+    assert desk.gate.get("desk").state == GateState.ARMED
+
+
+def test_a_desk_without_a_latch_but_with_orders_cancels_them() -> None:
+    desk = Desk(arm_at_start=False, before=(state("a", "1", "PENDING_NEW"),))
+    assert desk.gate.get("desk").state == GateState.TRIPPING
+    assert desk.take(RestCancelAll)
+
+
+def test_arming_opens_nothing_that_was_tripped() -> None:
+    desk, _ = fenced()
+    desk.empty_lists()
+    with pytest.raises(CommandError, match="reset, not armed"):
+        desk.switch.arm("please", "me")
+
+
+def test_a_fingerprint_mismatch_blocks_arming_and_pauses_the_session_without_a_trip() -> None:
+    desk = Desk(arm_at_start=False)
+    desk.switch.fingerprints({"a": ("b", "c"), "b": ("old", "c")})
+    with pytest.raises(CommandError, match="b: build and configuration"):
+        desk.switch.arm("go", "me")
+    assert desk.gate.get("session:b") == GateWord(0, GateState.DISARMED)
+    assert desk.switch.trips == {}
+    desk.switch.fingerprints({"a": ("b", "c"), "b": ("b", "c")})
+    assert desk.gate.get("session:b").state == GateState.ARMED
+    desk.switch.arm("go", "me")
+
+
+def test_a_pause_that_ends_does_not_open_a_trip_that_came_meanwhile() -> None:
+    desk = Desk()
+    desk.switch.fingerprints({"b": ("old", "c")})
+    desk.trip("session:b")
+    desk.switch.fingerprints({"b": ("b", "c")})
+    assert desk.gate.get("session:b").state == GateState.TRIPPING
+
+
+def test_a_reset_desk_whose_processes_disagree_stays_shut() -> None:
+    desk, _ = fenced(reset_cool_off_s=0)
+    desk.empty_lists()
+    desk.switch.reset("desk", "why", "me")
+    desk.switch.fingerprints({"md": ("old", "c")})
+    desk.pass_ms(1)
+    assert desk.gate.get("desk").state == GateState.DISARMED
+
+
+@pytest.mark.parametrize(("orderly", "orders", "trips"), [(True, 0, 0), (True, 1, 0), (False, 0, 1), (False, 1, 1)])
+def test_an_owner_that_dies_trips_its_session_and_an_orderly_stop_does_not(
+    orderly: bool, orders: int, trips: int
+) -> None:
+    desk = Desk()
+    for i in range(orders):
+        desk.order("a", str(i))
+    desk.take(do.Tell)
+    desk.switch.owner_died("a", orderly)
+    assert [t.scope for t in desk.switch.trips.values()] == ["session:a"] * trips
+    told = {a.code for a in desk.take(do.Tell)}  # type: ignore[union-attr]
+    assert ("stopped_with_orders" in told) == (orderly and orders > 0)
+
+
+def test_tripping_again_sends_again_under_a_new_generation() -> None:
+    desk = Desk()
+    first = desk.trip()
+    desk.actions.clear()
+    second = desk.trip()
+    assert second.generation == first.generation + 1
+    assert desk.take(RestCancelAll)
+    assert list(desk.switch.trips.values()) == [second]
+
+
+@settings(deadline=None)
+@given(
+    steps=st.lists(
+        st.sampled_from(["trip a", "trip desk", "fence", "lists", "reset a", "reset desk", "arm", "tick", "restart"]),
+        max_size=25,
+    )
+)
+def test_a_closed_word_opens_only_by_a_reset_that_a_person_asked_for(steps: list[str]) -> None:
+    desk = Desk(reset_cool_off_s=0)
+    latch = desk.latch()
+    allowed: set[str] = set()
+    for step in steps:
+        before = {s: w.state for s, w in desk.gate.words.items()}
+        verb, _, what = step.partition(" ")
+        scope = {"a": "session:a", "desk": "desk"}.get(what, "")
+        try:
+            if verb == "trip":
+                desk.trip(scope)
+                allowed.discard(scope)
+            elif verb == "fence":
+                desk.fence()
+                desk.inventories()
+            elif verb == "lists":
+                desk.clock.advance(MS)
+                desk.empty_lists()
+            elif verb == "reset":
+                desk.switch.reset(scope, "why", "me")
+                allowed.add(scope)
+            elif verb == "arm":
+                desk.switch.arm("why", "me")
+            elif verb == "restart":
+                desk = desk.restart(latch, reset_cool_off_s=0)
+            else:
+                desk.pass_ms(5)
+        except CommandError:
+            pass
+        latch = next((a.data for a in reversed(desk.actions) if isinstance(a, do.Persist)), latch)
+        for s, was in before.items():
+            if was in (GateState.TRIPPING, GateState.TRIPPED) and desk.gate.get(s).state == GateState.ARMED:
+                assert s in allowed
