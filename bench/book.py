@@ -1,7 +1,7 @@
 """Shared-memory books: a change and a read from Python, a race of reads against a flat-out writer, memory.
 
-Work of one thread that waits for nothing is measured in processor time, ours and the peers': other processes on the same
-cores then do not count.
+Work of one thread that waits for nothing is measured in processor time, ours and the peers': what else runs on the same
+cores does not count then.
 """
 
 import contextlib

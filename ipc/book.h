@@ -21,6 +21,7 @@
 #define _GNU_SOURCE /* clock_gettime under -std=c11, when this header comes first */
 #endif
 #include <fcntl.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -188,6 +189,15 @@ static inline void qd_pause(void)
 #endif
 }
 
+/* Between tries of the depth: the writer may have been put to sleep in the middle of a change, so let it run. */
+static inline void qd_give_way(int t)
+{
+    if (t < 8)
+        qd_pause();
+    else
+        sched_yield();
+}
+
 /* NULL when `size` bytes at `base` are a region of this layout, else the name of the first field that is wrong. */
 static inline const char *qd_region_check(const void *base, size_t size)
 {
@@ -336,7 +346,7 @@ static inline int qd_read_depth(
 {
     const qd_book *b = qd_book_at(base, e);
     const size_t width = qd_level_words(e->kind);
-    for (int t = 1; t <= tries; t++, qd_pause()) {
+    for (int t = 1; t <= tries; qd_give_way(t++)) {
         uint64_t seq = qd_acquire(&b->depth_seq);
         int too_small = 0;
         if (seq & 1)
@@ -376,7 +386,7 @@ static inline int qd_read_orders(
     *n = 0;
     if (e->kind != 3)
         return 1;
-    for (int t = 1; t <= tries; t++, qd_pause()) {
+    for (int t = 1; t <= tries; qd_give_way(t++)) {
         uint64_t seq = qd_acquire(&b->depth_seq);
         int too_small = 0;
         if (seq & 1)
