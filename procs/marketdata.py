@@ -32,18 +32,17 @@ from venues.session_report import SessionReport
 MS = 1_000_000
 SECOND_NS = 1_000 * MS
 LOOK_NS = 50 * MS
-STALL_NS = 60 * SECOND_NS
 HALTED = frozenset({"HALTED", "HIDDEN"})
 
 
-def builder_rule(rule: interface.BookRule) -> BookRule:
-    """The builder's rule for what a venue promises."""
+def builder_rule(rule: interface.BookRule, stale_after_s: int) -> BookRule:
+    """The builder's rule for what a venue promises and how much silence the desk puts up with."""
     return BookRule(
         continuity=Continuity(rule.continuity),
         checksum_levels=rule.checksum_levels,
         depth_window=rule.window,
         top_only=rule.top_only,
-        stall_ns=STALL_NS,
+        stall_ns=stale_after_s * SECOND_NS,
     )
 
 
@@ -104,7 +103,7 @@ class MarketData:
         scales = self.instruments[instrument]
         self.builder.add(
             instrument,
-            builder_rule(rule),
+            builder_rule(rule, self.config.stale_after_s),
             level=self.level,
             levels=levels,
             orders=orders if self.level == 3 else 0,
