@@ -9,6 +9,7 @@ from base.config import DeskConfig, Kind, SessionConfig
 from base.errors import ConfigError
 from base.instruments import Instrument
 from base.secrets import resolve
+from sim.recordings import find_recordings, open_recording
 from sim.setup import Grant, RestKey, Setup
 from sim.tls import write_private
 
@@ -82,6 +83,20 @@ def setup_of(desk: DeskConfig, venue: str) -> Setup:
 
 def _level(session: SessionConfig) -> int:
     return session.level if session.kind is Kind.MARKETDATA else 2
+
+
+def instruments_of(venue: str, dialect: str, replay: Path) -> list[Instrument]:
+    """Instruments that a standalone venue needs to replay everything in a file, at the recording's own decimals."""
+    symbol_for = module_of(dialect).symbol_for
+    found: dict[str, Instrument] = {}
+    for recording in find_recordings(replay) if replay.is_dir() else [open_recording(replay)]:
+        for m in recording.markets().values():
+            known = found.get(m.name)
+            px = max(m.px_scale, known.px_scale if known else 0)
+            qty = max(m.qty_scale, known.qty_scale if known else 0)
+            if m.has_book:
+                found[m.name] = Instrument(venue, m.name, symbol_for(m.name), px, qty)
+    return list(found.values())
 
 
 def standalone(venue: str, instruments: list[Instrument], any_logon: bool, seed: int, rate: int) -> Setup:

@@ -5,6 +5,7 @@ market orders, so that the book always has both sides, moves, and trades.
 """
 
 import random
+from collections.abc import Iterable
 
 from base.instruments import Instrument
 from sim.exchange import Exchange
@@ -120,11 +121,20 @@ class Flow:
 class Crowd:
     """Flow on every instrument of a venue, paced by the clock."""
 
-    def __init__(self, exchange: Exchange, seed: int, messages_per_s: int, openings: dict[str, str]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        seed: int,
+        messages_per_s: int,
+        openings: dict[str, str],
+        instruments: Iterable[Instrument] = (),
+    ) -> None:
+        """`instruments`: those that it trades; all of the exchange's when none are given."""
         self.rate = messages_per_s
         self.steps = 0
         self._clock = exchange.clock
-        self._flows = [Flow(exchange, i, seed, openings.get(i.name, "")) for i in exchange.instruments.values()]
+        traded = list(instruments) or list(exchange.instruments.values())
+        self._flows = [Flow(exchange, i, seed, openings.get(i.name, "")) for i in traded]
         for flow in self._flows:
             flow.open()
         self._began = self._clock.mono_ns()

@@ -161,6 +161,9 @@ class Update:
     levels: list[tuple[int, int, int]] = field(default_factory=list)  # (side, px, size)
     orders: list[L3Change] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
+    first_id: int = 0  # replay only: the venue's own update ids
+    last_id: int = 0
+    best: tuple[tuple[int, int], tuple[int, int]] | None = None  # replay only: best bid and offer as the venue said
 
     def __bool__(self) -> bool:
-        return bool(self.levels or self.orders or self.trades)
+        return bool(self.levels or self.orders or self.trades or self.best)

@@ -104,6 +104,15 @@ class PublicBook:
             px, qty = s.at(depth - 1)
             entries.append(Entry(NEW, side, px, qty))
 
+    def changes_to(self, bids: dict[int, int], asks: dict[int, int]) -> list[tuple[int, int, int]]:
+        """Level changes that make this book the given one."""
+        out = []
+        for side, want in ((BUY, bids), (SELL, asks)):
+            have = self._sides[side].size
+            out += [(side, px, 0) for px in have if px not in want]
+            out += [(side, px, qty) for px, qty in want.items() if have.get(px) != qty]
+        return out
+
     def levels(self, side: int, depth: int = 0) -> list[tuple[int, int]]:
         """(price, size), best first; depth 0 = up to the cap."""
         return self._sides[side].top(depth or self.cap)

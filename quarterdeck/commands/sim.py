@@ -15,7 +15,7 @@ from typing import Any
 from base.clock import SystemClock
 from base.config import DeskConfig, load
 from base.errors import CommandError, ConfigError
-from sim.desk import ensure_secrets, setup_of, standalone
+from sim.desk import ensure_secrets, instruments_of, setup_of, standalone
 from sim.run import build, credentials_file, print_line, serve, source_of
 from sim.server import SimServer
 
@@ -62,7 +62,8 @@ def _serve(args: argparse.Namespace) -> int:
     else:
         dialect = args.what
         run_dir = Path(args.run_dir or tempfile.mkdtemp(prefix=f"qd-sim-{args.what}-"))
-        setup = standalone(dialect, [], args.any_logon, args.seed, args.rate)
+        instruments = instruments_of(dialect, dialect, Path(args.replay)) if args.replay else []
+        setup = standalone(dialect, instruments, args.any_logon, args.seed, args.rate)
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     venue = build(dialect, setup, clock)
     source = source_of(venue, args.replay, args.speed)

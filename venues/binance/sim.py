@@ -387,3 +387,8 @@ def default_instruments(venue: str) -> list[Instrument]:
         Instrument(venue, "BTC-USDT", "BTCUSDT", 2, 5, min_qty=1),
         Instrument(venue, "ETH-USDT", "ETHUSDT", 2, 4, min_qty=1),
     ]
+
+
+def symbol_for(name: str) -> str:
+    """The venue's symbol for a desk name."""
+    return name.replace("-PERP", "PERP").replace("-", "")

@@ -50,7 +50,6 @@ class BinanceMarketData:
         self._venue = venue
         self.feeds = {s: Feed(i) for s, i in venue.exchange.instruments.items()}
         self._next_ns = 0
-        self.batched = True  # False: each update is its own depth message (replay keeps the recorded ones)
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -117,6 +116,9 @@ class BinanceMarketData:
         """Take a step of the market in: trades and the top go out at once, levels wait for the depth message."""
         feed = self.feeds[symbol]
         feed.subscriptions = [s for s in feed.subscriptions if s.link.active]
+        if update.best is not None or update.last_id:
+            self._publish_recorded(symbol, feed, update)
+            return
         for side, px, _ in update.levels:
             feed.before.setdefault((side, px), feed.book.size(side, px))
         if update.levels:
@@ -127,8 +129,24 @@ class BinanceMarketData:
             self._tell(feed, "trades", _trades(update.trades, feed.instrument))
         best = feed.book.best(BUY), feed.book.best(SELL)
         if best != feed.best:
-            self._tell(feed, "ticker", _ticker(feed, best))
+            self._tell(feed, "ticker", _ticker(feed, best, feed.book.last_id))
             feed.best = best
+
+    def _publish_recorded(self, symbol: str, feed: Feed, update: Update) -> None:
+        """A recorded message keeps its own ids and its own cadence."""
+        if update.best is not None:
+            self._tell(feed, "ticker", _ticker(feed, update.best, update.last_id))
+            feed.best = update.best
+            return
+        rows = []
+        for side, px, size in update.levels:
+            before = feed.book.size(side, px)
+            rows.append(_entry(feed.instrument, 2 if not size else (1 if before else 0), side, px, size))
+        feed.book.apply(update)
+        feed.book.last_id = update.last_id
+        if rows:
+            rows[0] += f"55={symbol}\x0125043={update.first_id}\x0125044={update.last_id}\x01"
+            self._tell(feed, "depth", f"268={len(rows)}\x01{''.join(rows)}".encode())
 
     def tick(self) -> None:
         """Send the depth messages that are due."""
@@ -195,7 +213,7 @@ def _entry(i: Instrument, action: int, side: int, px: int, qty: int) -> str:
     return f"{head}269={kind}\x01270={fixed(px, i.px_scale)}\x01{size}"
 
 
-def _ticker(feed: Feed, best: tuple[tuple[int, int] | None, tuple[int, int] | None]) -> bytes:
+def _ticker(feed: Feed, best: tuple[tuple[int, int] | None, tuple[int, int] | None], last_id: int) -> bytes:
     rows = []
     for side in (BUY, SELL):
         now, before = best[side], feed.best[side]
@@ -206,7 +224,10 @@ def _ticker(feed: Feed, best: tuple[tuple[int, int] | None, tuple[int, int] | No
             rows.append(_entry(feed.instrument, 2, side, before[0], 0))
         else:
             rows.append(_entry(feed.instrument, 1 if before else 0, side, *now))
-    rows[0] += f"55={feed.instrument.symbol}\x0125044={feed.book.last_id}\x01"
+    if not rows:  # the venue repeats itself
+        rows = [_entry(feed.instrument, 1, BUY, *best[BUY])] if best[BUY] else []
+    if rows:
+        rows[0] += f"55={feed.instrument.symbol}\x0125044={last_id}\x01"
     return f"268={len(rows)}\x01{''.join(rows)}".encode()
 
 

@@ -247,3 +247,8 @@ def default_instruments(venue: str) -> list[Instrument]:
         Instrument(venue, "BTC-USD", "BTC-USD", 2, 6, tick_size=1, lot_size=1, min_qty=10),
         Instrument(venue, "ETH-USD", "ETH-USD", 2, 5, tick_size=1, lot_size=1, min_qty=10),
     ]
+
+
+def symbol_for(name: str) -> str:
+    """The venue's symbol for a desk name: the same."""
+    return name

@@ -333,3 +333,9 @@ def default_instruments(venue: str) -> list[Instrument]:
         Instrument(venue, "BTC-USD-PERP", "PF_XBTUSD", 0, 4),
         Instrument(venue, "ETH-USD-PERP", "PF_ETHUSD", 1, 3),
     ]
+
+
+def symbol_for(name: str) -> str:
+    """The venue's symbol for a desk name: BTC/USD on Spot, PF_XBTUSD for a perpetual."""
+    base, quote, *rest = name.split("-")
+    return f"PF_{'XBT' if base == 'BTC' else base}{quote}" if rest else f"{base}/{quote}"
