@@ -91,7 +91,7 @@ class SessionConfig(_Strict, frozen=True, kw_only=True):
     password: str = ""  # secret reference (password, API secret or private key, as the dialect says)
     level: Literal[2, 3] = 2  # marketdata only
     depth: int = 0  # marketdata only: 0 = the venue's full depth
-    stale_after_s: int = 0  # marketdata only: silence of one instrument that makes its book STALE; 0 = silence is normal
+    stale_after_s: int = 0  # marketdata only: silence that makes a book STALE; 0 = silence is normal
     instruments: list[str] = []  # [] = all of the venue
     on_stop: Literal["cancel", "keep"] = "cancel"
     alternate_sender_comp_id: str = ""  # for a planned move to a new session while the old one lives
