@@ -205,7 +205,12 @@ class Killswitch:
 
     def _trip(self, scope: str, cause: str, reason: str) -> None:
         self.switch.trip(scope, cause, reason, self.clock.mono_ns())
-        self._busy()
+        self._await_fences()
+
+    def _await_fences(self) -> None:
+        """Owners answer within fractions of a millisecond: what can wait waits until their bell was heard."""
+        self._fences()
+        self.reactor.call_later(BUSY_NS, self._busy, "follow")
 
     def _died(self, session: str, orderly: bool) -> None:
         self._read_all(session, self.owners[session].tail)
@@ -285,7 +290,7 @@ class Killswitch:
             case "trip":
                 self._check_known(scope)
                 trip = self.switch.trip(scope, "operator", reason or f"by {by}", received_ns)
-                self._busy()
+                self._await_fences()
                 return {"trip_id": trip.trip_id, "generation": trip.generation, "touches": trip.plan.touches,
                         "leaves": trip.plan.leaves}  # fmt: skip
             case "reset":

@@ -84,6 +84,7 @@ class KillSwitch:
                 self.trip(scope, "restart", "the gate was closed and the latch did not know", self._clock.mono_ns())
             elif scope in kept:
                 self._take_up(scope, kept[scope])
+        self.follow()
         self._persist()
 
     def _start_without_latch(self, reading: LatchReading, desk: GateWord) -> None:
@@ -140,18 +141,36 @@ class KillSwitch:
             wall_ns=wall_ns,
             plan=self._plans.get(scope),
         )
-        for old in [t for t in self.trips.values() if t.scope == scope]:
-            del self.trips[old.trip_id]  # its orders are open in the ledger or settled; the new one covers them
-        self.trips[trip.trip_id] = trip
-        self._phases[trip.trip_id] = trip.phase
+        self._replace(scope, trip)
         for action in trip.start(self._alive):
             self._do(action)
         self._table.put(scope, GateState.TRIPPING, generation, cause, reason, trip.trip_id, store=False)
-        self._persist()
-        self._do(Audit("trip", {"scope": scope, "cause": cause, "reason": reason, "generation": generation}))
-        self._do(Tell("critical", "tripped", f"{scope}: {cause}: {reason}"))
-        self._apply(trip, trip.enlist(self._clock.mono_ns()))
         return trip
+
+    def follow(self) -> None:
+        """What of a trip can wait until its first cancels have left: latch, audit, and the list of its orders.
+
+        `tick` does it, too; a process calls it once it has looked at the fences, at most a few ms after `trip`.
+        """
+        fresh = [t for t in self.trips.values() if not t.enlisted]
+        if fresh:
+            self._persist()
+        for trip in fresh:
+            facts = {"scope": trip.scope, "cause": trip.cause, "reason": trip.reason, "generation": trip.generation}
+            self._do(Audit("trip", facts))
+            self._do(Tell("critical", "tripped", f"{trip.scope}: {trip.cause}: {trip.reason}"))
+            self._apply(trip, trip.enlist(self._clock.mono_ns()))
+
+    def _replace(self, scope: str, trip: Trip) -> None:
+        """A scope has one trip: a new one takes over what the one before had widened to, and its open orders."""
+        for old in [t for t in self.trips.values() if t.scope == scope]:
+            del self.trips[old.trip_id]
+            for extra in old.scopes[1:]:
+                trip.widen(extra)
+                if extra in self.records:
+                    self.records[extra].trip_id = trip.trip_id
+        self.trips[trip.trip_id] = trip
+        self._phases[trip.trip_id] = trip.phase
 
     def reset(self, scope: str, reason: str, by: str, forced: Iterable[str] = ()) -> str:
         """A person opens a tripped scope again after the cool-off. CommandError says why not."""
@@ -243,6 +262,7 @@ class KillSwitch:
             self._do(Tell("warning", "stopped_with_orders", f"{session} stopped as asked and left {left} orders open"))
         elif self._config.dead_owner_trips and not inside:
             self.trip(f"session:{session}", "process", f"{session} died with {left} orders open", mono_ns)
+            self.follow()
 
     def fence(self, session: str, generation: int) -> None:
         """An owner's fence word."""
@@ -299,6 +319,7 @@ class KillSwitch:
 
     def tick(self) -> None:
         """Deadlines of everything; call it every few ms while `busy`, else every 100 ms."""
+        self.follow()
         mono_ns = self._clock.mono_ns()
         for trip in list(self.trips.values()):
             self._apply(trip, trip.tick(mono_ns))

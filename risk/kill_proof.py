@@ -105,7 +105,7 @@ class ProofBook:
         filled = sum(p.cum_qty > p.cum_at_trip for p in self)
         return Counts(len(left) - uncertain, uncertain, total - len(left), filled, total)
 
-    def add(self, order: Order, mono_ns: int) -> Proof | None:
+    def add(self, order: Order, mono_ns: int, *, late: bool = False) -> Proof | None:
         """An order that may be working; None when it is outside the trip or known here."""
         key, whose = (order.session, order.ids[0]), owned(order)
         if key in self._proofs or not self._covers(whose):
@@ -113,7 +113,7 @@ class ProofBook:
         proof = self._proofs[key] = Proof(
             owned=whose, ids=list(order.ids), order_id=order.order_id, cum_at_trip=order.cum_qty,
             cum_qty=order.cum_qty, qty_scale=order.qty_scale, uncertain=_uncertain(order), alive_ns=mono_ns,
-            late=self._fence_ns is not None,
+            late=late,
         )  # fmt: skip
         return proof
 
@@ -128,7 +128,7 @@ class ProofBook:
         """The venue shows the order open. Answers it when it must be cancelled (again): answered late, or refuted."""
         proof = self._proofs.get((order.session, order.ids[0]))
         if proof is None:
-            return self.add(order, mono_ns)
+            return self.add(order, mono_ns, late=self._fence_ns is not None)
         again = bool(proof.how) or (bool(order.order_id) and not proof.order_id)
         self._update(proof, order)
         proof.uncertain = False

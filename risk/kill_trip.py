@@ -93,6 +93,7 @@ class Trip:
         self._disconnect_at_ns = times.received_ns + deadlines.proof_ns // 2
         self._tell_at_ns = times.received_ns + deadlines.proof_ns
         self._disconnected = False
+        self.enlisted = False
 
     # -- what the process and the switch ask -------------------------------------------------------------------
 
@@ -120,6 +121,7 @@ class Trip:
 
     def enlist(self, mono_ns: int) -> list[Action]:
         """After the first cancels have left: which orders this is about, and single cancels where no mass reaches."""
+        self.enlisted = True
         for order in list(self._ledger.open()):
             proof = self.proofs.add(order, mono_ns)
             if proof is not None:
@@ -170,7 +172,10 @@ class Trip:
         if seen.life == "held":
             self.proofs.held(order)
             return []
-        proof = self.proofs.add(order, mono_ns) if seen.life == "new" else self.proofs.alive(order, mono_ns)
+        if seen.life == "new":
+            proof = self.proofs.add(order, mono_ns, late=self.enlisted and self.phase != Phase.FENCING)
+        else:
+            proof = self.proofs.alive(order, mono_ns)
         if proof is None:
             return []
         return self._again([proof], mono_ns, "late" if proof.late else "alive")
@@ -341,7 +346,9 @@ class Trip:
         return out
 
     def _progress(self, mono_ns: int) -> list[Action]:
-        if self.phase != Phase.PROVING or self._inventory or self._lists_due or self.proofs.unproven():
+        if self.phase != Phase.PROVING or not self.enlisted or self._inventory or self._lists_due:
+            return []
+        if self.proofs.unproven():
             return []
         self.phase = Phase.PROVEN
         self.times.proven_ns = mono_ns

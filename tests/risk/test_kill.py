@@ -60,7 +60,9 @@ class Desk:
         self.switch.event(report(session, cl_ord_id, f"o-{cl_ord_id}", "4", "4", venue=venue, cum=cum))
 
     def trip(self, scope: str = "desk") -> Trip:
-        return self.switch.trip(scope, "operator", "test", self.clock.mono_ns())
+        trip = self.switch.trip(scope, "operator", "test", self.clock.mono_ns())
+        self.switch.follow()
+        return trip
 
     def fence(self, *sessions: str) -> None:
         for session in sessions or ALL:

@@ -31,6 +31,8 @@ def history(seed: int, scope: str, *, loss: float, lists: bool, stalls: bool) ->
     if world.random.random() < 0.3:
         world.kill(world.random.choice(["a", "b", "c"]))
     world.switch.trip(scope, "operator", "test", world.clock.mono_ns())
+    if world.random.random() < 0.5:  # else fences and reports may come first
+        world.switch.follow()
     if world.random.random() < 0.4:  # a stopped owner goes on at an awkward moment
         session = world.random.choice(["a", "b", "c"])
         world.after(0, 400, lambda: world.resume(session))
