@@ -48,16 +48,21 @@ def environment() -> dict[str, str]:
     return env
 
 
-def proxy(desk: DeskConfig) -> Any:
-    """supervisord's XML-RPC namespace `supervisor` over its Unix socket."""
+def ask(desk: DeskConfig, method: str) -> Any:
+    """Call a method of supervisord's XML-RPC namespace `supervisor` over its Unix socket. OSError: nobody answers."""
     transport = SupervisorTransport(None, None, f"unix://{desk.run_dir}/supervisor.sock")
-    return cast(Any, ServerProxy("http://127.0.0.1", transport=transport)).supervisor
+    try:
+        server = cast(Any, ServerProxy("http://127.0.0.1", transport=transport))
+        return getattr(server.supervisor, method)()
+    finally:
+        if transport.connection is not None:
+            transport.connection.close()
 
 
 def running(desk: DeskConfig) -> bool:
     """Whether a supervisord answers for this desk."""
     try:
-        return bool(proxy(desk).getState()["statename"])
+        return bool(ask(desk, "getState")["statename"])
     except (OSError, Fault):
         return False
 
@@ -93,8 +98,8 @@ def stop(desk: DeskConfig, seconds: float = 60) -> None:
     """Stop every program in order and supervisord itself; QuarterdeckError naming what is still there."""
     if running(desk):
         # It stops answering long before it has stopped its programs: what is waited for is its process.
-        pid = int(proxy(desk).getPID())
-        proxy(desk).shutdown()
+        pid = int(ask(desk, "getPID"))
+        ask(desk, "shutdown")
         if not wait_until(lambda: not psutil.pid_exists(pid), seconds):
             raise QuarterdeckError(f"supervisord (pid {pid}) still runs after {seconds} s")
     if not wait_until(lambda: not orphans(desk), 5):
