@@ -20,10 +20,10 @@ class Outlet:
         """A whole frame with the topic's next number, which stays the next one."""
 
 class PublisherCore:
-    """publish_raw, over a socket's `send` and a clock's `wall_ns`."""
+    """publish_raw, over a socket's `send` and a clock's `wall_ns`; None is the system's clock, read without a call."""
 
     outlets: dict[str, Outlet]
-    def __init__(self, send: Callable[..., Any], wall_ns: Callable[[], int], flags: int) -> None: ...
+    def __init__(self, send: Callable[..., Any], wall_ns: Callable[[], int] | None, flags: int) -> None: ...
     def publish_raw(self, topic: str, n_events: int, packed: Buffer) -> int:
         """Publish `n_events` events that are packed already (MessagePack, one after the other) as one frame.
 
@@ -54,3 +54,13 @@ class TrackerCore:
     def __init__(self) -> None: ...
     def take(self, data: bytes) -> RawFrame | None:
         """Check one frame. None: nothing to deliver (heartbeat, duplicate, malformed). SchemaError: another schema."""
+
+class SubscriberCore:
+    """receive_raw, over a socket's `recv`."""
+
+    def __init__(self, recv: Callable[..., Any], flags: int, tracker: TrackerCore) -> None: ...
+    def receive_raw(self) -> RawFrame | None:
+        """The next frame that brings something, unparsed: topic, epoch, first_seq, n_events, packed events, gap.
+
+        None when nothing waits. n_events is 0 when there is only a gap to tell. SchemaError for another schema.
+        """

@@ -8,6 +8,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+
+from zmq import Again
 
 cdef enum:
     NUMBERS = 23  # 0xcf first_seq, 0xcf sent_ns, 0xdd n_events
@@ -25,6 +28,12 @@ cdef inline uint64_t get64(const unsigned char *at) noexcept nogil:
     for i in range(8):
         value = value << 8 | at[i]
     return value
+
+
+cdef inline uint64_t now() noexcept nogil:
+    cdef timespec at
+    clock_gettime(CLOCK_REALTIME, &at)
+    return <uint64_t>at.tv_sec * 1000000000 + at.tv_nsec
 
 
 cdef class Outlet:
@@ -69,7 +78,7 @@ cdef class Outlet:
 
 
 cdef class PublisherCore:
-    """publish_raw, over a socket's `send` and a clock's `wall_ns`."""
+    """publish_raw, over a socket's `send` and a clock's `wall_ns`; None is the system's clock, read without a call."""
 
     cdef readonly dict outlets
     cdef object _send, _wall_ns, _flags
@@ -90,7 +99,7 @@ cdef class PublisherCore:
             self.declare(topic)
             outlet = self.outlets[topic]
         cdef uint64_t first = outlet.next_seq
-        cdef bytes data = outlet.frame(self._wall_ns(), n_events, packed)
+        cdef bytes data = outlet.frame(now() if self._wall_ns is None else self._wall_ns(), n_events, packed)
         if outlet.journal is not None:
             outlet.journal.frame(data)
         outlet.next_seq = first + n_events
@@ -120,29 +129,34 @@ cdef class Topic:
         self.retired = ()
         self.heard_ns = mono_ns
 
+    cdef bint begins(self, const unsigned char *start, Py_ssize_t size):
+        """Whether a frame is long enough and of this topic's present epoch."""
+        cdef Py_ssize_t head = PyBytes_GET_SIZE(self.prefix)
+        return head and size >= head + NUMBERS and not memcmp(start, PyBytes_AS_STRING(self.prefix), head)
+
 
 cdef class TrackerCore:
     """take, for a frame that continues its topic; the rest is the subclass's."""
 
     cdef readonly dict topics
     cdef public uint64_t frames, events, heartbeats
+    cdef Topic _last
 
     def __init__(self):
         self.topics = {}
 
-    def take(self, bytes data not None):
+    cpdef take(self, bytes data):
         """Check one frame. None: nothing to deliver (heartbeat, duplicate, malformed). SchemaError: another schema."""
         cdef const unsigned char *start = <const unsigned char *>PyBytes_AS_STRING(data)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef const unsigned char *nul = <const unsigned char *>memchr(start, 0, size)
-        if nul == NULL:
-            return self.unusual(data)
-        cdef Topic topic = self.topics.get(PyBytes_FromStringAndSize(<const char *>start, nul - start))
-        if topic is None:
-            return self.unusual(data)
-        cdef Py_ssize_t head = PyBytes_GET_SIZE(topic.prefix)
-        if not head or size < head + NUMBERS or memcmp(start, PyBytes_AS_STRING(topic.prefix), head):
-            return self.unusual(data)
+        cdef Topic topic = self._last  # frames of one topic come in rows
+        cdef Py_ssize_t head
+        if topic is None or not topic.begins(start, size):
+            topic = self._find(start, size)
+            if topic is None or not topic.begins(start, size):
+                return self.unusual(data)
+            self._last = topic
+        head = PyBytes_GET_SIZE(topic.prefix)
         cdef const unsigned char *at = start + head
         if at[0] != 0xCF or at[9] != 0xCF or at[18] != 0xDD:
             return self.unusual(data)
@@ -158,3 +172,35 @@ cdef class TrackerCore:
         self.events += n
         topic.next_seq = first + n
         return topic.key, topic.epoch, first, n, memoryview(data)[head + NUMBERS:], None
+
+    cdef Topic _find(self, const unsigned char *start, Py_ssize_t size):
+        cdef const unsigned char *nul = <const unsigned char *>memchr(start, 0, size)
+        if nul == NULL:
+            return None
+        return self.topics.get(PyBytes_FromStringAndSize(<const char *>start, nul - start))
+
+
+cdef class SubscriberCore:
+    """receive_raw, over a socket's `recv`."""
+
+    cdef object _recv, _flags
+    cdef TrackerCore _core
+
+    def __init__(self, recv, flags, TrackerCore tracker not None):
+        self._recv = recv
+        self._flags = flags
+        self._core = tracker
+
+    def receive_raw(self):
+        """The next frame that brings something, unparsed: topic, epoch, first_seq, n_events, packed events, gap.
+
+        None when nothing waits. n_events is 0 when there is only a gap to tell. SchemaError for another schema.
+        """
+        while True:
+            try:
+                data = self._recv(self._flags)
+            except Again:
+                return None
+            raw = self._core.take(data)
+            if raw is not None:
+                return raw

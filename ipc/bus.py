@@ -6,7 +6,6 @@ a lost last message shows as well. The protocol is docs/bus.md; what a subscribe
 
 import os
 import stat
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ import zmq
 from base.clock import Clock, SystemClock
 from base.errors import BusError, SchemaError
 from ipc import frames
-from ipc._bus import Outlet, PublisherCore
+from ipc._bus import Outlet, PublisherCore, SubscriberCore
 from ipc.events import AnyEvent
 from ipc.journal import Journal
 from ipc.sequence import Counters, Delivery, Gap, RawFrame, Tracker
@@ -79,9 +78,9 @@ class Publisher(PublisherCore):
         except BusError:
             self.socket.close()
             raise
-        # The system's clock is read without a Python call between: this is done for every frame.
-        self._wall_ns = time.time_ns if isinstance(clock, SystemClock) else clock.wall_ns
-        super().__init__(self.socket.send, self._wall_ns, int(zmq.NOBLOCK))
+        self._wall_ns = clock.wall_ns
+        wall_ns = None if isinstance(clock, SystemClock) else clock.wall_ns
+        super().__init__(self.socket.send, wall_ns, int(zmq.NOBLOCK))
 
     def declare(self, topic: str, journal: Journal | None = None) -> None:
         """Heartbeats from now on, so that subscribers know the topic before its first event; events go to `journal`
@@ -126,7 +125,7 @@ class Publisher(PublisherCore):
         self.socket.close(0)
 
 
-class Subscriber:
+class Subscriber(SubscriberCore):
     """Receives events of any number of publishers and says what is missing. Non-blocking; poll `socket`."""
 
     def __init__(
@@ -141,7 +140,7 @@ class Subscriber:
         self._silence_ns = silence_ns
         self._tracker = Tracker()
         self._held: SchemaError | None = None
-        self._take = self._tracker.take
+        super().__init__(self.socket.recv, int(zmq.NOBLOCK), self._tracker)
 
     @property
     def counters(self) -> Counters:
@@ -199,19 +198,6 @@ class Subscriber:
                 self._held = e
                 break
         return out
-
-    def receive_raw(self) -> RawFrame | None:
-        """The next frame that brings something, unparsed: topic, epoch, first_seq, n_events, packed events, gap.
-
-        None when nothing waits. n_events is 0 when there is only a gap to tell. SchemaError as `receive`.
-        """
-        while True:
-            try:
-                raw = self._take(self._recv(zmq.NOBLOCK))
-            except zmq.Again:
-                return None
-            if raw is not None:
-                return raw
 
     def check(self, mono_ns: int) -> list[Delivery]:
         """Gaps of kind "silent" for publishers lost since the last call. Call it after receiving, each 100 ms or so."""
