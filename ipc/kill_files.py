@@ -8,8 +8,10 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -20,6 +22,8 @@ PENDING_LINES = 50_000  # audit lines kept for a disk that does not take them; b
 FILE_BYTES = 8 * 1024 * 1024
 SLOW_NS = 1_000_000_000
 _RETRY_S = 0.2
+BATCH = 512  # lines that share one fsync
+Line: TypeAlias = tuple[int, str, dict[str, object]]  # UTC ns, event, facts
 _GENESIS = "0" * 64
 
 
@@ -38,9 +42,7 @@ def write_latch(folder: Path, data: bytes) -> None:
     temporary = folder / f"{LATCH}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        _write_all(fd, data)
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -52,6 +54,12 @@ def write_latch(folder: Path, data: bytes) -> None:
         os.close(directory)
 
 
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
 class AuditFile:
     """Appends hash-chained lines; continues the chain that it finds."""
 
@@ -61,26 +69,25 @@ class AuditFile:
         self._number = 0
         self._fd = -1
 
-    def append(self, ts_ns: int, event: str, facts: dict[str, object]) -> None:
-        """Write one line and have it on the disk. OSError: nothing counts as written; try the same line again."""
+    def append(self, lines: Iterable[Line]) -> None:
+        """Write lines and have them on the disk. OSError: none of them counts as written; try the same again."""
         if self._fd < 0:
             self._open()
-        body = msgspec.json.encode(
-            {"seq": self._seq + 1, "ts_ns": ts_ns, "event": event, "facts": facts, "prev": self._prev}
-        )
-        digest = hashlib.sha256(body).hexdigest()
-        line = body[:-1] + b',"hash":"' + digest.encode() + b'"}\n'
+        seq, prev, out = self._seq, self._prev, []
+        for ts_ns, event, facts in lines:
+            seq += 1
+            body = msgspec.json.encode({"seq": seq, "ts_ns": ts_ns, "event": event, "facts": facts, "prev": prev})
+            prev = hashlib.sha256(body).hexdigest()
+            out.append(body[:-1] + b',"hash":"' + prev.encode() + b'"}\n')
         start = os.lseek(self._fd, 0, os.SEEK_END)
         try:
-            view = memoryview(line)
-            while view:
-                view = view[os.write(self._fd, view) :]
+            _write_all(self._fd, b"".join(out))
             os.fsync(self._fd)
         except OSError:
             os.ftruncate(self._fd, start)
             raise
-        self._seq, self._prev = self._seq + 1, digest
-        if start + len(line) > FILE_BYTES:
+        self._seq, self._prev = seq, prev
+        if os.lseek(self._fd, 0, os.SEEK_END) > FILE_BYTES:
             self.close()
             self._number += 1
 
@@ -110,7 +117,7 @@ class KillFiles:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._folder, self._clock = folder, clock
         self._audit = AuditFile(folder)
-        self._lines: deque[tuple[int, str, dict[str, object]]] = deque()
+        self._lines: deque[Line] = deque()
         self._latch: bytes | None = None
         self._waiting_ns = 0  # monotonic; since when something is pending
         self._error = ""
@@ -161,12 +168,12 @@ class KillFiles:
                 while not self._closing and self._latch is None and not self._lines:
                     self._waiting_ns = 0
                     self._wake.wait()
-                latch, line = self._latch, self._lines[0] if self._lines else None
-                if latch is None and line is None:
+                latch, lines = self._latch, list(islice(self._lines, BATCH))
+                if latch is None and not lines:
                     self._audit.close()
                     return
             try:
-                self._write(latch, line)
+                self._write(latch, lines)
             except OSError as e:
                 with self._wake:
                     self._error = f"{e.filename or self._folder}: {e.strerror}"
@@ -178,7 +185,7 @@ class KillFiles:
                     self._error = ""
                     self._waiting_ns = self._clock.mono_ns() if self._lines or self._latch is not None else 0
 
-    def _write(self, latch: bytes | None, line: tuple[int, str, dict[str, object]] | None) -> None:
+    def _write(self, latch: bytes | None, lines: list[Line]) -> None:
         """The latch first: it is what keeps the gate shut."""
         if latch is not None:
             write_latch(self._folder, latch)
@@ -186,14 +193,14 @@ class KillFiles:
                 if self._latch is latch:
                     self._latch = None
             return
-        assert line is not None
-        if self._lost:
-            self._audit.append(line[0], "lines lost", {"lines": self._lost, "why": "the disk took none"})
-            self._lost = 0
-        self._audit.append(*line)
+        lost = self._lost
+        note: list[Line] = [(lines[0][0], "lines lost", {"lines": lost, "why": "the disk took none"})] if lost else []
+        self._audit.append([*note, *lines])
         with self._wake:
-            if self._lines and self._lines[0] is line:
-                self._lines.popleft()
+            self._lost -= lost
+            for line in lines:  # unless they were given up meanwhile
+                if self._lines and self._lines[0] is line:
+                    self._lines.popleft()
 
 
 def audit_lines(folder: Path) -> Iterator[tuple[Path, int, bytes]]:

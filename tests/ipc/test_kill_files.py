@@ -39,6 +39,7 @@ def test_everything_pending_is_written_before_the_end(tmp_path: Path) -> None:
 
 def test_the_chain_goes_on_over_restarts_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kf, "FILE_BYTES", 500)
+    monkeypatch.setattr(kf, "BATCH", 3)
     for run in range(3):
         files = KillFiles(tmp_path, SystemClock())
         for i in range(10):
@@ -52,7 +53,7 @@ def test_the_chain_goes_on_over_restarts_and_files(tmp_path: Path, monkeypatch: 
 def test_a_changed_trail_is_found_out(tmp_path: Path, change: str) -> None:
     audit = AuditFile(tmp_path)
     for i in range(5):
-        audit.append(i, "step", {"text": "original"})
+        audit.append([(i, "step", {"text": "original"})])
     audit.close()
     (path,) = tmp_path.glob("audit-*")
     lines = path.read_bytes().splitlines(keepends=True)
@@ -70,13 +71,12 @@ def test_a_changed_trail_is_found_out(tmp_path: Path, change: str) -> None:
 
 def test_a_torn_last_line_is_dropped_and_the_chain_goes_on(tmp_path: Path) -> None:
     audit = AuditFile(tmp_path)
-    audit.append(1, "a", {})
-    audit.append(2, "b", {})
+    audit.append([(1, "a", {}), (2, "b", {})])
     audit.close()
     (path,) = tmp_path.glob("audit-*")
     path.write_bytes(path.read_bytes()[:-7])
     again = AuditFile(tmp_path)
-    again.append(3, "c", {})
+    again.append([(3, "c", {})])
     again.close()
     assert verify_audit(tmp_path) == (2, "")
 
