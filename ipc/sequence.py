@@ -123,6 +123,7 @@ class Tracker(TrackerCore):
         self.frames += 1
         if head.epoch in topic.retired:
             self._counters.old_epoch += head.n_events
+            self.last_fault = f"topic {head.topic}: epoch {head.epoch} had ended: a late frame, or two publishers"
             return None
         if head.epoch == topic.epoch:
             return self._out_of_line(topic, head, data)
