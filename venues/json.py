@@ -9,6 +9,7 @@ from base.errors import VenueError
 
 T = TypeVar("T")
 _SHOWN = 200
+_DIGITS = 40
 
 
 def decode(body: bytes, kind: type[T], what: str) -> T:
@@ -27,21 +28,18 @@ def answer(status: int, body: bytes, kind: type[T], what: str) -> T:
 
 
 def plain(number: Decimal, path: str) -> str:
-    """Decimal text without exponent; VenueError naming `path` when it is not finite."""
-    if not number.is_finite():
-        raise VenueError(f"{path}: {number} is not a finite number")
+    """Decimal text without exponent; VenueError naming `path` when it is negative, not finite, or absurd."""
+    if not number.is_finite() or number < 0 or abs(number.adjusted()) > _DIGITS:
+        raise VenueError(f"{path}: {number} is not a price or quantity")
     return f"{number:f}"
 
 
-def number(text: str, path: str) -> Decimal:
-    """An exact number out of text; VenueError naming `path` otherwise."""
+def amount(text: str, path: str) -> str:
+    """Decimal text of a price or quantity, as `plain`; VenueError naming `path` otherwise."""
     try:
-        value = Decimal(text)
+        return plain(Decimal(text), path)
     except InvalidOperation:
         raise VenueError(f"{path}: {text!r} is not a number") from None
-    if not value.is_finite():
-        raise VenueError(f"{path}: {text!r} is not a finite number")
-    return value
 
 
 def seconds_ns(number: Decimal, path: str) -> int:

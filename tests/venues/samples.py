@@ -41,7 +41,7 @@ def samples(venue: str) -> list[Sample]:
 
 
 def _sample(title: str, line: str) -> Sample:
-    name, _, rest = title.partition(" http")
+    name, _, _ = title.partition(" http")
     text = name.rstrip()
     direction = "out" if text.endswith(" out") else "in"
     pairs = [p.partition("=") for p in line.strip().strip("|").split("|")]

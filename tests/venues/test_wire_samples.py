@@ -44,9 +44,10 @@ class Played:
         level = 3 if any(t == 278 and "-" in v for t, v in sample.fields) else 2
         ctx = context(venue, kind, names, ours, theirs, username="K", password=secret, level=level)
         maker = dialect(venue)
-        self.session: Any = (
-            maker.marketdata(ctx, self.heard, self.records) if kind is Kind.MARKETDATA else maker.trading(ctx, self.heard)
-        )
+        if kind is Kind.MARKETDATA:
+            self.session: Any = maker.marketdata(ctx, self.heard, self.records)
+        else:
+            self.session = maker.trading(ctx, self.heard)
         self.venue = Venue(self.session, self.heard, ours, theirs)
         self.venue.wall = parse_utc_ns(sample.get(52).encode())
         self.before(sample)
@@ -285,7 +286,8 @@ BINANCE_IN: dict[str, Callable[[Played], None]] = {
     "MarketDataIncrementalRefresh book ticker CHANGE bid (capture 3)":
         md(0, [(0, 1, 10_205_200, 23)], last_id=12_118_332),
     "ExecutionReport NEW for a marketable LIMIT order (capture, first of two)": executions(
-        cl_ord_id="D60E9B3E8E04391F617BC2CF8E45D56C", exec_type="0", price=20_335, order_qty=1_600_000_000, liquidity="",
+        cl_ord_id="D60E9B3E8E04391F617BC2CF8E45D56C", exec_type="0", price=20_335, order_qty=1_600_000_000,
+        liquidity="",
     ),
     "ExecutionReport TRADE, full fill of the same order (capture, second of two)": executions(
         cl_ord_id="D60E9B3E8E04391F617BC2CF8E45D56C", exec_type="F", ord_status="2", last_px=20_332,
@@ -432,7 +434,7 @@ def test_binance_requests_are_those_of_the_documentation() -> None:
     mine = ours(
         lambda b: orders.replace_order(b, working_of(s, ltc), s.get(11), wanted.order_qty, wanted.price, None, 0)
     )
-    # Not theirs: 111, which an order with an iceberg has. Ours: 25002, only if still NEW; and an id of our own in 25034.
+    # Not theirs: 111, which an iceberg has. Ours: 25002, only if still NEW; and an id of our own in 25034.
     assert mine[0] == "XCN"
     assert sorted(p for p in mine[1] if p[0] not in (25002, 25034)) == sorted(
         p for p in s.body if p[0] not in (111, 25034)

@@ -9,7 +9,7 @@ from base.errors import VenueError
 from base.instruments import Instrument
 from venues.binance.signing import private_key, signed_query
 from venues.interface import OpenOrder, Page, RestRequest, WorkingOrder
-from venues.json import answer, decode, number
+from venues.json import amount, answer, decode
 
 T = TypeVar("T")
 _SIDES = {"BUY": "1", "SELL": "2"}
@@ -112,16 +112,14 @@ def _open_order(order: _Order, path: str) -> OpenOrder:
         raise VenueError(f"{path}.side: {order.side!r} is neither BUY nor SELL")
     if order.status not in _STATES:
         raise VenueError(f"{path}.status: {order.status!r} is not one of {sorted(_STATES)}")
-    for field in ("price", "orig_qty", "executed_qty"):
-        number(getattr(order, field), f"{path}.{field}")
     return OpenOrder(
         order_id=str(order.order_id),
         cl_ord_id=order.client_order_id,
         symbol=order.symbol,
         side=_SIDES[order.side],
-        order_qty=order.orig_qty,
-        cum_qty=order.executed_qty,
-        price=order.price,
+        order_qty=amount(order.orig_qty, f"{path}.origQty"),
+        cum_qty=amount(order.executed_qty, f"{path}.executedQty"),
+        price=amount(order.price, f"{path}.price"),
         status=_STATES[order.status],
         transact_ns=(order.update_time or order.time) * 1_000_000,
     )

@@ -39,6 +39,7 @@ MD_BODY_LIMIT = 64 << 20
 class _Profile:
     def __init__(self, context: SessionContext, settings: Settings) -> None:
         config = context.config
+        market_data = config.kind is Kind.MARKETDATA
         self.rules: FieldRules | None = None
         self.report_rules = ReportRules()
         self.settings = SessionSettings(
@@ -47,10 +48,11 @@ class _Profile:
             sender_comp_id=context.sender_comp_id or config.sender_comp_id,
             target_comp_id=config.target_comp_id,
             heartbeat_s=config.heartbeat_s,
-            sequence_policy=settings.sequence,
+            # Subscriptions die with their connection: market data has nothing to go on with.
+            sequence_policy=SequencePolicy.RESET_AT_LOGON if market_data else settings.sequence,
             reset_at_s=settings.reset_at_s,
             supports_resend=settings.resend,
-            max_body_length=MD_BODY_LIMIT if config.kind is Kind.MARKETDATA else 1 << 20,
+            max_body_length=MD_BODY_LIMIT if market_data else 1 << 20,
         )
         self._credentials = context.username, context.password
 

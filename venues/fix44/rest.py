@@ -15,7 +15,7 @@ from base.errors import CodecError, VenueError
 from base.instruments import Instrument
 from fix.codec import parse_utc_ns
 from venues.interface import OpenOrder, Page, RestRequest, WorkingOrder
-from venues.json import answer, number
+from venues.json import amount, answer
 
 
 class _Order(msgspec.Struct):
@@ -80,16 +80,14 @@ def _open_order(order: _Order, path: str) -> OpenOrder:
         transact_ns = parse_utc_ns(order.transact_time.encode()) if order.transact_time else 0
     except CodecError as e:
         raise VenueError(f"{path}.transact_time: {e}") from None
-    for field in ("order_qty", "cum_qty"):
-        number(getattr(order, field), f"{path}.{field}")
     return OpenOrder(
         order_id=order.order_id,
         cl_ord_id=order.cl_ord_id,
         symbol=order.symbol,
         side=order.side,
-        order_qty=order.order_qty,
-        cum_qty=order.cum_qty,
-        price=order.price,
+        order_qty=amount(order.order_qty, f"{path}.order_qty"),
+        cum_qty=amount(order.cum_qty, f"{path}.cum_qty"),
+        price=amount(order.price, f"{path}.price") if order.price else "",
         status=order.ord_status,
         transact_ns=transact_ns,
     )

@@ -146,6 +146,8 @@ def _checked(said: T, what: str) -> T:
 
 
 def _listed(order: _Open, path: str) -> OpenOrder:
+    for field, size in (("unfilledSize", order.unfilled), ("filledSize", order.filled)):
+        plain(size, f"{path}.{field}")
     return _open_order(
         order.order_id, order.cl_ord_id, order.symbol, order.side, order.unfilled + order.filled, order.filled,
         order.limit_price, "1" if order.filled else "0", order.updated, path,

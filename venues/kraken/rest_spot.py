@@ -13,7 +13,7 @@ import msgspec
 from base.errors import VenueError
 from base.instruments import Instrument
 from venues.interface import OpenOrder, Page, RestRequest, WorkingOrder
-from venues.json import answer, decode, number, plain, seconds_ns
+from venues.json import answer, decode, plain, seconds_ns
 from venues.kraken.signing import Nonce, secret_bytes, spot_sign
 
 _ALIASES = {"BTC": "XBT", "DOGE": "XDG"}
@@ -130,7 +130,7 @@ class SpotRest:
             order_qty=plain(order.vol, f"{path}.vol"),
             cum_qty=cum_qty,
             price=plain(limit, f"{path}.descr.price"),
-            status=_status(order.status, number(cum_qty, path), path),
+            status=_status(order.status, order.vol_exec, path),
             transact_ns=seconds_ns(order.opentm, f"{path}.opentm"),
         )
 

@@ -1,14 +1,17 @@
 """Every dialect against its simulated venue, over sockets: the venue's own side was written apart from the dialect."""
 
 import contextlib
+import http.client
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from base.clock import SystemClock
-from base.config import Kind
+from base.config import InstrumentConfig, Kind
+from base.instruments import Instrument
 from ipc.events import CancelReject, ExecutionReport, InstrumentDefinition, MassCancelReport
 from sim.desk import module_of
 from sim.flow import Crowd
@@ -68,8 +71,6 @@ class Bench:
         return session, self._drive(session, heard, "dropcopy")
 
     def ask(self, request: RestRequest) -> tuple[int, bytes]:
-        import http.client
-
         host, _, port = self.running.endpoint("rest").rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=5)
         connection.request(request.method, request.target, request.body or None, dict(request.headers))
@@ -79,10 +80,6 @@ class Bench:
         return answer.status, body
 
     def rest(self) -> RestApi:
-        from msgspec.structs import replace
-
-        from base.config import InstrumentConfig
-
         i = self.case.instrument
         item = InstrumentConfig(name=i.name, symbol=i.symbol, px_scale=i.px_scale, qty_scale=i.qty_scale)
         rest = self.case.dialect.rest(replace(self.case.venue, instruments=[item]), *self.rest_credentials)
@@ -211,7 +208,8 @@ def test_a_mass_cancel_ends_every_order_of_the_session(bench: Bench, case: Case)
 
 def test_a_bad_order_is_refused_with_its_own_id(bench: Bench, case: Case) -> None:
     session, driver = bench.trading()
-    unknown = case.instrument.__class__(case.name, "NO-USD", "NO/SUCH" if "/" in case.instrument.symbol else "NOSUCH", 2, 4)
+    symbol = "NO/SUCH" if "/" in case.instrument.symbol else "NOSUCH"
+    unknown = Instrument(case.name, "NO-USD", symbol, 2, 4)
     cl_ord_id = session.make_cl_ord_id(driver.now()[1])
     session.new_order(case.order(), unknown, cl_ord_id, *driver.now())
     refused = driver.report(cl_ord_id, "8")

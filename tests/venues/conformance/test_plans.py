@@ -1,0 +1,208 @@
+"""Claims that must agree with each other: cancel plans, capabilities, REST sides, the registry."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from base.config import Kind
+from base.errors import ConfigError, VenueError
+from tests.venues.conformance.cases import CASES, Case
+from tests.venues.kit import WALL
+from venues import registry
+from venues.interface import Disconnect, OpenOrders, Replace
+
+
+@pytest.fixture(params=CASES, ids=lambda c: c.id)
+def case(request: pytest.FixtureRequest) -> Case:
+    chosen: Case = request.param
+    return chosen
+
+
+def test_the_registry_knows_every_dialect_by_its_name() -> None:
+    assert registry.names() == ["binance", "fix44", "kraken"]
+    for name in registry.names():
+        assert registry.dialect(name).name == name
+    with pytest.raises(ConfigError, match=r"venue\.x\.dialect.*no dialect 'nosuch'"):
+        registry.dialect("nosuch", "venue.x.dialect")
+
+
+def test_an_unknown_option_is_refused_with_its_path(case: Case) -> None:
+    venue = replace(case.venue, options={**case.options, "no_such_option": True})
+    with pytest.raises(ConfigError, match=r"venue\.v\.options\.no_such_option"):
+        case.dialect.check(venue, {}, "venue.v")
+
+
+def test_the_plan_uses_only_what_is_declared(case: Case) -> None:
+    plan, claims = case.dialect.cancel_plan(case.venue), case.capabilities
+    actions = [s.action for s in plan.steps]
+    assert len(actions) == len(set(actions))
+    mass = {"own_mass_cancel", "owner_mass_cancel"} & set(actions)
+    assert bool(mass) is claims.mass_cancel
+    rest = case.dialect.rest(case.venue, "K", case.password)
+    assert ("rest_cancel_all" in actions) is (rest is not None)
+    assert claims.disconnect is not Disconnect.KEEPS or "owner_disconnect" not in actions
+    assert all(s.says and s.answered_by for s in plan.steps)
+
+
+def test_absence_is_proven_by_the_list_that_is_declared(case: Case) -> None:
+    plan, claims = case.dialect.cancel_plan(case.venue), case.capabilities
+    assert plan.proof_list == claims.open_orders
+    if plan.proof_list is OpenOrders.REST:
+        assert plan.list_lag_ms > 0
+        assert case.venue.rest is not None
+    else:
+        assert any("list" in u for u in plan.unproven)
+
+
+def test_what_is_not_certain_is_said_to_be_unproven(case: Case) -> None:
+    plan = case.dialect.cancel_plan(case.venue)
+    assert plan.unproven
+    if any(not s.certain for s in plan.steps if "35=q" in s.says):
+        assert any("35=q" in u for u in plan.unproven)
+    if any(not s.certain for s in plan.steps if s.action == "owner_disconnect"):
+        assert any("connection" in u for u in plan.unproven)
+
+
+def test_a_plan_by_instrument_makes_one_rest_request_an_instrument(case: Case) -> None:
+    rest = case.dialect.rest(case.venue, "K", case.password)
+    if rest is None:
+        pytest.skip(f"{case.id}: has no REST")
+    (step,) = [s for s in case.dialect.cancel_plan(case.venue).steps if s.action == "rest_cancel_all"]
+    requests = rest.cancel_all(WALL, [case.instrument, case.instrument])
+    assert len(requests) == (2 if step.per_instrument else 1)
+    assert all(step.says.split()[0] == r.method and step.says.split()[1] in r.target for r in requests)
+
+
+def test_capabilities_hang_together(case: Case) -> None:
+    claims = case.capabilities
+    assert (Kind.MARKETDATA in claims.kinds) is bool(claims.levels)
+    assert not (claims.checksum and claims.update_ids)
+    assert claims.mass_cancel or not claims.mass_cancel_report
+    assert claims.open_orders is not OpenOrders.STATUS_EACH or claims.status_request
+    assert claims.orders_per_s >= claims.cancel_reserve_per_s
+    assert isinstance(claims.replace, Replace)
+
+
+# --- REST: good answers, and every way in which they may be bad
+
+SPOT_ORDER = {
+    "refid": None, "cl_ord_id": "17", "status": "open", "opentm": 1688666559.8974, "vol": "1.25", "vol_exec": "0.375",
+    "descr": {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "30010.0", "price2": "0"},
+}  # fmt: skip
+PERP_OPEN = {
+    "order_id": "5930", "symbol": "PF_ETHUSD", "side": "sell", "limitPrice": 10640.5, "unfilledSize": 3,
+    "filledSize": 1, "lastUpdateTime": "2019-09-05T17:01:17.410Z", "cliOrdId": "x",
+}  # fmt: skip
+PERP_ONE = {
+    "orderId": "5930", "symbol": "PF_ETHUSD", "side": "sell", "quantity": 4, "filled": 1, "limitPrice": 10640.5,
+    "lastUpdateTimestamp": "2019-09-05T17:01:17.410Z", "cliOrdId": "x",
+}  # fmt: skip
+BINANCE_ORDER = {
+    "symbol": "BTCUSDT", "orderId": 1, "clientOrderId": "x", "price": "0.1", "origQty": "1.0", "executedQty": "0.5",
+    "status": "NEW", "side": "BUY", "time": 1499827319559, "updateTime": 1499827319559,
+}  # fmt: skip
+PLAIN_ORDER = {
+    "order_id": "1", "cl_ord_id": "x", "symbol": "BTC-USD", "side": "1", "order_qty": "1.5", "cum_qty": "0.5",
+    "price": "100", "ord_status": "1", "transact_time": "20260407-14:32:05.000",
+}  # fmt: skip
+GOOD: dict[str, dict[str, Any]] = {
+    "fix44": {"list": {"orders": [PLAIN_ORDER], "next": ""}, "one": PLAIN_ORDER, "cancel": {"cancelled": 3}},
+    "kraken": {
+        "list": {"error": [], "result": {"open": {"O1": SPOT_ORDER}}},
+        "one": {"error": [], "result": {"O1": SPOT_ORDER}},
+        "cancel": {"error": [], "result": {"count": 3}},
+    },
+    "kraken-derivatives": {
+        "list": {"result": "success", "openOrders": [PERP_OPEN]},
+        "one": {"result": "success", "orders": [{"order": PERP_ONE, "status": "ENTERED_BOOK"}]},
+        "cancel": {"result": "success", "cancelStatus": {"status": "cancelled", "cancelledOrders": [{}, {}, {}]}},
+    },
+    "binance": {"list": [BINANCE_ORDER], "one": BINANCE_ORDER, "cancel": [{"orderId": 1}, {"orderReports": [{}, {}]}]},
+}
+WITH_REST = [c for c in CASES if c.dialect.rest(c.venue, "K", c.password) is not None]
+CALLS = [(c, call) for c in WITH_REST for call in ("list", "one", "cancel")]
+
+
+def parse(case: Case, call: str, body: bytes, status: int = 200) -> Any:
+    rest = case.dialect.rest(case.venue, "K", case.password)
+    assert rest is not None
+    parsers = {"list": rest.parse_open_orders, "one": rest.parse_order, "cancel": rest.parse_cancel_all}
+    return parsers[call](status, body)
+
+
+def spoilt(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every copy of `value` with one part of another type, and where it was spoilt."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            for where, copy in spoilt(part, f"{path}.{key}"):
+                yield where, {**value, key: copy}
+    elif isinstance(value, list):
+        for n, part in enumerate(value):
+            for where, copy in spoilt(part, f"{path}[{n}]"):
+                yield where, [*value[:n], copy, *value[n + 1 :]]
+    for bad in ({"x": [1]}, [["x"]], "not-a-number", -1.5, 10**50, True):
+        if type(bad) is not type(value):
+            yield path, bad
+
+
+@pytest.mark.parametrize(("case", "call"), CALLS, ids=lambda v: v.id if isinstance(v, Case) else str(v))
+def test_a_good_answer_is_read(case: Case, call: str) -> None:
+    said = parse(case, call, json.dumps(GOOD[case.id][call]).encode())
+    if call == "cancel":
+        assert said == 3
+        return
+    order = said.orders[0] if call == "list" else said
+    assert (order.side in ("1", "2"), bool(order.order_id), bool(order.symbol)) == (True, True, True)
+    assert re.fullmatch(r"\d+(\.\d+)?", order.order_qty)
+    assert re.fullmatch(r"\d+(\.\d+)?", order.cum_qty)
+    assert order.transact_ns > 10**18
+
+
+@pytest.mark.parametrize(("case", "call"), CALLS, ids=lambda v: v.id if isinstance(v, Case) else str(v))
+def test_an_answer_cut_short_anywhere_is_an_error_that_names_the_call(case: Case, call: str) -> None:
+    whole = json.dumps(GOOD[case.id][call]).encode()
+    for end in range(len(whole)):
+        with pytest.raises(VenueError):
+            parse(case, call, whole[:end])
+
+
+@pytest.mark.parametrize(("case", "call"), CALLS, ids=lambda v: v.id if isinstance(v, Case) else str(v))
+def test_a_spoilt_answer_is_read_or_refused_by_name_and_nothing_else(case: Case, call: str) -> None:
+    refusals = []
+    for where, copy in spoilt(GOOD[case.id][call]):
+        try:
+            parse(case, call, json.dumps(copy).encode())
+        except VenueError as e:
+            refusals.append((where, str(e)))
+    assert len(refusals) > 3
+    for where, said in refusals:
+        field = re.split(r"[.\[\]]+", where.rstrip("]"))[-1]
+        assert field in said or "$" in said or field.isdigit() or not field, (where, said)
+
+
+@pytest.mark.parametrize(("case", "call"), CALLS, ids=lambda v: v.id if isinstance(v, Case) else str(v))
+@pytest.mark.parametrize("body", [b"", b"<html>502</html>", b"\xff\xfe", b"null", b"[[[[", b"{}" * 3, b"1e999"])
+def test_what_is_no_answer_at_all_is_an_error(case: Case, call: str, body: bytes) -> None:
+    for status in (200, 500, 502):
+        with pytest.raises(VenueError):
+            parse(case, call, body, status)
+
+
+@pytest.mark.parametrize("case", WITH_REST, ids=lambda c: c.id)
+def test_a_request_can_be_sent_as_it_stands_and_shows_no_secret(case: Case) -> None:
+    rest = case.dialect.rest(case.venue, "KEY-ID", case.password)
+    assert rest is not None
+    requests = [
+        rest.open_orders(WALL), rest.order(WALL, case.working()), rest.order(WALL, case.working(order_id="")),
+        *rest.cancel_all(WALL, [case.instrument]),
+    ]  # fmt: skip
+    for request in requests:
+        assert request.method in ("GET", "POST", "DELETE")
+        assert re.fullmatch(r"/[!-~]*", request.target)
+        assert all("\n" not in v and "\r" not in v for _, v in request.headers)
+        shown = repr(request)
+        assert case.name == "fix44" or case.password not in shown
