@@ -73,6 +73,7 @@ class Leg:
         self.link = link
         self.transport: TcpTransport | None = None
         self.moving = False
+        self.refused = False  # connected, and not logged on since
         self.session = session_of(self)
 
     # what the transport calls
@@ -80,6 +81,7 @@ class Leg:
     def on_connected(self) -> None:
         assert self.transport is not None
         clock = self.link.reactor.clock
+        self.refused = True
         self.link.connected()
         self.session.connected(self.transport.write, clock.mono_ns(), clock.wall_ns())
         self.link.arm()
@@ -104,6 +106,8 @@ class Leg:
         self.link.owner.event(event)
 
     def phase(self, phase: SessionPhase, reason: str) -> None:
+        if phase in (SessionPhase.READY, SessionPhase.RECOVERING):
+            self.refused = False
         self.link.phase(self, phase, reason)
 
     def disconnect(self, reason: str) -> None:
@@ -240,7 +244,18 @@ class Link:
         if self._stopping:
             self.owner.phase(SessionPhase.DISCONNECTED, reason)
             return
+        if leg.refused and self.config.alternate_sender_comp_id:
+            leg = self._take_other_id(leg)
         self._again(leg, reason)
+
+    def _take_other_id(self, leg: Leg) -> Leg:
+        """A venue may hold an id for a while after an unclean end: the other one need not wait for it."""
+        own, other = self.config.sender_comp_id, self.config.alternate_sender_comp_id
+        self._comp_id = other if self._comp_id == own else own
+        log.info("%s: logon refused; next as %s", self.name, self._comp_id)
+        leg.session.close()
+        self.leg = Leg(self, lambda new: self._make(new, self._comp_id))
+        return self.leg
 
     # -- phases and time -------------------------------------------------------------------------------------
 

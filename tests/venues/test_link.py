@@ -184,7 +184,11 @@ def test_it_waits_for_an_address_that_is_not_there_yet(place: Place) -> None:
 def test_a_lost_connection_is_made_again_at_the_address_that_is_right_by_then(place: Place) -> None:
     place.listen()
     place.link.start()
-    place.accept().close()
+    lost = place.accept()
+    place.read(lost)
+    lost.send(b"hello")
+    place.turn(lambda: place.link.session.phase is SessionPhase.READY)
+    lost.close()
     place.turn(lambda: place.sessions[0].losses)
     assert place.server is not None
     place.server.close()
@@ -249,6 +253,21 @@ def test_a_move_that_fails_leaves_the_old_session_in_place(place: Place) -> None
     assert place.link.session is place.sessions[0]
     assert place.link.session.phase is SessionPhase.READY
     old.close()
+
+
+def test_a_refused_logon_is_tried_again_under_the_other_id_and_a_lost_session_is_not(place: Place) -> None:
+    place.listen()
+    place.link.start()
+    refused = place.accept()
+    assert place.read(refused) == b"A"
+    refused.close()
+    taken = place.accept()
+    assert place.read(taken) == b"B"
+    assert place.sessions[0].closed
+    taken.send(b"hello")
+    place.turn(lambda: place.link.session.phase is SessionPhase.READY)
+    taken.close()
+    assert place.read(place.accept()) == b"B"
 
 
 def test_stop_logs_out_and_stays_away(place: Place) -> None:
