@@ -11,6 +11,7 @@ import zmq
 
 from base.clock import Clock
 from base.errors import BusError
+from ipc.frames import UNREADABLE
 from ipc.requests import Answer, AnyCommand
 
 QUEUE: Final = 1000  # commands and answers under way
@@ -112,5 +113,5 @@ class CommandClient:
             return None
         try:
             return _decode(data)
-        except msgspec.DecodeError as e:
+        except UNREADABLE as e:
             raise BusError(f"{self.endpoint}: answer of {len(data)} bytes cannot be read: {e}") from None

@@ -15,6 +15,7 @@ from base.clock import Clock
 from base.errors import BusError, QuarterdeckError
 from ipc.bus import Publisher, bind_private
 from ipc.command_client import CommandClient
+from ipc.frames import UNREADABLE
 from ipc.journal import Journal
 from ipc.replay import replay_chunk
 from ipc.requests import Answer, AnyCommand, ListOrders, ReplayRequest, SnapshotRequest
@@ -122,7 +123,7 @@ class CommandServer:
             command = _decode(data)
             if not command.client_id or not command.command_id:
                 raise msgspec.DecodeError("client_id and command_id must not be empty")
-        except msgspec.DecodeError as e:
+        except UNREADABLE as e:
             self.counters.malformed += 1
             self._send(identity, _encode(Answer(_command_id(data), False, f"malformed command: {e}")))
             return
@@ -183,6 +184,6 @@ def _command_id(data: bytes) -> str:
     """The command id of something that is no command, as far as it can be told, so that its sender can match it."""
     try:
         parts: Any = _decode_any(data)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return ""
     return parts[2] if isinstance(parts, list) and len(parts) > 2 and isinstance(parts[2], str) else ""

@@ -21,6 +21,9 @@ _ARRAY5: Final = 0x95
 _UINT64: Final = 0xCF
 _ARRAY32: Final = 0xDD
 
+# What decoders here raise for bytes that are no message: msgspec lets the last two through as they are.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 encode_event = msgspec.msgpack.Encoder().encode
 decode_events: Final = msgspec.msgpack.Decoder(list[AnyEvent]).decode
 decode_event: Final = msgspec.msgpack.Decoder(AnyEvent).decode
@@ -87,6 +90,9 @@ def events_array(n_events: int, packed: bytes | memoryview) -> bytes:
 
 
 def has_known_tag(event: bytes | msgspec.Raw) -> bool:
-    """Whether a packed event calls itself one of this schema; False also for what has no tag at all."""
-    parts = _decode_any(event)
+    """Whether a packed event calls itself one of this schema, or is broken; False for what may be newer."""
+    try:
+        parts = _decode_any(event)
+    except UNREADABLE:
+        return True  # not a newer event but a broken one
     return isinstance(parts, list) and bool(parts) and parts[0] in _KNOWN_TAGS

@@ -6,7 +6,7 @@ read a journal while its owner writes it.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -96,17 +96,19 @@ class Journal:
     """The writer's side. One per process; a second one gets LockHeldError."""
 
     def __init__(
-        self, folder: str | Path, wall_ns: int, *, settings: SegmentSettings = SETTINGS, remember: int = 20_000
-    ) -> None:
+        self, folder: str | Path, wall_ns: int, *, settings: SegmentSettings = SETTINGS, remember: int = 20_000,
+        hook: Callable[[str], object] | None = None,
+    ) -> None:  # fmt: skip
         """Open or begin the journal in `folder` and index it; the last `remember` order ids can be looked up.
 
+        `hook` is called at each boundary of a write (base.segments), for tests of crashes.
         CorruptError and SchemaError name file and offset, or record; StoreError: no room to begin with.
         """
         self.folder = Path(folder)
         self._remember = remember
         self._ids: dict[tuple[str, str], str] = {}
         self._topics: dict[str, list[_Run]] = {}
-        self._writer = SegmentWriter(folder, NAME, wall_ns, settings)
+        self._writer = SegmentWriter(folder, NAME, wall_ns, settings, hook)
         self._reader = SegmentReader(folder, NAME)
         self._first_number = self._writer.first_number
         self._reader.seek(0)
@@ -253,5 +255,5 @@ def _reaches(data: bytes, epoch: int, from_seq: int) -> bool:
 def _order_id(record: Record) -> OrderId:
     try:
         return _decode_order_id(record.payload)
-    except msgspec.DecodeError as e:
+    except frames.UNREADABLE as e:
         raise SchemaError(f"journal record {record.index}: not an order id: {e}") from None

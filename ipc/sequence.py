@@ -170,7 +170,7 @@ class Tracker(TrackerCore):
         """The events after the first `skip`; empty when they cannot be taken apart (the next frame shows the hole)."""
         try:
             parts = frames.split_events(frames.events_array(n, packed))
-        except msgspec.DecodeError as e:
+        except frames.UNREADABLE as e:
             self._fault(f"topic {topic.name}: events are not MessagePack: {e}")
             return _EMPTY
         return memoryview(b"".join(bytes(p) for p in parts[skip:]))
@@ -200,7 +200,7 @@ def decode(topic: str, epoch: int, first: int, n: int, packed: bytes | memoryvie
     array = frames.events_array(n, packed)
     try:
         events = frames.decode_events(array)
-    except msgspec.DecodeError:
+    except frames.UNREADABLE:
         return _decode_each(topic, epoch, first, n, array)
     return [Delivery(topic, epoch, first + i, event) for i, event in enumerate(events)], 0
 
@@ -209,13 +209,13 @@ def _decode_each(topic: str, epoch: int, first: int, n: int, array: bytes) -> tu
     """Event by event, so that one that cannot be read takes no other with it."""
     try:
         parts = frames.split_events(array)
-    except msgspec.DecodeError as e:
+    except frames.UNREADABLE as e:
         return [Delivery(topic, epoch, first + n, Gap("malformed", first, first + n, text=str(e)))], 0
     out, unknown = [], 0
     for seq, part in enumerate(parts, first):
         try:
             out.append(Delivery(topic, epoch, seq, frames.decode_event(part)))
-        except msgspec.DecodeError as e:
+        except frames.UNREADABLE as e:
             if frames.has_known_tag(part):
                 out.append(Delivery(topic, epoch, seq + 1, Gap("malformed", seq, seq + 1, text=str(e))))
             else:

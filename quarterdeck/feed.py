@@ -9,6 +9,7 @@ import zmq
 from base.errors import BusError, ConfigError
 from ipc.bus import Subscriber
 from ipc.command_client import CommandClient
+from ipc.frames import UNREADABLE
 from ipc.recovery import OLDEST, Position, ReplayRecovery
 from ipc.requests import Answer, ReplayChunk, ReplayRequest
 from ipc.sequence import Delivery
@@ -92,7 +93,7 @@ class Feed:
             return found[0].refused(answer.command_id, answer.reason)
         try:
             return found[0].chunk(answer.command_id, _decode_chunk(answer.data))
-        except msgspec.DecodeError as e:
+        except UNREADABLE as e:
             raise BusError(f"{found[1].endpoint}: replay of {found[0].topic} cannot be read: {e}") from None
 
     def _ask(self, now_ns: int) -> None:

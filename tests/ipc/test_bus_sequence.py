@@ -146,6 +146,13 @@ def test_a_known_event_that_cannot_be_read_is_a_gap_and_takes_no_other_with_it()
     assert "length 10, got 4" in tracker.last_fault
 
 
+@pytest.mark.parametrize("event", [b"\x92\xa5alert\xa1\xff", b"\x92\xa3new" + b"\x91" * 60_000])
+def test_bytes_that_no_decoder_takes_are_a_gap(event: bytes) -> None:
+    packed = frames.encode_event(alert(1)) + event
+    data = frames.frame(frames.prefix(TOPIC.encode(), 5), 1, 1, 2, packed)
+    assert gaps(Tracker().deliveries(data)) in ([("malformed", 2, 3)], [("malformed", 1, 3)])
+
+
 def test_another_schema_is_an_error_that_names_both() -> None:
     data = bytearray(frame(1, alert(1)))
     data[data.index(b"\0") + 2] = SCHEMA_VERSION + 1

@@ -1,0 +1,179 @@
+"""The journal: written before it is said, read back by its owner, by a replay and by others."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from base.errors import LockHeldError, SchemaError
+from base.segments import SegmentSettings, SegmentWriter
+from ipc import frames
+from ipc.events import Alert
+from ipc.journal import CHUNK_BYTES, NAME, ORDER_ID, Journal, read_events, read_order_ids
+
+SMALL = SegmentSettings(segment_bytes=16 * 1024, retain_bytes=64 * 1024, recycle=True)
+
+
+def frame(topic: str, epoch: int, first: int, n: int = 1, size: int = 10) -> bytes:
+    packed = b"".join(frames.encode_event(Alert("s", "info", "n", "x" * size, first + i)) for i in range(n))
+    return frames.frame(frames.prefix(topic.encode(), epoch), first, 1, n, packed)
+
+
+def places(found: tuple[bytes, ...]) -> list[tuple[int, int]]:
+    heads = [frames.read_header(data) for data in found]
+    return [(h.epoch, h.first_seq + i) for h in heads for i in range(h.n_events)]
+
+
+def replay(journal: Journal, topic: str, epoch: int, seq: int) -> tuple[list[tuple[int, int]], bool]:
+    """All chunks from there on, and whether the first said that something is gone."""
+    out: list[tuple[int, int]] = []
+    truncated = None
+    while True:
+        chunk = journal.chunk(topic, epoch, seq)
+        truncated = chunk.truncated if truncated is None else truncated
+        assert sum(map(len, chunk.frames)) <= CHUNK_BYTES or len(chunk.frames) == 1
+        out += places(chunk.frames)
+        if not chunk.more:
+            return out, truncated
+        epoch, seq = out[-1][0], out[-1][1] + 1
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(["exec.a", "exec.b"]), st.integers(1, 3)),
+            st.just(("restart", 0)),
+            st.just(("reopen", 0)),
+            st.just(("order", 0)),
+        ),
+        max_size=150,
+    ),
+    st.data(),
+)
+def test_a_replay_brings_exactly_what_was_journalled_from_any_place_on(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("j")
+    journal, epoch, written = Journal(folder, 1), 10, {"exec.a": [], "exec.b": []}
+    at = dict.fromkeys(written, 1)
+    for what, n in steps:
+        if what == "restart":
+            epoch += 1
+            at = dict.fromkeys(written, 1)
+        elif what == "reopen":
+            journal.close()
+            journal = Journal(folder, 2)
+        elif what == "order":
+            journal.order_id("me", str(len(written["exec.a"])), "x", 1)
+        else:
+            journal.frame(frame(what, epoch, at[what], n))
+            written[what] += [(epoch, at[what] + i) for i in range(n)]
+            at[what] += n
+    for topic, places_ in written.items():
+        assert replay(journal, topic, 0, 0) == (places_, False)
+        if places_:
+            start = data.draw(st.sampled_from(places_))
+            found, truncated = replay(journal, topic, *start)
+            after = places_[places_.index(start) :]
+            assert (found[-len(after) :], truncated) == (after, False)
+            assert len(found) < len(after) + 3  # a frame is given whole
+    assert [(d.topic, d.epoch, d.seq) for d in read_events(folder) if isinstance(d.event, Alert)] == sorted(
+        ((d.topic, d.epoch, d.seq) for d in read_events(folder) if isinstance(d.event, Alert)), key=lambda x: x[1]
+    )
+    journal.close()
+
+
+def test_from_behind_the_last_event_there_is_nothing_and_nothing_is_gone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1)
+    journal.frame(frame("exec.a", 5, 1))
+    journal.declare("exec.a", 6)
+    assert replay(journal, "exec.a", 5, 2) == ([], False)
+    assert replay(journal, "exec.a", 6, 1) == ([], False)
+    journal.frame(frame("exec.a", 6, 1))
+    assert replay(journal, "exec.a", 5, 2) == ([(6, 1)], False)
+    journal.close()
+
+
+@pytest.mark.parametrize("reopen", [False, True])
+def test_what_is_no_longer_kept_is_said_and_the_rest_is_exact(tmp_path: Path, reopen: bool) -> None:
+    journal = Journal(tmp_path, 1, settings=SMALL)
+    for n in range(1, 1_001):
+        journal.frame(frame("exec.a", 5, n, size=200))
+    if reopen:
+        journal.close()
+        journal = Journal(tmp_path, 2, settings=SMALL)
+    oldest, truncated = replay(journal, "exec.a", 0, 0)
+    assert not truncated
+    assert 1 < oldest[0][1] < 1_000
+    assert oldest == [(5, n) for n in range(oldest[0][1], 1_001)]
+    assert replay(journal, "exec.a", 5, oldest[0][1]) == (oldest, False)
+    assert replay(journal, "exec.a", 5, oldest[0][1] - 1) == (oldest, True)
+    assert replay(journal, "exec.a", 4, 1) == (oldest, True)
+    journal.close()
+
+
+def test_an_order_id_is_found_again_after_a_restart(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1)
+    journal.order_id("me", "1", "A", 7)
+    assert journal.lookup("me", "1") == "A"
+    journal.close()
+    journal = Journal(tmp_path, 2)
+    assert (journal.lookup("me", "1"), journal.lookup("you", "1")) == ("A", None)
+    journal.close()
+    assert [(o.client_id, o.command_id, o.cl_ord_id, o.wall_ns) for o in read_order_ids(tmp_path)] == [
+        ("me", "1", "A", 7)
+    ]
+
+
+def test_memory_of_order_ids_is_bounded_and_keeps_the_latest(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, remember=3)
+    for n in range(5):
+        journal.order_id("me", str(n), str(n), 1)
+    assert [journal.lookup("me", str(n)) for n in range(5)] == [None, None, "2", "3", "4"]
+    journal.close()
+
+
+def test_others_read_while_the_owner_writes(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1)
+    journal.frame(frame("exec.a", 5, 1, n=2))
+    assert [d.seq for d in read_events(tmp_path)] == [1, 2]
+    journal.frame(frame("exec.a", 5, 3))
+    assert [d.seq for d in read_events(tmp_path)] == [1, 2, 3]
+    journal.close()
+
+
+def test_an_epoch_is_above_every_one_journalled_also_when_the_clock_stepped_back(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1)
+    assert journal.next_epoch(500) == 500
+    journal.frame(frame("exec.a", 500, 1))
+    journal.close()
+    journal = Journal(tmp_path, 2)
+    assert (journal.next_epoch(400), journal.next_epoch(600)) == (501, 600)
+    journal.close()
+
+
+def test_a_journal_has_one_writer(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1)
+    with pytest.raises(LockHeldError):
+        Journal(tmp_path, 2)
+    journal.close()
+
+
+def test_a_record_that_is_no_order_id_is_named(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, NAME, 1)
+    index = writer.append(ORDER_ID, b"\x93\x01\x02\x03")
+    writer.close()
+    with pytest.raises(SchemaError, match=f"record {index}: not an order id"):
+        Journal(tmp_path, 2)
+
+
+def test_records_of_a_later_build_are_passed_over(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, NAME, 1)
+    writer.append(99, b"something new")
+    writer.close()
+    journal = Journal(tmp_path, 2)
+    journal.frame(frame("exec.a", 5, 1))
+    assert replay(journal, "exec.a", 0, 0) == ([(5, 1)], False)
+    journal.close()
