@@ -123,6 +123,8 @@ class GateReader:
 
     def generation(self) -> int:
         """The highest generation raised, 0 when the gate cannot be read: when it rises, act and store it as fence."""
+        if self._gate is None:
+            self._reopen(0)  # an owner may start before the kill switch made the file
         return self._gate.load(GENERATION) if self._gate is not None else 0
 
     def operator_set(self) -> bool:

@@ -5,6 +5,7 @@ exposure rows (ipc/exposure.py). Layout: docs/kill-switch.md.
 """
 
 import os
+import time
 from enum import StrEnum
 from os import PathLike
 from pathlib import Path
@@ -23,6 +24,7 @@ STARTED = 3  # wall_ns of this process's start
 ROWS = 4  # exposure rows in use
 ROW_CAPACITY = 5
 SENT = 6  # new orders handed to the wire since start
+FENCE_AT = 7  # mono_ns at which the fence word was stored
 IDENTITY, IDENTITY_WORDS = 8, 34  # record: MessagePack [process, kind, build, config]
 CONDITION, CONDITION_WORDS = 42, 38  # record: MessagePack [readiness, reason, since_ns]
 FIRST_ROW = 80
@@ -100,6 +102,7 @@ class StatusPage:
 
     def fence(self, generation: int) -> None:
         """After unsent orders of closed scopes were dropped: no order will leave against this generation."""
+        self.words.store(FENCE_AT, time.monotonic_ns())
         self.words.store(FENCE, generation)
 
     def count_sent(self, total: int) -> None:
@@ -124,6 +127,10 @@ class StatusReader:
     def fence(self) -> int:
         """The fence word through the mapping at hand (no look at the directory); 0 when there is none."""
         return self._words.load(FENCE) if self._words is not None else 0
+
+    def fence_at_ns(self) -> int:
+        """When (mono_ns) the fence word was stored; read it after `fence`."""
+        return self._words.load(FENCE_AT) if self._words is not None else 0
 
     def status(self) -> Status:
         """A copy of the page; RegionError when it is missing, foreign, or its writer died inside a record."""

@@ -83,9 +83,9 @@ class OwnerWatch:
         if not self.alive:
             self._take_hold()
 
-    def fence(self) -> int:
-        """The fence word as it stands now."""
-        return self.page.fence()
+    def fence(self) -> tuple[int, int]:
+        """The fence word as it stands now, and when it was stored."""
+        return self.page.fence(), self.page.fence_at_ns()
 
     def kill(self) -> str:
         """SIGKILL through the pidfd; why it could not be done, "" when it was."""

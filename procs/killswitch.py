@@ -75,6 +75,7 @@ class Killswitch:
         self.config = desk.config.kill
         self.clock, self.reactor = host.clock, host.reactor
         topology = topology_of(desk)
+        self._known = dict.fromkeys(topology.scopes())
         self.limits = LimitBook(self.config.limits, topology.owners)
         host.open_bus()
         self.files = KillFiles(desk.data_dir / "kill", self.clock)
@@ -252,7 +253,7 @@ class Killswitch:
 
     def _fences(self) -> None:
         for session in self.switch.waiting_for():
-            self.switch.fence(session, self.owners[session].fence())
+            self.switch.fence(session, *self.owners[session].fence())
 
     def _rung(self) -> bool:
         self.bell.drain()
@@ -309,9 +310,8 @@ class Killswitch:
 
     def _check_known(self, scope: str) -> None:
         """A scope that nothing carries would close nothing: a slip of the hand must not look like a trip."""
-        known = self.switch.topology.scopes()
-        if scope not in known and not scope.startswith("strategy:"):
-            raise CommandError(f"no scope {scope!r}; there are {', '.join(known)} and strategy:NAME")
+        if scope not in self._known and not (scope.startswith("strategy:") and len(scope) > len("strategy:")):
+            raise CommandError(f"no scope {scope!r}; there are {', '.join(self._known)} and strategy:NAME")
 
     def _status(self) -> dict[str, object]:
         status = self.switch.status()

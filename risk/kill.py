@@ -13,7 +13,7 @@ from base.config import KillConfig
 from base.errors import CommandError
 from ipc.events import KillState, OrderState
 from ipc.gate import GateState, GateWord, check_scope
-from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, Step, Tell
+from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, RingOwners, Step, Tell
 from risk.kill_latch import LatchedScope, LatchReading
 from risk.kill_orders import OrderLedger, Seen
 from risk.kill_plan import Plan, Topology, make_plan
@@ -127,6 +127,7 @@ class KillSwitch:
         check_scope(scope)
         generation = self._gate.close([scope])
         closed_ns = self._clock.mono_ns()
+        self._do(RingOwners(tuple(self._alive)))
         wall_ns = self._clock.wall_ns()
         trip = Trip(
             trip_id or f"t{wall_ns}-{generation}",
@@ -264,10 +265,10 @@ class KillSwitch:
             self.trip(f"session:{session}", "process", f"{session} died with {left} orders open", mono_ns)
             self.follow()
 
-    def fence(self, session: str, generation: int) -> None:
-        """An owner's fence word."""
+    def fence(self, session: str, generation: int, at_ns: int) -> None:
+        """An owner's fence word, and the monotonic time at which the owner stored it."""
         for trip in list(self.trips.values()):
-            self._apply(trip, trip.fence(session, generation, self._clock.mono_ns()))
+            self._apply(trip, trip.fence(session, generation, at_ns, self._clock.mono_ns()))
 
     def waiting_for(self) -> set[str]:
         """Owners whose fence word is awaited."""

@@ -18,7 +18,6 @@ from risk.kill_actions import (
     KillOwner,
     ReadJournal,
     Revive,
-    RingOwners,
     Step,
     Tell,
 )
@@ -94,6 +93,7 @@ class Trip:
         self._tell_at_ns = times.received_ns + deadlines.proof_ns
         self._disconnected = False
         self.enlisted = False
+        self._fence_at_ns = 0  # when the last owner stored its word, which is before it was seen here
 
     # -- what the process and the switch ask -------------------------------------------------------------------
 
@@ -112,12 +112,11 @@ class Trip:
         return list(self.waits)
 
     def start(self, alive: Iterable[str]) -> list[Action]:
-        """The gate is closed: owners woken and every mass cancel at once. `alive`: owners whose process runs."""
+        """The gate is closed, owners are woken: every mass cancel at once. `alive`: owners whose process runs."""
         self._alive &= set(alive)
         for session in [s for s in self.waits if s not in self._alive]:
             del self.waits[session]
-        out: list[Action] = [RingOwners(tuple(self.waits))] if self.waits else []
-        return out + list(self.plan.sends)
+        return list(self.plan.sends)
 
     def enlist(self, mono_ns: int) -> list[Action]:
         """After the first cancels have left: which orders this is about, and single cancels where no mass reaches."""
@@ -134,10 +133,11 @@ class Trip:
         out.append(self._step("closed", text))
         return out + self._fence_check(mono_ns)
 
-    def fence(self, session: str, generation: int, mono_ns: int) -> list[Action]:
-        """An owner's fence word was read."""
+    def fence(self, session: str, generation: int, at_ns: int, mono_ns: int) -> list[Action]:
+        """An owner's fence word was read, and when it was stored."""
         if session in self.waits and generation >= self.generation:
             del self.waits[session]
+            self._fence_at_ns = max(self._fence_at_ns, min(max(at_ns, self.times.closed_ns), mono_ns))
             return self._fence_check(mono_ns)
         return []
 
@@ -291,7 +291,7 @@ class Trip:
         if self.phase != Phase.FENCING or self.waits:
             return []
         self.phase = Phase.PROVING
-        self.times.fence_ns = mono_ns
+        self.times.fence_ns = self._fence_at_ns or mono_ns
         self.proofs.fenced(mono_ns)
         out: list[Action] = [self._step("fenced", f"{len(self.plan.owners)} owners, {len(self.killed)} killed")]
         out += self.plan.sends

@@ -47,6 +47,18 @@ def test_the_fence_stands_only_after_unsent_orders_were_dropped(tmp_path: Path) 
     assert not owner.keeper.look()
 
 
+def test_an_owner_that_started_before_the_kill_switch_answers_it(tmp_path: Path) -> None:
+    gate = GateReader(tmp_path / "gate", tmp_path / "operator", ["session:a"])
+    page = StatusPage(tmp_path / "page", "a")
+    nothing = lambda: None  # noqa: E731
+    keeper = FenceKeeper(gate, page, drop_unsent=nothing, cancel_working=nothing, ring_back=nothing)
+    keeper.look()
+    writer = GateWriter(tmp_path / "gate", tmp_path / "operator")
+    generation = writer.close(["desk"])
+    assert keeper.look()
+    assert read_status(tmp_path / "page").fence == generation
+
+
 def test_the_operator_word_is_answered_without_a_generation(tmp_path: Path) -> None:
     owner = Owner(tmp_path)
     owner.keeper.look()

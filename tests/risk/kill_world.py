@@ -399,6 +399,6 @@ class World:
             self._look(session)
             if self.random.random() < 0.7 and owner.read < len(owner.journal):
                 self._read_whole(session, tell=False)
-            self.switch.fence(session, owner.fence if owner.alive else 0)
+            self.switch.fence(session, owner.fence if owner.alive else 0, self.clock.mono_ns() - MS)
         self.switch.owners_alive([s for s, o in self.owners.items() if o.alive])
         self.switch.tick()

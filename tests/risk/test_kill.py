@@ -66,7 +66,7 @@ class Desk:
 
     def fence(self, *sessions: str) -> None:
         for session in sessions or ALL:
-            self.switch.fence(session, self.gate.generation)
+            self.switch.fence(session, self.gate.generation, self.clock.mono_ns())
 
     def inventories(self, *sessions: str) -> None:
         for session in sessions or ALL:
@@ -152,7 +152,7 @@ def test_an_older_fence_does_not_count() -> None:
     desk = Desk()
     trip = desk.trip()
     for session in ALL:
-        desk.switch.fence(session, trip.generation - 1)
+        desk.switch.fence(session, trip.generation - 1, 0)
     assert trip.phase == Phase.FENCING
 
 
