@@ -22,15 +22,15 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_S = 60.0
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The first true answer of `condition`; fails naming `what` when `seconds` go by."""
+def wait_for(condition: Callable[[], Any], seconds: float, what: str | Callable[[], object]) -> Any:
+    """The first true answer of `condition`; fails naming `what`, asked for only then, when `seconds` go by."""
     end = time.monotonic() + seconds
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
-            pytest.fail(f"not within {seconds} s: {what}")
+            pytest.fail(f"not within {seconds} s: {what() if callable(what) else what}")
         time.sleep(0.02)
 
 
@@ -66,7 +66,7 @@ class RunningDesk:
         return next(p.pid for p in self.view().processes if p.name == process)
 
     def wait_ready(self, seconds: float = READY_S) -> DeskView:
-        wait_for(lambda: self.view().ready, seconds, f"desk ready: {self.unready()}")
+        wait_for(lambda: self.view().ready, seconds, lambda: f"desk ready: {self.unready()}")
         return self.view()
 
     def unready(self) -> list[str]:
