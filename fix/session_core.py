@@ -187,6 +187,8 @@ class SessionCore:
         )  # fmt: skip
 
     def _send_admin(self, msg_type: str, body: bytes = b"") -> None:
+        if self._state is State.DISCONNECTING:
+            return
         seq = self._store.next_out
         try:
             self._send(self._encode(msg_type, seq, body), seq)

@@ -36,7 +36,7 @@ class SessionLogon(SessionRecovery):
         if self._asked_reset:
             self._reset_numbers("our Logon carries 141=Y")
         self._send_logon(settings.heartbeat_s, self._asked_reset)
-        if self._state is State.DISCONNECTED:  # unless the owner ended it from a callback
+        if self._state is not State.DISCONNECTING:  # unless the write failed
             self._enter(State.LOGON_SENT, settings.logon_timeout_ns)
 
     def _send_logon(self, heartbeat_s: int, reset: bool) -> None:
@@ -46,8 +46,7 @@ class SessionLogon(SessionRecovery):
             body += b"141=Y\x01"
         if self.settings.default_appl_ver_id:
             body += b"1137=%s\x01" % self.settings.default_appl_ver_id.encode()
-        body += self._app.logon_body(seq, sending_time, self._wall_ns)
-        self._send(self._encode("A", seq, body), seq)
+        self._send_admin("A", body + self._app.logon_body(seq, sending_time, self._wall_ns))
 
     def _answer(self, message: Message) -> None:
         """The first message after our Logon: a Logon, or a refusal in one of its forms."""
@@ -100,7 +99,8 @@ class SessionLogon(SessionRecovery):
         elif not self._number_holds(message):
             return
         self._send_logon(heartbeat_s, reset)
-        self._logged_on(message, reset)
+        if self._state is not State.DISCONNECTING:
+            self._logged_on(message, reset)
 
     def _acceptor_fault(self, message: Message, reset: bool, heartbeat_s: int | None) -> str | None:
         low, high = self.settings.heartbeat_range_s
@@ -214,7 +214,8 @@ class SessionLogon(SessionRecovery):
     def _begin_logout(self, text: str) -> None:
         body = b"58=%s\x01" % text.encode("ascii", "replace") if text else b""
         self._send_admin("5", body)
-        self._enter(State.LOGOUT_SENT, self.settings.logout_timeout_ns)
+        if self._state is not State.DISCONNECTING:
+            self._enter(State.LOGOUT_SENT, self.settings.logout_timeout_ns)
 
     def _logout_received(self, message: Message) -> None:
         """Answer it, or take it as the answer. A number that came too early stays missing."""

@@ -422,12 +422,41 @@ def test_a_new_connection_starts_with_clean_bytes():
     assert rig.app.seqs() == [3]
 
 
+def broken(raw: bytes) -> None:
+    raise TransportError("closed")
+
+
+@pytest.mark.parametrize("given", [INITIATOR, ACCEPTOR])
+def test_a_logon_that_cannot_be_written_ends_the_connection(given):
+    rig = Rig(given)
+    rig.session.connected(broken, rig.clock.mono_ns(), rig.clock.wall_ns())
+    if given is ACCEPTOR:
+        rig.say("A", b"98=0\x01108=30\x01")
+    assert "write failed" in rig.event(Disconnect).reason
+    assert rig.state is State.DISCONNECTING
+    assert not rig.events(LoggedOn)
+    rig.drop()
+    assert rig.session.next_out == 2
+
+
+@pytest.mark.parametrize("act", ["logout", "silence", "gap"])
+def test_whatever_cannot_be_written_ends_the_connection_once(act):
+    rig = logged_on()
+    rig.session._write = broken
+    if act == "logout":
+        rig.session.logout("", rig.clock.mono_ns(), rig.clock.wall_ns())
+    elif act == "silence":
+        rig.clock.advance(40 * S)
+        rig.tick()
+    else:
+        rig.say("8", seq=5)
+    assert rig.state is State.DISCONNECTING
+    assert "write failed" in rig.event(Disconnect).reason
+    assert rig.session.next_out == 3
+
+
 def test_a_write_that_fails_ends_the_session_and_keeps_the_number():
     rig = logged_on()
-
-    def broken(raw: bytes) -> None:
-        raise TransportError("closed")
-
     rig.session._write = broken  # what a transport does once the peer is gone
     with pytest.raises(TransportError):
         rig.send()

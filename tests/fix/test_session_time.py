@@ -74,7 +74,12 @@ def test_a_process_that_was_stopped_asks_before_it_gives_up():
     rig.clock.advance(600 * S)
     rig.tick()
     assert "1" in rig.types()
+    rig.clock.advance(35 * S)
+    rig.tick()
     assert not rig.events(Disconnect)
+    rig.clock.advance(2 * S)
+    rig.tick()
+    assert rig.events(Disconnect)
 
 
 def test_a_test_request_is_echoed():
