@@ -110,11 +110,13 @@ class FixMarketDataSession(FixVenueSession):
         if not len(records):
             return
         self._counters["batches"] += 1
-        with memoryview(records) as words:
-            if self._waiting:
-                self._look_for_snapshots(words)
-            self._records.records(words, len(words))
-        records.clear()
+        try:
+            with memoryview(records) as words:
+                if self._waiting:
+                    self._look_for_snapshots(words)
+                self._records.records(words, len(words))
+        finally:
+            records.clear()
 
     def _look_for_snapshots(self, words: memoryview) -> None:
         """Only while a snapshot is awaited: walk the record headers (base/md_record.h) for it."""

@@ -88,6 +88,10 @@ class FixTradingSession(FixVenueSession):
         msg_type = self._orders.mass_cancel(body, instrument, request_id, wall_ns)
         self._requests.add(self._send(msg_type, body.take(), mono_ns, wall_ns), Request("mass", request_id, instrument))
 
+    def _ready(self) -> None:
+        for msg_type, body in self._orders.after_logon():
+            self._send(msg_type, body, self._mono_ns, self._wall_ns)
+
     def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
         decoder, wall_ns = self._decoder, self._wall_ns
         match message.msg_type:

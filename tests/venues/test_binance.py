@@ -317,6 +317,17 @@ def test_mass_cancel_takes_one_symbol_a_request_and_is_answered() -> None:
     assert (answer.instrument, answer.response, answer.affected) == ("BTC-USDT", "1", 1)
 
 
+def test_the_limits_in_force_are_asked_for_and_fewer_than_reckoned_with_are_said() -> None:
+    _, heard, venue, _ = make()
+    venue.logon()
+    assert body_of(venue.last("XLQ")) == [(6136, "limits")]
+    entry = "25004={}|25005=1|25006={}|25007=10|25008=s|"
+    venue.send("XLR", "6136=limits|25003=2|" + entry.format(2, 10_000) + entry.format(1, 200))
+    assert heard.alerts == []
+    venue.send("XLR", "6136=limits|25003=1|" + entry.format(2, 1_000))
+    assert heard.codes() == ["limits"]
+
+
 def test_there_is_no_status_request() -> None:
     session, _, venue, _ = make()
     venue.logon()

@@ -13,7 +13,7 @@ from fix.settings import Role, SequencePolicy, SessionSettings
 from fix.store import MemoryStore
 from venues.binance import settings as options
 from venues.binance.marketdata import MarketData
-from venues.binance.messages import limits, list_notice, list_status, news
+from venues.binance.messages import limit_notice, limits, list_notice, list_status, news
 from venues.binance.orders import CANCEL_HALF, ORD_TYPES, TIMES_IN_FORCE, Orders
 from venues.binance.rest import Rest
 from venues.binance.settings import (
@@ -28,7 +28,7 @@ from venues.binance.settings import (
     Settings,
 )
 from venues.binance.signing import logon_signature, private_key
-from venues.fix_dialect import Notice, PlannedMove, ReportRules, Said
+from venues.fix_dialect import PlannedMove, ReportRules, Said
 from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
 from venues.fix_trading import FixDropCopySession, FixTradingSession
@@ -129,8 +129,7 @@ class _Reports(_Profile):
             case "N":
                 return [*list_notice(list_status(message))]
             case "XLR":
-                said = [f"{m.kind}: {m.used}/{m.maximum} in {m.interval}{m.resolution}" for m in limits(message)]
-                return [Notice("info", "limits", "; ".join(said))]
+                return [*limit_notice(limits(message), ORDER_MESSAGES_PER_S)]
             case _:
                 return None
 

@@ -13,6 +13,8 @@ _LAST_NOTICE_S = 10
 _TRIGGERS = GroupSpec(25010, (25011, 25012, 25013))
 _ORDERS = GroupSpec(73, (11, 37, 55, 103, 25016, 58), (_TRIGGERS,))
 _LIMITS = GroupSpec(25003, (25004, 25005, 25006, 25007, 25008))
+_MESSAGES = "2"
+_SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _REFUSED = frozenset({"2", "7"})
 
 
@@ -75,6 +77,15 @@ def list_notice(status: ListStatus) -> list[Notice]:
     if status.status_type not in _REFUSED and status.order_status not in _REFUSED:
         return []
     return [Notice("warning", "list_status", f"order list {status.list_id} {status.cl_list_id} refused: {status.text}")]
+
+
+def limit_notice(found: list[Limit], messages_per_s: int) -> list[Notice]:
+    """A warning when the venue allows fewer order messages than the desk reckons with."""
+    return [
+        Notice("warning", "limits", f"the venue allows {m.maximum} messages in {m.interval}{m.resolution}")
+        for m in found
+        if m.kind == _MESSAGES and m.maximum < messages_per_s * m.interval * _SECONDS_OF.get(m.resolution, 0)
+    ]
 
 
 def limits(message: Message) -> list[Limit]:

@@ -99,6 +99,12 @@ class Orders:
         same = (price, stop_px) == (order.price, order.stop_px)
         return not (same and order.cum_qty < order_qty < order.order_qty)
 
+    def after_logon(self) -> list[tuple[str, bytes]]:
+        """35=XLQ: the limits in force, which have changed before."""
+        body = BodyWriter()
+        body.text(6136, "limits")
+        return [("XLQ", body.take())]
+
     def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
         """The venue has no status request in FIX."""
         raise VenueError("35=H: binance has none; ask over REST")

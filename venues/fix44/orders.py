@@ -97,6 +97,10 @@ class Orders:
         """35=G changes the order in place."""
         return False
 
+    def after_logon(self) -> list[tuple[str, bytes]]:
+        """Nothing."""
+        return []
+
     def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
         """35=H: ClOrdID(11) is the order's own, OrdStatusReqID(790) the request's."""
         self._knows("H")

@@ -116,6 +116,10 @@ class Orders:
         """35=G amends in place: OrderID and executions stay."""
         return False
 
+    def after_logon(self) -> list[tuple[str, bytes]]:
+        """Nothing."""
+        return []
+
     def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
         """35=H: whose id 11 is, the order's or the request's, the documentation says both ways (option status_id)."""
         if not self._settings.status_request:
