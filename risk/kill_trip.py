@@ -144,7 +144,8 @@ class Trip:
     def owner_died(self, session: str, mono_ns: int) -> list[Action]:
         """An owner's process is gone: it sends nothing any more. Its journal says what it had."""
         self._alive.discard(session)
-        self.waits.pop(session, None)
+        if self.waits.pop(session, None):
+            self._fence_at_ns = mono_ns
         # What is proven dead needs no owner: one that stopped after the proof stays stopped.
         needed = self.phase == Phase.FENCING or any(p.owned.session == session for p in self.proofs.unproven())
         out: list[Action] = [Revive(session)] if needed and session in self.plan.owners else []

@@ -142,6 +142,7 @@ def test_an_owner_without_a_fence_is_killed_once_and_the_scope_widens() -> None:
     assert trip.phase == Phase.FENCING  # a signal sent is not a process dead
     desk.switch.owner_died("a", False)
     assert trip.phase == Phase.PROVING
+    assert trip.times.fence_ns == desk.clock.mono_ns()  # not when the last living owner answered
     assert trip.scopes == ["strategy:mm", "session:a"]
     assert desk.gate.get("session:a").state == GateState.TRIPPING
     assert trip.counts().total == 2
