@@ -98,10 +98,6 @@ class FixProfile(Protocol):
         """Fields of the Logon after 98, 108 and 141; `sending_time` is the text of 52."""
         ...
 
-    def refused(self, text: str, raw: bytes) -> Iterable[Said]:
-        """What to do about a refused Logon beyond the alert; `raw` is the venue's message, b"" when there is none."""
-        ...
-
     def other(self, message: Message) -> Iterable[Said] | None:
         """What an application message outside the common ones says; None when the dialect does not know its type."""
         ...

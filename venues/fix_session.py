@@ -164,11 +164,9 @@ class FixVenueSession:
                 self._reason = ""
             case LoggedOut(text=text, initiated=initiated):
                 self._reason = text or ("logged out" if initiated else "the venue logged us out")
-            case Refused(text=text, raw=raw):
+            case Refused(text=text):
                 self._reason = f"logon refused: {text}"
                 self._alert("critical", "logon_refused", text)
-                for each in self._profile.refused(text, raw):
-                    self._say(each)
             case GapOpened(first=first, last=last):
                 self._reason = f"messages {first} to {last} are missing"
             case GapClosed():

@@ -126,15 +126,6 @@ def test_a_logon_refused_by_reject_is_alerted() -> None:
     venue.send("3", "45=1|372=A|373=99|25016=-1034|58=Too many connections.|")
     assert heard.codes() == ["logon_refused"]
     assert "Too many connections" in heard.disconnects[0]
-    assert heard.moves == []
-
-
-def test_a_comp_id_that_is_still_blocked_asks_for_a_move_to_the_other() -> None:
-    _, heard, venue, _ = make()
-    venue.connect()
-    venue.send("3", "45=1|371=49|372=A|373=99|25016=-1033|58=SenderCompID is already in use.|")
-    assert heard.moves == [(0, "SenderCompID is already in use.")]
-    assert heard.disconnects
 
 
 def test_a_gap_ends_the_connection_and_nothing_is_asked_for() -> None:

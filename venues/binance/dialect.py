@@ -28,7 +28,7 @@ from venues.binance.settings import (
     Settings,
 )
 from venues.binance.signing import logon_signature, private_key
-from venues.fix_dialect import PlannedMove, ReportRules, Said
+from venues.fix_dialect import ReportRules, Said
 from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
 from venues.fix_trading import FixDropCopySession, FixTradingSession
@@ -48,7 +48,6 @@ from venues.interface import (
 from venues.options import merged
 
 _MD_BODY_LIMIT = 64 << 20
-_COMP_ID_IN_USE = "-1033"
 _UNKNOWN_CODES = frozenset({"-2011", "-2013"})
 
 
@@ -111,11 +110,6 @@ class _Profile:
             body.boolean(9406, True)
         return body.take()
 
-
-    def refused(self, text: str, raw: bytes) -> list[Said]:
-        """A SenderCompID stays blocked for two heartbeats after an unclean end: use the other one meanwhile."""
-        code = Message.parse(raw).get_str(25016) if raw else None
-        return [PlannedMove(0, text)] if code == _COMP_ID_IN_USE else []
 
 
 class _Reports(_Profile):

@@ -64,10 +64,6 @@ class _Profile:
                 body.text(tag, value)
         return body.take()
 
-    def refused(self, text: str, raw: bytes) -> list[Said]:
-        """Nothing beyond the alert."""
-        return []
-
     def other(self, message: Message) -> list[Said] | None:
         """The standard's order and market-data messages are all common ones."""
         return None

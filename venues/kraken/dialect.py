@@ -71,10 +71,6 @@ class _Profile:
             max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
         )
 
-    def refused(self, text: str, raw: bytes) -> list[Said]:
-        """Nothing beyond the alert: backing off is the process's."""
-        return []
-
 
 class _Trading(Orders, _Profile):
     def __init__(self, context: SessionContext, settings: Settings) -> None:
