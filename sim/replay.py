@@ -238,8 +238,6 @@ def fit_all(path: Path, instruments: list[Instrument]) -> list[Fit]:
     RecordingError when nothing fits, saying what there is and why it does not.
     """
     recordings = find_recordings(path) if path.is_dir() else [open_recording(path)]
-    if not path.exists():
-        raise RecordingError(f"{path}: there is no such file or directory")
     best: dict[str, Fit] = {}
     seen: list[str] = []
     by_name = {i.name: i for i in instruments}

@@ -76,7 +76,7 @@ class _Books:
         self._last: dict[str, int] = {}
         self._early: dict[str, list[Frame]] = {}
         self._linked: set[str] = set()
-        self._symbol = ""
+        self._symbol = "_".join(path.name.split("_")[1:-1]).upper()  # a REST row does not name it
 
     def items(self, frames: Iterator[Frame]) -> Iterator[Item]:
         for frame in frames:
@@ -91,7 +91,6 @@ class _Books:
             return
         stream, data = frame.content["stream"], frame.content["data"]
         kind = stream.partition("@")[2]
-        self._symbol = data["s"]
         if kind.startswith("depth"):
             if data["s"] in self._last:
                 yield from self._update(frame)

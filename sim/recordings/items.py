@@ -83,7 +83,7 @@ def scaled(text: str, scale: int, where: str) -> int:
     if len(fraction) > scale:
         fraction = fraction.rstrip("0")
     digits = whole + fraction.ljust(scale, "0")
-    if len(fraction) > scale or not digits.isdigit() or len(digits.lstrip("0")) > 18:
+    if not whole or len(fraction) > scale or not digits.isdigit() or len(digits.lstrip("0")) > 18:
         raise RecordingError(f"{where}: {text!r} is no number that fits {scale} decimals")
     return int(digits)
 
