@@ -289,8 +289,8 @@ class Link:
 
     def planned_move(self, leg: Leg, seconds_left: int, text: str) -> None:
         """The venue ends this session soon: open another one under the other SenderCompID while it still lives."""
-        if leg is not self.leg or leg.moving:
-            return
+        if leg is not self.leg or leg.moving or leg.refused:
+            return  # a session that is not logged on yet has nothing to move from: its end brings the other id
         leg.moving = True
         other = self.config.alternate_sender_comp_id
         if not other:
