@@ -15,7 +15,7 @@ from ipc.frames import UNREADABLE
 from ipc.requests import Answer, AnyCommand
 
 QUEUE: Final = 1000  # commands and answers under way
-CONNECT_MS: Final = 250  # to wait for a process that is not there: on one host it is there at once, or it is down
+CONNECT_MS: Final = 250  # at least; on one host a process is there at once, or it is down
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Answer).decode
 
@@ -83,7 +83,7 @@ class CommandClient:
         the fate of the command is unknown, and repeating it with the same command id is safe.
         """
         now_ns = time.monotonic_ns()
-        end_ns, wait_ms = now_ns + timeout_ms * 1_000_000, min(timeout_ms, CONNECT_MS)
+        end_ns, wait_ms = now_ns + timeout_ms * 1_000_000, min(timeout_ms, max(CONNECT_MS, timeout_ms // 4))
         if not self._wait(zmq.POLLOUT, now_ns + wait_ms * 1_000_000):
             raise BusError(f"{self.endpoint}: nobody there within {wait_ms} ms; nothing was sent")
         self.send(command)

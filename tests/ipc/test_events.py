@@ -30,6 +30,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return INT64
     if hint == int | None:
         return st.none() | INT64
+    if hint == dict[str, int]:
+        return st.dictionaries(st.text(), INT64, max_size=3)
     return st.from_type(hint)
 
 
@@ -49,8 +51,8 @@ def test_every_command_survives_the_wire(command: Any) -> None:
 
 def test_tags_are_distinct() -> None:
     tags = [kind.__struct_config__.tag for kind in (*EVENTS, *COMMANDS)]
-    assert len({t for t in tags[: len(EVENTS)]}) == len(EVENTS)
-    assert len({t for t in tags[len(EVENTS) :]}) == len(COMMANDS)
+    assert len(set(tags[: len(EVENTS)])) == len(EVENTS)
+    assert len(set(tags[len(EVENTS) :])) == len(COMMANDS)
 
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda k: k.__name__)

@@ -128,7 +128,7 @@ def trading(config: DeskConfig) -> Iterator[TradingStub]:
 
 @pytest.fixture
 def desk(config: DeskConfig) -> Iterator[qd.Desk]:
-    with qd.connect(config.path, strategy="s", client_id="me") as desk:
+    with qd.connect(config.path, strategy="s", client_id="me", timeout=10) as desk:
         yield desk
 
 
@@ -257,8 +257,8 @@ def test_a_refusal_carries_the_reason_and_the_process(desk: qd.Desk, trading: Tr
         desk.buy("v", "BTC-USD", "1", "1")
 
 
-def test_without_a_process_it_is_said_at_once_that_nothing_was_sent(desk: qd.Desk) -> None:
-    with pytest.raises(qd.BusError, match="nothing was sent"):
+def test_without_a_process_it_is_said_that_nothing_was_sent(config: DeskConfig) -> None:
+    with qd.connect(config.path, timeout=0.1) as desk, pytest.raises(qd.BusError, match="nothing was sent"):
         desk.buy("v", "BTC-USD", "1", "1")
 
 
@@ -282,7 +282,7 @@ def test_orders_are_changed_cancelled_and_listed(desk: qd.Desk, trading: Trading
 
 
 def test_an_order_that_another_client_placed_is_looked_for(config: DeskConfig, trading: TradingStub) -> None:
-    with qd.connect(config.path) as one, qd.connect(config.path) as two:
+    with qd.connect(config.path, timeout=10) as one, qd.connect(config.path, timeout=10) as two:
         two.cancel(one.buy("v", "BTC-USD", "1", "1"))
         with pytest.raises(qd.CommandError, match="no trading process knows an order 'order-9'"):
             two.cancel("order-9")
@@ -310,7 +310,7 @@ def test_what_a_restarted_process_said_before_is_replayed_once(config: DeskConfi
     before.stop()
     after = TradingStub(config)
     try:
-        wait_for(lambda: desk.request("v-trd", ListOrders("me", "x", 0)).accepted, "the restart")
+        assert desk.request("v-trd", ListOrders("me", "x", 0), 10).accepted
         desk.buy("v", "BTC-USD", "1", "1")
         found += collect(desk, 2)
         assert [(d.seq, d.event.cl_ord_id) for d in found if isinstance(d.event, OrderState)] == [
