@@ -80,7 +80,9 @@ class Publisher(PublisherCore):
             raise
         self._wall_ns = clock.wall_ns
         wall_ns = None if isinstance(clock, SystemClock) else clock.wall_ns
-        super().__init__(self.socket.send, wall_ns, int(zmq.NOBLOCK))
+        # The send below pyzmq's own: what lies between serves socket types that are not ours and takes longer than it.
+        send = super(zmq.Socket, self.socket).send
+        super().__init__(send, wall_ns, int(zmq.NOBLOCK))
 
     def declare(self, topic: str, journal: Journal | None = None) -> None:
         """Heartbeats from now on, so that subscribers know the topic before its first event; events go to `journal`

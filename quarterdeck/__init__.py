@@ -65,8 +65,8 @@ _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names
 __all__ = [
     "BUY", "SELL", "Alert", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookStatus", "BusError",
     "CancelReject", "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap", "Instrument",
-    "KillState", "NumberError", "OrderState", "ProcessState", "PublicTrade", "QuarterdeckError", "RegionError", "SchemaError",
-    "SessionState", "TopOfBook", "connect", "decimal", "format_scaled", "to_scaled",
+    "KillState", "NumberError", "OrderState", "ProcessState", "PublicTrade", "QuarterdeckError", "RegionError",
+    "SchemaError", "SessionState", "TopOfBook", "connect", "decimal", "format_scaled", "to_scaled",
 ]  # fmt: skip
 
 
