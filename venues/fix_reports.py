@@ -12,12 +12,13 @@ from fix.codec import Message
 from fix.session_events import POSS_DUP, POSS_RESEND, FieldDefect, RejectReceived
 from ipc.events import AnyEvent, CancelReject, ExecutionReport, MassCancelReport
 from venues.fix_dialect import Notice, ReportRules
-from venues.fix_requests import Request, RequestBook
+from venues.fix_requests import Kind, Request, RequestBook
 from venues.interface import SessionContext
 
 _OLD_FILLS = frozenset({"1", "2"})  # ExecType of FIX 4.2: partial fill, fill
 _ENDS_REQUEST = frozenset({"4", "6", "E"})  # these name the order in 41 and the request in 11
 _MISSING = "is missing"
+_KINDS: dict[str, Kind] = {"D": "new", "F": "cancel", "G": "replace", "H": "status", "q": "mass"}
 
 
 class FieldReader:
@@ -186,8 +187,7 @@ class ReportDecoder:
         read = FieldReader(message)
         ref_id, ref_type = read.text(379), read.text(372)
         request = self._requests.by_id(ref_id) if ref_id else self._requests.by_seq(read.integer(45) or 0)
-        if request is None:
-            request = self._unseen(ref_type, ref_id)
+        request = self._meant(request, ref_type, ref_id)
         return self._refused(request, "j", ref_type, read.text(380), read.text(58), recv_ns)
 
     def session_reject(self, event: RejectReceived, recv_ns: int) -> list[AnyEvent | Notice]:
@@ -227,21 +227,19 @@ class ReportDecoder:
         entries = message.group(self._rules.fees)
         return tuple((e.get_str(138) or "", e.get_str(137) or "") for e in entries)
 
-    def _unseen(self, ref_type: str, ref_id: str) -> Request | None:
-        """A refused request that nobody here remembers (a restart lies between), as far as the refusal tells."""
-        if not ref_id:
-            return None
-        match ref_type:
-            case "D":
-                return Request("new", ref_id, None, ref_id)
-            case "F":
-                return Request("cancel", ref_id, None)
-            case "G":
-                return Request("replace", ref_id, None)
-            case "q":
-                return Request("mass", ref_id, None)
-            case _:
-                return None
+    @staticmethod
+    def _meant(request: Request | None, ref_type: str, ref_id: str) -> Request | None:
+        """The request that RefMsgType(372) says was refused.
+
+        A status request may go by its order's own ClOrdID: its refusal must never pass for the order's. And a request
+        that nobody here remembers (a restart lies between) is known as far as the refusal tells.
+        """
+        kind = _KINDS.get(ref_type)
+        if kind is None or not ref_id or (request is not None and request.kind == kind):
+            return request
+        if request is None:
+            return Request(kind, ref_id, None, ref_id if kind in ("new", "status") else "")
+        return Request(kind, ref_id, request.instrument, request.cl_ord_id, request.order_id, None, request.side)
 
     def _refused(
         self, request: Request | None, origin: str, ref_type: str, code: str, text: str, recv_ns: int

@@ -1,19 +1,22 @@
 """Requests on their way: what a refusal that only names a MsgSeqNum or a ClOrdID was about."""
 
 from collections import OrderedDict
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from base.instruments import Instrument
 from ipc.requests import NewOrder
 from venues.interface import WorkingOrder
 
-KEPT = 20_000
+KEPT = 10_000
+
+
+Kind: TypeAlias = Literal["new", "cancel", "replace", "status", "mass"]
 
 
 class Request(NamedTuple):
     """One request that left; for a new order `request_id` is the order's own ClOrdID."""
 
-    kind: Literal["new", "cancel", "replace", "status", "mass"]
+    kind: Kind
     request_id: str
     instrument: Instrument | None
     cl_ord_id: str = ""

@@ -393,8 +393,7 @@ def test_kraken_requests_are_those_of_the_documentation() -> None:
     s = one("kraken", "OrderMassCancelRequest by symbol")
     assert ours(lambda b: orders.mass_cancel(b, spot, s.get(11), at(s))) == ("q", s.body)
     s = one("kraken", "OrderStatusRequest")
-    known = working_of(s, spot, cl_ord_id=s.get(11))
-    assert ours(lambda b: orders.order_status(b, known, "ignored", at(s))) == ("H", s.body)
+    assert ours(lambda b: orders.order_status(b, working_of(s, spot), s.get(11), at(s))) == ("H", s.body)
 
 
 def test_kraken_market_data_requests_are_those_of_the_documentation() -> None:

@@ -1,7 +1,7 @@
 """Kraken Spot and Derivatives (Unified FIX 4.4). docs/venues/kraken.md lists options, choices and what is unproven.
 
 Where the reference contradicts itself the safe reading is the default and an option holds the other: mass cancel
-type 7 (its scope is documented two ways), status requests by the order's own ClOrdID, no FOK and no amend on
+type 7 (its scope is documented two ways), status requests under a ClOrdID of their own, no FOK and no amend on
 Derivatives, cancel-on-disconnect sent explicitly.
 """
 

@@ -57,7 +57,7 @@ def read(values: dict[str, Value], path: str) -> Settings:
         derivatives=derivatives,
         amend=o.flag("amend", not derivatives),
         status_request=o.flag("status_request", not derivatives),
-        status_id="request" if o.text("status_id", "order", ("order", "request")) == "request" else "order",
+        status_id="order" if o.text("status_id", "request", ("order", "request")) == "order" else "request",
         mass_cancel_type=o.text("mass_cancel_type", "7", ("6", "7")),
         uuid_ids=derivatives or o.text("id_form", "number", ("number", "uuid")) == "uuid",
         id_lane=o.integer("id_lane", -1, -1, MicrosecondIds.LANES - 1),

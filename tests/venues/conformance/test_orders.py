@@ -250,6 +250,17 @@ def test_a_business_reject_reaches_its_order(bench: Bench, case: Case) -> None:
     assert (refused.cl_ord_id, refused.exec_type, refused.text, refused.origin) == (bench.id, "8", "no funds", "j")
 
 
+def test_a_refused_status_request_never_passes_for_the_order(bench: Bench, case: Case) -> None:
+    if case.id not in BUSINESS_REJECTS:
+        pytest.skip(f"{case.id}: the venue has no 35=j")
+    bench.place()
+    bench.venue.send("j", f"45=0|372=H|379={bench.id}|380=0|58=Duplicate ClOrdID|")
+    assert bench.heard.events == []
+    bench.venue.send("j", f"45=0|372=H|379={bench.id}|380=1|58=Unknown order|")
+    reject = bench.heard.one(CancelReject)
+    assert (reject.cl_ord_id, reject.response_to, reject.unknown_order) == (bench.id, "", True)
+
+
 def test_a_cancel_reject_reaches_its_order(bench: Bench, case: Case) -> None:
     if case.id not in CANCEL_REJECTS:
         pytest.skip(f"{case.id}: the venue has no 35=9")
