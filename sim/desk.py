@@ -11,7 +11,7 @@ from base.instruments import Instrument
 from base.secrets import resolve
 from sim.recordings import find_recordings, open_recording
 from sim.setup import Grant, RestKey, Setup
-from sim.tls import write_private
+from sim.tls import write_new_private
 
 Maker = Callable[[str], str]
 
@@ -41,8 +41,8 @@ def ensure_secrets(desk: DeskConfig) -> list[Path]:
             path = desk.run_dir / reference.removeprefix("run:")
             if reference.startswith("run:") and not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                write_private(path, new_secret(what).encode())
-                made.append(path)
+                if write_new_private(path, new_secret(what).encode()):  # all venues of a desk start at once
+                    made.append(path)
     return made
 
 

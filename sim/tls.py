@@ -36,10 +36,26 @@ def server_context(ca: trustme.CA, only_13: bool, names: tuple[str, ...] = ()) -
 
 def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all, readable by its owner alone unless `mode` says more."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    _write_aside(path, data, mode).replace(path)
+
+
+def write_new_private(path: Path, data: bytes) -> bool:
+    """As `write_private`, but a file that is there stays: of several processes that try, one wins. True if it was us."""
+    aside = _write_aside(path, data, 0o600)
+    try:
+        path.hardlink_to(aside)
+    except FileExistsError:
+        return False
+    finally:
+        aside.unlink()
+    return True
+
+
+def _write_aside(path: Path, data: bytes, mode: int) -> Path:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         os.write(fd, data)
     finally:
         os.close(fd)
-    temporary.replace(path)
+    return aside
