@@ -24,7 +24,7 @@ from ipc.events import BookDelta
 
 TOPIC: Final = "md.kraken.BTC-USD"
 FRAMES: Final = 20_000  # a round. Half of a high-water mark may be taken up by receipts not yet told to the sender
-ROUNDS: Final = 25
+ROUNDS: Final = 60
 GIVE_UP_MS: Final = 10_000
 ENTRIES: Final = 5  # level changes an event
 
