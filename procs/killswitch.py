@@ -160,8 +160,7 @@ class Killswitch:
         self.switch.fingerprints({n: (s.build, s.config) for n, s in live.items()})
         self._fault("disk", self.files.fault())
         for name, owner in self.owners.items():
-            stuck = owner.alive and owner.status is not None and not self._beats(owner.status.beat_mono_ns)
-            self._fault(f"stuck {name}", f"{name} (pid {owner.pid}) shows no heartbeat" if stuck else "")
+            self._fault(f"stuck {name}", f"{name} (pid {owner.pid}) shows no heartbeat" if self._stuck(owner) else "")
         if not self.gate.intact():
             self._rebuild_gate()
         if not self.switch.busy:
@@ -169,6 +168,13 @@ class Killswitch:
                 session.forget()
         self._settle()
         self.reactor.call_later(SLOW_NS, self._slow, "slow")
+
+    def _stuck(self, owner: OwnerWatch) -> bool:
+        """Its loop does not turn. One that has just taken its role has no loop yet."""
+        status = owner.status
+        if not owner.alive or status is None or status.pid != owner.pid or status.readiness == Readiness.STARTING:
+            return False
+        return not self._beats(status.beat_mono_ns)
 
     def _beats(self, beat_ns: int) -> bool:
         return self.clock.mono_ns() - beat_ns < 2_000 * MS

@@ -61,6 +61,7 @@ class KillSwitch:
         self._listing = {v.name: _Listing() for v in topology.venues.values() if v.lists}
         self._plans: dict[str, Plan] = {s: make_plan(topology, s) for s in topology.scopes()}
         self._phases: dict[str, Phase] = {}
+        self._fresh = False  # a trip has not taken down its orders yet
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
@@ -143,6 +144,7 @@ class KillSwitch:
             plan=self._plans.get(scope),
         )
         self._replace(scope, trip)
+        self._fresh = True
         for action in trip.start(self._alive):
             self._do(action)
         self._table.put(scope, GateState.TRIPPING, generation, cause, reason, trip.trip_id, store=False)
@@ -153,9 +155,11 @@ class KillSwitch:
 
         `tick` does it, too; a process calls it once it has looked at the fences, at most a few ms after `trip`.
         """
+        if not self._fresh:
+            return
+        self._fresh = False
         fresh = [t for t in self.trips.values() if not t.enlisted]
-        if fresh:
-            self._persist()
+        self._persist()
         for trip in fresh:
             facts = {"scope": trip.scope, "cause": trip.cause, "reason": trip.reason, "generation": trip.generation}
             self._do(Audit("trip", facts))
@@ -276,12 +280,14 @@ class KillSwitch:
 
     def event(self, event: object) -> None:
         """An event of an owner's stream or journal, or of drop copy."""
+        self.follow()  # or an order that ends right now would be in no trip's list
         seen = self.ledger.event(event, self._clock.wall_ns())
         if seen is not None and self.trips:
             self._seen([seen])
 
     def inventory(self, session: str, orders: Iterable[OrderState]) -> None:
         """An owner's answer to AskOwner."""
+        self.follow()
         seen, missing = self.ledger.inventory(session, orders, self._clock.wall_ns())
         self._seen(seen)
         for trip in list(self.trips.values()):

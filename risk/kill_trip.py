@@ -27,6 +27,7 @@ from risk.kill_proof import Counts, ListedId, Proof, ProofBook
 from risk.orders import Order
 
 AGAIN_NS = 1_000_000_000  # between two cancels of the same order
+LATE_NS = 100_000_000  # between two mass cancels because of late acknowledgements, which come in bursts
 INVENTORY_NS = 500_000_000  # for an owner to list its orders before its journal is read instead
 QUERY_NS = 1_000_000_000
 
@@ -89,6 +90,7 @@ class Trip:
         self._inventory: dict[str, int] = {}  # owner -> monotonic time at which its journal is read instead
         self._lists_due = {v.name for v in topology.venues.values() if v.lists and is_whole_account(scope, v)}
         self._next_again_ns = 0
+        self._next_mass_ns = 0
         self._disconnect_at_ns = times.received_ns + deadlines.proof_ns // 2
         self._tell_at_ns = times.received_ns + deadlines.proof_ns
         self._disconnected = False
@@ -296,6 +298,7 @@ class Trip:
         self.proofs.fenced(mono_ns)
         out: list[Action] = [self._step("fenced", f"{len(self.plan.owners)} owners, {len(self.killed)} killed")]
         out += self.plan.sends
+        self._next_mass_ns = mono_ns + AGAIN_NS
         for session in self.plan.owners:
             self._inventory[session] = mono_ns + INVENTORY_NS
             out.append(AskOwner(session) if session in self._alive else ReadJournal(session))
@@ -303,20 +306,24 @@ class Trip:
         return [*out, *self._again(self.proofs.unproven(), mono_ns, "second round")]
 
     def _again(self, proofs: Iterable[Proof], mono_ns: int, why: str) -> list[Action]:
-        """Cancel these (again): one by one where the owner runs, by every account-wide path where it does not."""
+        """Cancel these (again): one by one where the owner runs, and by every mass path at most once a second.
+
+        An owner that runs may still be unable to cancel (its session is down), so the other paths never rest.
+        """
         out: list[Action] = []
-        masses = False
         if self.phase == Phase.PROVEN:
             self.phase = Phase.PROVING
             self.times.proven_ns = 0
             out.append(Tell("critical", "proof_refuted", f"{self.scope}: an order came alive after it was proven dead"))
+        any_left = False
         for proof in proofs:
+            any_left = True
             proof.asked_ns = mono_ns
             if proof.owned.session in self._alive:
                 out.append(CancelOne(proof.owned.session, proof.cl_ord_id, proof.order_id, proof.owned.instrument))
-            else:
-                masses = True
-        if masses:
+        early_ns = AGAIN_NS - LATE_NS if why in ("late", "alive") else 0
+        if any_left and mono_ns >= self._next_mass_ns - early_ns:
+            self._next_mass_ns = mono_ns + AGAIN_NS
             out += self.plan.sends
         if out and why in ("late", "alive", "listed"):
             out.append(self._step(why, f"{self.scope}: cancelled again"))

@@ -1,7 +1,8 @@
 """An owner of orders that obeys its contract, for tests of the kill switch: `fake_owner.py --config F --session S`.
 
 Its venue is the test's own (kill_venue.py), spoken to over HTTP. The file `<data_dir>/<session>.place` holds how many
-orders to place; orders survive its restarts through its journal, as a real owner's do.
+orders to place, `<session>.lost` means that its session is down; orders survive its restarts through its journal, as a
+real owner's do.
 """
 
 import itertools
@@ -80,6 +81,8 @@ class FakeOwner:
 
     def turn(self) -> None:
         self.fence.look()
+        if (self.host.desk.data_dir / f"{self.name}.lost").exists():
+            self.host.set(Readiness.RECOVERING, "connection reset")
         self.place()
         self.reports()
         for i in self.instruments:

@@ -18,10 +18,12 @@ import zmq
 from base.clock import SystemClock
 from base.config import DeskConfig, load
 from base.errors import BusError, RegionError
+from base.locks import RoleLock
 from ipc.commands import CommandClient
 from ipc.readiness import read_status
 from ipc.requests import Answer, Ops
 from ipc.roster import command_endpoint
+from procs.kill_owners import role_held
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
@@ -255,11 +257,19 @@ class KillDesk:
         self.processes[name].kill()
         self.processes[name].wait(10)
 
+    def holder(self, name: str) -> int:
+        """Pid of the process that holds a role, 0 when nobody does."""
+        path = self.desk.run_dir / "lock" / name
+        return RoleLock(path).holder().pid if role_held(path) else 0
+
     def close(self) -> None:
         for process in self.processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait(10)
+        for owner in self.owners:  # one that the kill switch started
+            if pid := self.holder(owner):
+                os.kill(pid, signal.SIGKILL)
         self.context.destroy(linger=0)
         self.venue.close()

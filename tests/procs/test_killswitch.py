@@ -99,6 +99,40 @@ def test_a_dead_owner_beside_another_on_the_account_is_not_cancelled_over_its_he
     assert closed(desk, "b") == ""
 
 
+def test_without_a_supervisord_the_kill_switch_starts_a_dead_owner_itself(desk_of: Make) -> None:
+    desk = desk_of(owners=("a",))
+    desk.start(orders=2)
+    desk.venue.deaf = True
+    desk.kill("a")
+    desk.wait(lambda: desk.holder("a"), "somebody owns the orders again")
+    assert desk.holder("a") != desk.processes["a"].pid
+    assert "session:a" in closed(desk, "a")
+    desk.venue.deaf = False
+    assert desk.wait_proven()["proven"] == 2
+
+
+def test_an_owner_that_is_not_ready_with_working_orders_trips_its_session_after_the_grace_period(desk_of: Make) -> None:
+    desk = desk_of()
+    desk.start(orders=2)
+    (desk.desk.data_dir / "a.lost").touch()
+    began = time.monotonic()
+    trip = desk.wait_proven()
+    assert time.monotonic() - began > 0.9
+    assert (trip["scopes"], trip["cause"]) == (["session:a"], "session")
+    assert desk.venue.alive == 2
+    assert closed(desk, "b") == ""
+
+
+def test_an_orderly_stop_trips_nothing(desk_of: Make) -> None:
+    desk = desk_of(owners=("a",))
+    desk.start()
+    desk.signal("a", signal.SIGTERM)
+    assert desk.processes["a"].wait(10) == 0
+    desk.wait(lambda: not desk.status()["owners"]["a"], "seen")
+    assert desk.status()["last_trip"] is None
+    assert closed(desk, "a") == ""
+
+
 def test_a_lost_report_is_settled_by_the_venues_answer(desk_of: Make) -> None:
     desk = desk_of(owners=("a",))
     desk.start(orders=2)

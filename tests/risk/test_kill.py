@@ -157,6 +157,35 @@ def test_an_older_fence_does_not_count() -> None:
     assert trip.phase == Phase.FENCING
 
 
+def test_an_order_that_ends_before_its_trip_has_taken_it_down_is_in_the_list_all_the_same() -> None:
+    desk = Desk()
+    desk.order("a", "1")
+    trip = desk.switch.trip("desk", "operator", "test", desk.clock.mono_ns())
+    desk.cancelled("a", "1", cum=5)
+    desk.fence()
+    assert (trip.counts().total, trip.counts().proven, trip.counts().filled) == (1, 1, 1)
+
+
+def test_the_other_paths_never_rest_while_an_owner_that_runs_gets_nothing_cancelled() -> None:
+    desk, _ = fenced("1")
+    desk.actions.clear()
+    for _ in range(20):
+        desk.pass_ms(250)
+    assert 4 <= len(desk.take(RestCancelAll)) <= 6
+    assert 4 <= len(desk.take(do.CancelOne)) <= 6
+
+
+def test_a_burst_of_late_acknowledgements_is_cancelled_one_by_one_and_by_few_mass_cancels() -> None:
+    desk, _ = fenced()
+    desk.pass_ms(2000)
+    desk.actions.clear()
+    for i in range(50):
+        desk.order("a", f"late{i}")
+        desk.clock.advance(MS)
+    assert {a.cl_ord_id for a in desk.take(do.CancelOne)} == {f"late{i}" for i in range(50)}  # type: ignore[union-attr]
+    assert len(desk.take(RestCancelAll)) == 1
+
+
 def test_a_trip_without_owners_needs_no_fence_but_a_list() -> None:
     desk = Desk(alive=())
     trip = desk.trip()
