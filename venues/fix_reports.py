@@ -17,6 +17,7 @@ from venues.interface import SessionContext
 
 _OLD_FILLS = frozenset({"1", "2"})  # ExecType of FIX 4.2: partial fill, fill
 _ENDS_REQUEST = frozenset({"4", "6", "E"})  # these name the order in 41 and the request in 11
+_UNKNOWN_ORDER = "5"  # OrdRejReason(103)
 _MISSING = "is missing"
 _KINDS: dict[str, Kind] = {"D": "new", "F": "cancel", "G": "replace", "H": "status", "q": "mass"}
 
@@ -138,6 +139,33 @@ class ReportDecoder:
             venue_symbol=symbol,
             display_qty=read.scaled(rules.display_tag, qty_scale),
             defects=tuple(read.defects),
+        )
+
+    def status_of_unknown(self, message: Message, recv_ns: int) -> CancelReject | None:
+        """What the standard has for a status request that names nothing: 150=I 39=8 with 103=5 or OrderID NONE.
+
+        It says that the venue knows no such order, not that the order was rejected.
+        """
+        read = FieldReader(message)
+        if (read.text(150), read.text(39)) != ("I", "8"):
+            return None
+        if read.text(103) != _UNKNOWN_ORDER and read.text(37) not in ("", "NONE"):
+            return None
+        instrument = self._by_symbol.get(read.text(55))
+        cl_ord_id, request_id = self._whose("I", read.text(11), read.text(41))
+        return CancelReject(
+            session=self._session,
+            venue=self._venue,
+            instrument=instrument.name if instrument else "",
+            cl_ord_id=cl_ord_id,
+            request_id=request_id or read.text(790),
+            order_id="",
+            response_to="",
+            reason_code=read.text(103),
+            text=read.text(58),
+            origin="8",
+            recv_ns=recv_ns,
+            unknown_order=True,
         )
 
     def cancel_reject(self, message: Message, recv_ns: int) -> list[AnyEvent]:

@@ -19,6 +19,8 @@ from venues.interface import SessionContext, Sink, WorkingOrder
 class FixTradingSession(FixVenueSession):
     """TradingSession over FIX."""
 
+    sends_orders = True
+
     def __init__(self, context: SessionContext, sink: Sink, profile: TradingProfile, store: MessageStore) -> None:
         super().__init__(context, sink, profile, store)
         self._orders = profile
@@ -96,6 +98,10 @@ class FixTradingSession(FixVenueSession):
         decoder, wall_ns = self._decoder, self._wall_ns
         match message.msg_type:
             case "8":
+                nothing = decoder.status_of_unknown(message, wall_ns)
+                if nothing is not None:
+                    self._sink.event(nothing)
+                    return True
                 report = decoder.execution_report(message, flags, defects, wall_ns)
                 self._counters["foreign"] += not self._orders.ids.owns(report.cl_ord_id)
                 self._sink.event(report)

@@ -264,6 +264,24 @@ def test_a_status_request_is_answered_by_a_report_that_names_the_order() -> None
     assert heard.one(ExecutionReport).cl_ord_id == "A1"
 
 
+@pytest.mark.parametrize("said", ["37=NONE|103=5|", "37=X9|103=5|", "37=NONE|"])
+def test_a_status_request_that_names_nothing_rejects_no_order(said: str) -> None:
+    session, heard, venue = trading()
+    venue.logon()
+    session.order_status(working(), "S1", venue.mono, venue.wall)
+    venue.send("8", f"11=A1|790=S1|{said}17=0|150=I|39=8|54=1|55=BTCUSD|14=0|151=0|58=unknown order|")
+    reject = heard.one(CancelReject)
+    assert (reject.cl_ord_id, reject.request_id, reject.unknown_order, reject.response_to) == ("A1", "S1", True, "")
+
+
+def test_the_status_of_an_order_that_was_rejected_is_its_status() -> None:
+    session, heard, venue = trading()
+    venue.logon()
+    session.order_status(working(), "S1", venue.mono, venue.wall)
+    venue.send("8", "11=A1|790=S1|37=X9|17=0|150=I|39=8|54=1|55=BTCUSD|14=0|151=0|103=3|")
+    assert heard.one(ExecutionReport).ord_status == "8"
+
+
 def test_old_sequence_numbers_name_nothing_after_a_reset() -> None:
     session, heard, venue = trading(sequence="reset")
     venue.logon()

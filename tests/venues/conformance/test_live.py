@@ -342,3 +342,19 @@ def test_numbers_go_on_over_connections_or_begin_anew_as_declared(bench: Bench, 
     again.ready()
     assert (session.numbers()[0] > before) is case.capabilities.resend
     assert place(session, again, case).order_id != new.order_id
+
+
+def test_the_status_of_an_order_that_never_was_is_unknown_never_rejected(bench: Bench, case: Case) -> None:
+    session, driver = bench.trading()
+    nobody = case.working(cl_ord_id=session.make_cl_ord_id(driver.now()[1]), order_id="V404")
+    try:
+        session.order_status(nobody, session.make_cl_ord_id(driver.now()[1]), *driver.now())
+    except VenueError:
+        rest = bench.rest()
+        order_id = "404" if case.name == "binance" else "V404"
+        asked = rest.order(driver.now()[1], case.working(cl_ord_id="nobody", order_id=order_id))
+        assert rest.parse_order(*bench.ask(asked)) is None
+        return
+    reject = driver.until(lambda: next((e for e in driver.heard.events if isinstance(e, CancelReject)), None))
+    assert (reject.unknown_order, reject.response_to) == (True, "")
+    assert not [e for e in driver.heard.events if isinstance(e, ExecutionReport)]
