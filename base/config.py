@@ -94,6 +94,7 @@ class SessionConfig(_Strict, frozen=True, kw_only=True):
     stale_after_s: int = 0  # marketdata only: silence that makes a book STALE; 0 = silence is normal
     instruments: list[str] = []  # [] = all of the venue
     on_stop: Literal["cancel", "keep"] = "cancel"
+    sync: Literal["none", "interval", "every"] = "none"  # of store and journal, against a power cut (docs/store.md)
     alternate_sender_comp_id: str = ""  # for a planned move to a new session while the old one lives
     options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
 

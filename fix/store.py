@@ -41,6 +41,11 @@ class MessageStore(Protocol):
         ...
 
     @property
+    def may_be_behind(self) -> bool:
+        """True when the numbers may be lower than what the peer saw (the host went down): no orders until `settled`."""
+        ...
+
+    @property
     def meta(self) -> Mapping[str, bytes]:
         """Small facts kept with the session, as `set_meta` left them; they survive `reset`."""
         ...
@@ -79,8 +84,16 @@ class MessageStore(Protocol):
         """Keep a small fact; an empty value removes it."""
         ...
 
+    def settled(self) -> None:
+        """The numbers were compared with the peer's and put right."""
+        ...
+
+    def prepare(self) -> bool:
+        """A bounded bit of work ahead, for quiet moments; False when nothing is left to do."""
+        ...
+
     def sync(self) -> None:
-        """Flush to the device now, whatever the policy. Blocks."""
+        """Flush to the device now, whatever the policy. Blocks; may be called from a helper thread."""
         ...
 
     def close(self) -> None:
@@ -119,6 +132,10 @@ class MemoryStore:
 
     @property
     def full(self) -> bool:
+        return False
+
+    @property
+    def may_be_behind(self) -> bool:
         return False
 
     @property
@@ -166,6 +183,12 @@ class MemoryStore:
             self._meta[key] = value
         else:
             self._meta.pop(key, None)
+
+    def settled(self) -> None:
+        """They are never behind: what was forgotten began anew."""
+
+    def prepare(self) -> bool:
+        return False
 
     def sync(self) -> None:
         """Nothing to flush."""

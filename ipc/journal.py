@@ -7,6 +7,7 @@ read a journal while its owner writes it.
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -234,16 +235,18 @@ class Journal:
 def read_events(folder: str | Path) -> Iterator[Delivery]:
     """Every journalled event in order, the journal's owner alive or dead; ends at the last one committed now."""
     tracker = Tracker()
-    for record in SegmentReader(folder, NAME).read_from(0):
-        if record.type == FRAME:
-            yield from tracker.deliveries(record.payload)
+    with closing(SegmentReader(folder, NAME)) as reader:
+        for record in reader.read_from(0):
+            if record.type == FRAME:
+                yield from tracker.deliveries(record.payload)
 
 
 def read_order_ids(folder: str | Path) -> Iterator[OrderId]:
     """Every stored pair of command and order in order, the journal's owner alive or dead."""
-    for record in SegmentReader(folder, NAME).read_from(0):
-        if record.type == ORDER_ID:
-            yield _order_id(record)
+    with closing(SegmentReader(folder, NAME)) as reader:
+        for record in reader.read_from(0):
+            if record.type == ORDER_ID:
+                yield _order_id(record)
 
 
 def _reaches(data: bytes, epoch: int, from_seq: int) -> bool:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from base.errors import SessionError, StoreError, TransportError
+from base.segments import SegmentSettings
 from fix.codec import MdDecoder, Message
-from fix.file_store import FileStore
+from fix.file_store import FileStore, StoreSettings, Sync
 from fix.fixlog import FixLog
 from fix.session import FixSession
 from fix.session_events import (
@@ -15,6 +17,7 @@ from fix.session_events import (
     GapOpened,
     Garbled,
     Halted,
+    HeartbeatRoundTrip,
     LoggedOn,
     LoggedOut,
     NumbersReset,
@@ -30,6 +33,8 @@ from venues.fix_dialect import FixProfile, Notice, PlannedMove, Said
 from venues.interface import SessionContext, SessionPhase, Sink
 
 FAR_NS = 1 << 62
+UPKEEP_STEPS = 8  # of at most 64 KiB each: a few tens of microseconds
+PROVING = "the venue has not confirmed our sequence numbers yet"
 _PHASES = {
     State.DISCONNECTED: SessionPhase.DISCONNECTED,
     State.HALTED: SessionPhase.DISCONNECTED,
@@ -46,7 +51,8 @@ def open_store(context: SessionContext) -> MessageStore:
     """The session's message store in `data_dir`; in memory without one."""
     if context.data_dir == Path():
         return MemoryStore(context.epoch)
-    return FileStore(context.data_dir, context.epoch)
+    settings = StoreSettings(Sync(context.config.sync), SegmentSettings(recycle=True))
+    return FileStore(context.data_dir, context.epoch, settings)
 
 
 def _open_log(context: SessionContext, profile: FixProfile) -> FixLog:
@@ -68,6 +74,7 @@ class FixVenueSession:
         self._reason = ""
         self._mono_ns = self._wall_ns = 0
         self._wants_disconnect: str | None = None
+        self._proving = False  # logged on, but what we sent before may still be asked for again
         self._unhandled: set[str] = set()
         self._counters = dict.fromkeys(("messages", "unhandled", "garbled", "rejects", "resets"), 0)
 
@@ -119,6 +126,16 @@ class FixVenueSession:
         """Counts since the session was made."""
         return dict(self._counters)
 
+    def upkeep(self) -> None:
+        """Space and pages of the store ahead of time, so that no send has to wait for them."""
+        for _ in range(UPKEEP_STEPS):
+            if not self._store.prepare():
+                return
+
+    def sync(self) -> None:
+        """The store on disk against a power cut."""
+        self._store.sync()
+
     def close(self) -> None:
         """Give back store and log."""
         self._store.close()
@@ -159,9 +176,13 @@ class FixVenueSession:
                 self._wants_disconnect = reason
             case Disconnected(reason=reason):
                 self._reason = self._reason or reason
+                self._proving = False
                 self._lost()
             case LoggedOn():
                 self._reason = ""
+                self._prove(event)
+            case HeartbeatRoundTrip():
+                self._proving = False
             case LoggedOut(text=text, initiated=initiated):
                 self._reason = text or ("logged out" if initiated else "the venue logged us out")
             case Refused(text=text):
@@ -188,10 +209,20 @@ class FixVenueSession:
             case ResendServed(first=first, last=last, replayed=replayed):
                 text = f"the venue asked for {first} to {last} again: {replayed} replayed, the rest gap-filled"
                 self._alert("info", "resend_served", text)
-            case _:
-                pass
+
+    def _prove(self, event: LoggedOn) -> None:
+        """Have the venue answer a TestRequest first where it may not have all that we sent: it asks again before that.
+
+        An order sent into its ResendRequest would be gap-filled away with the rest of the range.
+        """
+        if self._store.may_be_behind or (self.sends_orders and not event.reset and event.next_out > 2):
+            self._proving = True
+            self._fix.test_request(self._mono_ns, self._wall_ns)
 
     # --- for subclasses
+
+    sends_orders = False
+    """Whether the order of what leaves after a logon matters: no READY then before our numbers are confirmed."""
 
     def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
         """Deal with a message; False when the type is not a common one of this kind of session."""
@@ -229,9 +260,14 @@ class FixVenueSession:
         self._sink.alert(severity, code, f"{self._name}: {text}")
 
     def _send(self, msg_type: str, body: bytes, mono_ns: int, wall_ns: int) -> int:
+        """SessionError when nothing left: by state, full disk, or for want of a connection."""
         self._now(mono_ns, wall_ns)
+        if self._proving and msg_type in self._profile.settings.order_types:
+            raise SessionError(f"{self._name}: 35={msg_type} refused: {PROVING}")
         try:
             return self._fix.send(msg_type, body, mono_ns, wall_ns)
+        except (TransportError, StoreError) as e:
+            raise SessionError(f"{self._name}: 35={msg_type} was not sent: {e}") from e
         finally:
             self._settle()
 
@@ -247,7 +283,12 @@ class FixVenueSession:
     def _settle(self) -> None:
         """After each call: tell the phase when it changed, then obey a wish to disconnect."""
         phase = _PHASES[self._fix.state]
+        if self._proving and phase is SessionPhase.READY:
+            phase, self._reason = SessionPhase.RECOVERING, PROVING
         if phase != self.phase:
+            if phase is SessionPhase.READY:
+                self._reason = ""
+                self._store.settled()
             self.phase = phase
             self._sink.phase(phase, self._reason)
             if phase is SessionPhase.READY:

@@ -188,7 +188,7 @@ class SessionPhase(StrEnum):
 
     DISCONNECTED = "DISCONNECTED"
     LOGGING_ON = "LOGGING_ON"
-    RECOVERING = "RECOVERING"  # logged on; messages missed are being had again
+    RECOVERING = "RECOVERING"  # logged on; what either side missed is being had again: cancels only
     READY = "READY"
     LOGGING_OUT = "LOGGING_OUT"
 
@@ -233,6 +233,14 @@ class VenueSession(Protocol):
         ...
 
     def counters(self) -> dict[str, int]: ...
+    def upkeep(self) -> None:
+        """Work ahead for quiet moments; bounded, call it from a slow timer."""
+        ...
+
+    def sync(self) -> None:
+        """Have on disk what the session keeps there. Blocks; safe in a helper thread."""
+        ...
+
     def close(self) -> None:
         """Give back files and locks; the session is of no use afterwards."""
         ...

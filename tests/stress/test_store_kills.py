@@ -9,7 +9,6 @@ peer: it keeps everything that ever arrived, opens the store again and holds the
 - what the application journalled is at most one ahead of the expected number, never behind, never doubled.
 """
 
-import errno
 import os
 import random
 import shutil
@@ -20,13 +19,13 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from base.segments import SegmentReader, SegmentSettings, SegmentWriter
 from fix.file_store import FileStore, StoreSettings
+from tests.stress.killing import Hook, Killer, named, no_room
 
 KILLS = 600
 RANDOM_KILLS = 60
@@ -36,26 +35,6 @@ SEGMENTS = SegmentSettings(segment_bytes=4096, retain_bytes=12 * 4096, recycle=T
 WIRE = struct.Struct("<IQQQ")  # bytes that follow, epoch, MsgSeqNum, command (0: no order)
 REPORT, COMMAND = 1, 2
 
-Hook = Callable[[str], object]
-
-
-class Killer:
-    """Counts hits of each boundary; at the n-th of the chosen one the process is gone."""
-
-    def __init__(self, boundary: str = "", hit: int = 0) -> None:
-        self.hits: Counter[str] = Counter()
-        self._boundary = boundary
-        self._hit = hit
-
-    def __call__(self, boundary: str) -> None:
-        self.hits[boundary] += 1
-        if boundary == self._boundary and self.hits[boundary] == self._hit:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def no_room(_fd: int, _size: int) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
 
 class Trader:
     """A session and its application: commands become orders, reports of the peer are journalled."""
@@ -64,13 +43,10 @@ class Trader:
         self.rng = random.Random(seed)
         self.wire = wire
         self.hook = hook
-        self.journal = SegmentWriter(folder, "journal", 1, SegmentSettings(1 << 20, 1 << 26), self.named("journal"))
+        self.journal = SegmentWriter(folder, "journal", 1, SegmentSettings(1 << 20, 1 << 26), named(hook, "journal"))
         reserve = no_room if disk_full else None
-        self.store = FileStore(folder, 1, StoreSettings(segments=SEGMENTS), self.named("store"), reserve)
+        self.store = FileStore(folder, 1, StoreSettings(segments=SEGMENTS), named(hook, "store"), reserve)
         self.command, self.reports = read_journal(folder)
-
-    def named(self, who: str) -> Hook:
-        return lambda boundary: self.hook(f"{who}: {boundary}")
 
     def trade(self, ops: int) -> None:
         for _ in range(ops):
