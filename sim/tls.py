@@ -40,7 +40,7 @@ def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def write_new_private(path: Path, data: bytes) -> bool:
-    """As `write_private`, but a file that is there stays: of several processes that try, one wins. True if it was us."""
+    """As `write_private`, but a file that is there stays: of several that try, one wins. True if it was us."""
     aside = _write_aside(path, data, 0o600)
     try:
         path.hardlink_to(aside)
