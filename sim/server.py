@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from base.clock import Clock
+from base.errors import ConfigError
 from base.http import HttpError, Request, Response, ServerConnection
 from sim.control import Control
 from sim.flow import Crowd
@@ -157,7 +158,10 @@ class SimServer:
 
     async def _listen(self, service: str, context: ssl.SSLContext | None, port: int = 0) -> int:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Peer(self, service), "127.0.0.1", port, ssl=context, backlog=256)
+        try:
+            server = await loop.create_server(lambda: Peer(self, service), "127.0.0.1", port, ssl=context, backlog=256)
+        except OSError as error:
+            raise ConfigError(f"port {port} of 127.0.0.1 cannot be listened on: {error.strerror}") from None
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from simplefix import FixMessage, FixParser
+from simplefix.errors import ParsingError
 
 SOH = b"\x01"
 MAX_BODY = 1 << 20  # a client's message is small; anything longer is garbage
@@ -136,8 +137,11 @@ def _problem(frame: bytes, trailer: int) -> str:
 def _fields(frame: bytes) -> list[Field]:
     parser = FixParser(allow_empty_values=True)
     parser.append_buffer(frame)
-    message = parser.get_message()
-    if message is None:  # a data field that swallows the trailer; what simplefix cannot cut is taken apart plainly
+    try:
+        message = parser.get_message()
+    except (ParsingError, ValueError):
+        message = None
+    if message is None:  # a wrong data length, an empty tag: what simplefix cannot cut is taken apart plainly
         return [_plain(part) for part in frame.split(SOH) if part]
     return [(_tag(tag), value.decode("utf-8", "replace")) for tag, value in message.pairs]
 
