@@ -25,6 +25,7 @@ from ipc.events import BookDelta
 TOPIC: Final = "md.kraken.BTC-USD"
 FRAMES: Final = 20_000  # a round. Half of a high-water mark may be taken up by receipts not yet told to the sender
 ROUNDS: Final = 60
+BATCH: Final = 100  # frames taken at once
 GIVE_UP_MS: Final = 10_000
 ENTRIES: Final = 5  # level changes an event
 
@@ -36,16 +37,12 @@ def delta() -> bytes:
     return frames.encode_event(BookDelta(2, bytes(24 * ENTRIES), 123_456_789, 1_750_000_000_000_000_000, 1))
 
 
-def _loop(take: Callable[[], object], socket: zmq.Socket[bytes], order: Connection) -> None:
+def _loop(take: Callable[[int], int], socket: zmq.Socket[bytes], order: Connection) -> None:
     """Receive as many frames as ordered, say when the last was there; begin anew."""
     order.send(0)
     while (left := order.recv()) > 0:
         while left:
-            try:
-                while left and take() is not None:
-                    left -= 1
-            except zmq.Again:
-                pass
+            left -= take(left)
             if left and not socket.poll(GIVE_UP_MS):
                 raise BusError(f"{left} of {FRAMES} frames did not come")
         order.send(time.monotonic_ns())
@@ -58,8 +55,17 @@ def _bare(endpoint: str, order: Connection, parts: int) -> None:
         socket.connect(endpoint)
         socket.poll()  # the first frame only tells that the subscription stands
         socket.recv_multipart()
-        recv = socket.recv if parts == 1 else socket.recv_multipart
-        _loop(lambda: recv(zmq.NOBLOCK), socket, order)
+        recv: Callable[[int], object] = socket.recv if parts == 1 else socket.recv_multipart
+
+        def take(limit: int) -> int:
+            for count in range(limit):
+                try:
+                    recv(zmq.NOBLOCK)
+                except zmq.Again:
+                    return count
+            return limit
+
+        _loop(take, socket, order)
 
 
 def _ours(endpoint: str, order: Connection) -> None:
@@ -69,7 +75,16 @@ def _ours(endpoint: str, order: Connection) -> None:
         subscriber.connect(endpoint)
         subscriber.socket.poll()
         subscriber.receive_raw()
-        _loop(subscriber.receive_raw, subscriber.socket, order)
+        receive = subscriber.receive_raws
+
+        def take(limit: int) -> int:
+            count = 0
+            while count < limit and (found := receive(min(BATCH, limit - count))):
+                for _topic, _epoch, _first, n_events, _packed, _gap in found:
+                    count += n_events
+            return count
+
+        _loop(take, subscriber.socket, order)
         counters = subscriber.counters
         subscriber.close()
         if counters.missed > 1_000 or counters.malformed:  # what was published before it subscribed is no loss

@@ -5,6 +5,7 @@ from typing import Any
 
 from typing_extensions import Buffer
 
+from base.errors import SchemaError
 from ipc.journal import Journal
 from ipc.sequence import RawFrame
 
@@ -56,11 +57,17 @@ class TrackerCore:
         """Check one frame. None: nothing to deliver (heartbeat, duplicate, malformed). SchemaError: another schema."""
 
 class SubscriberCore:
-    """receive_raw, over a socket's `recv`."""
+    """receive_raw and receive_raws, over a socket's `recv`."""
 
+    _held: SchemaError | None
     def __init__(self, recv: Callable[..., Any], flags: int, tracker: TrackerCore) -> None: ...
     def receive_raw(self) -> RawFrame | None:
         """The next frame that brings something, unparsed: topic, epoch, first_seq, n_events, packed events, gap.
 
         None when nothing waits. n_events is 0 when there is only a gap to tell. SchemaError for another schema.
+        """
+    def receive_raws(self, limit: int) -> list[RawFrame]:
+        """Up to `limit` such frames at once, without Python between them; [] when nothing waits.
+
+        SchemaError for another schema when it is met first; otherwise the next call raises it.
         """

@@ -14,6 +14,8 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from zmq import Again
 
+from base.errors import SchemaError
+
 cdef enum:
     NUMBERS = 23  # 0xcf first_seq, 0xcf sent_ns, 0xdd n_events
 
@@ -201,6 +203,7 @@ cdef class SubscriberCore:
     """receive_raw, over a socket's `recv`."""
 
     cdef object _recv, _flags
+    cdef public object _held  # a SchemaError to be raised once what came before it was handed out
     cdef TrackerCore _core
 
     def __init__(self, recv, flags, TrackerCore tracker not None):
@@ -221,3 +224,26 @@ cdef class SubscriberCore:
             raw = self._core.take(data)
             if raw is not None:
                 return raw
+
+    def receive_raws(self, Py_ssize_t limit):
+        """Up to `limit` such frames at once, without Python between them; [] when nothing waits.
+
+        SchemaError for another schema when it is met first; otherwise the next call raises it.
+        """
+        cdef list out = []
+        if self._held is not None:
+            held, self._held = self._held, None
+            raise held
+        while len(out) < limit:
+            try:
+                raw = self._core.take(self._recv(self._flags))
+            except Again:
+                break
+            except SchemaError as e:
+                if not out:
+                    raise
+                self._held = e
+                break
+            if raw is not None:
+                out.append(raw)
+        return out

@@ -141,7 +141,6 @@ class Subscriber(SubscriberCore):
         self._recv = self.socket.recv
         self._silence_ns = silence_ns
         self._tracker = Tracker()
-        self._held: SchemaError | None = None
         super().__init__(self.socket.recv, int(zmq.NOBLOCK), self._tracker)
 
     @property

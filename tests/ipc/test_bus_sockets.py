@@ -199,6 +199,24 @@ def test_what_came_before_another_schema_is_returned_first(context: Context) -> 
     assert [d.seq for d in pair.collect(1)] == [2]
 
 
+def test_raw_frames_come_in_lists_and_another_schema_waits_its_turn(context: Context) -> None:
+    pair = Pair(context, "inproc://raws")
+    pair.join()
+    other = bytearray(frames.frame(frames.prefix(TOPIC.encode(), 9), 1, 1, 1, frames.encode_event(alert(1))))
+    other[len(TOPIC) + 2] = SCHEMA_VERSION + 1
+    for n in (1, 2):
+        pair.publisher.publish(TOPIC, alert(n))
+    pair.publisher.socket.send(bytes(other))
+    pair.publisher.publish(TOPIC, alert(3))
+    pair.subscriber.socket.poll(10_000)
+    assert [raw[2] for raw in pair.subscriber.receive_raws(1)] == [1]
+    assert [raw[2] for raw in pair.subscriber.receive_raws(9)] == [2]
+    with pytest.raises(SchemaError, match=TOPIC):
+        pair.subscriber.receive_raws(9)
+    assert [raw[2] for raw in pair.subscriber.receive_raws(9)] == [3]
+    assert pair.subscriber.receive_raws(9) == []
+
+
 def test_the_clock_of_the_publisher_is_in_every_frame(context: Context) -> None:
     pair = Pair(context, "inproc://clock")
     pair.join()
