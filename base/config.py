@@ -61,6 +61,8 @@ class RestConfig(_Strict, frozen=True, kw_only=True):
     address: str  # https://host[:port], or run:NAME for a simulated venue's address file
     key: str = ""  # secret reference
     secret: str = ""  # secret reference
+    kill_key: str = ""  # the kill switch's own: where nonces must rise, two users of one key refuse each other
+    kill_secret: str = ""
     ca_file: str = ""
     lag_ms: int = 1000  # how far the venue's open-orders list may be behind (proof of cancel waits longer)
 

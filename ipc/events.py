@@ -123,6 +123,8 @@ class OrderState(Event, tag="order", frozen=True):
     command_id: str
     since_ns: int
     reason: str = ""
+    stop_px: int | None = None
+    exec_inst: str = ""  # as in NewOrder
 
 
 ORDER_STATES = (

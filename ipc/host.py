@@ -251,7 +251,10 @@ def secret_references(desk: DeskConfig, kind: str, name: str) -> list[str]:
     venues = set(config.venue) if kind == "killswitch" else {config.session[s].venue for s in sessions}
     rests = [r for v in sorted(venues) if (r := config.venue[v].rest) is not None]
     found = [r for s in sessions for r in (config.session[s].username, config.session[s].password)]
-    return [r for r in (*found, *(r for rest in rests for r in (rest.key, rest.secret))) if r]
+    for rest in rests:
+        own = kind == "killswitch" and rest.kill_key
+        found += [rest.kill_key, rest.kill_secret] if own else [rest.key, rest.secret]
+    return [r for r in found if r]
 
 
 def run_process(

@@ -28,13 +28,15 @@ FINAL_STATUS = frozenset("2348C")
 
 log = logging.getLogger("kill.paths")
 Note = Callable[[str, dict[str, object]], object]
+Tell = Callable[[str, str, str], object]
 
 
 class OwnSession:
     """A venue session of the kill switch's own, kept logged on. What could not leave is sent at the next logon."""
 
-    def __init__(self, reactor: Reactor, desk: DeskConfig, name: str, epoch: int, note: Note) -> None:
+    def __init__(self, reactor: Reactor, desk: DeskConfig, name: str, epoch: int, note: Note, tell: Tell) -> None:
         self.name = name
+        self._tell = tell
         self.state = SessionPhase.DISCONNECTED
         self.reason = "not connected yet"
         self._reactor, self._desk, self._note = reactor, desk, note
@@ -83,7 +85,8 @@ class OwnSession:
         self._note("answer", {"path": self.name, "event": repr(event)[:400]})
 
     def alert(self, severity: str, code: str, text: str) -> None:
-        self._note("session alert", {"path": self.name, "severity": severity, "code": code, "text": text})
+        """What the session wants a person to know."""
+        self._tell(severity, code, f"{self.name}: {text}")
 
     def phase(self, phase: SessionPhase, reason: str) -> None:
         """The session went into another phase; once logged on, what waited leaves."""
@@ -100,7 +103,7 @@ class RestPath:
         self.venue = venue
         self._reactor, self._note = reactor, note
         self._desk = desk
-        self._api = open_rest(desk, venue, dialect_of(desk, venue))
+        self._api = open_rest(desk, venue, dialect_of(desk, venue), kill=True)
         self._instruments = {i.name: i for i in desk.venue_instruments(venue)}
         self._names = {i.symbol: i.name for i in self._instruments.values()}
         self._cancels = RestClient(reactor, desk, venue, Priority.COMMAND)

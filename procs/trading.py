@@ -11,6 +11,7 @@ from pathlib import Path
 from base.backoff import Backoff
 from base.errors import StoreError
 from base.reactor import Priority
+from base.upkeep import SYNC_NS, Upkeep
 from ipc.bell import Bell, Ringer, bell_path
 from ipc.events import AnyEvent, ExecutionReport, OrderState, Position
 from ipc.exposure import ExposureRow, ExposureWriter
@@ -76,7 +77,9 @@ class Trading:
         self._stop_by_ns = 0
 
         folder = desk.data_dir / session
-        self.journal = Journal(folder, host.clock.wall_ns())
+        sync = self.config.sync
+        self.journal = Journal(folder, host.clock.wall_ns(), sync_each=sync == "every")
+        self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
         self.table = OrderTable()
         positions: dict[str, int] = {}
         restore(folder, self.table, positions)
@@ -84,6 +87,10 @@ class Trading:
 
         scopes = session_scopes(self.venue, self.account, session)
         self.gate_words = GateReader(desk.shm_dir / "gate", desk.shm_dir / "operator", scopes)
+        # What a mass cancel may touch that is not ours, only a trip of venue, account or desk may touch.
+        self.wide_words = GateReader(desk.shm_dir / "gate", desk.shm_dir / "operator", scopes[:-1])
+        mass = [s for s in self.plan.steps if s.action == "owner_mass_cancel"]
+        self.mass_is_wide = any(s.reaches == "account" for s in mass)
         self.entry = OrderEntry(
             session,
             self.account,
@@ -92,7 +99,7 @@ class Trading:
             self.table,
             self,
             host.clock,
-            per_instrument=any(s.per_instrument for s in self.plan.steps if s.action == "owner_mass_cancel"),
+            per_instrument=any(s.per_instrument for s in mass),
         )
         self.sweep = Sweep(self.entry)
         self.entry.on_open_report = self.sweep.seen_open
@@ -217,7 +224,7 @@ class Trading:
         if phase is SessionPhase.READY:
             self.entry.session = self._session()
             if self.sweep.active:
-                self.sweep.start(self.sweep.reason, self._covered, mono_ns, mass=self._covers_all())
+                self.sweep.start(self.sweep.reason, self._covered, mono_ns, mass=self._may_mass_cancel())
             self.recovery.logged_on(mono_ns)
         elif phase is SessionPhase.DISCONNECTED and was is not SessionPhase.DISCONNECTED:
             self.recovery.lost(reason)
@@ -272,6 +279,10 @@ class Trading:
     def _covers_all(self) -> bool:
         return self._lease_sweep or self.host.stopping or self.gate_words.must_cancel()
 
+    def _may_mass_cancel(self) -> bool:
+        """Whether the venue's mass cancel reaches nothing but what is to be cancelled."""
+        return self._covers_all() and (not self.mass_is_wide or self.wide_words.must_cancel())
+
     def _covered(self, order: Order) -> bool:
         return self._covers_all() or self.gate_words.must_cancel(order.strategy, order.instrument)
 
@@ -280,12 +291,12 @@ class Trading:
         reason = self.gate("", "") or "gate"
         covers_some = self._covers_all() or any(map(self._covered, self.table.open()))
         if covers_some:
-            self.sweep.start(reason, self._covered, self.host.clock.mono_ns(), mass=self._covers_all())
+            self.sweep.start(reason, self._covered, self.host.clock.mono_ns(), mass=self._may_mass_cancel())
         elif self.sweep.active:
             self.sweep.stop()
 
     def _duty(self) -> None:
-        """Slow work: lease, journal space, figures for people."""
+        """Slow work: lease, figures for people."""
         mono_ns = self.host.clock.mono_ns()
         lost = lease_duty(self.gate_words, mono_ns, self.desk.config.kill.lease_lost_cancel_s) == "cancel"
         if lost and not self._lease_sweep and self.table.open():
@@ -293,7 +304,6 @@ class Trading:
         if lost != self._lease_sweep:
             self._lease_sweep = lost
             self._gate_moved()
-        self.journal.prepare()
         self._say_session()
         if self.host.stopping and (not self.sweep.left or mono_ns >= self._stop_by_ns):
             self._log_out()
@@ -307,7 +317,7 @@ class Trading:
         self._stop_by_ns = mono_ns + STOP_DEADLINE_NS
         self.entry.ready_reason = "stopping"
         if self.config.on_stop == "cancel" and self.report.phase is SessionPhase.READY and self.table.open():
-            self.sweep.start("stopping", self._covered, mono_ns, mass=True)
+            self.sweep.start("stopping", self._covered, mono_ns, mass=self._may_mass_cancel())
         else:
             self._stop_by_ns = mono_ns
             self._log_out()
@@ -324,6 +334,7 @@ class Trading:
 
     def _finish(self) -> None:
         self.link.close()
+        self.upkeep.stop()
         self.journal.close()
         self.bell.close()
         self.host.finish()

@@ -39,6 +39,7 @@ class Order(msgspec.Struct, kw_only=True):
     strategy: str = ""
     client_id: str = ""
     command_id: str = ""
+    exec_inst: str = ""
     sent_ns: int = 0
     since_ns: int = 0
     ids: list[str] = msgspec.field(default_factory=list)
@@ -59,6 +60,7 @@ class Order(msgspec.Struct, kw_only=True):
             qty_scale=self.qty_scale, order_qty=self.order_qty, price=self.price, cum_qty=self.cum_qty,
             leaves_qty=self.leaves_qty, strategy=self.strategy, client_id=self.client_id,
             command_id=self.command_id, since_ns=self.since_ns, reason=self.reason,
+            stop_px=self.stop_px, exec_inst=self.exec_inst,
         )  # fmt: skip
 
 
@@ -71,7 +73,7 @@ def order_of(
         side=command.side, ord_type=command.ord_type, time_in_force=command.time_in_force, px_scale=scales[0],
         qty_scale=scales[1], order_qty=command.order_qty, price=command.price, stop_px=command.stop_px,
         leaves_qty=command.order_qty, strategy=command.strategy, client_id=command.client_id,
-        command_id=command.command_id, sent_ns=now_ns, since_ns=now_ns, ids=[cl_ord_id],
+        command_id=command.command_id, exec_inst=command.exec_inst, sent_ns=now_ns, since_ns=now_ns, ids=[cl_ord_id],
     )  # fmt: skip
 
 
@@ -202,13 +204,13 @@ class OrderTable:
                 cl_ord_id=event.cl_ord_id, side=event.side, ord_type=event.ord_type,
                 time_in_force=event.time_in_force, px_scale=event.px_scale, qty_scale=event.qty_scale,
                 order_qty=event.order_qty, strategy=event.strategy, client_id=event.client_id,
-                command_id=event.command_id, sent_ns=event.since_ns, ids=[event.cl_ord_id],
+                command_id=event.command_id, exec_inst=event.exec_inst, sent_ns=event.since_ns, ids=[event.cl_ord_id],
             )  # fmt: skip
             self.add(order)
         if event.cl_ord_id != order.cl_ord_id:
             self._rename(order, event.cl_ord_id)
         order.order_id = event.order_id or order.order_id
-        order.order_qty, order.price = event.order_qty, event.price
+        order.order_qty, order.price, order.stop_px = event.order_qty, event.price, event.stop_px
         order.cum_qty, order.leaves_qty = event.cum_qty, event.leaves_qty
         self._index_order_id(order)
         self._move(order, event.state, event.reason, event.since_ns)

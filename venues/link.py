@@ -17,6 +17,7 @@ from base.errors import ConfigError, QuarterdeckError
 from base.reactor import Priority, Reactor, Timer
 from base.tls import TlsClient
 from base.transport import Closed, State, TcpTransport
+from base.upkeep import SYNC_NS, Upkeep
 from ipc.events import AnyEvent
 from venues.interface import SessionPhase, VenueSession
 
@@ -121,6 +122,20 @@ class Leg:
         self.link.owner.alert(severity, code, text)
 
 
+class _Stores:
+    """The stores of a link's sessions, as base.upkeep wants them."""
+
+    def __init__(self, legs: Callable[[], list[Leg]]) -> None:
+        self._legs = legs
+
+    def prepare(self) -> bool:
+        return any([leg.session.upkeep() for leg in self._legs()])  # each of them, not the first that has work
+
+    def sync(self) -> None:
+        for leg in self._legs():
+            leg.session.sync()
+
+
 class Link:
     """Keeps one session connected, for ever, through the venue's connect gate and with back-off."""
 
@@ -153,6 +168,7 @@ class Link:
         self._comp_id = self.config.sender_comp_id
         self.leg = Leg(self, lambda leg: make(leg, self._comp_id))
         self._successor: Leg | None = None
+        self._upkeep: Upkeep | None = None
 
     @property
     def session(self) -> VenueSession:
@@ -160,7 +176,9 @@ class Link:
         return self.leg.session
 
     def start(self) -> None:
-        """Connect now."""
+        """Connect now, and look after the session's store from now on."""
+        sync_ns = SYNC_NS if self.config.sync == "interval" else 0
+        self._upkeep = Upkeep(self.reactor, _Stores(self._legs), f"{self.name} store", sync_ns)
         self._connect(self.leg)
 
     def stop(self, reason: str) -> None:
@@ -189,16 +207,20 @@ class Link:
 
     def close(self) -> None:
         """Give back what the sessions hold."""
-        for leg in (self.leg, self._successor):
-            if leg is not None:
-                leg.session.close()
+        if self._upkeep is not None:
+            self._upkeep.stop()
+        for leg in self._legs():
+            leg.session.close()
+
+    def _legs(self) -> list[Leg]:
+        return [self.leg] if self._successor is None else [self.leg, self._successor]
 
     # -- connecting ------------------------------------------------------------------------------------------
 
     def _connect(self, leg: Leg) -> None:
         self._retry = None
-        if self._stopping:
-            return
+        if self._stopping or leg not in (self.leg, self._successor):
+            return  # a leg that was moved away from, or gave way to another id, is closed
         clock = self.reactor.clock
         try:
             wait_ns = self._gate.ask(clock.mono_ns(), kill=self._urgent)
@@ -280,9 +302,8 @@ class Link:
 
     def _tick(self) -> None:
         clock = self.reactor.clock
-        for leg in (self.leg, self._successor):
-            if leg is not None:
-                leg.session.tick(clock.mono_ns(), clock.wall_ns())
+        for leg in self._legs():
+            leg.session.tick(clock.mono_ns(), clock.wall_ns())
         self.arm()
 
     # -- moving over -----------------------------------------------------------------------------------------
@@ -299,13 +320,21 @@ class Link:
         if self._comp_id == other:
             other = self.config.sender_comp_id
         self.owner.alert("info", "move", f"{self.name}: {text} ({seconds_left} s left): moving to {other}")
-        self._comp_id = other
-        successor = self._successor = Leg(self, lambda new: self._make(new, other))
+        try:
+            successor = Leg(self, lambda new: self._make(new, other))
+        except QuarterdeckError as e:  # its store is damaged, or held by somebody: the present session goes on
+            self.owner.alert("critical", "move", f"{self.name}: no session as {other}: {e}")
+            return
+        self._comp_id, self._successor = other, successor
+        if self._retry is not None:
+            self._retry.cancel()
         self._connect(successor)
 
     def _move_over(self) -> None:
         assert self._successor is not None
         old, self.leg, self._successor = self.leg, self._successor, None
+        if self._retry is not None:
+            self._retry.cancel()
         clock = self.reactor.clock
         self.owner.phase(SessionPhase.READY, "moved to a new session")
         if old.transport is not None:

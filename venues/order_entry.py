@@ -66,7 +66,7 @@ def working(order: Order, instrument: Instrument) -> WorkingOrder:
     return WorkingOrder(
         instrument=instrument, cl_ord_id=order.cl_ord_id, order_id=order.order_id, side=order.side,
         ord_type=order.ord_type, time_in_force=order.time_in_force, order_qty=order.order_qty, price=order.price,
-        stop_px=order.stop_px, leaves_qty=order.leaves_qty, cum_qty=order.cum_qty, sent_ns=order.sent_ns,
+        stop_px=order.stop_px, leaves_qty=order.leaves_qty, cum_qty=order.cum_qty, sent_ns=order.sent_ns, exec_inst=order.exec_inst,
     )  # fmt: skip
 
 
@@ -230,6 +230,7 @@ class OrderEntry:
             cl_ord_id=cl_ord_id, side=order.side, ord_type=order.ord_type, time_in_force=order.time_in_force,
             px_scale=order.px_scale, qty_scale=order.qty_scale, order_qty=qty, price=price, stop_px=stop_px,
             leaves_qty=qty, strategy=order.strategy, client_id=order.client_id, command_id=order.command_id,
+            exec_inst=order.exec_inst,
             sent_ns=wall_ns, since_ns=wall_ns, ids=[cl_ord_id],
         )  # fmt: skip
         self.table.add(successor)

@@ -81,11 +81,14 @@ class RestClient:
             client.close()
 
 
-def open_rest(desk: DeskConfig, venue: str, dialect: Dialect) -> RestApi | None:
-    """The dialect's REST side with this venue's keys; None where it has none or none is configured."""
+def open_rest(desk: DeskConfig, venue: str, dialect: Dialect, *, kill: bool = False) -> RestApi | None:
+    """The dialect's REST side with this venue's keys (`kill`: the kill switch's own, where it has some); None where the
+    venue has no REST side or none is configured.
+    """
     config = desk.config.venue[venue]
-    if config.rest is None:
+    rest = config.rest
+    if rest is None:
         return None
-    key = resolve(config.rest.key, desk.run_dir) if config.rest.key else ""
-    secret = resolve(config.rest.secret, desk.run_dir) if config.rest.secret else ""
-    return dialect.rest(config, key, secret)
+    own = kill and rest.kill_key
+    key, secret = (rest.kill_key, rest.kill_secret) if own else (rest.key, rest.secret)
+    return dialect.rest(config, *(resolve(r, desk.run_dir) if r else "" for r in (key, secret)))
