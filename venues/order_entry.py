@@ -66,7 +66,8 @@ def working(order: Order, instrument: Instrument) -> WorkingOrder:
     return WorkingOrder(
         instrument=instrument, cl_ord_id=order.cl_ord_id, order_id=order.order_id, side=order.side,
         ord_type=order.ord_type, time_in_force=order.time_in_force, order_qty=order.order_qty, price=order.price,
-        stop_px=order.stop_px, leaves_qty=order.leaves_qty, cum_qty=order.cum_qty, sent_ns=order.sent_ns, exec_inst=order.exec_inst,
+        stop_px=order.stop_px, leaves_qty=order.leaves_qty, cum_qty=order.cum_qty, sent_ns=order.sent_ns,
+        exec_inst=order.exec_inst,
     )  # fmt: skip
 
 
