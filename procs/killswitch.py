@@ -7,7 +7,6 @@ pages and journals, and operators reach it by command, by signal (SIGUSR1 trips 
 import logging
 import signal
 import sys
-from collections.abc import Callable
 
 import msgspec
 
@@ -15,19 +14,18 @@ from base.config import DeskConfig, Kind
 from base.errors import CommandError, QuarterdeckError
 from base.reactor import Priority
 from ipc._words import boot_id
-from ipc.bell import Bell, Ringer, bell_path
-from ipc.events import AnyEvent, KillProgress
+from ipc.bell import Bell, bell_path
 from ipc.gate import GateWriter
 from ipc.host import ProcessHost, run_process
 from ipc.kill_files import KillFiles, read_latch
 from ipc.readiness import Readiness, read_all, read_status
-from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel, Ops
+from ipc.requests import Answer, AnyCommand, Ops
+from procs.kill_hands import Hands
 from procs.kill_owners import JournalTail, OwnerWatch, Reviver, drain
 from procs.kill_paths import OwnerCommands, OwnSession, RestPath
-from risk import kill_actions as do
 from risk.kill import KillSwitch
 from risk.kill_latch import decode
-from risk.kill_plan import KillVenue, Owner, OwnerMassCancel, OwnMassCancel, RestCancelAll, Topology
+from risk.kill_plan import KillVenue, Owner, Topology
 from risk.kill_report import explain
 from risk.kill_triggers import OwnerView, SessionLoss
 from risk.limits import LimitBook, OwnerFigures
@@ -80,7 +78,6 @@ class Killswitch:
         host.open_bus()
         self.files = KillFiles(desk.data_dir / "kill", self.clock)
         self.gate = GateWriter(desk.shm_dir / "gate", desk.shm_dir / "operator")
-        self.ringer = Ringer()
         self.bell = Bell(bell_path(desk.run_dir, host.name))
         self.owners = {s: OwnerWatch(self.reactor, desk, s, self._died) for s in topology.owners}
         self.commands = {s: OwnerCommands(self.reactor, host.context, desk, s) for s in topology.owners}
@@ -90,18 +87,22 @@ class Killswitch:
             for v, c in desk.config.venue.items()
             if c.rest is not None
         }
+        epoch = host.publisher.epoch
         self.own = {
-            s: OwnSession(self.reactor, desk, s, host.publisher.epoch, self.files.audit) for s in self.config.sessions
+            s: OwnSession(self.reactor, desk, s, epoch, self._answered, host.alert) for s in self.config.sessions
         }
         self.reviver = Reviver(desk, host.alert)
         self.loss = SessionLoss(self.config.session_loss_grace_s * 1000 * MS, self.config.session_loss_confirmations)
+        self.hands = Hands(
+            host, lambda: self.switch, self.files, self.owners, self.commands, self.own, self.rest, self.reviver,
+            lambda session: self._read_all(session, self.owners[session].tail),
+        )  # fmt: skip
         self.switch = KillSwitch(
-            self.gate, self.clock, topology, self.config, f"{boot_id():032x}", self._do,
+            self.gate, self.clock, topology, self.config, f"{boot_id():032x}", self.hands.perform,
             fingerprint=(read_status(desk.shm_dir / "proc" / host.name).build, desk.fingerprint),
         )  # fmt: skip
-        self._doing: dict[type, Callable[..., object]] = self._table()
         self._faults: dict[str, str] = {}
-        self._reading: set[str] = set()
+        self._slow_turns = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -167,6 +168,9 @@ class Killswitch:
             for session in self.own.values():
                 session.forget()
         self._settle()
+        self._slow_turns += 1
+        if self._slow_turns % 10 == 0:  # who subscribed late hears where things stand
+            self.host.publish("kill", *map(self.switch.kill_state, self.switch.records))
         self.reactor.call_later(SLOW_NS, self._slow, "slow")
 
     def _stuck(self, owner: OwnerWatch) -> bool:
@@ -325,118 +329,12 @@ class Killswitch:
         status["faults"] = list(self._faults.values())
         return status
 
-    # -- doing -----------------------------------------------------------------------------------------------
+    # -- what the hands need ----------------------------------------------------------------------------------
 
-    def _table(self) -> dict[type, Callable[..., object]]:
-        return {
-            do.RingOwners: self._ring,
-            OwnMassCancel: self._own_mass,
-            OwnerMassCancel: self._owner_mass,
-            RestCancelAll: self._rest_all,
-            do.CancelOne: self._cancel_one,
-            do.KillOwner: self._kill_owner,
-            do.Revive: lambda a: self.reviver.want(a.session, self.clock.mono_ns()),
-            do.ReadJournal: self._read_journal,
-            do.AskOwner: self._ask_owner,
-            do.AskList: self._ask_list,
-            do.AskOrder: self._ask_order,
-            do.Persist: lambda a: self.files.latch(a.data),
-            do.Audit: lambda a: self.files.audit(a.event, a.facts),
-            do.Step: self._step,
-            do.State: lambda a: self.host.publish("kill", self.switch.kill_state(a.scope)),
-            do.Tell: lambda a: self.host.alert(a.severity, a.code, a.text),
-        }
-
-    def _do(self, action: do.Action) -> None:
-        self._doing[type(action)](action)
-
-    def _ring(self, action: do.RingOwners) -> None:
-        for session in action.sessions:
-            self.ringer.ring(bell_path(self.desk.run_dir, session))
-
-    def _sent(self, action: do.Action, path: str) -> None:
-        self.switch.sent(action)
-        self.files.audit("sent", {"path": path, "what": repr(action)})
-
-    def _own_mass(self, action: OwnMassCancel) -> None:
-        if self.own[action.session].mass_cancel(action):
-            self._sent(action, action.session)
-
-    def _owner_mass(self, action: OwnerMassCancel) -> None:
-        link = self.commands[action.session]
-        command = MassCancel("killswitch", link.next_id(), 0, action.instrument, "kill switch")
-        if self.owners[action.session].alive and link.send(command, self._refusal(action.session)):
-            self._sent(action, f"commands {action.session}")
-
-    def _cancel_one(self, action: do.CancelOne) -> None:
-        link = self.commands[action.session]
-        command = CancelOrder("killswitch", link.next_id(), 0, action.cl_ord_id, action.order_id, action.instrument)
-        if link.send(command, self._refusal(action.session)):
-            self._sent(action, f"commands {action.session}")
-
-    def _refusal(self, session: str) -> Callable[[Answer], object]:
-        def answered(answer: Answer) -> None:
-            if not answer.accepted:
-                self.files.audit("refused", {"path": f"commands {session}", "why": answer.reason})
-
-        return answered
-
-    def _rest_all(self, action: RestCancelAll) -> None:
-        path = self.rest.get(action.venue)
-        if path is not None and path.usable:
-            path.cancel_all(action)
-            self._sent(action, f"{action.venue} rest")
-
-    def _kill_owner(self, action: do.KillOwner) -> None:
-        why = self.owners[action.session].kill()
-        self.files.audit("killed", {"session": action.session, "reason": action.reason, "fault": why})
-        if why and self.owners[action.session].alive:
-            self.host.alert("critical", "kill_failed", f"{action.session}: {why}")
-
-    def _read_journal(self, action: do.ReadJournal) -> None:
-        """Not from within the switch: at the end of this turn."""
-        session = action.session
-        if session in self._reading:
-            return
-        self._reading.add(session)
-
-        def read() -> None:
-            self._reading.discard(session)
-            if self._read_all(session, self.owners[session].tail):
-                self.switch.journal_read(session)
-
-        self.reactor.call_soon(read, f"journal {session}")
-
-    def _ask_owner(self, action: do.AskOwner) -> None:
-        session, link = action.session, self.commands[action.session]
-
-        def answered(answer: Answer) -> None:
-            if answer.accepted:
-                self._read_all(session, self.owners[session].tail)
-                self.switch.inventory(session, answer.orders)
-
-        if not link.send(ListOrders("killswitch", link.next_id(), 0), answered):
-            self._read_journal(do.ReadJournal(session))
-
-    def _ask_list(self, action: do.AskList) -> None:
-        venue = action.venue
-        self.rest[venue].list_orders(
-            lambda lines, started_ns, done_ns: self.switch.listed(venue, lines, started_ns, done_ns),
-            lambda why: self.switch.list_failed(venue, why),
-        )
-
-    def _ask_order(self, action: do.AskOrder) -> None:
-        order = self.switch.ledger.find(action.session, action.cl_ord_id)
-        if order is not None and action.venue in self.rest:
-            self.rest[action.venue].ask_order(
-                order,
-                lambda status, cum: self.switch.order_answered(action.session, action.cl_ord_id, status, cum),
-            )
-
-    def _step(self, a: do.Step) -> None:
-        event: AnyEvent = KillProgress(a.trip_id, a.step, a.detail, a.working, a.proven, a.filled, self.clock.wall_ns())
-        self.host.publish("kill", event)
-        log.warning("%s %s: %s (%d working, %d proven)", a.trip_id, a.step, a.detail, a.working, a.proven)
+    def _answered(self, event: str, facts: dict[str, object]) -> None:
+        """What the own sessions hear is kept while a trip is under way; some venues tell them of every order."""
+        if self.switch.busy:
+            self.files.audit(event, facts)
 
     # -- stopping --------------------------------------------------------------------------------------------
 

@@ -12,19 +12,19 @@ from base.clock import Clock
 from base.config import KillConfig
 from base.errors import CommandError
 from ipc.events import KillState, OrderState
-from ipc.gate import GateState, GateWord, check_scope
+from ipc.gate import GateState, check_scope
 from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, RingOwners, Step, Tell
-from risk.kill_latch import LatchedScope, LatchReading
+from risk.kill_latch import LatchReading
 from risk.kill_orders import OrderLedger, Seen
 from risk.kill_plan import Plan, Topology, make_plan
 from risk.kill_proof import ListedId
 from risk.kill_records import CLOSED, Gate, Record, ScopeTable
 from risk.kill_report import describe, venue_counts
+from risk.kill_start import begin
 from risk.kill_trip import Deadlines, Phase, Times, Trip
 
 LIST_EVERY_NS = 250_000_000
 LIST_TIMEOUT_NS = 5_000_000_000
-_QUIET = frozenset({GateState.DISARMED, GateState.ARMED})
 
 
 class _Listing(msgspec.Struct):
@@ -49,12 +49,12 @@ class KillSwitch:
         fingerprint: tuple[str, str] = ("", ""),
     ) -> None:
         self.ledger = OrderLedger()
-        self._table = ScopeTable(gate, clock, sink)
-        self.records = self._table.records
+        self.table = ScopeTable(gate, clock, sink)
+        self.records = self.table.records
         self.trips: dict[str, Trip] = {}
         self.last_trip: dict[str, object] = {}
         self.topology = topology
-        self._gate, self._clock, self._config, self._boot_id, self._do = gate, clock, config, boot_id, sink
+        self.gate, self.clock, self.config, self._boot_id, self._do = gate, clock, config, boot_id, sink
         self._fingerprint = fingerprint
         self._mismatches: dict[str, str] = {}
         self._alive: set[str] = set()
@@ -68,75 +68,24 @@ class KillSwitch:
     def start(self, reading: LatchReading, highest_fence: int, alive: Iterable[str]) -> None:
         """Take up where the latch, the gate words and the owners' fences stand. Feed the journals before this."""
         self._alive = set(alive)
-        self._gate.raise_to(max(reading.generation, highest_fence))
-        for scope in self.topology.scopes():
-            self._gate.add_scope(scope)
-        if reading.latch is None:
-            self._start_without_latch(reading, self._gate.get("desk"))
-        else:
-            self.last_trip = reading.latch.last_trip
-        kept = reading.latch.scopes if reading.latch is not None else {}
-        for scope in kept:
-            self._gate.add_scope(scope)
-        for scope in dict.fromkeys([*kept, *self.topology.scopes()]):
-            closed = self._gate.get(scope).state in CLOSED and scope not in self.records
-            if closed and (scope not in kept or GateState[kept[scope].state] in _QUIET):
-                # Closed after the latch was last written: the word is the newer truth.
-                self.trip(scope, "restart", "the gate was closed and the latch did not know", self._clock.mono_ns())
-            elif scope in kept:
-                self._take_up(scope, kept[scope])
-        self.follow()
-        self._persist()
-
-    def _start_without_latch(self, reading: LatchReading, desk: GateWord) -> None:
-        wall_ns = self._clock.wall_ns()
-        if self._config.arm_at_start and desk.state not in CLOSED:
-            self.records["desk"] = Record(GateState.DISARMED, self._gate.generation, "start", reading.fault, wall_ns)
-            self.arm("kill.arm_at_start", "configuration")
-            return
-        if reading.first and desk.state == GateState.DISARMED and desk.generation == 0 and not self._any_order():
-            # Nothing was ever traded here as far as anyone knows: closed, but there is nothing to cancel.
-            self._table.put(
-                "desk", GateState.TRIPPED, self._gate.close(["desk"], GateState.TRIPPED), "latch", reading.fault
-            )
-            return
-        self.trip("desk", "latch", reading.fault, self._clock.mono_ns())
-
-    def _any_order(self) -> bool:
-        return next(iter(self.ledger.open()), None) is not None
-
-    def _take_up(self, scope: str, kept: LatchedScope) -> None:
-        state = GateState[kept.state]
-        if state in (GateState.TRIPPING, GateState.RESETTING):
-            # Half done is not done: the trip is gone through again, a reset has to be asked for again.
-            cause = kept.cause if state == GateState.TRIPPING else "reset interrupted"
-            trip_id = "" if kept.trip_id in self.trips else kept.trip_id  # a widened trip is taken up scope by scope
-            self.trip(scope, cause, kept.reason, self._clock.mono_ns(), trip_id=trip_id)
-            return
-        if state == GateState.DISARMED and scope == "desk" and self._config.arm_at_start:
-            self._table.put(scope, GateState.DISARMED, kept.generation, kept.cause, kept.reason)
-            self.arm("kill.arm_at_start", "configuration")
-            return
-        self.records[scope] = Record(state, kept.generation, kept.cause, kept.reason, kept.since_ns, kept.trip_id)
-        self._gate.add_scope(scope)
-        self._gate.set(scope, state)
+        begin(self, reading, highest_fence)
 
     # -- operators and triggers ----------------------------------------------------------------------------------
 
     def trip(self, scope: str, cause: str, reason: str, received_ns: int, *, trip_id: str = "") -> Trip:
         """Close the gate for a scope and cancel everything in it. Tripping again what is being tripped sends again."""
         check_scope(scope)
-        generation = self._gate.close([scope])
-        closed_ns = self._clock.mono_ns()
+        generation = self.gate.close([scope])
+        closed_ns = self.clock.mono_ns()
         self._do(RingOwners(tuple(self._alive)))
-        wall_ns = self._clock.wall_ns()
+        wall_ns = self.clock.wall_ns()
         trip = Trip(
             trip_id or f"t{wall_ns}-{generation}",
             scope,
             generation,
             self.topology,
             self.ledger,
-            Deadlines(self._config.fence_deadline_ms * 1_000_000, self._config.proof_deadline_s * 1_000_000_000),
+            Deadlines(self.config.fence_deadline_ms * 1_000_000, self.config.proof_deadline_s * 1_000_000_000),
             Times(received_ns, closed_ns),
             cause=cause,
             reason=reason,
@@ -147,7 +96,7 @@ class KillSwitch:
         self._fresh = True
         for action in trip.start(self._alive):
             self._do(action)
-        self._table.put(scope, GateState.TRIPPING, generation, cause, reason, trip.trip_id, store=False)
+        self.table.put(scope, GateState.TRIPPING, generation, cause, reason, trip.trip_id, store=False)
         return trip
 
     def follow(self) -> None:
@@ -159,12 +108,12 @@ class KillSwitch:
             return
         self._fresh = False
         fresh = [t for t in self.trips.values() if not t.enlisted]
-        self._persist()
+        self.persist()
         for trip in fresh:
             facts = {"scope": trip.scope, "cause": trip.cause, "reason": trip.reason, "generation": trip.generation}
             self._do(Audit("trip", facts))
             self._do(Tell("critical", "tripped", f"{trip.scope}: {trip.cause}: {trip.reason}"))
-            self._apply(trip, trip.enlist(self._clock.mono_ns()))
+            self._apply(trip, trip.enlist(self.clock.mono_ns()))
 
     def _replace(self, scope: str, trip: Trip) -> None:
         """A scope has one trip: a new one takes over what the one before had widened to, and its open orders."""
@@ -186,19 +135,19 @@ class KillSwitch:
         if set(names) - set(forced):
             questions = "; ".join(q for t in self._trips_of(scope) for q in t.open_questions())
             raise CommandError(f"{scope}: {questions}. To force, repeat the list: {' '.join(sorted(names))}")
-        cool_ns = self._clock.mono_ns() + self._config.reset_cool_off_s * 1_000_000_000
+        cool_ns = self.clock.mono_ns() + self.config.reset_cool_off_s * 1_000_000_000
         also = [s for s, r in self.records.items() if r.trip_id and r.trip_id == record.trip_id and r.state in CLOSED]
         for name in dict.fromkeys([scope, *also]):
-            generation = self._gate.get(name).generation
-            self._table.put(name, GateState.RESETTING, generation, "operator", reason, record.trip_id)
+            generation = self.gate.get(name).generation
+            self.table.put(name, GateState.RESETTING, generation, "operator", reason, record.trip_id)
             self.records[name].cool_until_ns = cool_ns
         for trip in self._trips_of(scope):
             self.last_trip = describe(trip)
             self._settle(trip)
             del self.trips[trip.trip_id]
         self._do(Audit("reset", {"scope": scope, "reason": reason, "by": by, "forced": sorted(names)}))
-        self._persist()
-        return f"{scope} opens in {self._config.reset_cool_off_s} s" + (
+        self.persist()
+        return f"{scope} opens in {self.config.reset_cool_off_s} s" + (
             f"; also {', '.join(also)}" if len(also) > 1 else ""
         )
 
@@ -216,8 +165,8 @@ class KillSwitch:
             raise CommandError(f"desk is not armed: {'; '.join(blockers)}")
         unproven = [u for v in self.topology.venues.values() for u in self._plans[f"venue:{v.name}"].unproven]
         self._do(Audit("arm", {"reason": reason, "by": by, "unproven": unproven}))
-        self._table.put("desk", GateState.ARMED, record.generation, "operator", reason)
-        self._persist()
+        self.table.put("desk", GateState.ARMED, record.generation, "operator", reason)
+        self.persist()
         return unproven
 
     def blockers(self) -> list[str]:
@@ -235,11 +184,11 @@ class KillSwitch:
             scope = f"session:{session}"
             record = self.records.get(scope)
             if session in self._mismatches and record is None:
-                generation = self._gate.get(scope).generation
-                self._table.put(scope, GateState.DISARMED, generation, "fingerprint", self._mismatches[session])
+                generation = self.gate.get(scope).generation
+                self.table.put(scope, GateState.DISARMED, generation, "fingerprint", self._mismatches[session])
                 self._do(Tell("warning", "fingerprint", f"{session} is paused: {self._mismatches[session]}"))
             elif session in found and session not in self._mismatches and record and record.cause == "fingerprint":
-                self._table.put(scope, GateState.ARMED, record.generation, "fingerprint", "agrees again")
+                self.table.put(scope, GateState.ARMED, record.generation, "fingerprint", "agrees again")
 
     # -- what happened -------------------------------------------------------------------------------------------
 
@@ -253,7 +202,7 @@ class KillSwitch:
 
     def owner_died(self, session: str, orderly: bool) -> None:
         """An owner's process ended. Unless it said that it stops and left nothing open, that trips its session."""
-        mono_ns = self._clock.mono_ns()
+        mono_ns = self.clock.mono_ns()
         self._alive.discard(session)
         for trip in list(self.trips.values()):
             if session in trip.killed:
@@ -265,14 +214,14 @@ class KillSwitch:
             self._do(Audit("owner stopped", {"session": session}))
         elif orderly:
             self._do(Tell("warning", "stopped_with_orders", f"{session} stopped as asked and left {left} orders open"))
-        elif self._config.dead_owner_trips and not inside:
+        elif self.config.dead_owner_trips and not inside:
             self.trip(f"session:{session}", "process", f"{session} died with {left} orders open", mono_ns)
             self.follow()
 
     def fence(self, session: str, generation: int, at_ns: int) -> None:
         """An owner's fence word, and the monotonic time at which the owner stored it."""
         for trip in list(self.trips.values()):
-            self._apply(trip, trip.fence(session, generation, at_ns, self._clock.mono_ns()))
+            self._apply(trip, trip.fence(session, generation, at_ns, self.clock.mono_ns()))
 
     def waiting_for(self) -> set[str]:
         """Owners whose fence word is awaited."""
@@ -281,22 +230,22 @@ class KillSwitch:
     def event(self, event: object) -> None:
         """An event of an owner's stream or journal, or of drop copy."""
         self.follow()  # or an order that ends right now would be in no trip's list
-        seen = self.ledger.event(event, self._clock.wall_ns())
+        seen = self.ledger.event(event, self.clock.wall_ns())
         if seen is not None and self.trips:
             self._seen([seen])
 
     def inventory(self, session: str, orders: Iterable[OrderState]) -> None:
         """An owner's answer to AskOwner."""
         self.follow()
-        seen, missing = self.ledger.inventory(session, orders, self._clock.wall_ns())
+        seen, missing = self.ledger.inventory(session, orders, self.clock.wall_ns())
         self._seen(seen)
         for trip in list(self.trips.values()):
-            self._apply(trip, trip.inventoried(session, missing, self._clock.mono_ns()))
+            self._apply(trip, trip.inventoried(session, missing, self.clock.mono_ns()))
 
     def journal_read(self, session: str) -> None:
         """The answer to ReadJournal: its events were fed."""
         for trip in list(self.trips.values()):
-            self._apply(trip, trip.journal_read(session, self._clock.mono_ns()))
+            self._apply(trip, trip.journal_read(session, self.clock.mono_ns()))
 
     def listed(self, venue: str, lines: list[ListedId], started_ns: int, done_ns: int) -> None:
         """A complete open-orders list."""
@@ -309,25 +258,25 @@ class KillSwitch:
     def list_failed(self, venue: str, why: str) -> None:
         """The list could not be had; it is asked for again."""
         self._listing[venue].asked_ns = 0
-        self._listing[venue].next_ns = self._clock.mono_ns() + LIST_EVERY_NS
+        self._listing[venue].next_ns = self.clock.mono_ns() + LIST_EVERY_NS
         self._do(Audit("list failed", {"venue": venue, "why": why}))
 
     def order_answered(self, session: str, cl_ord_id: str, final_status: str, cum_qty: int | None) -> None:
         """The answer to AskOrder: final OrdStatus(39), or "" when the order is open or the venue never heard of it."""
         for trip in list(self.trips.values()):
-            mono_ns = self._clock.mono_ns()
+            mono_ns = self.clock.mono_ns()
             self._apply(trip, trip.answered(session, cl_ord_id, final_status, cum_qty, mono_ns))
 
     def sent(self, action: Action) -> None:
         """A cancel was handed to its wire."""
         for trip in self.trips.values():
             if not trip.times.first_cancel_ns and isinstance(action, CANCELS):
-                trip.times.first_cancel_ns = self._clock.mono_ns()
+                trip.times.first_cancel_ns = self.clock.mono_ns()
 
     def tick(self) -> None:
         """Deadlines of everything; call it every few ms while `busy`, else every 100 ms."""
         self.follow()
-        mono_ns = self._clock.mono_ns()
+        mono_ns = self.clock.mono_ns()
         for trip in list(self.trips.values()):
             self._apply(trip, trip.tick(mono_ns))
         for venue, listing in self._listing.items():
@@ -347,7 +296,7 @@ class KillSwitch:
 
     def use_gate(self, gate: Gate) -> None:
         """Another writer stands where the gate's files are now; it carries the same words."""
-        self._gate = self._table.gate = gate
+        self.gate = self.table.gate = gate
 
     # -- what it says --------------------------------------------------------------------------------------------
 
@@ -370,7 +319,7 @@ class KillSwitch:
         newest = self._newest()
         return {
             "desk": self.records["desk"].state.name if "desk" in self.records else "UNKNOWN",
-            "generation": self._gate.generation,
+            "generation": self.gate.generation,
             "scopes": [msgspec.structs.asdict(self.kill_state(s)) for s in sorted(self.records)],
             "venues": {v: venue_counts(v, self.ledger, self.trips.values()) for v in self.topology.venues},
             "owners": {s: s in self._alive for s in self.topology.owners},
@@ -386,7 +335,7 @@ class KillSwitch:
     def _seen(self, seen: Iterable[Seen]) -> None:
         for item in seen:
             for trip in list(self.trips.values()):
-                self._apply(trip, trip.seen(item, self._clock.mono_ns()))
+                self._apply(trip, trip.seen(item, self.clock.mono_ns()))
 
     def _apply(self, trip: Trip, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -400,34 +349,34 @@ class KillSwitch:
         state = GateState.TRIPPED if after == Phase.PROVEN else GateState.TRIPPING
         for scope, record in list(self.records.items()):
             if record.trip_id == trip.trip_id and record.state in CLOSED and record.state != state:
-                self._table.put(scope, state, record.generation, record.cause, record.reason, trip.trip_id)
+                self.table.put(scope, state, record.generation, record.cause, record.reason, trip.trip_id)
         self._do(Audit(after.value, describe(trip)))
-        self._persist()
+        self.persist()
 
     def _widen(self, trip: Trip, session: str) -> None:
         scope = f"session:{session}"
         if scope in trip.scopes or trip.scope in self.topology.owners[session].scopes():
             return
-        generation = self._gate.close([scope])
+        generation = self.gate.close([scope])
         trip.widen(scope)
-        self._table.put(scope, GateState.TRIPPING, generation, trip.cause, trip.reason, trip.trip_id, store=False)
+        self.table.put(scope, GateState.TRIPPING, generation, trip.cause, trip.reason, trip.trip_id, store=False)
         self._do(Tell("critical", "widened", f"{trip.scope}: widened to {scope}, whose owner did not answer"))
-        self._persist()
+        self.persist()
 
     def _settle(self, trip: Trip) -> None:
         """What was proven otherwise than by a report is finished in the ledger, too, once the trip is over."""
         for proof in trip.proofs:
             if trip.proofs.proven(proof) and proof.owned.session:
-                self.ledger.settle(proof.owned.session, proof.cl_ord_id, proof.how, self._clock.wall_ns())
+                self.ledger.settle(proof.owned.session, proof.cl_ord_id, proof.how, self.clock.wall_ns())
 
     def _reopen(self, scope: str, record: Record) -> None:
         blockers = self.blockers() if scope == "desk" else []
         if blockers:
-            self._table.put(scope, GateState.DISARMED, record.generation, "fingerprint", "; ".join(blockers))
+            self.table.put(scope, GateState.DISARMED, record.generation, "fingerprint", "; ".join(blockers))
             self._do(Tell("critical", "not_armed", f"{scope} stays closed: {'; '.join(blockers)}"))
         else:
-            self._table.put(scope, GateState.ARMED, record.generation, "operator", record.reason)
-        self._persist()
+            self.table.put(scope, GateState.ARMED, record.generation, "operator", record.reason)
+        self.persist()
 
     def _closed_record(self, scope: str) -> Record:
         record = self.records.get(check_scope(scope))
@@ -439,10 +388,11 @@ class KillSwitch:
         record = self.records.get(scope)
         return [t for t in self.trips.values() if t.scope == scope or (record and record.trip_id == t.trip_id)]
 
-    def _persist(self) -> None:
+    def persist(self) -> None:
+        """Have the latch written as things stand."""
         newest = self._newest()
         last = describe(newest) if newest else self.last_trip
-        data = self._table.latch(self._boot_id, last)
+        data = self.table.latch(self._boot_id, last)
         if data:
             self._do(Persist(data))
 

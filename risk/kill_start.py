@@ -1,0 +1,70 @@
+"""How the kill switch begins: where the latch, the gate words and the owners' fences stood. Pure but for the words.
+
+Whatever cannot be read was tripped, what was half done is done again, and a closed word is never opened here.
+"""
+
+from typing import TYPE_CHECKING
+
+from ipc.gate import GateState, GateWord
+from risk.kill_latch import LatchedScope, LatchReading
+from risk.kill_records import CLOSED, Record
+
+if TYPE_CHECKING:
+    from risk.kill import KillSwitch
+
+_QUIET = frozenset({GateState.DISARMED, GateState.ARMED})
+_ARMED_BY = ("kill.arm_at_start", "configuration")
+
+
+def begin(switch: "KillSwitch", reading: LatchReading, highest_fence: int) -> None:
+    """Take everything up again. `highest_fence`: the highest fence word of any owner; no generation repeats it."""
+    gate = switch.gate
+    gate.raise_to(max(reading.generation, highest_fence))
+    kept = reading.latch.scopes if reading.latch is not None else {}
+    for scope in (*switch.topology.scopes(), *kept):
+        gate.add_scope(scope)
+    if reading.latch is None:
+        _without_latch(switch, reading, gate.get("desk"))
+    else:
+        switch.last_trip = reading.latch.last_trip
+    for scope in dict.fromkeys([*kept, *switch.topology.scopes()]):
+        closed = gate.get(scope).state in CLOSED and scope not in switch.records
+        if closed and (scope not in kept or GateState[kept[scope].state] in _QUIET):
+            # Closed after the latch was last written: the word is the newer truth.
+            why = "the gate was closed and the latch did not know"
+            switch.trip(scope, "restart", why, switch.clock.mono_ns())
+        elif scope in kept:
+            _take_up(switch, scope, kept[scope])
+    switch.follow()
+    switch.persist()
+
+
+def _without_latch(switch: "KillSwitch", reading: LatchReading, desk: GateWord) -> None:
+    if switch.config.arm_at_start and desk.state not in CLOSED:
+        generation, wall_ns = switch.gate.generation, switch.clock.wall_ns()
+        switch.records["desk"] = Record(GateState.DISARMED, generation, "start", reading.fault, wall_ns)
+        switch.arm(*_ARMED_BY)
+        return
+    traded = next(iter(switch.ledger.open()), None) is not None
+    if reading.first and desk.state == GateState.DISARMED and desk.generation == 0 and not traded:
+        # Nothing was ever traded here as far as anyone knows: closed, but there is nothing to cancel.
+        generation = switch.gate.close(["desk"], GateState.TRIPPED)
+        switch.table.put("desk", GateState.TRIPPED, generation, "latch", reading.fault)
+        return
+    switch.trip("desk", "latch", reading.fault, switch.clock.mono_ns())
+
+
+def _take_up(switch: "KillSwitch", scope: str, kept: LatchedScope) -> None:
+    state = GateState[kept.state]
+    if state in (GateState.TRIPPING, GateState.RESETTING):
+        # Half done is not done: the trip is gone through again, a reset has to be asked for again.
+        cause = kept.cause if state == GateState.TRIPPING else "reset interrupted"
+        trip_id = "" if kept.trip_id in switch.trips else kept.trip_id  # a widened trip is taken up scope by scope
+        switch.trip(scope, cause, kept.reason, switch.clock.mono_ns(), trip_id=trip_id)
+        return
+    if state == GateState.DISARMED and scope == "desk" and switch.config.arm_at_start:
+        switch.table.put(scope, GateState.DISARMED, kept.generation, kept.cause, kept.reason)
+        switch.arm(*_ARMED_BY)
+        return
+    switch.records[scope] = Record(state, kept.generation, kept.cause, kept.reason, kept.since_ns, kept.trip_id)
+    switch.gate.set(scope, state)
