@@ -182,6 +182,8 @@ class SegmentWriter:
     def sync(self) -> None:
         """Have everything appended so far on disk. Blocks; may be called from a helper thread."""
         with self._sync_lock:
+            if self._closed:
+                return  # the owner closed it while a helper was on the way here
             pending, self._unsynced = self._unsynced, []
             pending.append(os.dup(self._segment.fd))
             if self._new_names:
@@ -203,9 +205,10 @@ class SegmentWriter:
 
     def abandon(self) -> None:
         """Release the log as it is, as a killed process would: whoever opens it next does not take it for closed."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._sync_lock:
+            if self._closed:
+                return
+            self._closed = True
         for fd in self._unsynced:
             os.close(fd)
         self._size = 0

@@ -4,15 +4,17 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from base.errors import StoreError
 from base.reactor import Reactor, Timer
 
 PREPARE_NS = 50_000_000
+SYNC_NS = 1_000_000_000  # between two flushes where a desk is configured to flush at all
 
 log = logging.getLogger("upkeep")
 
 
 class Kept(Protocol):
-    """What can be kept: base.segments.SegmentWriter, fix.file_store.FileStore."""
+    """What can be kept: base.segments.SegmentWriter, fix.file_store.FileStore, ipc.journal.Journal, a venue session."""
 
     def prepare(self) -> bool:
         """A bounded bit of work ahead; False when nothing is left to do."""
@@ -49,7 +51,11 @@ class Upkeep:
         self._timers.append(self._reactor.call_later(ns, again, f"{self._name} upkeep"))
 
     def _prepare(self) -> None:
-        more = self._kept.prepare()
+        try:
+            more = self._kept.prepare()
+        except StoreError as error:  # whoever appends next hears of it in person
+            log.warning("%s cannot be prepared: %s", self._name, error)
+            more = False
         self._after(PREPARE_NS if more else 10 * PREPARE_NS, self._prepare)
 
     def _sync_later(self) -> None:

@@ -98,15 +98,17 @@ class Journal:
 
     def __init__(
         self, folder: str | Path, wall_ns: int, *, settings: SegmentSettings = SETTINGS, remember: int = 20_000,
-        hook: Callable[[str], object] | None = None,
+        sync_each: bool = False, hook: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
         """Open or begin the journal in `folder` and index it; the last `remember` order ids can be looked up.
 
+        `sync_each`: every record is on disk before its call returns, so that a power cut loses nothing.
         `hook` is called at each boundary of a write (base.segments), for tests of crashes.
         CorruptError and SchemaError name file and offset, or record; StoreError: no room to begin with.
         """
         self.folder = Path(folder)
         self._remember = remember
+        self._sync_each = sync_each
         self._ids: dict[tuple[str, str], str] = {}
         self._topics: dict[str, list[_Run]] = {}
         self._writer = SegmentWriter(folder, NAME, wall_ns, settings, hook)
@@ -133,11 +135,15 @@ class Journal:
     def frame(self, data: bytes) -> None:
         """Hand a frame to the kernel, before it is published. StoreError when it cannot be written."""
         self._writer.append(FRAME, data)
+        if self._sync_each:
+            self._writer.sync()
         self._note((self._writer.number, self._writer.last_offset), data)
 
     def order_id(self, client_id: str, command_id: str, cl_ord_id: str, wall_ns: int) -> None:
         """Store which order a command becomes, BEFORE it is sent. StoreError: do not send."""
         self._writer.append(ORDER_ID, _encode(OrderId(client_id, command_id, cl_ord_id, wall_ns)))
+        if self._sync_each:
+            self._writer.sync()
         self._know(client_id, command_id, cl_ord_id)
 
     def lookup(self, client_id: str, command_id: str) -> str | None:

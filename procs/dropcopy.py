@@ -8,6 +8,7 @@ import sys
 
 import msgspec
 
+from base.upkeep import SYNC_NS, Upkeep
 from ipc.events import AnyEvent, ExecutionReport
 from ipc.host import ProcessHost, run_process
 from ipc.journal import Journal
@@ -34,7 +35,9 @@ class DropCopy:
         self.counters = {"reports": 0, "duplicates": 0}
         self.seen: dict[tuple[str, str, str], None] = {}
         self.report = SessionReport(host, session, self.venue, "dropcopy")
-        self.journal = Journal(host.desk.data_dir / session, host.clock.wall_ns())
+        sync = host.desk.config.session[session].sync
+        self.journal = Journal(host.desk.data_dir / session, host.clock.wall_ns(), sync_each=sync == "every")
+        self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
         host.open_bus(self.journal, [self.topic])
         host.serve(lambda command, _: Answer(command.command_id, False, f"{session} takes no commands"), self.journal)
         host.on_stop(self._stop)
@@ -85,7 +88,6 @@ class DropCopy:
 
     def _say(self) -> None:
         self.report.say(self.link, self.counters)
-        self.journal.prepare()
         self.host.reactor.call_later(SECOND_NS, self._say, "state")
 
     def _stop(self) -> None:
@@ -94,6 +96,7 @@ class DropCopy:
 
     def _finish(self) -> None:
         self.link.close()
+        self.upkeep.stop()
         self.journal.close()
         self.host.finish()
 

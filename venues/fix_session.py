@@ -33,7 +33,6 @@ from venues.fix_dialect import FixProfile, Notice, PlannedMove, Said
 from venues.interface import SessionContext, SessionPhase, Sink
 
 FAR_NS = 1 << 62
-UPKEEP_STEPS = 8  # of at most 64 KiB each: a few tens of microseconds
 PROVING = "the venue has not confirmed our sequence numbers yet"
 _PHASES = {
     State.DISCONNECTED: SessionPhase.DISCONNECTED,
@@ -126,11 +125,9 @@ class FixVenueSession:
         """Counts since the session was made."""
         return dict(self._counters)
 
-    def upkeep(self) -> None:
+    def upkeep(self) -> bool:
         """Space and pages of the store ahead of time, so that no send has to wait for them."""
-        for _ in range(UPKEEP_STEPS):
-            if not self._store.prepare():
-                return
+        return self._store.prepare()
 
     def sync(self) -> None:
         """The store on disk against a power cut."""

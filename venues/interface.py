@@ -233,8 +233,8 @@ class VenueSession(Protocol):
         ...
 
     def counters(self) -> dict[str, int]: ...
-    def upkeep(self) -> None:
-        """Work ahead for quiet moments; bounded, call it from a slow timer."""
+    def upkeep(self) -> bool:
+        """Work ahead for quiet moments, bounded; False when nothing is left to do."""
         ...
 
     def sync(self) -> None:

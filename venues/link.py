@@ -129,7 +129,8 @@ class _Stores:
         self._legs = legs
 
     def prepare(self) -> bool:
-        return any([leg.session.upkeep() for leg in self._legs()])  # each of them, not the first that has work
+        more = [leg.session.upkeep() for leg in self._legs()]
+        return any(more)
 
     def sync(self) -> None:
         for leg in self._legs():

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from base.clock import SystemClock
 from base.config import load
-from base.errors import ConfigError
+from base.errors import ConfigError, CorruptError
 from base.reactor import Reactor
 from ipc.events import AnyEvent
 from venues.interface import SessionPhase
@@ -45,6 +46,8 @@ class FakeSession:
         self.deadline_ns = FAR
         self.ticks = 0
         self.closed = False
+        self.upkeeps = 0
+        self.synced = threading.Event()
         self.losses: list[str] = []
         self.write: Callable[[bytes], object] | None = None
 
@@ -83,6 +86,13 @@ class FakeSession:
     def counters(self) -> dict[str, int]:
         return {}
 
+    def upkeep(self) -> bool:
+        self.upkeeps += 1
+        return False
+
+    def sync(self) -> None:
+        self.synced.set()
+
     def close(self) -> None:
         self.closed = True
 
@@ -90,10 +100,11 @@ class FakeSession:
 class Place:
     """A run directory, a venue's listening socket, a link and its owner."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         (folder / "config").mkdir()
         path = folder / "config" / "desk.toml"
-        path.write_text(CONFIG)
+        path.write_text(f"{CONFIG}{more}\n")
+        self.fault: Exception | None = None
         self.desk = load(path)
         self.desk.run_dir.mkdir()
         self.reactor = Reactor(SystemClock())
@@ -105,6 +116,8 @@ class Place:
         self.link = Link(self.reactor, self.desk, "s", self, self._make)
 
     def _make(self, leg: Leg, comp_id: str) -> Any:
+        if self.fault is not None:
+            raise self.fault
         self.sessions.append(FakeSession(leg, comp_id))
         return self.sessions[-1]
 
@@ -268,6 +281,30 @@ def test_a_refused_logon_is_tried_again_under_the_other_id_and_a_lost_session_is
     place.turn(lambda: place.link.session.phase is SessionPhase.READY)
     taken.close()
     assert place.read(place.accept()) == b"B"
+
+
+def test_a_move_to_a_session_that_cannot_be_made_leaves_the_old_one_in_place(place: Place) -> None:
+    place.listen()
+    place.link.start()
+    old = place.accept()
+    place.read(old)
+    old.send(b"hello")
+    place.turn(lambda: place.link.session.phase is SessionPhase.READY)
+    place.fault = CorruptError("store-1.seg: offset 128: damaged")
+    old.send(b"move")
+    place.turn(lambda: any("no session as B: store-1.seg: offset 128" in a for a in place.alerts))
+    assert place.link.session is place.sessions[0]
+    assert place.link.session.phase is SessionPhase.READY
+
+
+def test_the_store_is_looked_after_beside_the_traffic_and_flushed_where_that_is_configured(tmp_path: Path) -> None:
+    place = Place(tmp_path, 'sync = "interval"')
+    place.link.start()
+    session = place.sessions[0]
+    place.turn(lambda: session.upkeeps > 1 and session.synced.is_set())
+    place.link.close()
+    assert session.closed
+    place.reactor.close()
 
 
 def test_stop_logs_out_and_stays_away(place: Place) -> None:
