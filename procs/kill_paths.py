@@ -1,6 +1,7 @@
 """The kill switch's own ways to cancel: its sessions, the venues' REST sides, commands to owners."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
 
 import zmq
@@ -20,9 +21,12 @@ from risk.orders import Order
 from venues.context import dialect_of, session_context
 from venues.interface import OpenOrder, RestRequest, SessionPhase, TradingSession, WorkingOrder
 from venues.link import Leg, Link
-from venues.rest_client import RestClient, open_rest
+from venues.rest_client import Answered, RestClient, open_rest
 
 RETRY_NS = 250_000_000
+FIRST_RETRY_NS = 20_000_000
+QUERIES = 40  # that may wait
+HOLD_NS = 1_000_000_000
 RETRIES = 20
 FINAL_STATUS = frozenset("2348C")
 
@@ -97,7 +101,11 @@ class OwnSession:
 
 
 class RestPath:
-    """One venue's REST side: cancel-all and lists on connections apart, so that neither waits for the other."""
+    """One venue's REST side. Cancel-alls have a connection of their own and go first.
+
+    Lists and queries go one at a time, each signed when it leaves, after the cancels that are under way (for at most a
+    second): venues that want rising nonces refuse what was overtaken.
+    """
 
     def __init__(self, reactor: Reactor, desk: DeskConfig, venue: str, note: Note) -> None:
         self.venue = venue
@@ -109,6 +117,10 @@ class RestPath:
         self._cancels = RestClient(reactor, desk, venue, Priority.COMMAND)
         self._lists = RestClient(reactor, desk, venue, Priority.COMMAND)
         self._round = 0
+        self._cancelling = 0
+        self._hold_until_ns = 0
+        self._asking = False
+        self._waiting: deque[tuple[Callable[[], RestRequest], Answered]] = deque()
 
     @property
     def usable(self) -> bool:
@@ -144,13 +156,48 @@ class RestPath:
                     self._note("answer", {"path": f"{self.venue} rest", "said": request.target, "cancels": count})
                 except VenueError as e:
                     why = str(e)
+            self._cancelling -= 1
             if why:
                 self._note("cancel-all failed", {"venue": self.venue, "why": why, "tries_left": tries})
                 if round_ == self._round and tries:
                     again = lambda: self._cancel(action, index, round_, tries - 1)  # noqa: E731
-                    self._reactor.call_later(RETRY_NS, again, f"{self.venue} cancel-all")
+                    self._reactor.call_later(
+                        RETRY_NS if tries < RETRIES else FIRST_RETRY_NS, again, f"{self.venue} cancel"
+                    )
+            self._pump()
 
+        self._cancelling += 1
+        self._hold_until_ns = self._reactor.clock.mono_ns() + HOLD_NS
         self._cancels.ask(request, answered)
+
+    def _ask(self, render: Callable[[], RestRequest], answered: Answered, *, first: bool = False) -> None:
+        (self._waiting.appendleft if first else self._waiting.append)((render, answered))
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send the next list or query, if none is under way and no cancel wants to go first."""
+        if self._asking or not self._waiting:
+            return
+        hold_ns = self._hold_until_ns - self._reactor.clock.mono_ns()
+        if self._cancelling and hold_ns > 0:
+            self._reactor.call_later(hold_ns, self._pump, f"{self.venue} lists")
+            return
+        render, answered = self._waiting.popleft()
+        try:
+            request = render()
+        except (VenueError, CodecError) as e:
+            error = str(e)
+            self._reactor.call_soon(lambda: answered(0, b"", error), f"{self.venue} rest")
+            self._pump()
+            return
+
+        def done(status: int, body: bytes, error: str) -> None:
+            self._asking = False
+            answered(status, body, error)
+            self._pump()
+
+        self._asking = True
+        self._lists.ask(request, done)
 
     def list_orders(self, done: Callable[[list[ListedId], int, int], object], failed: Callable[[str], object]) -> None:
         """Fetch every page; `done(lines, started_ns, done_ns)` or `failed(why)`, exactly once."""
@@ -183,7 +230,7 @@ class RestPath:
                 return
             done(lines, started_ns, self._reactor.clock.mono_ns())
 
-        self._lists.ask(api.open_orders(self._reactor.clock.wall_ns(), cursor), answered)
+        self._ask(lambda: api.open_orders(self._reactor.clock.wall_ns(), cursor), answered, first=True)
 
     def _line(self, order: OpenOrder) -> ListedId:
         return ListedId(order.order_id, order.cl_ord_id, self._names.get(order.symbol, ""))
@@ -192,11 +239,12 @@ class RestPath:
         """Ask for one order; `done(final OrdStatus or "", cum_qty)` when the venue answered."""
         instrument = self._instruments.get(order.instrument)
         api = self._api
-        if api is None or instrument is None:
-            return
+        if api is None or instrument is None or len(self._waiting) >= QUERIES:
+            return  # it is asked for again while the order is not proven
 
         def answered(status: int, body: bytes, error: str) -> None:
             if error:
+                self._note("order query failed", {"venue": self.venue, "order": order.cl_ord_id, "why": error})
                 return
             try:
                 found = api.parse_order(status, body)
@@ -207,12 +255,7 @@ class RestPath:
             if found is not None and found.status in FINAL_STATUS:
                 done(found.status, cum)
 
-        try:
-            request: RestRequest = api.order(self._reactor.clock.wall_ns(), _working(order, instrument))
-        except (VenueError, CodecError) as e:
-            self._note("order query failed", {"venue": self.venue, "order": order.cl_ord_id, "why": str(e)})
-            return
-        self._lists.ask(request, answered)
+        self._ask(lambda: api.order(self._reactor.clock.wall_ns(), _working(order, instrument)), answered)
 
     def close(self) -> None:
         """Drop the connections."""
