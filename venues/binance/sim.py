@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from base.clock import Clock
-from base.errors import ConfigError
+from base.errors import ConfigError, NumberError
 from base.http import Request, Response
 from base.instruments import Instrument
 from sim import timetext
@@ -220,6 +220,8 @@ class BinanceSim(Venue):
             self._serve(link, seat, message)
         except RefusedError as problem:
             link.send("3", reject_fields(message, problem))
+        except NumberError as problem:
+            link.send("3", reject_fields(message, RefusedError(-1111, str(problem), 6)))
         except EngineError as problem:
             self._engine_refused(link, message, problem)
 
