@@ -224,6 +224,8 @@ def test_cancel_replace_and_amend_keep_priority(venue: Running) -> None:
     assert (less.get(37), less.get(11), less.get(41), less.get(151)) == (second, "b2", "b", "1.50000000")
     c.send("XAK", [(11, "b3"), (37, second), (55, "BTCUSDT"), (38, "3")])
     assert c.expect("XAR").get(25016) == "-2038"
+    c.send("XAK", [(11, "b4"), (37, second), (55, "BTCUSDT"), (38, "0.123456789")])
+    assert c.expect("3").get(25016) == "-1111"
     c.send(
         "XCN", [(25033, 1), (41, "a"), (11, "z"), (38, "2"), (40, 2), (44, "101"), (54, 1), (55, "BTCUSDT"), (59, 1)]
     )
