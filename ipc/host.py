@@ -19,7 +19,7 @@ import zmq
 
 from base.clock import Clock, SystemClock
 from base.config import DeskConfig, load
-from base.errors import ConfigError, SecretError
+from base.errors import ConfigError, QuarterdeckError, SecretError
 from base.locks import RoleLock
 from base.log import open_log
 from base.reactor import Priority, Reactor
@@ -184,6 +184,13 @@ class ProcessHost:
         for handler in self._stop_handlers:
             handler()
 
+    def fail(self, why: str) -> None:
+        """The process could not begin: say so where people look, in one line, and give everything back."""
+        why = why.replace(f"{self.desk.data_dir}{os.sep}", "")  # the page has room for 240 bytes
+        self.page.set(Readiness.STARTING, f"could not start: {why}", self.clock.wall_ns())
+        log.error("%s could not start: %s", self.name, why)
+        self.close()
+
     def set_stopping(self, why: str) -> None:
         """Show STOPPING, on the bus too where it is open."""
         self.page.set(Readiness.STOPPING, why, self.clock.wall_ns())
@@ -267,7 +274,8 @@ def run_process(
 ) -> int:
     """`python -m procs.<kind> --config FILE [--<option> NAME]`: `begin(host, name)` sets the process up, then it runs.
 
-    Exit status 0 after an orderly stop, 2 for a wrong configuration or argument.
+    Exit status 0 after an orderly stop, 2 for a wrong configuration or argument, 1 when it could not begin: the
+    status page then goes on saying why.
     """
     parser = argparse.ArgumentParser(prog=f"python -m procs.{kind}")
     parser.add_argument("--config", required=True)
@@ -285,8 +293,11 @@ def run_process(
         return 0
     try:
         begin(host, args.name if option else kind)
-    except Exception:
-        log.exception("%s could not start", name)
+    except QuarterdeckError as e:
+        host.fail(str(e))
+        return 1
+    except Exception as e:
+        host.fail(f"{type(e).__name__}: {e}")
         raise
     host.run()
     return 0

@@ -18,7 +18,7 @@ from ipc.exposure import ExposureRow, ExposureWriter
 from ipc.fence import FenceKeeper, lease_duty
 from ipc.gate import GateReader, session_scopes
 from ipc.host import ProcessHost, run_process
-from ipc.journal import Journal, read_events
+from ipc.journal import Journal, OrderId, read_events, read_order_ids
 from ipc.readiness import Readiness
 from ipc.requests import NewOrder
 from risk.exposure import ExposureBook, Figures
@@ -39,12 +39,17 @@ STOP_DEADLINE_NS = 10_000 * MS
 ROWS = 256
 
 
-def restore(folder: Path, table: OrderTable, positions: dict[str, int]) -> None:
-    """Orders and positions as the journal in `folder` left them."""
+def restore(folder: Path, table: OrderTable, positions: dict[str, int]) -> list[OrderId]:
+    """Orders and positions as the journal in `folder` left them; the commands whose order it does not have.
+
+    The order is journalled before it is sent, so what is returned never left.
+    """
+    unsaid = {order_id.cl_ord_id: order_id for order_id in read_order_ids(folder)}
     for delivery in read_events(folder):
         event = delivery.event
         if isinstance(event, OrderState):
             table.restore(event)
+            unsaid.pop(event.cl_ord_id, None)
         elif isinstance(event, ExecutionReport):
             applied = table.apply(event, event.recv_ns)
             if applied.order is not None and applied.fill_qty:
@@ -52,6 +57,7 @@ def restore(folder: Path, table: OrderTable, positions: dict[str, int]) -> None:
                 positions[event.instrument] = positions.get(event.instrument, 0) + signed
         elif isinstance(event, Position):
             positions[event.instrument] = event.position
+    return list(unsaid.values())
 
 
 class Trading:
@@ -82,7 +88,7 @@ class Trading:
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
         self.table = OrderTable()
         positions: dict[str, int] = {}
-        restore(folder, self.table, positions)
+        unsaid = restore(folder, self.table, positions)
         host.open_bus(self.journal, [self.topic])
 
         scopes = session_scopes(self.venue, self.account, session)
@@ -118,7 +124,7 @@ class Trading:
         host.reactor.add_reader(self.bell.fd, self._rung, "bell", Priority.URGENT)
         host.serve(lambda command, _identity: self.entry.handle(command), self.journal)
         host.on_stop(self._stop)
-        self._show_restored(positions)
+        self._show_restored(positions, unsaid)
         self._look()
         self._duty()
         host.set(Readiness.RECOVERING, "connecting")
@@ -129,15 +135,26 @@ class Trading:
             session_context(self.desk, self.name, self.host.publisher.epoch, sender_comp_id), leg
         )
 
-    def _show_restored(self, positions: dict[str, int]) -> None:
+    def _show_restored(self, positions: dict[str, int], unsaid: list[OrderId]) -> None:
         """Nothing is assumed of what was open: it is UNCERTAIN until the venue has been asked."""
         self.entry.lost_session("process restarted")
         wall_ns = self.host.clock.wall_ns()
+        for order_id in unsaid:
+            self.record(self._never_sent(order_id, wall_ns))
         for instrument in self.entry.instruments.values():
             figures = self.exposure.of(instrument.name, instrument.px_scale, instrument.qty_scale)
             figures.position = positions.get(instrument.name, 0)
             self._row(instrument.name, figures)
             self.record(self._position(instrument.name, figures, wall_ns))
+
+    def _never_sent(self, known: OrderId, wall_ns: int) -> OrderState:
+        """An order of which only the command's id was written: its client asks by that id, and gets an end to it."""
+        return OrderState(
+            session=self.name, venue=self.venue, account=self.account, instrument="", cl_ord_id=known.cl_ord_id,
+            order_id="", state="REJECTED", side="", ord_type="", time_in_force="", px_scale=0, qty_scale=0,
+            order_qty=0, price=None, cum_qty=0, leaves_qty=0, strategy="", client_id=known.client_id,
+            command_id=known.command_id, since_ns=wall_ns, reason="the process ended before the order was sent",
+        )  # fmt: skip
 
     # -- what order entry asks of the process ----------------------------------------------------------------
 
