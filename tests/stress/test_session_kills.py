@@ -123,12 +123,13 @@ def compare_numbers(folder: Path, store: FileStore, peer: Peer, complete: bool) 
 def compare_orders(folder: Path, peer: Peer, complete: bool) -> None:
     """Every order is at the venue, or known not to have been sent, or UNCERTAIN."""
     table = OrderTable()
-    restore(folder, table, {})
+    unsaid = {order_id.cl_ord_id for order_id in restore(folder, table, {})}
     remembered = [order_id.cl_ord_id for order_id in read_order_ids(folder)]
     assert len(set(remembered)) == len(remembered)
     assert peer.on_the_wire <= set(remembered), "an order left that was not remembered"
     for cl_ord_id in remembered:
         order = table.find(cl_ord_id)
+        assert (order is None) == (cl_ord_id in unsaid)
         if cl_ord_id in peer.on_the_wire:
             assert order is not None, f"order {cl_ord_id} left and is not known"
             assert order.state != "REJECTED", f"order {cl_ord_id} left and counts as refused"
