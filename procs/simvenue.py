@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from base.clock import SystemClock
 from base.config import DeskConfig, load
@@ -18,6 +19,8 @@ from base.log import open_log
 from ipc.host import build_fingerprint
 from ipc.readiness import Readiness, StatusPage
 from sim.desk import ensure_secrets, setup_of
+from sim.gateway import Venue
+from sim.replay import NothingFitsError
 from sim.run import build, serve, source_of
 from sim.server import SimServer
 
@@ -61,7 +64,7 @@ def run(desk: DeskConfig, venue: str) -> int:
     world = build(desk.config.venue[venue].dialect, setup_of(desk, venue), clock)
     config = desk.config.sim[venue]
     # `qd run --replay` hands a recording to every simulated venue of the desk without touching its configuration.
-    source = source_of(world, config.replay or os.environ.get("QD_REPLAY", ""), "1")
+    source = _source(world, config.replay or os.environ.get("QD_REPLAY", ""))
     server = SimServer(world, clock, desk.run_dir, config.plain)
 
     def announce(address: dict[str, object]) -> None:
@@ -74,6 +77,15 @@ def run(desk: DeskConfig, venue: str) -> int:
         page.set(Readiness.STOPPING, "stopped", clock.wall_ns())
         lock.release()
     return 0
+
+
+def _source(world: Venue, replay: str) -> Any:
+    """The recording that the desk names; seeded flow where it holds nothing for this venue."""
+    try:
+        return source_of(world, replay, "1")
+    except NothingFitsError as error:
+        log.warning("seeded flow instead of a replay: %s", error)
+        return source_of(world, "", "1")
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ class Control:
         ]
         in_now = sum(link.counters["in"] for link in v.links)
         return {
+            "source": v.source,
             **v.counters,
             "messages_in": v.counters["messages_in"] + in_now,
             "fills": v.exchange.fills,

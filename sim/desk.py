@@ -54,6 +54,8 @@ def _references(desk: DeskConfig, venue: str) -> Iterator[tuple[str, str]]:
     if rest is not None:
         yield "rest_key", rest.key
         yield "rest_secret", rest.secret
+        yield "rest_key", rest.kill_key
+        yield "rest_secret", rest.kill_secret
 
 
 def _sessions(desk: DeskConfig, venue: str) -> dict[str, SessionConfig]:
@@ -77,7 +79,8 @@ def setup_of(desk: DeskConfig, venue: str) -> Setup:
         if sender
     ]
     rest = desk.config.venue[venue].rest
-    keys = [RestKey(account, read(rest.key), read(rest.secret))] if rest is not None else []
+    pairs = [(rest.key, rest.secret), (rest.kill_key, rest.kill_secret)] if rest is not None else []
+    keys = [RestKey(account, read(key), read(secret)) for key, secret in pairs if key or secret]
     return Setup(venue, desk.venue_instruments(venue), grants, keys, config.options, config.seed, config.messages_per_s)
 
 

@@ -91,6 +91,7 @@ class Venue:
         self.exchange = Exchange(setup.instruments, clock, self.keep_l3)
         self.exchange.listen(self.on_event, self.on_update)
         self.faults = Faults()
+        self.source = "flow"  # what moves the markets, for people
         self.seats: dict[tuple[str, str], Seat] = {}
         self.links: list[Link] = []
         self.counters = {"messages_in": 0, "messages_out": 0, "md_messages": 0, "rest_requests": 0, "logons": 0}

@@ -22,6 +22,10 @@ MAX_PER_TURN = 2_000  # items, at full speed
 LATE_NS = 200_000_000  # a loop that was away longer than this goes on from where it was
 
 
+class NothingFitsError(RecordingError):
+    """No recording holds a market that an instrument of the venue could be."""
+
+
 class Fit(NamedTuple):
     """A recorded market and the instrument that it becomes."""
 
@@ -146,6 +150,8 @@ class Replay:
             venue.exchange.markets[symbol] = market
             self._tracks[fit.recording.path, fit.recorded.symbol] = Track(fit, venue, market)
         recordings = {fit.recording.path: fit.recording for fit in fits}
+        names = [f"{fit.instrument.name} from {fit.recording.path.name}" for fit in fits]
+        venue.source = f"replay: {', '.join(names)}"
         self._streams = [_Stream(r, self._tracks) for r in recordings.values()]
         taken = {fit.instrument.symbol for fit in fits}
         rest = [i for i in venue.exchange.instruments.values() if i.symbol not in taken]
@@ -252,7 +258,7 @@ def fit_all(path: Path, instruments: list[Instrument]) -> list[Fit]:
                 best[instrument.symbol] = Fit(recording, recorded, instrument)
     if not best:
         wanted = ", ".join(f"{i.name} ({i.px_scale}/{i.qty_scale} decimals)" for i in instruments)
-        raise RecordingError(f"{path}: nothing fits {wanted}; it has {', '.join(seen) or 'no recording'}")
+        raise NothingFitsError(f"{path}: nothing fits {wanted}; it has {', '.join(seen) or 'no recording'}")
     return list(best.values())
 
 

@@ -49,6 +49,7 @@ target_comp_id = "V"
 
 [sim.plain]
 messages_per_s = 50
+replay = "{folder}/config"
 """
 
 
@@ -153,7 +154,8 @@ def test_a_desks_venue_takes_instruments_and_credentials_from_it(tmp_path: Path)
         md.send("V", [(262, "r"), (263, 1), (264, 0), (265, 1), (267, 2), (269, 0), (269, 1), (146, 1), (55, "BTCUSD")])
         assert len(md.expect("W").all(269)) > 100
         md.expect("X")
-        assert call(address["endpoints"]["control"], "GET", "/stats")[1]["logons"] == 3
+        stats = call(address["endpoints"]["control"], "GET", "/stats")[1]
+        assert (stats["logons"], stats["source"]) == (3, "flow")  # the folder that it should replay has nothing for it
     finally:
         assert process.end() == 0
     assert not (tmp_path / "run" / "sim-plain.json").exists()
