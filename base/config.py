@@ -9,10 +9,11 @@ import os
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from base.config_check import check_values
 from base.errors import ConfigError
 from base.instruments import Instrument, check_name, scaled_setting
 
@@ -219,6 +220,7 @@ class DeskConfig:
         for name in c.sim:
             if name not in c.venue:
                 raise ConfigError(f"{at}: sim.{name}: no venue of that name")
+        check_values(c, str(at))
 
 
 def _instrument(venue: str, item: InstrumentConfig, path: str) -> Instrument:
@@ -254,5 +256,19 @@ def load(path: str | Path) -> DeskConfig:
     try:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as e:
-        raise ConfigError(f"{file}: {e}") from None
+        raise ConfigError(f"{file}: {_named(raw) or e}") from None
     return DeskConfig(config, file, text)
+
+
+def _named(raw: dict[str, Any]) -> str:
+    """What is wrong with which entry of a table, by its name, where msgspec only says `[...]`; "" if in none."""
+    kinds: dict[str, type] = {"venue": VenueConfig, "session": SessionConfig, "book": BookConfig, "sim": SimConfig}
+    for table, kind in kinds.items():
+        entries = raw.get(table)
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            try:
+                msgspec.convert(entry, kind)
+            except msgspec.ValidationError as e:
+                text = str(e)
+                return text.replace("`$", f"`$.{table}.{name}") if "`$" in text else f"{text} - at `$.{table}.{name}`"
+    return ""

@@ -1,0 +1,124 @@
+"""Checks of a configuration's values that the types cannot express; each error names the key's path."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from base.decimals import to_scaled
+from base.errors import ConfigError, NumberError
+
+if TYPE_CHECKING:
+    from base.config import BookConfig, Config, InstrumentConfig, KillConfig, SessionConfig
+
+# Names become file names, topics, scopes and supervisord's programs.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+_COMP_ID = re.compile(r"[\x21-\x7e]+")
+_RESERVED = frozenset({"killswitch", "informer"})
+
+
+def check_values(config: "Config", at: str) -> None:
+    """ConfigError for a value that no desk can have: names, numbers out of range, two of what must be one."""
+    _names(config, at)
+    for name, session in config.session.items():
+        _session(session, f"{at}: session.{name}")
+    for name, venue in config.venue.items():
+        _instruments(venue.instruments, f"{at}: venue.{name}.instruments")
+        if venue.rest is not None:
+            _at_least(f"{at}: venue.{name}.rest", {"lag_ms": venue.rest.lag_ms}, 0)
+    for name, book in config.book.items():
+        _at_least(
+            f"{at}: book.{name}",
+            {"max_instruments": book.max_instruments, "levels": book.levels, "orders": book.orders}, 1,
+        )  # fmt: skip
+    _shards(config.book, at)
+    for name, sim in config.sim.items():
+        _at_least(f"{at}: sim.{name}", {"messages_per_s": sim.messages_per_s}, 1)
+    _at_least(f"{at}: desk", {"log_budget_mb": config.desk.log_budget_mb}, 1)
+    _kill(config.kill, f"{at}: kill")
+
+
+def _names(config: "Config", at: str) -> None:
+    _name(config.desk.name, f"{at}: desk.name")
+    tables: dict[str, Iterable[str]] = {
+        "venue": config.venue, "session": config.session, "book": config.book, "sim": config.sim,
+    }  # fmt: skip
+    for table, names in tables.items():
+        for name in names:
+            _name(name, f"{at}: {table}.{name}")
+    others = _RESERVED | {f"book-{b}" for b in config.book} | {f"sim-{s}" for s in config.sim}
+    for name in config.session:
+        if name in others:
+            raise ConfigError(
+                f"{at}: session.{name}: another process of the desk has this name; expected one of its own"
+            )
+
+
+def _name(name: str, path: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{path}: {name!r} is not a name; expected letters, digits, - and _, at most 41")
+
+
+def _at_least(path: str, values: Mapping[str, int], least: int) -> None:
+    for key, value in values.items():
+        if value < least:
+            raise ConfigError(f"{path}.{key}: {value} is below {least}")
+
+
+def _session(session: "SessionConfig", path: str) -> None:
+    for key in ("sender_comp_id", "target_comp_id", "alternate_sender_comp_id"):
+        value = getattr(session, key)
+        if (value or not key.startswith("alternate")) and not _COMP_ID.fullmatch(value):
+            raise ConfigError(f"{path}.{key}: {value!r} is not printable ASCII without spaces, at least one character")
+    _at_least(path, {"stale_after_s": session.stale_after_s, "depth": session.depth}, 0)
+
+
+def _instruments(instruments: "list[InstrumentConfig]", path: str) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    for i, item in enumerate(instruments):
+        for key, value in (("name", item.name), ("symbol", item.symbol)):
+            first = seen.setdefault((key, value), i)
+            if first != i:
+                raise ConfigError(f"{path}[{i}].{key}: {value!r} is also that of [{first}]; expected each once")
+        for key in ("tick_size", "lot_size"):
+            text = getattr(item, key)
+            if text and not _decimal(text, f"{path}[{i}].{key}"):
+                raise ConfigError(f"{path}[{i}].{key}: {text} is not above 0")
+        if item.min_notional and _decimal(item.min_notional, f"{path}[{i}].min_notional") < 0:
+            raise ConfigError(f"{path}[{i}].min_notional: {item.min_notional} is negative")
+
+
+def _decimal(text: str, path: str) -> int:
+    try:
+        return to_scaled(text, 18)
+    except NumberError as e:
+        raise ConfigError(f"{path}: {e}") from None
+
+
+def _shards(books: "Mapping[str, BookConfig]", at: str) -> None:
+    keeper: dict[str, str] = {}
+    for name, book in books.items():
+        for session in book.sessions:
+            other = keeper.setdefault(session, name)
+            if other != name or book.sessions.count(session) > 1:
+                raise ConfigError(
+                    f"{at}: book.{name}.sessions: {session!r} is kept by book.{other}; expected one keeper"
+                )
+
+
+def _kill(kill: "KillConfig", path: str) -> None:
+    _at_least(
+        path,
+        {
+            "lease_renew_ms": kill.lease_renew_ms, "fence_deadline_ms": kill.fence_deadline_ms,
+            "proof_deadline_s": kill.proof_deadline_s, "lease_lost_cancel_s": kill.lease_lost_cancel_s,
+            "session_loss_confirmations": kill.session_loss_confirmations,
+        },
+        1,
+    )  # fmt: skip
+    _at_least(
+        path,
+        {"session_loss_grace_s": kill.session_loss_grace_s, "reset_cool_off_s": kill.reset_cool_off_s}, 0,
+    )  # fmt: skip
+    if kill.lease_ms < 2 * kill.lease_renew_ms:
+        # One renewal that comes late must not close the gate.
+        raise ConfigError(f"{path}.lease_ms: {kill.lease_ms} is less than twice lease_renew_ms, {kill.lease_renew_ms}")

@@ -1,0 +1,138 @@
+"""What is wrong with a configuration that loads: what its dialects, limits, addresses and secrets say to it."""
+
+import re
+from pathlib import Path
+
+from base.config import DeskConfig, Kind, SessionConfig
+from base.errors import ConfigError, QuarterdeckError, SecretError
+from base.secrets import resolve
+from base.transport_types import check_plain
+from ipc.gate import account_scope
+from risk.limits import LimitBook
+from venues.context import dialect_of
+
+_SYMBOLIC = re.compile(r"run:sim-([\w-]+)#\w+")
+_HOST_PORT = re.compile(r"([^:/\s#]+|\[[0-9a-fA-F:]+\]):(\d+)")
+_URL = re.compile(r"https?://[^:/\s#]+(:\d+)?/?")
+
+
+def problems(desk: DeskConfig) -> list[str]:
+    """What is wrong, each with the file and the path in it."""
+    found = [line for name in desk.config.venue for line in _venue(desk, name)]
+    found += [line for name in desk.config.session for line in _session(desk, name)]
+    found += _twice(desk) + _books(desk) + _kill(desk)
+    found += [
+        f"sim.{name}.replay: {sim.replay} does not exist"
+        for name, sim in desk.config.sim.items()
+        if sim.replay and not Path(sim.replay).exists()
+    ]
+    return [line if line.startswith(f"{desk.path}: ") else f"{desk.path}: {line}" for line in found]
+
+
+def _venue(desk: DeskConfig, name: str) -> list[str]:
+    venue = desk.config.venue[name]
+    found = []
+    try:
+        sessions = {n: s for n, s in desk.config.session.items() if s.venue == name}
+        dialect_of(desk, name).check(venue, sessions, f"venue.{name}")
+    except ConfigError as e:
+        found.append(str(e))
+    if venue.rest is not None:
+        path = f"venue.{name}.rest"
+        if not _URL.fullmatch(venue.rest.address):
+            found += _address(desk, venue.rest.address, path, "https://host[:port]")
+        keys = ("key", "secret", "kill_key", "kill_secret")
+        found += _secrets(desk, path, {k: getattr(venue.rest, k) for k in keys})
+        if bool(venue.rest.kill_key) != bool(venue.rest.kill_secret):
+            found.append(f"{path}: kill_key and kill_secret go together; one of them is missing")
+    return found
+
+
+def _session(desk: DeskConfig, name: str) -> list[str]:
+    session, path = desk.config.session[name], f"session.{name}"
+    found = _address(desk, session.address, path, "host:port")
+    if not found and not session.tls and not session.address.startswith("run:"):
+        try:
+            check_plain(session.address.rpartition(":")[0])
+        except ConfigError as e:
+            found.append(f"{path}.tls: {e}")
+    found += _secrets(desk, path, {"username": session.username, "password": session.password})
+    if session.kind == Kind.MARKETDATA and not any(name in b.sessions for b in desk.config.book.values()):
+        found.append(f"{path}: no [book.*] lists it: nobody would keep its books")
+    return found
+
+
+def _address(desk: DeskConfig, address: str, path: str, form: str) -> list[str]:
+    symbolic, plain = _SYMBOLIC.fullmatch(address), _HOST_PORT.fullmatch(address)
+    if symbolic and symbolic[1] not in desk.config.sim:
+        return [f"{path}.address: {address!r}: there is no [sim.{symbolic[1]}]"]
+    if symbolic or (plain and form == "host:port" and 0 < int(plain[2]) < 65536):
+        return []
+    return [f"{path}.address: {address!r} is neither {form} nor run:sim-NAME#KEY"]
+
+
+def _secrets(desk: DeskConfig, path: str, references: dict[str, str]) -> list[str]:
+    found = []
+    for key, reference in references.items():
+        simulated = desk.config.desk.environment == "sim" and reference.startswith("run:")
+        if not reference or (simulated and not (desk.run_dir / reference.removeprefix("run:")).exists()):
+            continue  # a simulated venue makes its own when it starts
+        try:
+            resolve(reference, desk.run_dir)
+        except SecretError as e:
+            found.append(f"{path}.{key}: {e}")
+    return found
+
+
+def _twice(desk: DeskConfig) -> list[str]:
+    """Two sessions under one name at one place put each other out, for ever."""
+    owner: dict[tuple[str, str, str], str] = {}
+    found = []
+    for name, session in desk.config.session.items():
+        for key in ("sender_comp_id", "alternate_sender_comp_id"):
+            own = getattr(session, key)
+            other = owner.setdefault((session.address, session.target_comp_id, own), name) if own else name
+            if other != name:
+                found.append(f"session.{name}.{key}: {own!r} logs on at {session.address} as session.{other} does")
+    return found
+
+
+def _books(desk: DeskConfig) -> list[str]:
+    found = []
+    for name, book in desk.config.book.items():
+        needed = sum(len(desk.session_instruments(s)) for s in book.sessions)
+        if needed > book.max_instruments:
+            found.append(f"book.{name}.max_instruments: {book.max_instruments}; its sessions have {needed} instruments")
+    return found
+
+
+def _kill(desk: DeskConfig) -> list[str]:
+    kill = desk.config.kill
+    found = []
+    for i, limit in enumerate(kill.limits):
+        path = f"kill.limits[{i}]"
+        try:
+            LimitBook([limit], {})
+        except QuarterdeckError as e:
+            found.append(str(e).replace("kill.limits[0]", path) if "kill.limits" in str(e) else f"{path}.scope: {e}")
+            continue
+        known = _scopes(desk)
+        if limit.scope not in known:
+            found.append(f"{path}.scope: nothing is {limit.scope!r}; there are {', '.join(sorted(known))}")
+        names = {i for _, i in desk.instruments}
+        found += [f"{path}.max_position: no venue has {i!r}" for i in limit.max_position if i not in names]
+        quotes = {i.split("-")[1] for i in names}
+        found += [
+            f"{path}.max_notional: no instrument is quoted in {q!r}" for q in limit.max_notional if q not in quotes
+        ]
+    if desk.config.desk.environment == "production" and not kill.limits:
+        found.append("kill.limits: none is set; a production desk does not run without limits")
+    return found
+
+
+def _scopes(desk: DeskConfig) -> set[str]:
+    trading: dict[str, SessionConfig] = {n: desk.config.session[n] for n in desk.sessions(Kind.TRADING)}
+    found = {"desk"} | {f"session:{n}" for n in trading} | {f"instrument:{i}" for _, i in desk.instruments}
+    for session in trading.values():
+        found |= {f"venue:{session.venue}", account_scope(session.venue, desk.config.venue[session.venue].account)}
+    return found
