@@ -138,11 +138,12 @@ class ProcessHost:
         for topic in topics:
             self.publisher.declare(topic, journal)
         self.publisher.declare(f"state.{self.name}")
+        self.publisher.declare(f"alert.{self.name}")
 
     def serve(self, handler: Handler, journal: Journal | None = None, priority: Priority = Priority.COMMAND) -> None:
         """Take commands from now on."""
         endpoint = command_endpoint(self.desk, self.name)
-        server = CommandServer(self.context, endpoint, self.clock, handler, journal=journal)
+        server = CommandServer(self.context, endpoint, self.clock, handler, publisher=self.publisher, journal=journal)
         self.reactor.add_zmq_drained(server.socket, server.serve, "commands", priority)
         self._servers.append(server)
 
@@ -160,7 +161,7 @@ class ProcessHost:
     def alert(self, severity: str, code: str, text: str) -> None:
         """Tell people: on the bus and in the log."""
         log.log(logging.WARNING if severity != "info" else logging.INFO, "%s %s: %s", severity, code, text)
-        self.publish("alert", Alert(self.name, severity, code, text, self.clock.wall_ns()))
+        self.publish(f"alert.{self.name}", Alert(self.name, severity, code, text, self.clock.wall_ns()))
 
     def publish(self, topic: str, *events: AnyEvent) -> None:
         """Publish events under a topic."""

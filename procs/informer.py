@@ -58,7 +58,7 @@ class Alerts:
         expected = payload.get("expected") == "1"
         severity = "warning" if name in LOUD and not expected else "info"
         log.info("%s", text)
-        self._publisher.publish("alert", Alert("supervisord", severity, name, text, self._clock.wall_ns()))
+        self._publisher.publish(f"alert.{NAME}", Alert("supervisord", severity, name, text, self._clock.wall_ns()))
 
 
 def main() -> int:

@@ -18,11 +18,9 @@ from ipc.bell import Bell, bell_path
 from ipc.gate import GateWriter
 from ipc.host import ProcessHost, run_process
 from ipc.kill_files import KillFiles, read_latch
+from ipc.owners import JournalTail, OwnerWatch, Reviver, drain
 from ipc.readiness import Readiness, read_all, read_status
 from ipc.requests import Answer, AnyCommand, Ops
-from procs.kill_hands import Hands
-from procs.kill_owners import JournalTail, OwnerWatch, Reviver, drain
-from procs.kill_paths import OwnerCommands, OwnSession, RestPath
 from risk.kill import KillSwitch
 from risk.kill_latch import decode
 from risk.kill_plan import KillVenue, Owner, Topology
@@ -31,6 +29,8 @@ from risk.kill_triggers import OwnerView, SessionLoss
 from risk.limits import LimitBook, OwnerFigures
 from venues.context import dialect_of
 from venues.interface import OpenOrders
+from venues.kill_hands import Hands
+from venues.kill_paths import OwnerCommands, OwnSession, RestPath
 
 MS = 1_000_000
 WATCH_NS = 20 * MS

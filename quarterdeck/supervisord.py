@@ -74,6 +74,7 @@ def start(desk: DeskConfig) -> None:
     for directory in (desk.run_dir, desk.log_dir, desk.data_dir):
         directory.mkdir(parents=True, exist_ok=True)
     os.chmod(desk.run_dir, 0o700)
+    (desk.run_dir / "config").write_text(f"{desk.path}\n")  # so that a client finds the desk by its run directory
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration(desk))]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode or not wait_until(lambda: running(desk), 10):

@@ -20,10 +20,10 @@ from base.config import DeskConfig, load
 from base.errors import BusError, RegionError
 from base.locks import RoleLock
 from ipc.commands import CommandClient
+from ipc.owners import role_held
 from ipc.readiness import read_status
 from ipc.requests import Answer, Ops
 from ipc.roster import command_endpoint
-from procs.kill_owners import role_held
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """

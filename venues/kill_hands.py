@@ -8,12 +8,12 @@ from ipc.bell import Ringer, bell_path
 from ipc.events import KillProgress
 from ipc.host import ProcessHost
 from ipc.kill_files import KillFiles
+from ipc.owners import OwnerWatch, Reviver
 from ipc.requests import Answer, CancelOrder, ListOrders, MassCancel
-from procs.kill_owners import OwnerWatch, Reviver
-from procs.kill_paths import OwnerCommands, OwnSession, RestPath
 from risk import kill_actions as do
 from risk.kill import KillSwitch
 from risk.kill_plan import OwnerMassCancel, OwnMassCancel, RestCancelAll
+from venues.kill_paths import OwnerCommands, OwnSession, RestPath
 
 log = logging.getLogger("killswitch")
 
