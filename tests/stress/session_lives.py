@@ -38,7 +38,7 @@ from venues.order_entry import OrderEntry
 
 INSTRUMENT = Instrument("v", "BTC-USD", "BTC/USD", 2, 4)
 STORE = SegmentSettings(segment_bytes=2048, retain_bytes=5 * 2048, recycle=True)
-JOURNAL = SegmentSettings(segment_bytes=32 * 1024, retain_bytes=1 << 30)
+JOURNAL = SegmentSettings(segment_bytes=8 * 1024, retain_bytes=1 << 30)
 PATIENCE_S = 10.0
 ORDERS = 6  # of one life
 TOPIC = "exec.kill"

@@ -30,9 +30,9 @@ from tests.stress.killing import Killer
 from tests.stress.session_lives import STORE, Desk, Peer, journalled_reports
 
 KILLS = 520
-LIVES = 900
+LIVES = 1500
 LIVES_A_FOLDER = 20
-ENDINGS = ("gone", "logout", "rollover")
+ENDINGS = ("gone", "rollover", "logout", "rollover")
 
 
 def child(folder: Path, wire: socket.socket, killer: Killer, seed: int, full: bool, out: int) -> None:
@@ -40,7 +40,7 @@ def child(folder: Path, wire: socket.socket, killer: Killer, seed: int, full: bo
     status = 1
     gc.disable()
     try:
-        Desk(folder, wire, killer, seed, full).live(ENDINGS[seed % 3])
+        Desk(folder, wire, killer, seed, full).live(ENDINGS[seed % 4])
         os.write(out, repr(dict(killer.hits)).encode())
         status = 0
     except BaseException:  # noqa: BLE001 - a child that fails must not go on as a second test run
