@@ -3,7 +3,7 @@
 What a recording has no instrument for is left out; an instrument that no recording fits keeps its seeded flow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from sim.orders import BUY, SELL, L3Change, Trade, Update
 from sim.publicbook import PublicBook
 from sim.recordings import Market as Recorded
 from sim.recordings import Recording, find_recordings, open_recording
+from sim.recordings.binance import FOLLOWS
 from sim.recordings.items import Best, Item, Levels, Orders, Print, Snapshot, scaled
 from sim.replaymarket import ReplayMarket
 
@@ -243,10 +244,10 @@ def fit_all(path: Path, instruments: list[Instrument]) -> list[Fit]:
 
     RecordingError when nothing fits, saying what there is and why it does not.
     """
-    recordings = find_recordings(path) if path.is_dir() else [open_recording(path)]
+    by_name = {i.name: i for i in instruments}
+    recordings = _useful(path, by_name) if path.is_dir() else [open_recording(path)]
     best: dict[str, Fit] = {}
     seen: list[str] = []
-    by_name = {i.name: i for i in instruments}
     for recording in recordings:
         for recorded in recording.markets().values():
             instrument = by_name.get(recorded.name)
@@ -260,6 +261,16 @@ def fit_all(path: Path, instruments: list[Instrument]) -> list[Fit]:
         wanted = ", ".join(f"{i.name} ({i.px_scale}/{i.qty_scale} decimals)" for i in instruments)
         raise NothingFitsError(f"{path}: nothing fits {wanted}; it has {', '.join(seen) or 'no recording'}")
     return list(best.values())
+
+
+def _useful(directory: Path, names: Container[str]) -> list[Recording]:
+    """Recordings of a directory that may hold one of the markets; two halves of one are played as one."""
+    found = {r.path: r for r in find_recordings(directory) if r.may_hold(names)}
+    for path, recording in list(found.items()):
+        first = path.with_name(FOLLOWS.get(path.name, path.name))
+        if first != path and found.pop(first, None) is not None:
+            recording.whole = True
+    return list(found.values())
 
 
 def _holds(instrument: Instrument, recorded: Recorded) -> bool:

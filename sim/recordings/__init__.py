@@ -2,7 +2,7 @@
 
 import fnmatch
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class Recording:
     path: Path
     reader: Reader
     namer: Namer
+    whole: bool = False  # play what comes before the file itself (the file that it continues) at its pace, too
     _markets: dict[str, Market] = field(default_factory=dict)
 
     def items(self) -> Iterator[Item]:
@@ -57,7 +58,14 @@ class Recording:
 
     def starts_ns(self) -> int:
         """Time of the first line of the file itself, where another file's items come before; else 0."""
-        return binance.starts_ns(self.path) if self.path.name in binance.FOLLOWS else 0
+        follows = self.path.name in binance.FOLLOWS and not self.whole
+        return binance.starts_ns(self.path) if follows else 0
+
+    def may_hold(self, names: Container[str]) -> bool:
+        """False when the file's name alone tells that it has none of these markets."""
+        if self.reader is not binance.books:
+            return True
+        return self.namer(binance.symbol_in(self.path), self.path) in names
 
     def markets(self) -> dict[str, Market]:
         """Its symbols, from one pass over the file."""

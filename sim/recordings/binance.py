@@ -46,6 +46,11 @@ def books(path: Path) -> Iterator[Item]:
     yield from both.items(_stamped(path))
 
 
+def symbol_in(path: Path) -> str:
+    """The one symbol of a book recording, as its file's name has it."""
+    return "_".join(path.name.split("_")[1:-1]).upper()
+
+
 def starts_ns(path: Path) -> int:
     """Time of a book recording's first line."""
     return next((frame.time_ns for frame in _stamped(path)), 0)
@@ -76,7 +81,7 @@ class _Books:
         self._last: dict[str, int] = {}
         self._early: dict[str, list[Frame]] = {}
         self._linked: set[str] = set()
-        self._symbol = "_".join(path.name.split("_")[1:-1]).upper()  # a REST row does not name it
+        self._symbol = symbol_in(path)  # a REST row does not name it
 
     def items(self, frames: Iterator[Frame]) -> Iterator[Item]:
         for frame in frames:

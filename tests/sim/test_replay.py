@@ -121,6 +121,17 @@ def test_only_what_fits_name_and_scale_is_taken(tmp_path: Path) -> None:
     assert fit.instrument.name == "BTC-USDT"
 
 
+def test_two_halves_of_a_recording_in_a_folder_are_one(tmp_path: Path) -> None:
+    write(tmp_path / "spot_btcusdt_20240808.gz", BOOK, depth(11, 12, [["99.00", "1"]]))
+    write(tmp_path / "spot_btcusdt_20240809.gz", depth(13, 14, [["98.00", "1"]]))
+    write(tmp_path / "usdm_btcusdt_20240808.gz", BOOK)
+    (fit,) = fit_all(tmp_path, [instrument()])
+    assert (fit.recording.path.name, fit.recorded.updates) == ("spot_btcusdt_20240809.gz", 2)
+    assert fit.recording.starts_ns() == 0
+    (alone,) = fit_all(fit.recording.path, [instrument()])
+    assert alone.recording.starts_ns() == START
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "fast", "nan"])
 def test_speeds_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(RecordingError, match="speed"):
