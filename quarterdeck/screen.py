@@ -1,6 +1,6 @@
 """Terminal tables of a desk."""
 
-from rich.console import Group
+from rich.console import Group, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -19,24 +19,30 @@ def word(text: str) -> Text:
 
 
 def desk_screen(view: DeskView, note: str = "") -> Group:
-    """The whole desk: gate first, then processes, then books."""
+    """The whole desk: gate first, then processes, then books. Fits 80 columns, and the default desk 24 lines."""
     head = Text.assemble(
         ("desk ", "dim"), view.desk, ("  kill switch ", "dim"), word(view.gate), f" gen {view.generation}",
-        f" lease {view.lease_ms} ms", ("  sessions ready ", "dim"), f"{view.sessions_ready}/{view.sessions_total}",
-        ("  books live ", "dim"), f"{view.books_live}/{view.books_total}",
+        f" lease {view.lease_ms} ms", ("  sessions ", "dim"), f"{view.sessions_ready}/{view.sessions_total}",
+        ("  books ", "dim"), f"{view.books_live}/{view.books_total}",
     )  # fmt: skip
     processes = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("process", "kind", "pid", "readiness", "beat ms", "reason"):
         processes.add_column(name, justify="right" if name in ("pid", "beat ms") else "left", overflow="fold")
     for p in view.processes:
         processes.add_row(p.name, p.kind, str(p.pid or "-"), word(p.readiness), str(p.beat_age_ms), p.reason)
-    books = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("book", "level", "status", "bid qty", "bid", "ask", "ask qty", "messages", "reason"):
-        books.add_column(name, justify="left" if name in ("book", "status", "reason") else "right")
+    return Group(head, Text(""), processes, Text(""), _books(view), *([Text(note)] if note else []))
+
+
+def _books(view: DeskView) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for name in ("book", "status", "bid qty", "bid", "ask", "ask qty", "messages", ""):
+        # A price or a quantity is never cut: half a number reads as a number.
+        side: JustifyMethod = "left" if name in ("book", "status", "") else "right"
+        table.add_column(name, justify=side, no_wrap=bool(name), overflow="ignore" if name else "fold")
     for b in view.books:
         reason = "" if b.reason == "OK" else b.reason
-        books.add_row(
-            f"{b.venue} {b.instrument}", f"L{b.level}", word(b.status), b.bid_qty, b.bid_px, b.ask_px, b.ask_qty,
+        table.add_row(
+            f"{b.venue} {b.instrument} L{b.level}", word(b.status), b.bid_qty, b.bid_px, b.ask_px, b.ask_qty,
             str(b.messages), reason,
         )  # fmt: skip
-    return Group(head, Text(""), processes, Text(""), books, *([Text(""), Text(note)] if note else []))
+    return table

@@ -29,7 +29,7 @@ def watch(desk: DeskConfig, demo: Demo) -> int:
     try:
         demo.start()
         demo.start_quoter()
-        note = "quoter is trading; ^C stops the desk; in another terminal: qd orders, qd book, qd kill trip"
+        note = "the quoter trades; ^C stops the desk; elsewhere: qd orders, book, kill trip"
         with Live(desk_screen(read_desk(desk), note), auto_refresh=False, screen=True) as live:
             while True:
                 live.update(desk_screen(read_desk(desk), note), refresh=True)
