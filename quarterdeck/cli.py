@@ -18,6 +18,7 @@ COMMANDS = {
     "cancel": "cancel an order",
     "orders": "working orders",
     "book": "an order book from shared memory",
+    "session": "sequence numbers of a stopped session: show or set them",
     "kill": "trip, reset and look at the kill switch",
     "sim": "a simulated venue",
     "bench": "benchmarks, each beside its peer",

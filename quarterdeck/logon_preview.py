@@ -13,7 +13,7 @@ from venues.context import dialect_of, session_context
 from venues.interface import BookRule, SessionContext, SessionPhase, VenueSession
 
 
-class _Deaf:
+class Deaf:
     """A sink that nobody listens to."""
 
     def event(self, event: AnyEvent) -> None: ...
@@ -31,7 +31,7 @@ def preview(desk: DeskConfig, session: str) -> str:
     clock = SystemClock()
     context = session_context(desk, session, clock.wall_ns())
     context = msgspec.structs.replace(context, data_dir=Path(), log_dir=Path())
-    made = _make(desk, config.kind, config.venue, context)
+    made = make_session(desk, config.kind, config.venue, context)
     written: list[bytes] = []
     made.connected(written.append, clock.mono_ns(), clock.wall_ns())
     made.close()
@@ -40,8 +40,9 @@ def preview(desk: DeskConfig, session: str) -> str:
     return Masker()(written[0]).replace(b"\x01", b"|").decode(errors="replace")
 
 
-def _make(desk: DeskConfig, kind: Kind, venue: str, context: SessionContext) -> VenueSession:
-    dialect, sink = dialect_of(desk, venue), _Deaf()
+def make_session(desk: DeskConfig, kind: Kind, venue: str, context: SessionContext) -> VenueSession:
+    """A session that nobody listens to."""
+    dialect, sink = dialect_of(desk, venue), Deaf()
     match kind:
         case Kind.TRADING:
             return dialect.trading(context, sink)

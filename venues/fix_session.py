@@ -125,6 +125,11 @@ class FixVenueSession:
         """Counts since the session was made."""
         return dict(self._counters)
 
+    def reset_numbers(self, next_out: int, next_in: int, reason: str, wall_ns: int) -> None:
+        """Set MsgSeqNum both ways while disconnected; leaves HALTED."""
+        self._wall_ns = wall_ns
+        self._fix.reset_numbers(next_in, next_out, reason, wall_ns)
+
     def upkeep(self) -> bool:
         """Space and pages of the store ahead of time, so that no send has to wait for them."""
         return self._store.prepare()
