@@ -74,10 +74,13 @@ class Demo:
         self.desk = desk
         self.say = say
         self._quoter: subprocess.Popen[bytes] | None = None
+        self._ours = False  # a desk that was found running is not ours to stop
 
     def start(self) -> DeskView:
         """Start the desk; the view once it is ready, or as it is when the time is up."""
         fresh_state(self.desk)
+        self._ours = True
+        self.say(f"starting desk {self.desk.config.desk.name}; logs are in {self.desk.log_dir}")
         supervisord.start(self.desk)
         if not supervisord.wait_until(lambda: read_desk(self.desk).ready, READY_S):
             self.say("not everything is ready:")
@@ -178,7 +181,7 @@ class Demo:
     def stop(self) -> None:
         """Stop whatever was started."""
         self.stop_quoter()
-        if supervisord.running(self.desk):
+        if self._ours and supervisord.running(self.desk):
             supervisord.stop(self.desk)
 
 

@@ -90,7 +90,7 @@ def read_desk(desk: DeskConfig) -> DeskView:
 def _process(role: Role, status: Status | None, mono_ns: int) -> ProcessView:
     if status is None:
         return ProcessView(role.name, role.kind, 0, "DEAD", "never started", 0, 0, "", "")
-    age_ns = mono_ns - status.beat_mono_ns
+    age_ns = max(0, mono_ns - status.beat_mono_ns)  # the page may have been written since the clock was read
     readiness, reason = str(status.readiness), status.reason
     if age_ns > SILENT_NS:
         readiness, reason = "DEAD", f"silent; last said {status.readiness} {status.reason}".rstrip()

@@ -1,6 +1,6 @@
 """Terminal tables of a desk."""
 
-from rich.console import Group, JustifyMethod
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +16,14 @@ STYLE = {
 def word(text: str) -> Text:
     """A state word in its colour; what is not known to be good is red."""
     return Text(text, style=STYLE.get(text, "bold red"))
+
+
+def print_whole(table: Table) -> None:
+    """Print a table with nothing cut, however narrow the terminal or pipe: an id is there to be copied."""
+    console = Console()
+    needed = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def desk_screen(view: DeskView, note: str = "") -> Group:
@@ -35,14 +43,17 @@ def desk_screen(view: DeskView, note: str = "") -> Group:
 
 def _books(view: DeskView) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for name in ("book", "status", "bid qty", "bid", "ask", "ask qty", "messages", ""):
+    rows = [
+        (
+            f"{b.venue} {b.instrument} L{b.level}", b.status, b.bid_qty, b.bid_px, b.ask_px, b.ask_qty,
+            str(b.messages), "" if b.reason == "OK" else b.reason,
+        )
+        for b in view.books
+    ]  # fmt: skip
+    for i, name in enumerate(("book", "status", "bid qty", "bid", "ask", "ask qty", "messages", "")):
         # A price or a quantity is never cut: half a number reads as a number.
-        side: JustifyMethod = "left" if name in ("book", "status", "") else "right"
-        table.add_column(name, justify=side, no_wrap=bool(name), overflow="ignore" if name else "fold")
-    for b in view.books:
-        reason = "" if b.reason == "OK" else b.reason
-        table.add_row(
-            f"{b.venue} {b.instrument} L{b.level}", word(b.status), b.bid_qty, b.bid_px, b.ask_px, b.ask_qty,
-            str(b.messages), reason,
-        )  # fmt: skip
+        width = max((len(row[i]) for row in rows), default=0) if name else None
+        table.add_column(name, justify="left" if i in (0, 1, 7) else "right", no_wrap=bool(name), min_width=width)
+    for row in rows:
+        table.add_row(row[0], word(row[1]), *row[2:])
     return table

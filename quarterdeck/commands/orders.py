@@ -5,13 +5,20 @@ import sys
 import time
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from base.config import load
 from base.decimals import format_scaled
 from ipc.events import OrderState
 from quarterdeck.orders import Operator
+from quarterdeck.screen import print_whole
+
+COLUMNS = {
+    "cl_ord_id": "cl_ord_id", "venue": "venue", "instrument": "instrument", "side": "side", "qty": "order_qty",
+    "price": "price", "filled": "cum_qty", "state": "state", "s": "since_ns", "strategy": "strategy",
+    "reason": "reason",
+}  # fmt: skip
+RIGHT = ("order_qty", "price", "cum_qty", "since_ns")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,27 +50,15 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
         return 3 if silent else 0
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in (
-        "venue",
-        "instrument",
-        "side",
-        "qty",
-        "price",
-        "filled",
-        "state",
-        "s",
-        "strategy",
-        "cl_ord_id",
-        "reason",
-    ):
-        table.add_column(name, justify="right" if name in ("qty", "price", "filled", "s") else "left")
+    for name, key in COLUMNS.items():
+        table.add_column(name, justify="right" if key in RIGHT else "left")
     for o in map(as_dict, orders):
         age_s = (time.time_ns() - int(str(o["since_ns"]))) // 1_000_000_000
-        table.add_row(
-            *(str(o[k]) for k in ("venue", "instrument", "side", "order_qty", "price", "cum_qty", "state")), str(age_s),
-            *(str(o[k]) for k in ("strategy", "cl_ord_id", "reason")),
-        )  # fmt: skip
-    Console().print(table if orders else "no orders")
+        table.add_row(*(str(age_s if key == "since_ns" else o[key]) for key in COLUMNS.values()))
+    if orders:
+        print_whole(table)
+    else:
+        sys.stdout.write("no orders\n")
     for line in silent:
         sys.stderr.write(f"NO ANSWER {line}\n")
     return 3 if silent else 0
