@@ -7,7 +7,7 @@ import msgspec
 from base.decimals import format_scaled, to_scaled
 from base.errors import ConfigError, NumberError
 
-_NAME = re.compile(r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,10}(-PERP|-\d{8})?$")
+_NAME = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,10}(-PERP|-\d{8})?")
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ class Instrument(msgspec.Struct, frozen=True):
 
 def check_name(name: str, path: str) -> str:
     """`name` when it follows the symbology; ConfigError naming `path` otherwise."""
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise ConfigError(
             f"{path}: {name!r} is not an instrument name; expected BASE-QUOTE, BASE-QUOTE-PERP or BASE-QUOTE-YYYYMMDD"
         )
