@@ -98,14 +98,18 @@ class SegmentWriter:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = RoleLock(self.folder / f"{prefix}.lock")
         self._lock.acquire(wall_ns)
+        segment: Segment | None = None
         try:
             self._numbers = segment_numbers(self.folder, prefix)
-            self._segment = self._open_last(wall_ns)
+            segment = self._segment = self._open_last(wall_ns)
             self._seal_last_but_one()
             self._use(self._segment)
             self._find_end()
             self._first_spare()
         except BaseException:
+            for opened in (segment, self._spare):
+                if opened is not None:
+                    opened.close()
             self._lock.release()
             raise
 

@@ -51,7 +51,7 @@ def last_file(folder: Path) -> Path:
 
 def abandon(writer: SegmentWriter) -> None:
     """Leave the log as a killed process does: no tidying, only the kernel's release of the lock."""
-    writer._lock.release()
+    writer.abandon()
 
 
 def test_records_come_back_in_order_with_index_and_type(writer_at: Open, tmp_path: Path) -> None:
