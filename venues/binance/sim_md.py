@@ -225,7 +225,8 @@ def _ticker(feed: Feed, best: tuple[tuple[int, int] | None, tuple[int, int] | No
         else:
             rows.append(_entry(feed.instrument, 1 if before else 0, side, *now))
     if not rows:  # the venue repeats itself
-        rows = [_entry(feed.instrument, 1, BUY, *best[BUY])] if best[BUY] else []
+        bid = best[BUY]
+        rows = [_entry(feed.instrument, 1, BUY, *bid)] if bid else []
     if rows:
         rows[0] += f"55={feed.instrument.symbol}\x0125044={last_id}\x01"
     return f"268={len(rows)}\x01{''.join(rows)}".encode()
