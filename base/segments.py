@@ -10,20 +10,18 @@ import logging
 import os
 import stat
 import threading
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from base._segments import Appender
 from base.errors import CorruptError, StoreError
 from base.locks import RoleLock
 from base.segment_file import (
     BOOT_WORD,
     CLOSED_CLEANLY,
     COMMITTED_WORD,
-    COVERED,
-    HEAD,
     HEAD_SIZE,
     HEADER_SIZE,
     Record,
@@ -57,7 +55,7 @@ class SegmentSettings:
     populate_ahead: int = 512 * 1024
 
 
-class SegmentWriter:
+class SegmentWriter(Appender):
     """The one writer of a log; a second one gets LockHeldError."""
 
     def __init__(
@@ -83,7 +81,7 @@ class SegmentWriter:
         self.lost_bytes = 0  # cut from the end at opening, after the host went down before they were on disk
         self.host_went_down = False  # since it was written to; what was not synced then may be missing
         self.next_index = 1
-        self.last_offset = 0  # where the last record lies in its segment
+        self.last_offset = 0
         self._end = HEADER_SIZE
         self._hook = hook
         self._reserve = reserve
@@ -103,53 +101,23 @@ class SegmentWriter:
             self._numbers = segment_numbers(self.folder, prefix)
             segment = self._segment = self._open_last(wall_ns)
             self._seal_last_but_one()
-            self._use(self._segment)
+            self._write_to(self._segment)
             self._find_end()
             self._first_spare()
         except BaseException:
+            self._leave()
             for opened in (segment, self._spare):
                 if opened is not None:
                     opened.close()
             self._lock.release()
             raise
 
-    # -- appending -------------------------------------------------------------------------------------------
-
-    def append(self, kind: int, payload: bytes | bytearray | memoryview) -> int:
-        """Append a record of type `kind` (1 to 2^32-1) and return its index.
-
-        Raises StoreError when it does not fit a segment, or when the space set aside is used up too.
-        """
-        length = len(payload)
-        stop = self._end + HEAD_SIZE + length
-        if stop > self._size:
-            self.rotate(length)
-            stop = self._end + HEAD_SIZE + length
-            if stop > self._size:
-                raise StoreError(f"{self._segment.path}: a record of {length} bytes does not fit behind the first")
-        index, offset, hook = self.next_index, self._end, self._hook
-        crc = zlib.crc32(payload, zlib.crc32(COVERED.pack(index, kind, length), self._seed))
-        if hook:
-            hook("append")
-        self._map[offset + HEAD_SIZE : stop] = payload
-        if hook:
-            hook("payload written")
-        HEAD.pack_into(self._map, offset, length, crc, index, kind, 0)
-        if hook:
-            hook("head written")
-        self._end = self._words[COMMITTED_WORD] = stop + 7 & ~7
-        if hook:
-            hook("committed")
-        self.next_index = index + 1
-        self.last_offset = offset
-        if offset > self._half and not self._tried_spare:
-            self._prepare_spare()
-        return index
+    # -- appending: `append` is native, in base/_segments.pyx ---------------------------------------------------
 
     @property
-    def number(self) -> int:
-        """Number of the segment that is written to; with `last_offset` the place of the last record."""
-        return self._segment.number
+    def path(self) -> Path:
+        """The file that is written to."""
+        return self._segment.path
 
     @property
     def first_number(self) -> int:
@@ -164,7 +132,7 @@ class SegmentWriter:
     @property
     def room(self) -> int:
         """Payload bytes that still fit the present segment."""
-        return max(0, self._size - self._end - HEAD_SIZE)
+        return max(0, self._segment.size - self._end - HEAD_SIZE)
 
     def prepare(self) -> bool:
         """A bounded bit of work ahead, for quiet moments: tidy up, set space aside, bring pages in.
@@ -215,7 +183,7 @@ class SegmentWriter:
             self._closed = True
         for fd in self._unsynced:
             os.close(fd)
-        self._size = 0
+        self._leave()
         for old in self._retired:
             old.close()
         self._segment.close()
@@ -247,7 +215,7 @@ class SegmentWriter:
             self._unsynced.append(os.dup(old.fd))
             self._segment = spare
         self._retired.append(old)
-        self._use(spare)
+        self._write_to(spare)
         self._end = HEADER_SIZE
         if len(self._retired) > 1 or late:
             self._tidy()
@@ -256,13 +224,8 @@ class SegmentWriter:
         if late:
             self._prepare_spare()  # so that `full` does not wait for the middle of the segment
 
-    def _use(self, segment: Segment) -> None:
-        """Keep what `append` needs at hand."""
-        self._map = segment.map
-        self._words = segment.words
-        self._seed = segment.seed
-        self._size = segment.size
-        self._half = segment.size // 2
+    def _write_to(self, segment: Segment) -> None:
+        self._use(segment.map, segment.number, segment.seed)
         self._tried_spare = self._spare is not None
 
     def _first_spare(self) -> None:

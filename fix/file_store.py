@@ -5,8 +5,6 @@ Every segment begins with a record of the whole state; only messages reach furth
 """
 
 import struct
-from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,11 +15,11 @@ import msgspec
 from base.errors import CorruptError, StoreError
 from base.segment_file import Found
 from base.segments import SegmentReader, SegmentSettings, SegmentWriter
+from fix._store import NEXT_IN, NEXT_OUT, SENT, Numbers
 
 SEQ = struct.Struct("<Q")
-STATE, SENT, NEXT_IN, NEXT_OUT = 1, 2, 3, 4
+STATE = 1
 MAX_META_BYTES = 64 * 1024
-RUN = 4096
 BEHIND = "store.may_be_behind"
 
 
@@ -51,51 +49,10 @@ class State(msgspec.Struct, array_like=True):
     meta: dict[str, bytes]
 
 
-class Places:
-    """Where the messages lie: runs of consecutive numbers, eight bytes each."""
-
-    def __init__(self) -> None:
-        self._firsts: list[int] = []
-        self._runs: list[array[int]] = []
-
-    def add(self, seq: int, number: int, offset: int) -> None:
-        """`seq` rises from call to call."""
-        # Short runs: growing a long array copies it, in the middle of a send.
-        if not self._runs or self._firsts[-1] + len(self._runs[-1]) != seq or len(self._runs[-1]) == RUN:
-            self._firsts.append(seq)
-            self._runs.append(array("Q"))
-        self._runs[-1].append(number << 32 | offset)
-
-    def following(self, seq: int) -> tuple[int, int, int] | None:
-        """(seq, segment number, offset) of the first message numbered `seq` or later."""
-        at = max(0, bisect_right(self._firsts, seq) - 1)
-        while at < len(self._runs):
-            first, run = self._firsts[at], self._runs[at]
-            wanted = max(seq, first)
-            if wanted < first + len(run):
-                place = run[wanted - first]
-                return wanted, place >> 32, place & 0xFFFFFFFF
-            at += 1
-        return None
-
-    def forget(self, number: int) -> None:
-        """Forget what lies in segments before `number`."""
-        limit = number << 32
-        while self._runs and self._runs[0][-1] < limit:
-            del self._runs[0], self._firsts[0]
-        if self._runs:
-            gone = bisect_right(self._runs[0], limit)
-            self._firsts[0] += gone
-            del self._runs[0][:gone]
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._firsts.clear()
-        self._runs.clear()
-
-
-class FileStore:
+class FileStore(Numbers):
     """A MessageStore (fix.store) in files `<folder>/store-*`; one writer, see docs/store.md."""
+
+    _log: SegmentWriter
 
     def __init__(
         self,
@@ -111,7 +68,6 @@ class FileStore:
         """
         settings = settings or StoreSettings()
         self._state = State(1, wall_ns, 1, 1, {})
-        self._places = Places()
         extra = {"reserve": reserve} if reserve else {}
         self._log = SegmentWriter(
             folder, "store", wall_ns, settings.segments, hook, first_record=self._checkpoint, **extra
@@ -128,14 +84,6 @@ class FileStore:
             self._reader.close()
             self._log.abandon()
             raise
-
-    @property
-    def next_out(self) -> int:
-        return self._state.next_out
-
-    @property
-    def next_in(self) -> int:
-        return self._state.next_in
 
     @property
     def created_ns(self) -> int:
@@ -166,39 +114,13 @@ class FileStore:
         if self.may_be_behind:
             self.set_meta(BEHIND, b"")
 
-    def sent(self, seq: int, message: bytes) -> None:
-        state = self._state
-        if seq != state.next_out:
-            raise StoreError(f"outgoing MsgSeqNum {seq}: {state.next_out} is next")
-        self._append(SENT, SEQ.pack(seq) + message)
-        self._places.add(seq, self._log.number, self._log.last_offset)
-        state.next_out = seq + 1
-
-    def advance_in(self, seq: int) -> None:
-        if seq != self._state.next_in:
-            raise StoreError(f"incoming MsgSeqNum {seq}: {self._state.next_in} is expected")
-        self._append(NEXT_IN, SEQ.pack(seq + 1))
-        self._state.next_in = seq + 1
-
-    def set_next_in(self, next_in: int) -> None:
-        if next_in < self._state.next_in:
-            raise StoreError(f"expected MsgSeqNum cannot go back from {self._state.next_in} to {next_in}")
-        self._append(NEXT_IN, SEQ.pack(next_in))
-        self._state.next_in = next_in
-
-    def set_next_out(self, next_out: int) -> None:
-        if next_out < self._state.next_out:
-            raise StoreError(f"outgoing MsgSeqNum cannot go back from {self._state.next_out} to {next_out}")
-        self._append(NEXT_OUT, SEQ.pack(next_out))
-        self._state.next_out = next_out
-
     def reset(self, created_ns: int, next_out: int = 1, next_in: int = 1) -> None:
         meta = {key: value for key, value in self._state.meta.items() if key != BEHIND}
         self._replace(State(self._state.epoch + 1, created_ns, next_out, next_in, meta))
         self._places.clear()
 
     def get(self, begin: int, end: int = 0) -> Iterator[tuple[int, bytes]]:
-        last = end or self._state.next_out - 1
+        last = end or self.next_out - 1
         epoch = self._state.epoch
         # Looked up one by one: the caller may send, rotate and drop between two messages.
         while epoch == self._state.epoch and (place := self._places.following(begin)) and place[0] <= last:
@@ -219,7 +141,7 @@ class FileStore:
             del meta[key]
         if sum(len(name) + len(kept) for name, kept in meta.items()) > MAX_META_BYTES:
             raise StoreError(f"metadata {key!r} of {len(value)} bytes: all of it may have {MAX_META_BYTES}")
-        self._replace(msgspec.structs.replace(self._state, meta=meta))
+        self._replace(State(self.epoch, self.created_ns, self.next_out, self.next_in, meta))
 
     def prepare(self) -> bool:
         """A bounded bit of work ahead, for quiet moments (base.upkeep); False when nothing is left to do."""
@@ -239,11 +161,16 @@ class FileStore:
 
     def _replace(self, state: State) -> None:
         self._append(STATE, msgspec.msgpack.encode(state))
+        self._take(state)
+
+    def _take(self, state: State) -> None:
         self._state = state
+        self._set_numbers(state.next_out, state.next_in)
 
     def _checkpoint(self) -> tuple[int, bytes]:
         self._places.forget(self._log.first_number)
-        return STATE, msgspec.msgpack.encode(self._state)
+        state = msgspec.structs.replace(self._state, next_out=self.next_out, next_in=self.next_in)
+        return STATE, msgspec.msgpack.encode(state)
 
     def _replay(self) -> None:
         """Bring everything back that is kept; CorruptError when a record is damaged or makes no sense."""
@@ -259,18 +186,18 @@ class FileStore:
         kind, payload = found.record.type, found.record.payload
         if kind == STATE:
             before = self._state
-            self._state = msgspec.msgpack.decode(payload, type=State)
+            self._take(msgspec.msgpack.decode(payload, type=State))
             if self._state.epoch != before.epoch:
                 self._places.clear()
         elif kind == SENT:
             (seq,) = SEQ.unpack_from(payload)
-            if seq != self._state.next_out:
-                raise ValueError(f"message {seq} where {self._state.next_out} was next")
+            if seq != self.next_out:
+                raise ValueError(f"message {seq} where {self.next_out} was next")
             self._places.add(seq, self._reader.number, found.offset)
-            self._state.next_out = seq + 1
+            self._set_numbers(seq + 1, self.next_in)
         elif kind == NEXT_IN:
-            (self._state.next_in,) = SEQ.unpack(payload)
+            self._set_numbers(self.next_out, SEQ.unpack(payload)[0])
         elif kind == NEXT_OUT:
-            (self._state.next_out,) = SEQ.unpack(payload)
+            self._set_numbers(SEQ.unpack(payload)[0], self.next_in)
         else:
             raise ValueError(f"record type {kind} is none of a message store")

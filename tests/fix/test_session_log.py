@@ -4,10 +4,13 @@ import os
 import re
 import time
 
+import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
-from fix.codec import encode
+from fix._fixlog import LogQueue
+from fix.codec import encode, format_utc
 from fix.fixlog import FixLog, Masker
 from tests.fix.session_kit import INITIATOR, Rig, settings
 
@@ -154,3 +157,57 @@ def test_a_disk_that_hangs_costs_lines_and_no_time(tmp_path, monkeypatch):
     assert log.lost > 900
     go_on.append(1)
     log.close()
+
+
+def naive_line(wall_ns: int, incoming: bool, raw: bytes) -> bytes:
+    """A line by the plainest means there are, for messages without data fields."""
+    fields = raw.split(b"\x01")
+    for number, field in enumerate(fields):
+        tag, equals, _ = field.partition(b"=")
+        if number and equals and tag in (b"554", b"925", b"7"):
+            fields[number] = tag + b"=***"
+    text = b"\x01".join(fields).replace(b"\n", b"\\n")
+    return b"%s.%09d %s %s" % (format_utc(wall_ns, 0), wall_ns % 10**9, b"<" if incoming else b">", text)
+
+
+PIECES = st.sampled_from([b"8=FIX", b"\x01", b"\x01554=", b"\x01925=", b"\x017=", b"55", b"=", b"\n", b"x", b"\\n"])
+MESSAGES = st.lists(PIECES, max_size=30).map(b"".join)
+
+
+@settings_of(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2**62), st.booleans(), MESSAGES), max_size=30), st.integers(1, 3000))
+def test_lines_are_those_of_the_plainest_formatter_whatever_the_bytes(entries, limit):
+    queue = LogQueue()
+    queue._begin(Masker((7,)), 1 << 20)
+    for entry in entries:
+        queue.put(*entry)
+    queue.turn()
+    lines = []
+    while (chunk := queue.take(limit))[1]:
+        text, count, size = chunk
+        assert len(text) <= limit or count == 1
+        assert count == text.count(b"\n")
+        lines += text[:-1].split(b"\n")
+        queue.done(size)
+    assert queue.waiting == 0
+    assert lines == [naive_line(*entry) for entry in entries]
+
+
+def test_messages_put_while_others_are_taken_come_after_them():
+    queue = LogQueue()
+    queue._begin(Masker(), 1 << 20)
+    for number in range(50):
+        queue.put(WALL + number, True, b"8=FIX\x0158=%d\x01" % number)
+        if number % 7 == 0:
+            queue.turn()
+    found = []
+    for _ in range(3):
+        queue.turn()
+        while (chunk := queue.take(200))[1]:
+            found += re.findall(rb"\x0158=(\d+)\x01", chunk[0])
+    assert [int(text) for text in found] == list(range(50))
+
+
+def test_too_many_secret_tags_are_refused_not_forgotten():
+    with pytest.raises(ValueError, match="32 tags"):
+        Masker(range(5000, 5040))

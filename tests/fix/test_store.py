@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from base.errors import CorruptError, LockHeldError, StoreError
 from base.segment_file import BOOT_WORD, Segment, allocate
 from base.segments import SegmentSettings, SegmentWriter
-from fix.file_store import MAX_META_BYTES, FileStore, Places, StoreSettings, Sync
+from fix._store import Places
+from fix.file_store import MAX_META_BYTES, FileStore, StoreSettings, Sync
 from fix.store import MemoryStore, MessageStore
 
 BORN_NS = 1_750_000_000_000_000_000
