@@ -198,6 +198,7 @@ class DeskConfig:
 
     def _check(self) -> None:
         c, at = self.config, self.path
+        check_values(c, str(at))
         for name, session in c.session.items():
             if session.venue not in c.venue:
                 raise ConfigError(
@@ -220,7 +221,6 @@ class DeskConfig:
         for name in c.sim:
             if name not in c.venue:
                 raise ConfigError(f"{at}: sim.{name}: no venue of that name")
-        check_values(c, str(at))
 
 
 def _instrument(venue: str, item: InstrumentConfig, path: str) -> Instrument:
