@@ -3,7 +3,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
-SOURCES := setup.py pyproject.toml $(wildcard fix/*.pyx fix/*.c fix/*.h ipc/*.pyx ipc/*.pxi ipc/*.h base/*.h)
+SOURCES := setup.py pyproject.toml $(wildcard base/*.pyx base/*.pxd fix/*.pyx fix/*.c fix/*.h ipc/*.pyx ipc/*.pxi ipc/*.h base/*.h)
 
 .PHONY: run test check bench clean setup
 run: setup
