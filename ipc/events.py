@@ -152,6 +152,8 @@ class Position(Event, tag="position", frozen=True):
     position: int  # signed, at qty_scale
     qty_scale: int
     ts_ns: int
+    mark_px: int = 0  # price of the last fill, at px_scale
+    px_scale: int = 0
 
 
 class Difference(Event, tag="diff", frozen=True):

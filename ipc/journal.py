@@ -123,6 +123,11 @@ class Journal:
         """The disk is full: what is written takes the place of the oldest. Refuse new orders, go on with the rest."""
         return self._writer.full
 
+    @property
+    def segment(self) -> int:
+        """Number of the file being written. When it rises, what must outlive the oldest file is to be written again."""
+        return self._writer.number
+
     def next_epoch(self, wall_ns: int) -> int:
         """An epoch above every one journalled: `wall_ns`, unless the clock stepped back since."""
         last = max((run.epoch for runs in self._topics.values() for run in runs), default=0)

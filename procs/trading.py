@@ -39,8 +39,9 @@ STOP_DEADLINE_NS = 10_000 * MS
 ROWS = 256
 
 
-def restore(folder: Path, table: OrderTable, positions: dict[str, int]) -> list[OrderId]:
-    """Orders and positions as the journal in `folder` left them; the commands whose order it does not have.
+def restore(folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]]) -> list[OrderId]:
+    """Orders and positions (with the last fill's price) as the journal in `folder` left them; the commands whose order
+    it does not have.
 
     The order is journalled before it is sent, so what is returned never left.
     """
@@ -54,9 +55,10 @@ def restore(folder: Path, table: OrderTable, positions: dict[str, int]) -> list[
             applied = table.apply(event, event.recv_ns)
             if applied.order is not None and applied.fill_qty:
                 signed = applied.fill_qty if applied.order.side == "1" else -applied.fill_qty
-                positions[event.instrument] = positions.get(event.instrument, 0) + signed
+                held, mark_px = positions.get(event.instrument, (0, 0))
+                positions[event.instrument] = (held + signed, event.last_px or mark_px)
         elif isinstance(event, Position):
-            positions[event.instrument] = event.position
+            positions[event.instrument] = (event.position, event.mark_px)
     return list(unsaid.values())
 
 
@@ -80,6 +82,7 @@ class Trading:
         self.ringer = Ringer()
         self.report = SessionReport(host, session, self.venue, "trading")
         self._lease_sweep = False
+        self._segment = 0
         self._stop_by_ns = 0
 
         folder = desk.data_dir / session
@@ -87,7 +90,7 @@ class Trading:
         self.journal = Journal(folder, host.clock.wall_ns(), sync_each=sync == "every")
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
         self.table = OrderTable()
-        positions: dict[str, int] = {}
+        positions: dict[str, tuple[int, int]] = {}
         unsaid = restore(folder, self.table, positions)
         host.open_bus(self.journal, [self.topic])
 
@@ -135,17 +138,26 @@ class Trading:
             session_context(self.desk, self.name, self.host.publisher.epoch, sender_comp_id), leg
         )
 
-    def _show_restored(self, positions: dict[str, int], unsaid: list[OrderId]) -> None:
+    def _show_restored(self, positions: dict[str, tuple[int, int]], unsaid: list[OrderId]) -> None:
         """Nothing is assumed of what was open: it is UNCERTAIN until the venue has been asked."""
         self.entry.lost_session("process restarted")
-        wall_ns = self.host.clock.wall_ns()
         for order_id in unsaid:
-            self.record(self._never_sent(order_id, wall_ns))
+            self.record(self._never_sent(order_id, self.host.clock.wall_ns()))
         for instrument in self.entry.instruments.values():
             figures = self.exposure.of(instrument.name, instrument.px_scale, instrument.qty_scale)
-            figures.position = positions.get(instrument.name, 0)
+            figures.position, figures.mark_px = positions.get(instrument.name, (0, 0))
             self._row(instrument.name, figures)
-            self.record(self._position(instrument.name, figures, wall_ns))
+        self._write_again()
+
+    def _write_again(self) -> None:
+        """Journal files are dropped with age: what must outlive them is written again in each new one."""
+        self._segment = self.journal.segment
+        wall_ns = self.host.clock.wall_ns()
+        for order in self.table.open():
+            self.record(order.snapshot())
+            self.moved(order)
+        for name, figures in self.exposure.figures.items():
+            self.record(self._position(name, figures, wall_ns))
 
     def _never_sent(self, known: OrderId, wall_ns: int) -> OrderState:
         """An order of which only the command's id was written: its client asks by that id, and gets an end to it."""
@@ -321,6 +333,8 @@ class Trading:
         if lost != self._lease_sweep:
             self._lease_sweep = lost
             self._gate_moved()
+        if self.journal.segment != self._segment:
+            self._write_again()
         self._say_session()
         if self.host.stopping and (not self.sweep.left or mono_ns >= self._stop_by_ns):
             self._log_out()
