@@ -72,8 +72,11 @@ def test_every_checksum_of_a_recorded_session_is_verified(finer: int) -> None:
     assert verified == checksums == 2968
 
 
-def test_recorded_updates_leave_the_shared_book_equal_to_a_dict_after_every_message(tmp_path: Path) -> None:
+def test_recorded_updates_leave_the_shared_book_equal_to_a_dict_after_every_message(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     owner = create_region(tmp_path / "books", [BookSpec("V", "BTC-USDT", 2, 5, 2, 20_000)], heartbeat_limit_ns=LONG_NS)
+    request.addfinalizer(owner.close)
     shared, reader = owner.book("V", "BTC-USDT"), BookRegion.open(owner.path).book("V", "BTC-USDT")
     books, naive, waiting, compared = BookSet(), NaiveL2(), [], 0
     books.add(0, Book(levels=20_000), continuity=2, crossed_is_stale=True)
@@ -117,7 +120,6 @@ def test_recorded_updates_leave_the_shared_book_equal_to_a_dict_after_every_mess
                 for side, levels in enumerate(reader.depth()):
                     assert [(px, qty) for px, qty, _ in levels] == naive.levels(side)
     assert compared > 3400
-    owner.close()
 
 
 def test_a_recorded_l3_book_of_110_606_orders_stands_in_shared_memory(tmp_path: Path) -> None:
