@@ -5,9 +5,11 @@ gets a whole configuration of its own in its run directory.
 """
 
 import os
+import shlex
 from pathlib import Path
 
 from base.config import DeskConfig
+from base.errors import ConfigError
 from ipc.roster import Role, roster
 
 INCLUDE = Path("config/supervisor/desk.conf")
@@ -86,7 +88,7 @@ def _program(role: Role, config: str, directory: str) -> str:
     return _PROGRAM.format(
         name=role.name,
         kind=role.kind,
-        config=config,
+        config=shlex.quote(config),
         arguments="".join(f" {a}" for a in role.arguments),
         directory=directory,
         priority=role.priority,
@@ -106,16 +108,24 @@ def write_conf(desk: DeskConfig, directory: Path) -> Path:
     os.chmod(desk.run_dir, 0o700)
     desk.log_dir.mkdir(parents=True, exist_ok=True)
     include = desk.run_dir / "programs.conf"
-    include.write_text(render_programs(desk, str(desk.path), str(directory)))
+    include.write_text(render_programs(desk, _plain(desk.path), _plain(directory)))
     main = desk.run_dir / "supervisord.conf"
     main.write_text(
         _MAIN.format(
             desk=desk.config.desk.name,
-            run_dir=desk.run_dir,
-            log_dir=desk.log_dir,
-            directory=directory,
-            config=desk.path,
-            include=include,
+            run_dir=_plain(desk.run_dir),
+            log_dir=_plain(desk.log_dir),
+            directory=_plain(directory),
+            config=shlex.quote(_plain(desk.path)),
+            include=include.name,  # beside this file; supervisord would split a path at its spaces
         )
     )
     return main
+
+
+def _plain(path: Path) -> str:
+    """A path as supervisord's files need it, where % begins an expansion and ; a comment."""
+    for wrong in (";", "\n", "%("):
+        if wrong in str(path):
+            raise ConfigError(f"{path}: supervisord cannot be given a path with {wrong!r}")
+    return str(path).replace("%", "%%")
