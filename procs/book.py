@@ -10,7 +10,6 @@ import sys
 from base.errors import BusError
 from base.histogram import LogHistogram
 from base.reactor import Priority
-from ipc import frames
 from ipc.books import BookReason, BookSpec, BookState, SharedBook, create_region
 from ipc.bus import Subscriber
 from ipc.command_client import CommandClient
@@ -19,6 +18,7 @@ from ipc.host import ProcessHost, run_process
 from ipc.readiness import Readiness
 from ipc.requests import SnapshotRequest
 from ipc.roster import book_topic, command_endpoint, publisher_endpoint
+from ipc.sequence import Gap, decode
 
 MS = 1_000_000
 BEAT_NS = 100 * MS
@@ -52,7 +52,14 @@ class Books:
         desk = host.desk
         config = desk.config.book[shard]
         self.latency = LogHistogram()  # from SendingTime(52) to the book, as far as the clocks agree
-        self.counters = {"frames": 0, "messages": 0, "gaps": 0, "snapshots": 0, "refused_changes": 0}
+        self.counters = {
+            "frames": 0,
+            "messages": 0,
+            "gaps": 0,
+            "snapshots": 0,
+            "refused_changes": 0,
+            "unknown_events": 0,
+        }
         specs, kept = [], []
         for session in config.sessions:
             s = desk.config.session[session]
@@ -89,24 +96,29 @@ class Books:
             raw = receive()
             if raw is None:
                 return False
-            topic, _, _, n_events, packed, gap = raw
+            topic, epoch, first_seq, n_events, packed, gap = raw
             book = kept[topic]
             if gap is not None and gap.kind != "start":
                 self.counters["gaps"] += 1
                 self._lose(book, BookReason.GAP)
             if n_events:
                 self.counters["frames"] += 1
-                self._take(book, n_events, packed)
+                self._take(book, epoch, first_seq, n_events, packed)
         return True
 
-    def _take(self, kept: Kept, n_events: int, packed: memoryview) -> None:
-        for event in frames.decode_events(frames.events_array(n_events, packed)):
+    def _take(self, kept: Kept, epoch: int, first_seq: int, n_events: int, packed: memoryview) -> None:
+        deliveries, unknown = decode(kept.topic, epoch, first_seq, n_events, packed)
+        self.counters["unknown_events"] += unknown  # of a newer publisher: skipped
+        for delivery in deliveries:
+            event = delivery.event
             if isinstance(event, BookDelta):
                 self._delta(kept, event)
             elif isinstance(event, BookSnapshot):
                 self._snapshot(kept, event)
             elif isinstance(event, BookStatus):
                 self._status(kept, event)
+            elif isinstance(event, Gap):
+                self._lose(kept, BookReason.MALFORMED)
         self._top(kept)
 
     def _delta(self, kept: Kept, event: BookDelta) -> None:

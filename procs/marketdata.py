@@ -136,10 +136,15 @@ class MarketData:
 
     def phase(self, phase: SessionPhase, reason: str) -> None:
         """The session went into another phase."""
-        self.report.note(phase, reason)
-        if phase is SessionPhase.READY:
+        was = self.report.note(phase, reason)
+        if phase is SessionPhase.RECOVERING and self.ready:
+            # Messages are known to be missing: what they would have changed is not known.
+            self._act(self.builder.invalidate_all(BookReason.GAP, *self._now()), ask=False)
+        elif phase is SessionPhase.READY:
+            # After a logon it subscribes by itself; after a gap its subscriptions stand, and it is to be asked.
+            gap = self.ready and was is SessionPhase.RECOVERING
             self.ready = True
-            self._act(self.builder.session_ready(*self._now()), ask=False)  # it subscribes by itself
+            self._act(self.builder.session_ready(*self._now()), ask=gap)
         elif self.ready and phase is SessionPhase.DISCONNECTED:
             self.ready = False
             self._act(self.builder.session_lost(self.host.clock.wall_ns()))
