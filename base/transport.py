@@ -6,10 +6,13 @@ are drained until nothing is left, within a budget a turn. Every wait has a dead
 once for each `connect` or accepted connection, never from within a call of the owner's, `close` included.
 """
 
+import fcntl
 import mmap
 import os
 import socket
 import ssl
+import struct
+import termios
 from collections import deque
 from typing import Any
 
@@ -17,6 +20,9 @@ from base.errors import ConfigError, TransportError
 from base.reactor import Priority, Reactor, Timer
 from base.tls import TlsClient, TlsEngine
 from base.transport_types import Closed, CloseKind, Limits, State, TransportHandler, check_plain
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing drops what the kernel still holds and sends a reset
+_ORDERLY = struct.pack("ii", 0, 0)
 
 __all__ = ["CloseKind", "Closed", "Limits", "State", "TcpTransport", "TransportHandler", "check_plain"]
 
@@ -44,8 +50,12 @@ class TcpTransport:
         tls: TlsClient | None = None,
         limits: Limits | None = None,
         priority: Priority = Priority.NORMAL,
+        *,
+        perishable: bool = False,
     ) -> None:
+        """`perishable`: what the kernel still holds when this process dies is dropped, not delivered later."""
         self.name = name
+        self._perishable = perishable
         self.state = State.IDLE
         self.peer = ""
         self._reactor = reactor
@@ -134,10 +144,31 @@ class TcpTransport:
             self._send(self._engine.take())
         self._end_soon(Closed(CloseKind.LOCAL, detail))
 
+    def abort(self, detail: str = "") -> None:
+        """End now by a reset: nothing that waits here or in the kernel leaves; `on_closed` follows with kind LOCAL.
+
+        What the peer's own kernel has taken already cannot be called back.
+        """
+        if self.state in (State.IDLE, State.CLOSING, State.CLOSED):
+            return
+        self._drop_socket(reset=True)
+        self._end_soon(Closed(CloseKind.LOCAL, detail))
+
     @property
     def queued(self) -> int:
         """Bytes written that the kernel has not taken yet."""
         return self._queued
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that the kernel took and the peer's has not acknowledged: they may still be delivered."""
+        if self._socket is None or self.state in (State.IDLE, State.CONNECTING):
+            return 0
+        try:
+            held = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except OSError:  # the connection is gone, and with it what it held
+            return 0
+        return int(struct.unpack("i", held)[0])
 
     @property
     def certificate_expires_ns(self) -> int:
@@ -198,6 +229,8 @@ class TcpTransport:
         family, address = self._addresses.pop(0)
         sock = self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._perishable:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         try:
             if self._tls is None:
                 check_plain(address[0])
@@ -384,8 +417,11 @@ class TcpTransport:
         self._clear_deadline()
         self._drop_socket()
 
-    def _drop_socket(self) -> None:
+    def _drop_socket(self, *, reset: bool = False) -> None:
         if self._socket is not None:
             self._reactor.remove(self._socket.fileno())
+            if reset or self._perishable:
+                linger = _RESET if reset else _ORDERLY
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self._socket.close()
             self._socket = None

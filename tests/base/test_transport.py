@@ -2,6 +2,8 @@
 
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -405,3 +407,110 @@ def test_close_while_resolving_ends_the_attempt(reactor: Reactor) -> None:
     for _ in range(5):
         reactor.run_once(20_000_000)
     assert peer.closed == [Closed(CloseKind.LOCAL, "changed our mind")]
+
+
+# -- bytes that must not arrive later ------------------------------------------------------------------------------
+
+STALLED = """
+import socket, sys, time
+from base.clock import SystemClock
+from base.reactor import Reactor
+from base.transport import State, TcpTransport
+
+class Quiet:
+    def on_connected(self): ...
+    def on_data(self, data): ...
+    def on_writable(self): ...
+    def on_closed(self, reason): ...
+
+reactor = Reactor(SystemClock())
+transport = TcpTransport(reactor, Quiet(), "order entry", perishable=sys.argv[2] == "1")
+transport.connect("127.0.0.1", int(sys.argv[1]))
+assert reactor.run_until(lambda: transport.state is State.OPEN, 5_000_000_000)
+written = 0
+while not transport.queued:
+    transport.write(b"D" * 200)
+    written += 200
+print(written - transport.queued - transport.unacknowledged, flush=True)
+sys.stdin.read()
+"""
+
+
+def stalled_server() -> socket.socket:
+    """A peer that takes little and reads nothing."""
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    server.bind(("127.0.0.1", 0))
+    server.listen(1)
+    return server
+
+
+def read_out(peer: socket.socket) -> int:
+    """Bytes up to the end, orderly or not."""
+    peer.settimeout(10)
+    got = 0
+    try:
+        while chunk := peer.recv(65536):
+            got += len(chunk)
+    except ConnectionResetError:
+        pass
+    return got
+
+
+def test_what_the_kernel_holds_is_told_and_an_abort_never_delivers_it(reactor: Reactor) -> None:
+    with stalled_server() as server:
+        peer = Peer()
+        transport = TcpTransport(reactor, peer, "order entry")
+        transport.connect(*server.getsockname())
+        assert reactor.run_until(lambda: transport.state is State.OPEN, WAIT_NS)
+        venue, _ = server.accept()
+        assert transport.unacknowledged == 0
+        written = 0
+        while not transport.queued:
+            transport.write(b"D" * 200)
+            written += 200
+        taken = written - transport.queued - transport.unacknowledged
+        assert 0 < taken < written
+        transport.abort("gate closed")
+        assert transport.unacknowledged == 0
+        assert reactor.run_until(lambda: peer.closed, WAIT_NS)
+        assert [c.kind for c in peer.closed] == [CloseKind.LOCAL]
+        assert read_out(venue) <= taken
+        venue.close()
+
+
+@pytest.mark.parametrize("perishable", [True, False])
+def test_a_perishable_connection_dies_with_its_process_and_delivers_nothing_more(perishable: bool) -> None:
+    with stalled_server() as server:
+        port = server.getsockname()[1]
+        child = subprocess.Popen(
+            [sys.executable, "-c", STALLED, str(port), str(int(perishable))], cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        venue, _ = server.accept()
+        assert child.stdout is not None
+        assert child.stdin is not None
+        taken = int(child.stdout.readline())
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+        assert (read_out(venue) <= taken) == perishable
+        venue.close()
+
+
+def test_an_orderly_close_of_a_perishable_connection_still_delivers(reactor: Reactor) -> None:
+    with stalled_server() as server:
+        peer = Peer()
+        transport = TcpTransport(reactor, peer, "order entry", perishable=True)
+        transport.connect(*server.getsockname())
+        assert reactor.run_until(lambda: transport.state is State.OPEN, WAIT_NS)
+        venue, _ = server.accept()
+        sent = 0
+        while not transport.queued and not transport.unacknowledged:
+            transport.write(b"D" * 200)
+            sent += 200
+        assert transport.queued == 0
+        transport.close("done")
+        assert read_out(venue) == sent
+        venue.close()
