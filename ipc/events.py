@@ -125,6 +125,11 @@ class OrderState(Event, tag="order", frozen=True):
     reason: str = ""
     stop_px: int | None = None
     exec_inst: str = ""  # as in NewOrder
+    inferred: bool = False  # finished without a report: one that shows it alive opens it again
+    display_qty: int | None = None  # these as in NewOrder, too
+    expire_ns: int = 0
+    effective_ns: int = 0
+    options: dict[str, str] = {}
 
 
 ORDER_STATES = (
@@ -164,7 +169,7 @@ class Difference(Event, tag="diff", frozen=True):
     instrument: str
     cl_ord_id: str
     order_id: str
-    kind: str  # "unknown_at_venue", "unknown_here", "qty", "price", "filled_meanwhile"
+    kind: str  # unknown_at_venue, unknown_here, qty, filled_meanwhile, finished_meanwhile, alive_after_all, adopted
     desk: str
     venue_says: str
     settled_by: str

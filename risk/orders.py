@@ -1,7 +1,8 @@
 """Orders as the desk sees them: a state machine over what was asked and what the venue reported. Pure, no I/O.
 
-A report that arrives twice counts once (by ExecID); a cumulative quantity never falls; a finished order stays
-finished, though a late fill still counts. What cannot be known is UNCERTAIN, never guessed.
+A report that arrives twice counts once (by ExecID); a cumulative quantity never falls; an order that a report finished
+stays finished, though a late fill still counts. One that was finished by inference (refused here, or absent from the
+venue's lists) is open again as soon as the venue shows it alive. What cannot be known is UNCERTAIN, never guessed.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from ipc.events import OPEN_STATES, CancelReject, ExecutionReport, OrderState
 from ipc.requests import NewOrder
 
 FINAL_BY_STATUS = {"2": "FILLED", "3": "CANCELED", "4": "CANCELED", "8": "REJECTED", "C": "EXPIRED"}
+SHOWS_LIFE = frozenset("05D")  # ExecType(150) of an order that lives, where OrdStatus(39) is not said
 FINISHED_KEPT = 20_000  # finished orders remembered for late and doubled reports
 
 
@@ -45,6 +47,7 @@ class Order(msgspec.Struct, kw_only=True):
     ids: list[str] = msgspec.field(default_factory=list)
     requests: dict[str, str] = msgspec.field(default_factory=dict)  # request ClOrdID -> "cancel" | "replace" | "status"
     seen: set[tuple[str, str]] = msgspec.field(default_factory=set)
+    inferred: bool = False  # finished without a report that says so
 
     @property
     def is_open(self) -> bool:
@@ -60,7 +63,7 @@ class Order(msgspec.Struct, kw_only=True):
             qty_scale=self.qty_scale, order_qty=self.order_qty, price=self.price, cum_qty=self.cum_qty,
             leaves_qty=self.leaves_qty, strategy=self.strategy, client_id=self.client_id,
             command_id=self.command_id, since_ns=self.since_ns, reason=self.reason,
-            stop_px=self.stop_px, exec_inst=self.exec_inst,
+            stop_px=self.stop_px, exec_inst=self.exec_inst, inferred=self.inferred,
         )  # fmt: skip
 
 
@@ -85,6 +88,17 @@ class Applied(msgspec.Struct, frozen=True):
     fill_px: int | None = None
     duplicate: bool = False
     changed: bool = False
+    revived: str = ""  # the state in which the order was thought to be finished: the report shows that it lives
+
+
+def _final(order: Order, report: ExecutionReport) -> str | None:
+    """The state in which the report says that the order ended; None when it lives."""
+    final = FINAL_BY_STATUS.get(report.ord_status)
+    if final is None and report.exec_type in ("4", "8", "C"):
+        final = FINAL_BY_STATUS[report.exec_type]
+    if final == "FILLED" and report.cum_qty is not None and order.cum_qty < order.order_qty and report.leaves_qty:
+        return None  # says filled, yet quantity is left: trust the quantity
+    return final
 
 
 class OrderTable:
@@ -92,7 +106,7 @@ class OrderTable:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Order] = {}
-        self._by_order_id: dict[tuple[str, str], Order] = {}
+        self._by_order_id: dict[tuple[str, str], Order | None] = {}  # None: two instruments share the OrderID
         self._orders: dict[str, Order] = {}  # by first ClOrdID, insertion order
         self._open: dict[str, Order] = {}
         self._finished: dict[str, None] = {}
@@ -108,10 +122,13 @@ class OrderTable:
         return list(self._open.values())
 
     def find(self, cl_ord_id: str = "", order_id: str = "", instrument: str = "") -> Order | None:
-        """The order known by a ClOrdID it ever had, or by (instrument, OrderID)."""
+        """The order known by a ClOrdID it ever had, or by (instrument, OrderID).
+
+        OrderIDs are a venue's per instrument: without an instrument one is taken only if no two orders share it.
+        """
         order = self._by_id.get(cl_ord_id) if cl_ord_id else None
         if order is None and order_id:
-            order = self._by_order_id.get((instrument, order_id)) or self._by_order_id.get(("", order_id))
+            order = self._by_order_id.get((instrument, order_id))
         return order
 
     def add(self, order: Order) -> None:
@@ -147,12 +164,12 @@ class OrderTable:
     def withdraw(self, order: Order, request_id: str, now_ns: int) -> None:
         """A request that was taken in did not leave after all."""
         order.requests.pop(request_id, None)
-        self._settle_pending(order, now_ns)
+        if order.state != "UNCERTAIN":
+            self._settle_pending(order, now_ns)
 
     def reject(self, order: Order, reason: str, now_ns: int) -> None:
         """The order did not leave: refused here."""
-        order.leaves_qty = 0
-        self._move(order, "REJECTED", reason, now_ns)
+        self._infer(order, "REJECTED", reason, now_ns)
 
     def uncertain(self, order: Order, reason: str, now_ns: int) -> None:
         """Nobody knows the order's fate: it stays open and is followed."""
@@ -160,9 +177,15 @@ class OrderTable:
             self._move(order, "UNCERTAIN", reason, now_ns)
 
     def settle_unknown(self, order: Order, reason: str, now_ns: int) -> None:
-        """The venue proved, beyond its lag, that it has no such order."""
+        """The venue's lists, beyond their lag, do not have the order: finished until a report shows it alive."""
+        if order.is_open:
+            self._infer(order, "CANCELED" if order.order_id or order.cum_qty else "REJECTED", reason, now_ns)
+
+    def _infer(self, order: Order, state: str, reason: str, now_ns: int) -> None:
         order.leaves_qty = 0
-        self._move(order, "CANCELED" if order.order_id or order.cum_qty else "REJECTED", reason, now_ns)
+        order.requests.clear()
+        order.inferred = True
+        self._move(order, state, reason, now_ns)
 
     def apply_reject(self, report: CancelReject, now_ns: int) -> Order | None:
         """A cancel or replace was refused; the order goes on, or is UNCERTAIN when the venue does not know it."""
@@ -173,7 +196,7 @@ class OrderTable:
         if order.is_open:
             if report.unknown_order:
                 self._move(order, "UNCERTAIN", f"venue does not know the order: {report.text}", now_ns)
-            else:
+            elif order.state != "UNCERTAIN":  # a refusal, of a throttle say, does not tell how the order is
                 self._settle_pending(order, now_ns)
         return order
 
@@ -190,10 +213,11 @@ class OrderTable:
         if report.order_id and not order.order_id:
             order.order_id = report.order_id
             self._index_order_id(order)
-        before = order.cum_qty
+        before, was = order.cum_qty, "" if order.is_open else order.state
         self._quantities(order, report)
         self._advance(order, report, now_ns)
-        return Applied(order, order.cum_qty - before, report.last_px, changed=True)
+        revived = was if order.is_open else ""
+        return Applied(order, order.cum_qty - before, report.last_px, changed=True, revived=revived)
 
     def restore(self, event: OrderState) -> Order:
         """Take an order's state over from the journal, as it was written."""
@@ -212,6 +236,7 @@ class OrderTable:
         order.order_id = event.order_id or order.order_id
         order.order_qty, order.price, order.stop_px = event.order_qty, event.price, event.stop_px
         order.cum_qty, order.leaves_qty = event.cum_qty, event.leaves_qty
+        order.inferred = event.inferred
         self._index_order_id(order)
         self._move(order, event.state, event.reason, event.since_ns)
         return order
@@ -220,7 +245,7 @@ class OrderTable:
         for known in (report.cl_ord_id, report.orig_cl_ord_id, report.request_id):
             if known and known in self._by_id:
                 return self._by_id[known]
-        return self.find(order_id=report.order_id, instrument=report.instrument)
+        return self.find(order_id=report.order_id, instrument=report.instrument or report.venue_symbol)
 
     @staticmethod
     def _quantities(order: Order, report: ExecutionReport) -> None:
@@ -245,11 +270,11 @@ class OrderTable:
             order.requests = {k: v for k, v in order.requests.items() if v != "replace"}
         elif request is not None and report.exec_type in ("4", "I"):
             del order.requests[report.request_id]
-        final = FINAL_BY_STATUS.get(report.ord_status)
-        if final is None and report.exec_type in ("4", "8", "C"):
-            final = FINAL_BY_STATUS[report.exec_type]
-        if final == "FILLED" and report.cum_qty is not None and order.cum_qty < order.order_qty and report.leaves_qty:
-            final = None  # says filled, yet quantity is left: trust the quantity
+        final = _final(order, report)
+        if order.inferred and not order.is_open and (final or report.ord_status or report.exec_type in SHOWS_LIFE):
+            # Nothing but the venue's word counts now: as if the order had never been thought finished.
+            order.inferred = False
+            self._move(order, "UNCERTAIN", f"was thought {order.state}, and the venue reports it", now_ns)
         if not order.is_open:
             if order.cum_qty >= order.order_qty > 0 and order.state in ("CANCELED", "EXPIRED"):
                 self._move(order, "FILLED", "filled before the cancel", now_ns)
@@ -285,7 +310,9 @@ class OrderTable:
     def _index_order_id(self, order: Order) -> None:
         if order.order_id:
             self._by_order_id[order.instrument, order.order_id] = order
-            self._by_order_id["", order.order_id] = order
+            only = self._by_order_id.setdefault(("", order.order_id), order)
+            if only is not order:
+                self._by_order_id["", order.order_id] = None
 
     def _move(self, order: Order, state: str, reason: str, now_ns: int) -> None:
         if order.state == state and order.reason == reason:
@@ -293,6 +320,7 @@ class OrderTable:
         order.state, order.reason, order.since_ns = state, reason, now_ns
         if order.is_open:
             self._open.setdefault(order.ids[0], order)
+            self._finished.pop(order.ids[0], None)
         else:
             self._open.pop(order.ids[0], None)
             self._finish(order)

@@ -11,7 +11,7 @@ import msgspec
 
 from base.errors import CodecError, SessionError, StoreError, VenueError
 from base.instruments import Instrument
-from ipc.events import AnyEvent, CancelReject, ExecutionReport
+from ipc.events import AnyEvent, CancelReject, Difference, ExecutionReport
 from ipc.requests import (
     Answer,
     AnyCommand,
@@ -58,6 +58,10 @@ class Port(Protocol):
 
     def moved(self, order: Order) -> None:
         """An order changed; exposure may have."""
+        ...
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        """Tell people."""
         ...
 
 
@@ -108,7 +112,7 @@ class OrderEntry:
             case NewOrder():
                 return self._new(command)
             case CancelOrder():
-                return self._on_order(command, command.cl_ord_id, command.order_id, self.cancel)
+                return self._on_order(command, command.cl_ord_id, command.order_id, self.cancel, command.instrument)
             case ReplaceOrder():
                 return self._on_order(command, command.cl_ord_id, "", lambda o: self._replace(o, command))
             case StatusOrder():
@@ -174,8 +178,10 @@ class OrderEntry:
             return f"instrument: {self.name} has no {command.instrument!r}; it has {sorted(self.instruments)}"
         return _terms(command, instrument, self.capabilities)
 
-    def _on_order(self, command: AnyCommand, cl_ord_id: str, order_id: str, act: Callable[[Order], str]) -> Answer:
-        order = self.table.find(cl_ord_id, order_id)
+    def _on_order(
+        self, command: AnyCommand, cl_ord_id: str, order_id: str, act: Callable[[Order], str], instrument: str = ""
+    ) -> Answer:
+        order = self.table.find(cl_ord_id, order_id, instrument)
         if order is None:
             return Answer(command.command_id, False, f"no order {cl_ord_id or order_id!r} of session {self.name}")
         if not order.is_open:
@@ -316,11 +322,24 @@ class OrderEntry:
             self.port.record(report)
             return
         self.port.record(_owned(report, order), order.snapshot())
+        if applied.revived:
+            self._alive_after_all(report, order, applied.revived)
         if applied.fill_qty:
             self.port.filled(order, applied)
         self.port.moved(order)
         if order.is_open and self.on_open_report is not None:
             self.on_open_report(order)
+
+    def _alive_after_all(self, report: ExecutionReport, order: Order, thought: str) -> None:
+        says = f"150={report.exec_type} 39={report.ord_status}"
+        self.port.record(
+            Difference(
+                session=self.name, venue=order.venue, instrument=order.instrument, cl_ord_id=order.cl_ord_id,
+                order_id=order.order_id, kind="alive_after_all", desk=f"{thought} by inference", venue_says=says,
+                settled_by="open again", ts_ns=self.clock.wall_ns(),
+            )
+        )  # fmt: skip
+        self.port.alert("critical", "alive", f"{self.name}: {order.cl_ord_id} was thought {thought}, but lives: {says}")
 
     def lost_session(self, reason: str) -> None:
         """The session dropped: what was open is UNCERTAIN until reconciled."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -175,3 +176,85 @@ def test_any_order_and_number_of_deliveries_gives_the_same_filled_quantity(
     assert filled == cum == the_order.cum_qty
     assert the_order.is_open is not canceled
     assert (the_order in table.open()) == the_order.is_open
+
+
+# -- finished by inference -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("exec_type", "ord_status", "state"),
+    [("0", "0", "NEW"), ("A", "A", "UNCERTAIN"), ("I", "1", "NEW"), ("5", "", "NEW"), ("D", "9", "NEW")],
+)  # fmt: skip
+def test_an_order_finished_by_inference_is_open_again_when_the_venue_shows_life(
+    exec_type: str, ord_status: str, state: str
+) -> None:
+    table = table_with(order())
+    the_order = table.open()[0]
+    table.settle_unknown(the_order, "two lists", 1)
+    assert (the_order.inferred, table.open()) == (True, [])
+    assert table.apply(report(exec_type, ord_status), 2).revived == "REJECTED"
+    assert (the_order.state, the_order.inferred, the_order.leaves_qty) == (state, False, QTY)
+    assert table.open() == [the_order]
+
+
+def test_an_order_refused_here_is_open_again_when_the_venue_shows_it() -> None:
+    table = table_with(order())
+    the_order = table.open()[0]
+    table.reject(the_order, "gate", 1)
+    table.apply(report("0", "0"), 2)
+    assert table.open() == [the_order]
+
+
+def test_an_order_finished_by_a_report_stays_finished_whatever_comes_late() -> None:
+    table = table_with(order())
+    table.apply(report("4", "4"), 1)
+    assert table.apply(report("0", "0"), 2).revived == ""
+    assert table.open() == []
+
+
+def test_a_final_report_takes_the_place_of_an_inference() -> None:
+    table = table_with(order())
+    the_order = table.open()[0]
+    table.settle_unknown(the_order, "two lists", 1)
+    applied = table.apply(report("F", "2", exec_id="e", cum_qty=QTY, leaves_qty=0), 2)
+    assert (applied.revived, applied.fill_qty, the_order.state, the_order.inferred) == ("", QTY, "FILLED", False)
+    assert table.open() == []
+
+
+def test_a_restart_remembers_that_an_order_was_only_inferred_to_be_finished() -> None:
+    table = table_with(order())
+    the_order = table.open()[0]
+    table.settle_unknown(the_order, "two lists", 1)
+    again = OrderTable()
+    again.restore(the_order.snapshot())
+    assert again.open() == []
+    again.apply(report("0", "0"), 2)
+    assert len(again.open()) == 1
+
+
+def test_an_order_that_came_back_is_not_forgotten_with_the_finished_ones() -> None:
+    table = table_with(order())
+    the_order = table.open()[0]
+    table.settle_unknown(the_order, "two lists", 1)
+    table.apply(report("0", "0"), 2)
+    for i in range(FINISHED_KEPT + 1):
+        table.add(order(f"o{i}", state="CANCELED"))
+    assert table.find("a1") is the_order
+
+
+def test_a_refused_request_does_not_make_an_uncertain_order_certain() -> None:
+    table = table_with(order())
+    the_order = table.open()[0]
+    table.uncertain(the_order, "lost", 1)
+    table.request(the_order, "s1", "status", 2)
+    table.withdraw(the_order, "s1", 3)
+    table.request(the_order, "c1", "cancel", 4)
+    table.apply_reject(reject("c1"), 5)
+    assert the_order.state == "UNCERTAIN"
+
+
+def test_an_order_id_without_an_instrument_names_nothing_when_two_orders_share_it() -> None:
+    table = table_with(order(order_id="7"), order("b1", order_id="7", instrument="ETH-USD"))
+    assert table.find(order_id="7") is None
+    assert table.find(order_id="7", instrument="ETH-USD") is table.find("b1")
+    assert table.find(order_id="7", instrument="SOL-USD") is None

@@ -54,6 +54,9 @@ class FakeSession:
         self._n += 1
         return f"id{self._n}"
 
+    def owns(self, cl_ord_id: str) -> bool:
+        return cl_ord_id.startswith("id")
+
     def _send(self, what: str, about: str) -> None:
         if self.refuse:
             raise SessionError(self.refuse)
@@ -94,6 +97,8 @@ class FakePort:
         self.fills: list[int] = []
         self.steps: list[str] = []
         self.fail: Exception | None = None
+        self.alerts: list[str] = []
+        self.moves: list[tuple[str, str]] = []  # (ClOrdID, state)
 
     def record(self, *events: AnyEvent) -> None:
         self.steps.append("record")
@@ -114,7 +119,11 @@ class FakePort:
     def filled(self, order: Order, applied: Applied) -> None:
         self.fills.append(applied.fill_qty)
 
-    def moved(self, order: Order) -> None: ...
+    def moved(self, order: Order) -> None:
+        self.moves.append((order.cl_ord_id, order.state))
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        self.alerts.append(text)
 
 
 class Bench:

@@ -3,7 +3,7 @@
 import pytest
 
 from base.errors import StoreError
-from ipc.events import CancelReject, ExecutionReport, OrderState
+from ipc.events import CancelReject, Difference, ExecutionReport, OrderState
 from ipc.requests import CancelOrder, ListOrders, MassCancel, Ops, ReplaceOrder, StatusOrder
 from tests.venues.fakes import Bench
 from venues.interface import Replace, SessionPhase
@@ -274,3 +274,30 @@ def test_while_logged_out_a_sweep_keeps_trying() -> None:
     bench.session.phase = SessionPhase.READY
     sweep.tick(bench.clock.mono_ns())
     assert bench.session.sent[-1] == ("cancel", "id1")
+
+
+def test_an_order_refused_here_that_the_venue_shows_is_said_loudly_and_swept() -> None:
+    bench = Bench()
+    order = bench.place()
+    bench.table.settle_unknown(order, "absent from two lists", 0)
+    sweep = Sweep(bench.entry)
+    bench.entry.on_open_report = sweep.seen_open
+    sweep.start("trip", lambda _: True, bench.clock.mono_ns(), mass=False)
+    bench.report(order, "0", "0", exec_id="e1", order_qty=100, cum_qty=0, leaves_qty=100)
+    assert order in bench.table.open()
+    assert bench.session.sent[-1] == ("cancel", order.cl_ord_id)
+    assert [e.kind for e in bench.port.recorded if isinstance(e, Difference)] == ["alive_after_all"]
+    assert order.cl_ord_id in bench.port.alerts[0]
+    assert (order.cl_ord_id, "NEW") in bench.port.moves
+
+
+def test_an_order_id_of_one_instrument_never_names_an_order_of_another() -> None:
+    bench = Bench()
+    order = bench.place()
+    bench.report(order, "0", "0", order_id="77", order_qty=100, cum_qty=0, leaves_qty=100)
+    bench.report(order, "F", "1", cl_ord_id="web_manual", order_id="77", instrument="ETH-USD", exec_id="x",
+                 last_qty=40, last_px=900, cum_qty=40, order_qty=100)  # fmt: skip
+    assert order.cum_qty == 0
+    bench.report(order, "F", "1", cl_ord_id="web_manual", order_id="77", instrument="", venue_symbol="XRP/USD",
+                 exec_id="y", last_qty=40, last_px=900, cum_qty=40, order_qty=100)  # fmt: skip
+    assert order.cum_qty == 0
