@@ -24,6 +24,7 @@ from ipc.requests import NewOrder
 from risk.exposure import ExposureBook, Figures
 from risk.orders import Applied, Order, OrderTable
 from venues.context import dialect_of, session_context
+from venues.in_flight import InFlight
 from venues.interface import RestRequest, SessionPhase, TradingSession
 from venues.link import Leg, Link
 from venues.order_entry import OrderEntry
@@ -36,6 +37,7 @@ MS = 1_000_000
 LOOK_NS = 20 * MS
 DUTY_NS = 100 * MS
 STOP_DEADLINE_NS = 10_000 * MS
+GRACE_SHARE = 4  # of the fence's deadline
 ROWS = 256
 
 
@@ -116,6 +118,8 @@ class Trading:
         rest_api = open_rest(desk, self.venue, self.dialect)
         self.recovery = Recovery(self.entry, rest_api, self, Backoff(random.random), self.plan.list_lag_ms * MS)
         self.link = Link(host.reactor, desk, session, self, self._make_session)
+        self.in_flight = InFlight(self.link, host.clock, desk.config.kill.fence_deadline_ms * MS // GRACE_SHARE)
+        self.link.holds_orders = self.in_flight.look
         self.fence = FenceKeeper(
             self.gate_words,
             host.page,
@@ -182,7 +186,10 @@ class Trading:
 
     def gate(self, strategy: str, instrument: str) -> str:
         """Why no new order may leave; empty when it may."""
-        return self.gate_words.closed_reason(self.host.clock.mono_ns(), strategy, instrument)
+        closed = self.gate_words.closed_reason(self.host.clock.mono_ns(), strategy, instrument)
+        if not closed:
+            self.in_flight.passed()
+        return closed
 
     def filled(self, order: Order, applied: Applied) -> None:
         """A fill moves the position."""
@@ -289,6 +296,7 @@ class Trading:
 
     def _look(self) -> None:
         self.fence.look()
+        self.in_flight.look()
         mono_ns = self.host.clock.mono_ns()
         if mono_ns >= self.recovery.deadline_ns:
             self.recovery.tick(mono_ns)
@@ -298,12 +306,12 @@ class Trading:
         self.host.reactor.call_later(LOOK_NS, self._look, "look")
 
     def _drop_unsent(self) -> None:
-        """Bytes that wait in our own queue could leave after the fence: they go with the connection.
+        """Bytes of ours that could leave after the fence go with the connection, whatever scope was closed.
 
         Commands that wait in the socket meet the gate when they are read.
         """
-        if self.link.unsent and self.gate("", ""):
-            self.link.abort("gate closed while orders waited to be sent")
+        if self.in_flight.drop("a gate closed while orders were on their way"):
+            self.alert("warning", "fence", f"{self.name}: connection cut: orders waited to be delivered")
 
     def _covers_all(self) -> bool:
         return self._lease_sweep or self.host.stopping or self.gate_words.must_cancel()

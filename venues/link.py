@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from base.backoff import Backoff
-from base.config import DeskConfig, SessionConfig
+from base.config import DeskConfig, Kind, SessionConfig
 from base.connect_gate import ConnectGate, ConnectGateSettings
 from base.errors import ConfigError, QuarterdeckError
 from base.reactor import Priority, Reactor, Timer
@@ -24,6 +24,8 @@ from venues.interface import SessionPhase, VenueSession
 log = logging.getLogger("link")
 
 FAR = 1 << 62
+# A session that was moved away from has its Logout answered by then (its own time-out is 5 s), or is cut.
+LEAVE_NS = 10_000_000_000
 # A simulated venue bans nobody, and tests restart sessions by the dozen.
 SIMULATED = ConnectGateSettings(limit=200, window_ns=10_000_000_000, reserve=20, spacing_ns=1_000_000)
 
@@ -75,7 +77,13 @@ class Leg:
         self.transport: TcpTransport | None = None
         self.moving = False
         self.refused = False  # connected, and not logged on since
+        self.cut_ns = FAR  # when it is ended, answered or not
         self.session = session_of(self)
+
+    @property
+    def held(self) -> int:
+        """Bytes handed over that the other host has not acknowledged: they may still leave."""
+        return self.transport.queued + self.transport.unacknowledged if self.transport is not None else 0
 
     # what the transport calls
 
@@ -83,6 +91,7 @@ class Leg:
         assert self.transport is not None
         clock = self.link.reactor.clock
         self.refused = True
+        self.moving = False
         self.link.connected()
         self.session.connected(self.transport.write, clock.mono_ns(), clock.wall_ns())
         self.link.arm()
@@ -112,7 +121,11 @@ class Leg:
         self.link.phase(self, phase, reason)
 
     def disconnect(self, reason: str) -> None:
-        if self.transport is not None:
+        if self.transport is None:
+            return
+        if self.link.holds_orders() and self.held:
+            self.transport.abort(reason)  # what a closed socket still holds would leave behind our back
+        else:
             self.transport.close(reason)
 
     def planned_move(self, seconds_left: int, text: str) -> None:
@@ -169,6 +182,9 @@ class Link:
         self._comp_id = self.config.sender_comp_id
         self.leg = Leg(self, lambda leg: make(leg, self._comp_id))
         self._successor: Leg | None = None
+        self._successor_id = ""
+        self._leaving: list[Leg] = []  # moved away from, and not closed yet
+        self.holds_orders: Callable[[], bool] = lambda: False  # whether orders may be among unacknowledged bytes
         self._upkeep: Upkeep | None = None
 
     @property
@@ -188,8 +204,8 @@ class Link:
         clock = self.reactor.clock
         if self._retry is not None:
             self._retry.cancel()
-        if self._successor is not None and self._successor.transport is not None:
-            self._successor.transport.close(reason)
+        for other in self._legs()[1:]:
+            other.disconnect(reason)
         if self.leg.transport is None or self.leg.transport.state is not State.OPEN:
             self.leg.disconnect(reason)
             self.owner.phase(SessionPhase.DISCONNECTED, reason)
@@ -198,13 +214,20 @@ class Link:
         self.arm()
 
     def abort(self, reason: str) -> None:
-        """Cut the connection now, without a Logout; it is made again."""
-        self.leg.disconnect(reason)
+        """Cut each connection that holds bytes, so that none of them leaves any more. It is made again."""
+        for leg in self._legs():
+            if leg.transport is not None and leg.held:
+                leg.transport.abort(reason)
 
     @property
     def unsent(self) -> int:
-        """Bytes handed over that the kernel has not taken."""
-        return self.leg.transport.queued if self.leg.transport is not None else 0
+        """Bytes handed over that the kernel has not taken, on all connections."""
+        return sum(leg.transport.queued for leg in self._legs() if leg.transport is not None)
+
+    @property
+    def held(self) -> int:
+        """Bytes handed over, unsent ones included, that may still leave: their receipt is not acknowledged."""
+        return sum(leg.held for leg in self._legs())
 
     def close(self) -> None:
         """Give back what the sessions hold."""
@@ -214,7 +237,8 @@ class Link:
             leg.session.close()
 
     def _legs(self) -> list[Leg]:
-        return [self.leg] if self._successor is None else [self.leg, self._successor]
+        """The active one first."""
+        return [self.leg, *([] if self._successor is None else [self._successor]), *self._leaving]
 
     # -- connecting ------------------------------------------------------------------------------------------
 
@@ -235,7 +259,10 @@ class Link:
                 if ca_file and not Path(ca_file).exists():
                     raise ConfigError(f"session.{self.name}.ca_file: {ca_file} does not exist (yet)")
                 tls = TlsClient(self.config.server_name or host, ca_file)
-            leg.transport = TcpTransport(self.reactor, leg, self.name, tls, priority=self._priority)
+            leg.transport = TcpTransport(
+                self.reactor, leg, self.name, tls, priority=self._priority,
+                perishable=self.config.kind is Kind.TRADING,
+            )  # fmt: skip
             leg.transport.connect(host, port)
         except QuarterdeckError as e:
             leg.transport = None
@@ -258,16 +285,21 @@ class Link:
         """A leg's connection is gone."""
         if leg is self._successor:
             self._successor = None
+            self.leg.moving = False  # the venue says it again
             leg.session.close()
             self.owner.alert("warning", "move", f"{self.name}: the new session failed: {reason}")
             return
+        if leg in self._leaving:
+            self._leaving.remove(leg)
+            leg.session.close()
+            return
         if leg is not self.leg:
-            leg.session.close()  # the old session after a move
             return
         if self._stopping:
             self.owner.phase(SessionPhase.DISCONNECTED, reason)
             return
-        if leg.refused and self.config.alternate_sender_comp_id:
+        # While a move is under way the other id is taken, and its store with it.
+        if leg.refused and self.config.alternate_sender_comp_id and len(self._legs()) == 1:
             leg = self._take_other_id(leg)
         self._again(leg, reason)
 
@@ -291,9 +323,7 @@ class Link:
 
     def arm(self) -> None:
         """Set the timer to the earliest deadline of the sessions."""
-        due = self.leg.session.deadline_ns
-        if self._successor is not None:
-            due = min(due, self._successor.session.deadline_ns)
+        due = min(min(leg.session.deadline_ns, leg.cut_ns) for leg in self._legs())
         if self._timer is not None and self._timer.pending:
             if self._timer.due_ns <= due:
                 return
@@ -305,13 +335,16 @@ class Link:
         clock = self.reactor.clock
         for leg in self._legs():
             leg.session.tick(clock.mono_ns(), clock.wall_ns())
+            if clock.mono_ns() >= leg.cut_ns:
+                leg.cut_ns = FAR
+                leg.disconnect("its Logout was not answered")
         self.arm()
 
     # -- moving over -----------------------------------------------------------------------------------------
 
     def planned_move(self, leg: Leg, seconds_left: int, text: str) -> None:
         """The venue ends this session soon: open another one under the other SenderCompID while it still lives."""
-        if leg is not self.leg or leg.moving or leg.refused:
+        if leg is not self.leg or leg.moving or leg.refused or self._successor is not None:
             return  # a session that is not logged on yet has nothing to move from: its end brings the other id
         leg.moving = True
         other = self.config.alternate_sender_comp_id
@@ -325,8 +358,9 @@ class Link:
             successor = Leg(self, lambda new: self._make(new, other))
         except QuarterdeckError as e:  # its store is damaged, or held by somebody: the present session goes on
             self.owner.alert("critical", "move", f"{self.name}: no session as {other}: {e}")
+            leg.moving = False
             return
-        self._comp_id, self._successor = other, successor
+        self._successor_id, self._successor = other, successor
         if self._retry is not None:
             self._retry.cancel()
         self._connect(successor)
@@ -334,11 +368,14 @@ class Link:
     def _move_over(self) -> None:
         assert self._successor is not None
         old, self.leg, self._successor = self.leg, self._successor, None
+        self._comp_id = self._successor_id
         if self._retry is not None:
             self._retry.cancel()
         clock = self.reactor.clock
         self.owner.phase(SessionPhase.READY, "moved to a new session")
         if old.transport is not None:
+            old.cut_ns = clock.mono_ns() + LEAVE_NS
+            self._leaving.append(old)
             old.session.logout("moved to a new session", clock.mono_ns(), clock.wall_ns())
         else:
             old.session.close()

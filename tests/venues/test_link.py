@@ -327,3 +327,140 @@ def test_addresses_are_checked(place: Place) -> None:
             resolve_address(place.desk, wrong)
     with pytest.raises(ConfigError, match="no endpoint 'x'"):
         resolve_address(place.desk, "run:sim-v#x")
+
+
+def moved(place: Place) -> tuple[socket.socket, socket.socket]:
+    """Both connections after a move; the old one was sent a Logout and has not answered."""
+    old = ready(place)
+    old.send(b"move")
+    new = place.accept()
+    place.read(new)
+    new.send(b"hello")
+    place.turn(lambda: place.link.session is place.sessions[1])
+    assert place.read(old) == b"logout"
+    return old, new
+
+
+def ready(place: Place) -> socket.socket:
+    """A connection whose session is READY."""
+    place.listen()
+    place.link.start()
+    connection = place.accept()
+    place.read(connection)
+    connection.send(b"hello")
+    place.turn(lambda: place.link.session.phase is SessionPhase.READY)
+    return connection
+
+
+def test_the_old_session_of_a_move_keeps_its_deadlines(place: Place) -> None:
+    moved(place)
+    old = place.sessions[0]
+    old.deadline_ns = time.monotonic_ns()
+    place.link.arm()
+    place.turn(lambda: old.ticks)
+    old.upkeeps = 0
+    place.turn(lambda: old.upkeeps)
+
+
+def test_the_old_session_of_a_move_is_cut_when_its_logout_is_never_answered(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("venues.link.LEAVE_NS", 20_000_000)
+    old, _ = moved(place)
+    place.turn(lambda: place.sessions[0].closed)
+    assert place.read(old) == b"end"
+    assert place.sessions[0].losses[0].endswith("its Logout was not answered")
+    assert place.link.session.phase is SessionPhase.READY
+    assert place.link.connects == 2
+
+
+def test_a_stop_during_a_move_leaves_no_connection(place: Place) -> None:
+    old, new = moved(place)
+    place.link.stop("process stops")
+    assert place.read(old) == b"end"
+    assert place.read(new) == b"logout"
+    place.turn(lambda: place.sessions[0].closed)
+
+
+def test_a_move_that_failed_is_tried_again_when_the_venue_says_it_again(place: Place) -> None:
+    old = ready(place)
+    old.send(b"move")
+    place.accept().close()
+    place.turn(lambda: any("new session failed" in a for a in place.alerts))
+    old.send(b"move")
+    new = place.accept()
+    assert place.read(new) == b"B"
+    new.send(b"hello")
+    place.turn(lambda: place.link.session is place.sessions[2])
+
+
+def test_after_a_move_that_failed_a_lost_session_comes_back_under_its_own_id(place: Place) -> None:
+    old = ready(place)
+    old.send(b"move")
+    place.accept().close()
+    place.turn(lambda: any("new session failed" in a for a in place.alerts))
+    old.close()
+    assert place.read(place.accept()) == b"A"
+    place.accepted[-1].close()  # refused: now the other one
+    assert place.read(place.accept()) == b"B"
+
+
+def test_a_refused_logon_takes_no_id_whose_session_still_leaves(place: Place) -> None:
+    _, new = moved(place)
+    new.close()
+    again = place.accept()
+    assert place.read(again) == b"B"
+    again.close()
+    assert place.read(place.accept()) == b"B"
+
+
+def drained(connection: socket.socket) -> tuple[int, bool]:
+    """Bytes that can still be read, and whether they end with a reset."""
+    connection.settimeout(5)
+    got = 0
+    try:
+        while chunk := connection.recv(1 << 20):
+            got += len(chunk)
+    except ConnectionResetError:
+        return got, True
+    return got, False
+
+
+def stuffed(place: Place, leg: Leg) -> None:
+    """Bytes that the venue does not read, until the kernel takes no more."""
+    assert leg.transport is not None
+    while not leg.transport.queued:
+        leg.transport.write(b"D" * 100_000)
+
+
+def test_an_abort_delivers_nothing_that_still_waited_on_any_connection(place: Place) -> None:
+    old, new = moved(place)
+    leaving, active = place.sessions[0].leg, place.sessions[1].leg
+    stuffed(place, leaving)
+    stuffed(place, active)
+    assert leaving.transport is not None
+    assert active.transport is not None
+    assert place.link.unsent == leaving.transport.queued + active.transport.queued
+    written = place.link.held
+    place.link.abort("gate closed")
+    got = drained(old)[0] + drained(new)[0]
+    assert got < written, "what the venue's own kernel had taken is all that it can read"
+    place.turn(lambda: all(s.losses for s in place.sessions[:2]))
+    assert all("gate closed" in s.losses[0] for s in place.sessions[:2])
+
+
+def test_a_connection_that_holds_nothing_is_left_alone_by_an_abort(place: Place) -> None:
+    connection = ready(place)
+    place.turn(lambda: not place.link.held)
+    place.link.abort("gate closed")
+    connection.send(b"hello")
+    place.reactor.run_once(20_000_000)
+    assert place.link.session.phase is SessionPhase.READY
+
+
+def test_a_connection_given_up_with_orders_on_it_does_not_deliver_them_later(place: Place) -> None:
+    connection = ready(place)
+    place.link.holds_orders = lambda: True
+    stuffed(place, place.link.leg)
+    place.link.leg.disconnect("the venue is silent")
+    assert drained(connection)[1], "a reset, not an end in order: the kernel had to drop the rest"
