@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from pathlib import Path
 from typing import Any
 
 from base.config import DeskConfig
@@ -9,8 +10,13 @@ from base.errors import CommandError
 
 
 def control_of(desk: DeskConfig, venue: str) -> str:
-    """host:port of a running simulated venue's control endpoint. CommandError when it does not run."""
-    path = desk.run_dir / f"sim-{venue}.json"
+    """host:port of the control endpoint of a desk's simulated venue. CommandError when it does not run."""
+    return control_in(desk.run_dir, venue)
+
+
+def control_in(run_dir: Path, venue: str) -> str:
+    """The same, by the run directory that holds the address file."""
+    path = run_dir / f"sim-{venue}.json"
     try:
         address: str = json.loads(path.read_text())["endpoints"]["control"]
     except (OSError, ValueError, KeyError) as error:

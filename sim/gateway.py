@@ -5,6 +5,7 @@ outlives connections; a `Link` is one connection's session.
 """
 
 import heapq
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ class Link(Acceptor):
             self._write(self.held.popleft()[1])
 
 
-class Venue:
+class Venue(ABC):
     """Base of a simulated venue; everything runs on one thread."""
 
     services: tuple[str, ...] = ("trading", "marketdata", "marketdata_l3", "dropcopy")
@@ -103,13 +104,13 @@ class Venue:
 
     # -- what a venue says itself ---------------------------------------------------------------------------------
 
+    @abstractmethod
     def profile(self, kind: str) -> Profile:
         """Session habits for a kind of session."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_logon(self, link: Link, seat: Seat, logon: Message) -> Refusal | None:
         """Refuse a logon for what it says, or accept it."""
-        raise NotImplementedError
 
     def find_grant(self, link: Link, logon: Message) -> Grant | None:
         """Whose logon this is."""
@@ -130,29 +131,29 @@ class Venue:
         """Body of the answering Logon."""
         return [(98, "0"), (108, logon.get(108, "30"))]
 
+    @abstractmethod
     def request(self, link: Link, seat: Seat, message: Message) -> None:
         """An application message."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, link: Link, message: Message, text: str) -> None:
         """Refuse a request for a business reason, in the venue's way."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_event(self, event: Event) -> None:
         """Something happened to a client's order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_update(self, market: Market, update: Update) -> None:
         """The public feed moved."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rest(self, request: Request) -> Response:
         """The venue's REST side."""
-        raise NotImplementedError
 
+    @abstractmethod
     def announce_maintenance(self, seconds: int) -> None:
         """Say that the venue goes down in `seconds`, then do it."""
-        raise NotImplementedError
 
     def serves(self, service: str, grant: Grant) -> bool:
         """Whether an endpoint takes sessions of that grant; "any" takes all."""

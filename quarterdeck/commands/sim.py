@@ -5,8 +5,6 @@
 
 import argparse
 import asyncio
-import http.client
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 from base.clock import SystemClock
 from base.config import DeskConfig, load
 from base.errors import CommandError, ConfigError
+from sim.client import call, control_in
 from sim.desk import ensure_secrets, instruments_of, setup_of, standalone
 from sim.run import build, credentials_file, print_line, serve, source_of
 from sim.server import SimServer
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.what == "clear" or args.what in ASKED:
         venue = _one_venue(args)
         method, path = ("DELETE", "/faults") if args.what == "clear" else ("GET", ASKED[args.what])
-        print_line(_call(_control_of(args, venue), method, path))
+        print_line(call(_control_of(args, venue), method, path))
         return 0
     if args.arguments:
         raise CommandError(f"qd sim {args.what}: unexpected {' '.join(args.arguments)}")
@@ -95,7 +94,7 @@ def _fault(args: argparse.Namespace) -> int:
         if not equals:
             raise CommandError(f"qd sim fault: {pair!r} is not of the form k=v")
         arguments[name] = value
-    said = _call(_control_of(args, venue), "POST", "/fault", {"kind": kind, "arguments": arguments})
+    said = call(_control_of(args, venue), "POST", "/fault", {"kind": kind, "arguments": arguments})
     print_line(said)
     return 0
 
@@ -107,30 +106,8 @@ def _one_venue(args: argparse.Namespace) -> str:
 
 
 def _control_of(args: argparse.Namespace, venue: str) -> str:
-    """Address of the control endpoint, from the address file below the run directory."""
     run_dir = Path(args.run_dir) if args.run_dir else load(args.config or DEFAULT_CONFIG).run_dir
-    path = run_dir / f"sim-{venue}.json"
-    try:
-        said = json.loads(path.read_text())
-        return str(said["endpoints"]["control"])
-    except (OSError, ValueError, KeyError) as error:
-        raise CommandError(f"{path}: no simulated venue {venue!r} runs there ({error})") from None
-
-
-def _call(address: str, method: str, path: str, body: object = None) -> dict[str, Any]:
-    host, _, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=5)
-    try:
-        connection.request(method, path, json.dumps(body) if body is not None else None)
-        answer = connection.getresponse()
-        said: dict[str, Any] = json.loads(answer.read())
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{address}: the simulated venue does not answer: {error}") from None
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise CommandError(str(said.get("error", answer.status)))
-    return said
+    return control_in(run_dir, venue)
 
 
 if __name__ == "__main__":
