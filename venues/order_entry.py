@@ -27,6 +27,7 @@ from venues.interface import Capabilities, OpenOrders, Replace, SessionPhase, Tr
 from venues.rate import TokenBucket
 
 PRICED = frozenset({"2", "4", "T", "V"})
+LOST_KEPT = 1_000  # orders reported as lost by name, in one life of the process
 REFUSALS = (SessionError, VenueError, CodecError)
 
 
@@ -102,6 +103,7 @@ class OrderEntry:
         self.ready_reason = "starting"  # why new orders are not let through yet; "" once reconciled
         self.bucket = TokenBucket(capabilities.orders_per_s, capabilities.cancel_reserve_per_s)
         self.on_open_report: Callable[[Order], None] | None = None  # told of orders a report shows to be open
+        self._lost_orders: set[str] = set()
         self.counters = {"orders": 0, "refused": 0, "cancels": 0, "reports": 0, "duplicates": 0, "unknown_orders": 0}
 
     # -- commands --------------------------------------------------------------------------------------------
@@ -209,7 +211,9 @@ class OrderEntry:
         closed = self.port.gate(order.strategy, order.instrument)
         if closed:
             return closed
-        instrument = self.instruments[order.instrument]
+        instrument = self.instruments.get(order.instrument)
+        if instrument is None:
+            return f"instrument: {self.name} no longer has {order.instrument!r}"
         reason = _figures(command.order_qty, command.price, instrument)
         if reason:
             return reason
@@ -320,6 +324,7 @@ class OrderEntry:
         if order is None:
             self.counters["unknown_orders"] += 1
             self.port.record(report)
+            self._unknown(report)
             return
         self.port.record(_owned(report, order), order.snapshot())
         if applied.revived:
@@ -329,6 +334,15 @@ class OrderEntry:
         self.port.moved(order)
         if order.is_open and self.on_open_report is not None:
             self.on_open_report(order)
+
+    def _unknown(self, report: ExecutionReport) -> None:
+        """An order of our own making that the table lost: people must know, once an order."""
+        key = report.cl_ord_id
+        if key in self._lost_orders or not self.owns(key) or len(self._lost_orders) >= LOST_KEPT:
+            return
+        self._lost_orders.add(key)
+        what = f"150={report.exec_type} 39={report.ord_status} {report.instrument}"
+        self.port.alert("critical", "unknown_order", f"{self.name}: {key} was made here and is not known: {what}")
 
     def _alive_after_all(self, report: ExecutionReport, order: Order, thought: str) -> None:
         says = f"150={report.exec_type} 39={report.ord_status}"
@@ -350,6 +364,10 @@ class OrderEntry:
                 self.table.uncertain(order, reason, wall_ns)
                 self.port.record(order.snapshot())
                 self.port.moved(order)
+
+    def owns(self, cl_ord_id: str) -> bool:
+        """Whether this session made that ClOrdID; False as long as there is no session."""
+        return bool(cl_ord_id) and self.session is not None and self.session.owns(cl_ord_id)
 
     @property
     def can_list(self) -> bool:

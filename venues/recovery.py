@@ -11,14 +11,17 @@ from base.backoff import Backoff
 from base.errors import VenueError
 from ipc.events import AnyEvent
 from risk.orders import Order
-from risk.reconcile import Action, AskList, AskOrder, Done, Reconciler, Wait
-from venues.interface import OpenOrders, RestApi, RestRequest
+from risk.reconcile import Action, AskList, AskOrder, Done, Finding, Reconciler, Terms, Wait
+from venues.interface import OpenOrder, OpenOrders, RestApi, RestRequest
 from venues.order_entry import OrderEntry, working
 
 NEVER = 1 << 62
 ANSWER_AFTER_NS = 5_000_000_000  # an order or request unanswered for so long is UNCERTAIN
 FOLLOW_EVERY_NS = 2_000_000_000
 STATUS_DEADLINE_NS = 5_000_000_000
+AGAIN_NS = 4_000_000_000  # between runs that leave orders UNCERTAIN; doubles up to
+AGAIN_MOST_NS = 60_000_000_000
+FOLLOW_AT_ONCE = 10  # orders asked for at the same time
 
 Answered = Callable[[int, bytes, str], None]  # status, body, error ("" when there is an answer)
 
@@ -46,7 +49,11 @@ class Recovery:
         self._wake: Callable[[], None] | None = None
         self._follow_ns = NEVER
         self._asking: set[str] = set()
-        self.done = False
+        self._asked_ns: dict[str, int] = {}
+        self._again_ns = 0  # no further run before this time
+        self._delay_ns = 0
+        self._said = ""  # the readiness reason that was set here
+        self.done = False  # the first run after the logon is complete
 
     @property
     def deadline_ns(self) -> int:
@@ -57,15 +64,19 @@ class Recovery:
         """The session is up: begin."""
         self._generation += 1
         self.done = False
-        self._entry.ready_reason = "reconciling open orders with the venue"
+        self._delay_ns = self._again_ns = 0
+        self._say("reconciling open orders with the venue")
+        self._follow_ns = mono_ns + FOLLOW_EVERY_NS
+        self._name_orphans()
         self._begin(mono_ns)
 
     def lost(self, reason: str) -> None:
         """The session is gone: stop."""
         self._generation += 1
-        self._run = None
+        self._run = self._wake = None
         self._wake_ns = self._follow_ns = NEVER
         self._asking.clear()
+        self._asked_ns.clear()
         self._entry.ready_reason = "session lost"
         self.done = False
         self._entry.lost_session(reason)
@@ -78,12 +89,33 @@ class Recovery:
         if mono_ns >= self._follow_ns:
             self._follow(mono_ns)
 
+    def _say(self, reason: str) -> None:
+        self._entry.ready_reason = self._said = reason
+
+    def _name_orphans(self) -> None:
+        """Orders whose instrument left the configuration cannot be asked for or cancelled: people must know."""
+        for order in self._entry.table.open():
+            if order.instrument not in self._entry.instruments:
+                text = f"{self._entry.name}: {order.cl_ord_id} stays UNCERTAIN: {order.instrument} is not configured"
+                self._asker.alert("critical", "orphan", text)
+
+    @property
+    def _lists(self) -> bool:
+        return self._entry.capabilities.open_orders == OpenOrders.REST and self._rest is not None
+
+    def _reconciler(self, *, asks_single: bool) -> Reconciler:
+        entry = self._entry
+        terms = Terms(
+            entry.name, self._venue(), entry.account, self._lag_ns, self._lag_ns + ANSWER_AFTER_NS,
+            tuple(entry.instruments.values()), entry.owns,
+        )  # fmt: skip
+        return Reconciler(entry.table, terms, asks_single)
+
     def _begin(self, mono_ns: int) -> None:
         entry = self._entry
-        if entry.capabilities.open_orders == OpenOrders.REST and self._rest is not None:
-            asks_single = True
-            self._run = Reconciler(entry.table, entry.name, self._venue(), self._lag_ns, asks_single)
-            self._act(self._run.start(mono_ns))
+        if self._lists:
+            self._run = self._reconciler(asks_single=True)
+            self._act(self._run.start(mono_ns, entry.clock.wall_ns()))
             return
         if entry.capabilities.open_orders == OpenOrders.STATUS_EACH:
             for order in entry.table.open():
@@ -136,9 +168,10 @@ class Recovery:
         assert self._rest is not None
         rest, generation, entry = self._rest, self._generation, self._entry
         order = entry.table.find(cl_ord_id)
-        if order is None:
+        instrument = entry.instruments.get(order.instrument) if order else None
+        if order is None or instrument is None:
             raise VenueError(f"order {cl_ord_id} vanished while it was being reconciled")
-        request = rest.order(entry.clock.wall_ns(), working(order, entry.instruments[order.instrument]))
+        request = rest.order(entry.clock.wall_ns(), working(order, instrument))
 
         def answered(status: int, body: bytes, error: str) -> None:
             run = self._current(generation)
@@ -160,12 +193,23 @@ class Recovery:
 
     def _settle(self, actions: list[Action]) -> None:
         assert self._run is not None
-        for finding in self._run.take_findings():
+        self._take(self._run.take_findings())
+        self._act(actions)
+
+    def _take(self, findings: list[Finding]) -> None:
+        for finding in findings:
             if finding.difference is not None:
                 self._asker.publish(finding.difference)
+            if finding.changed is not None:
+                self._moved(finding.changed)
             if finding.report is not None:
                 self._entry.report(finding.report)
-        self._act(actions)
+            if finding.alert:
+                self._asker.alert("critical", "reconcile", finding.alert)
+
+    def _moved(self, order: Order) -> None:
+        self._entry.port.record(order.snapshot())
+        self._entry.port.moved(order)
 
     def _resume(self) -> None:
         if self._run is not None:
@@ -174,7 +218,8 @@ class Recovery:
     def _retry(self, why: str) -> None:
         mono_ns = self._entry.clock.mono_ns()
         delay_ns = self._backoff.failed(mono_ns)
-        self._entry.ready_reason = f"reconciliation failed, trying again: {why}"
+        if not self.done:
+            self._say(f"reconciliation failed, trying again: {why}")
         self._asker.alert("warning", "reconcile", f"{self._entry.name}: {why}")
         self._generation += 1
         self._at(mono_ns + delay_ns, lambda: self._begin(self._entry.clock.mono_ns()))
@@ -183,17 +228,31 @@ class Recovery:
         self._wake_ns, self._wake = mono_ns, wake
 
     def _finish(self) -> None:
+        mono_ns = self._entry.clock.mono_ns()
         self._run = None
         self._wake_ns, self._wake = NEVER, None
-        self._backoff.connected(self._entry.clock.mono_ns())
-        self._entry.ready_reason = ""
+        self._backoff.connected(mono_ns)
+        if self.done:
+            left = any(o.state == "UNCERTAIN" for o in self._entry.table.open())
+            self._delay_ns = min(max(self._delay_ns * 2, AGAIN_NS), AGAIN_MOST_NS) if left else 0
+        elif self._entry.ready_reason == self._said:
+            self._entry.ready_reason = ""
         self.done = True
-        self._follow_ns = self._entry.clock.mono_ns() + FOLLOW_EVERY_NS
+        self._again_ns = mono_ns + self._delay_ns
+        self._follow_ns = mono_ns + FOLLOW_EVERY_NS
 
     # -- following -------------------------------------------------------------------------------------------
 
     def _follow(self, mono_ns: int) -> None:
         self._follow_ns = mono_ns + FOLLOW_EVERY_NS
+        self._mark_unanswered()
+        if self._run is not None or self._wake is not None:
+            return  # what became UNCERTAIN meanwhile is asked for when the run is over
+        uncertain = [o for o in self._entry.table.open() if o.state == "UNCERTAIN"]
+        for order in sorted(uncertain, key=lambda o: self._asked_ns.get(o.ids[0], 0)):
+            self._follow_one(order, mono_ns)
+
+    def _mark_unanswered(self) -> None:
         entry, wall_ns = self._entry, self._entry.clock.wall_ns()
         for order in entry.table.open():
             waiting = order.state in ("PENDING_NEW", "PENDING_CANCEL", "PENDING_REPLACE")
@@ -201,22 +260,21 @@ class Recovery:
                 was = order.state
                 order.requests.clear()
                 entry.table.uncertain(order, f"no answer to {was} in {ANSWER_AFTER_NS // 1_000_000_000} s", wall_ns)
-                entry.port.record(order.snapshot())
-            if order.state == "UNCERTAIN":
-                self._follow_one(order)
+                self._moved(order)
 
-    def _follow_one(self, order: Order) -> None:
-        entry, rest = self._entry, self._rest
-        key = order.ids[0]
-        if key in self._asking:
+    def _follow_one(self, order: Order, mono_ns: int) -> None:
+        entry, rest, key = self._entry, self._rest, order.ids[0]
+        instrument = entry.instruments.get(order.instrument)
+        if instrument is None or key in self._asking or len(self._asking) >= FOLLOW_AT_ONCE:
             return
+        self._asked_ns[key] = mono_ns
         if rest is None:
             if entry.capabilities.status_request:
                 entry.ask_status(order)
             return
         self._asking.add(key)
         generation = self._generation
-        request = rest.order(entry.clock.wall_ns(), working(order, entry.instruments[order.instrument]))
+        request = rest.order(entry.clock.wall_ns(), working(order, instrument))
 
         def answered(status: int, body: bytes, error: str) -> None:
             self._asking.discard(key)
@@ -229,18 +287,22 @@ class Recovery:
             except VenueError as e:
                 self._asker.alert("warning", "follow", f"{entry.name} {order.cl_ord_id}: {e}")
                 return
-            if found is None and entry.clock.wall_ns() - order.sent_ns < 2 * self._lag_ns + ANSWER_AFTER_NS:
-                return  # the venue's view may lag behind a fresh order
-            single = Reconciler(entry.table, entry.name, order.venue, self._lag_ns, asks_single=False)
-            mono_ns, wall_ns = entry.clock.mono_ns(), entry.clock.wall_ns()
-            if found is not None:
-                single.order(order.cl_ord_id, found, mono_ns, wall_ns)
-                for finding in single.take_findings():
-                    if finding.difference is not None:
-                        self._asker.publish(finding.difference)
-                    if finding.report is not None:
-                        entry.report(finding.report)
-            else:
-                self.logged_on(mono_ns)  # only two lists may settle what the venue never heard of
+            self._answered(order, found)
 
         self._asker.ask(request, answered)
+
+    def _answered(self, order: Order, found: OpenOrder | None) -> None:
+        clock = self._entry.clock
+        mono_ns, wall_ns = clock.mono_ns(), clock.wall_ns()
+        if found is not None:
+            single = self._reconciler(asks_single=False)
+            single.order(order.cl_ord_id, found, mono_ns, wall_ns)
+            self._take(single.take_findings())
+        elif order.state == "UNCERTAIN" and wall_ns - order.sent_ns >= self._lag_ns + ANSWER_AFTER_NS:
+            self._run_again(mono_ns)
+
+    def _run_again(self, mono_ns: int) -> None:
+        """Only two lists may settle what the venue never heard of. Orders go on meanwhile; runs keep a distance."""
+        if self._lists and self._run is None and self._wake is None and mono_ns >= self._again_ns:
+            self._generation += 1
+            self._begin(mono_ns)

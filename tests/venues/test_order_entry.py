@@ -301,3 +301,11 @@ def test_an_order_id_of_one_instrument_never_names_an_order_of_another() -> None
     bench.report(order, "F", "1", cl_ord_id="web_manual", order_id="77", instrument="", venue_symbol="XRP/USD",
                  exec_id="y", last_qty=40, last_px=900, cum_qty=40, order_qty=100)  # fmt: skip
     assert order.cum_qty == 0
+
+
+def test_a_report_of_an_order_of_our_own_making_that_is_not_known_is_said_loudly_once() -> None:
+    bench = Bench()
+    order = bench.place()
+    for exec_id in ("x", "y"):
+        bench.report(order, "0", "0", cl_ord_id="id99", order_id="V99", exec_id=exec_id)
+    assert ["id99" in text for text in bench.port.alerts] == [True]
