@@ -20,7 +20,7 @@ def control_in(run_dir: Path, venue: str) -> str:
     try:
         address: str = json.loads(path.read_text())["endpoints"]["control"]
     except (OSError, ValueError, KeyError) as error:
-        raise CommandError(f"{path}: no running simulated venue: {error}") from None
+        raise CommandError(f"{path}: no simulated venue {venue!r} runs there ({error})") from None
     return address
 
 

@@ -202,7 +202,7 @@ class Venue(ABC):
         seat.live, seat.connection = link, self.next_id()
         self.session_began(link, seat, logon)
 
-    def session_began(self, link: Link, seat: Seat, logon: Message) -> None:
+    def session_began(self, link: Link, seat: Seat, logon: Message) -> None:  # noqa: B027 - most venues do nothing
         """A session is logged on (hook)."""
 
     def evict(self, link: Link, seat: Seat) -> None:
