@@ -129,6 +129,8 @@ class KillConfig(_Strict, frozen=True, kw_only=True):
     lease_lost_cancel_s: int = 10
     fence_deadline_ms: int = 200
     proof_deadline_s: int = 30
+    unanswered_horizon_s: int = 10  # after the fence: until then no list proves an order dead that was never answered
+    watch_after_proof_s: int = 30  # lists go on for so long after the proof; an order that shows up refutes it
     session_loss_grace_s: int = 10
     session_loss_confirmations: int = 3
     dead_owner_trips: bool = True

@@ -72,6 +72,18 @@ class OwnerWatch:
         """A process holds the role, and its pidfd is held here."""
         return self._pidfd >= 0
 
+    @property
+    def starting(self) -> bool:
+        """It runs, but has not come as far as connecting: it has no page of its own yet, or one that shows no fence
+        and nothing sent. Whatever it sends later, it reads the gate first.
+        """
+        status = self.status
+        if not self.alive or status is None:
+            return self.alive and not self.page.path.exists()
+        if self.fault or status.pid != self.pid:
+            return not self.fault
+        return status.readiness == Readiness.STARTING and not status.fence and not status.sent
+
     def look(self) -> None:
         """Read the page, and take hold of a process that is new."""
         try:

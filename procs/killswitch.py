@@ -47,7 +47,8 @@ def topology_of(desk: DeskConfig) -> Topology:
     for name in desk.sessions(Kind.TRADING):
         venue = desk.config.session[name].venue
         instruments = tuple(i.name for i in desk.session_instruments(name))
-        owners[name] = Owner(name, venue, desk.config.venue[venue].account, instruments)
+        keeps = desk.config.session[name].on_stop == "keep"
+        owners[name] = Owner(name, venue, desk.config.venue[venue].account, instruments, keeps)
     for name, config in desk.config.venue.items():
         plan = dialect_of(desk, name).cancel_plan(config)
         lag_ms = max(plan.list_lag_ms, config.rest.lag_ms if config.rest else 0)
@@ -141,7 +142,7 @@ class Killswitch:
             self._read(owner.session, owner.tail)
         for session, tail in self.drop_copies.items():
             self._read(session, tail)
-        self.switch.owners_alive(self._alive())
+        self.switch.owners_alive(self._alive(), [s for s, o in self.owners.items() if o.starting])
         self._fences()
         self._check_limits()
         self._check_sessions()
@@ -152,7 +153,7 @@ class Killswitch:
         """While owners have not answered: look at their words every millisecond, not only when they ring."""
         self._fences()
         self.switch.tick()
-        if self.switch.waiting_for():
+        if self.switch.fencing():
             self.reactor.call_later(BUSY_NS, self._busy, "fence")
 
     def _slow(self) -> None:

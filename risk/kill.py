@@ -23,7 +23,9 @@ from risk.kill_report import describe, venue_counts
 from risk.kill_start import begin
 from risk.kill_trip import Deadlines, Phase, Times, Trip
 
+SECOND_NS = 1_000_000_000
 LIST_EVERY_NS = 250_000_000
+WATCH_EVERY_NS = 2 * SECOND_NS  # more, between two lists after the proof
 LIST_TIMEOUT_NS = 5_000_000_000
 
 
@@ -61,6 +63,11 @@ class KillSwitch:
         self._listing = {v.name: _Listing() for v in topology.venues.values() if v.lists}
         self._plans: dict[str, Plan] = {s: make_plan(topology, s) for s in topology.scopes()}
         self._phases: dict[str, Phase] = {}
+        self._starting: frozenset[str] = frozenset()
+        self._deadlines = Deadlines(
+            config.fence_deadline_ms * 1_000_000, config.proof_deadline_s * SECOND_NS,
+            config.unanswered_horizon_s * SECOND_NS, config.watch_after_proof_s * SECOND_NS,
+        )  # fmt: skip
         self._fresh = False  # a trip has not taken down its orders yet
 
     # -- beginning -----------------------------------------------------------------------------------------------
@@ -85,7 +92,7 @@ class KillSwitch:
             generation,
             self.topology,
             self.ledger,
-            Deadlines(self.config.fence_deadline_ms * 1_000_000, self.config.proof_deadline_s * 1_000_000_000),
+            self._deadlines,
             Times(received_ns, closed_ns),
             cause=cause,
             reason=reason,
@@ -192,9 +199,9 @@ class KillSwitch:
 
     # -- what happened -------------------------------------------------------------------------------------------
 
-    def owners_alive(self, sessions: Iterable[str]) -> None:
-        """Owners whose process runs now."""
-        now = set(sessions)
+    def owners_alive(self, sessions: Iterable[str], starting: Iterable[str] = ()) -> None:
+        """Owners whose process runs now; `starting`: those of them that have connected to nothing yet."""
+        now, self._starting = set(sessions), frozenset(starting)
         for session in now - self._alive:
             for trip in self.trips.values():
                 trip.owner_back(session)
@@ -210,12 +217,14 @@ class KillSwitch:
             self._apply(trip, trip.owner_died(session, mono_ns))
         left = len(self.ledger.open_of(session))
         inside = any(session in t.plan.owners for t in self.trips.values())
+        keeps = session in self.topology.owners and self.topology.owners[session].keeps
+        how = "stopped as asked" if orderly else "died"
         if orderly and not left:
             self._do(Audit("owner stopped", {"session": session}))
-        elif orderly:
-            self._do(Tell("warning", "stopped_with_orders", f"{session} stopped as asked and left {left} orders open"))
+        elif orderly and keeps:
+            self._do(Tell("warning", "stopped_with_orders", f"{session} {how} and left {left} orders open"))
         elif self.config.dead_owner_trips and not inside:
-            self.trip(f"session:{session}", "process", f"{session} died with {left} orders open", mono_ns)
+            self.trip(f"session:{session}", "process", f"{session} {how} with {left} orders open", mono_ns)
             self.follow()
 
     def fence(self, session: str, generation: int, at_ns: int) -> None:
@@ -225,7 +234,11 @@ class KillSwitch:
 
     def waiting_for(self) -> set[str]:
         """Owners whose fence word is awaited."""
-        return {s for t in self.trips.values() for s in t.waits}
+        return {s for t in self.trips.values() for s in t.waiting_for()}
+
+    def fencing(self) -> bool:
+        """Whether the fence of some trip is still open."""
+        return any(t.waits for t in self.trips.values())
 
     def event(self, event: object) -> None:
         """An event of an owner's stream or journal, or of drop copy."""
@@ -252,6 +265,7 @@ class KillSwitch:
         listing = self._listing[venue]
         listing.asked_ns = 0
         listing.next_ns = done_ns + max(LIST_EVERY_NS, self.topology.venues[venue].lag_ns + 1)
+        self._seen([Seen(o, "alive") for o in self.ledger.shown(venue, [n for x in lines for n in x.ids])])
         for trip in list(self.trips.values()):
             self._apply(trip, trip.listed(venue, lines, started_ns, done_ns))
 
@@ -278,11 +292,13 @@ class KillSwitch:
         self.follow()
         mono_ns = self.clock.mono_ns()
         for trip in list(self.trips.values()):
-            self._apply(trip, trip.tick(mono_ns))
+            self._apply(trip, trip.tick(mono_ns, self._starting))
         for venue, listing in self._listing.items():
             wanted = any(t.wants_list(venue) for t in self.trips.values())
+            watched = any(t.watches(venue, mono_ns) for t in self.trips.values())
+            due_ns = listing.next_ns + (0 if wanted else WATCH_EVERY_NS)
             stuck = listing.asked_ns and mono_ns - listing.asked_ns > LIST_TIMEOUT_NS
-            if wanted and mono_ns >= listing.next_ns and (not listing.asked_ns or stuck):
+            if (wanted or watched) and mono_ns >= due_ns and (not listing.asked_ns or stuck):
                 listing.asked_ns = mono_ns
                 self._do(AskList(venue))
         for scope, record in list(self.records.items()):

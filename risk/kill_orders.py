@@ -13,6 +13,7 @@ from ipc.events import OPEN_STATES, ExecutionReport, OrderState
 from risk.kill_plan import Owned
 from risk.orders import Order, OrderTable
 
+ABSENT = "absent from two open-orders lists"
 Life: TypeAlias = Literal["new", "alive", "dead", "held"]
 # OrdStatus(39) by which a venue shows an order in its book; pending ones (A, 6, E) only say that a request arrived.
 _SHOWS_LIFE = frozenset("0159D")
@@ -36,18 +37,20 @@ class OrderLedger:
 
     def __init__(self) -> None:
         self._tables: dict[str, OrderTable] = {}
+        self._absent: dict[int, Order] = {}  # by identity: open by all reports, absent by two lists of a past trip
 
     def open(self) -> Iterator[Order]:
         """Every order that may be working."""
         for table in self._tables.values():
-            yield from table.open()
+            yield from (o for o in table.open() if id(o) not in self._absent)
 
     def open_of(self, session: str) -> list[Order]:
         """Orders of one session that may be working."""
-        return self._tables[session].open() if session in self._tables else []
+        table = self._tables.get(session)
+        return [o for o in table.open() if id(o) not in self._absent] if table is not None else []
 
     def finished_ids(self, venue: str) -> set[str]:
-        """Every id of orders of this desk that are finished at a venue."""
+        """Every id of orders of this desk that a venue's own word finished; absence from lists is no such word."""
         done = (o for t in self._tables.values() for o in t if not o.is_open and o.venue == venue)
         return {n for o in done for n in (o.order_id, *o.ids) if n}
 
@@ -56,8 +59,22 @@ class OrderLedger:
         table = self._tables.get(session)
         return table.find(cl_ord_id, order_id, instrument) if table else None
 
+    def shown(self, venue: str, ids: Iterable[str]) -> list[Order]:
+        """Orders that the venue lists, and that an earlier trip held dead for their absence: they are back."""
+        names = set(ids) if self._absent else set()
+        back = [o for o in self._absent.values() if o.venue == venue and not names.isdisjoint((o.order_id, *o.ids))]
+        for order in back:
+            del self._absent[id(order)]
+        return back
+
     def event(self, event: object, wall_ns: int) -> Seen | None:
         """Take in one event of an owner's stream or journal."""
+        seen = self._take(event, wall_ns)
+        if seen is not None and (seen.life in ("alive", "dead") or not seen.order.is_open):
+            self._absent.pop(id(seen.order), None)
+        return seen
+
+    def _take(self, event: object, wall_ns: int) -> Seen | None:
         if isinstance(event, ExecutionReport):
             return self._drop_copy(event) if event.drop_copy else self._report(event, wall_ns)
         if isinstance(event, OrderState):
@@ -65,9 +82,16 @@ class OrderLedger:
         return None
 
     def settle(self, session: str, cl_ord_id: str, how: str, wall_ns: int) -> None:
-        """An order that a trip proved dead without a report: finished here, too."""
+        """An order that a trip proved dead without a report: finished here, too.
+
+        One that was only absent from lists is left out until the venue shows it again.
+        """
         order = self.find(session, cl_ord_id)
-        if order is not None and order.is_open:
+        if order is None or not order.is_open:
+            return
+        if how == ABSENT:
+            self._absent[id(order)] = order
+        else:
             self._tables[session].settle_unknown(order, how, wall_ns)
 
     def inventory(self, session: str, orders: Iterable[OrderState], wall_ns: int) -> tuple[list[Seen], list[Order]]:

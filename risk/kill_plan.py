@@ -30,6 +30,7 @@ class Owner(msgspec.Struct, frozen=True):
     venue: str
     account: str
     instruments: tuple[str, ...]
+    keeps: bool = False  # an orderly stop leaves its orders working on purpose
 
     def scopes(self) -> tuple[str, ...]:
         """Scopes that cover the whole of this session."""
@@ -94,10 +95,14 @@ class OwnerMassCancel(msgspec.Struct, frozen=True, tag=True):
 
 
 class RestCancelAll(msgspec.Struct, frozen=True, tag=True):
-    """Cancel-all over the venue's REST side, by the kill switch itself."""
+    """Cancel-all over the venue's REST side, by the kill switch itself.
+
+    `symbols`: the venue's own names of what its list showed and the desk has no instrument for.
+    """
 
     venue: str
     instruments: tuple[str, ...]
+    symbols: tuple[str, ...] = ()
 
 
 Send: TypeAlias = OwnMassCancel | OwnerMassCancel | RestCancelAll

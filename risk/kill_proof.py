@@ -1,22 +1,20 @@
 """Proof that the orders of a trip are dead. Pure: evidence with its times goes in, verdicts come out.
 
 An order is proven dead by its own final report, by the venue's answer about that one order, or by its absence from two
-open-orders lists that were asked for after the fence, further apart than the venue's lag. Any later sign of life
-refutes it. Nothing counts before the fence.
+open-orders lists that were asked for after the fence, further apart than the venue's lag. An order that was never
+answered may still lie in a buffer on its way: no list counts for it before a horizon. Any later sign of life refutes
+the proof. Nothing counts before the fence.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from risk.kill_orders import owned
+from risk.kill_orders import ABSENT, owned
 from risk.kill_plan import Owned
 from risk.orders import Order
 
-ABSENT = "absent from two open-orders lists"
-UNANSWERED_NS = (
-    2_000_000_000  # an order never answered may still be on its way: no list counts for so long after the fence
-)
+UNANSWERED_NS = 10_000_000_000  # the horizon when nobody configures another
 
 
 class Proof(msgspec.Struct, kw_only=True):
@@ -36,6 +34,7 @@ class Proof(msgspec.Struct, kw_only=True):
     dead_ns: int = 0  # when its own end was reported
     asked_ns: int = 0  # when its cancel was last asked for
     queried_ns: int = 0
+    symbol: str = ""  # as the venue's list has it, when the desk has no name for it
     refuted: int = 0  # times that a proof was overturned
 
     @property
@@ -59,6 +58,12 @@ class ListedId(msgspec.Struct, frozen=True):
     order_id: str
     cl_ord_id: str
     instrument: str  # the desk's name of it; "" when the desk has none
+    symbol: str = ""  # the venue's
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every name that the line gives the order."""
+        return tuple(n for n in (self.order_id, self.cl_ord_id) if n)
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -72,10 +77,15 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class ProofBook:
-    """Orders of one trip. `covers` says what belongs to it; `lag_ns` is each venue's stated lag of its list."""
+    """Orders of one trip. `covers` says what belongs to it; `lag_ns` is each venue's stated lag of its list.
 
-    def __init__(self, covers: Callable[[Owned], bool], lag_ns: Callable[[str], int]) -> None:
-        self._covers, self._lag_ns = covers, lag_ns
+    `unanswered_ns`: for how long after the fence no list counts for an order that was never answered.
+    """
+
+    def __init__(
+        self, covers: Callable[[Owned], bool], lag_ns: Callable[[str], int], unanswered_ns: int = UNANSWERED_NS
+    ) -> None:
+        self._covers, self._lag_ns, self._unanswered_ns = covers, lag_ns, unanswered_ns
         self._proofs: dict[tuple[str, str], Proof] = {}
         self._foreign: dict[tuple[str, str], Proof] = {}
         self._fence_ns: int | None = None
@@ -158,7 +168,7 @@ class ProofBook:
         Answers orders that must be cancelled (again).
         """
         lines = list(lines)
-        names = {n for line in lines for n in (line.order_id, line.cl_ord_id) if n}
+        names = {n: line for line in lines for n in (line.order_id, line.cl_ord_id) if n}
         mine = [p for p in self if p.owned.venue == venue and p.owned.account == account]
         known = {n for p in mine for n in (p.order_id, *p.ids) if n}
         strangers = [x for x in lines if x.order_id not in known and x.cl_ord_id not in known]
@@ -166,7 +176,9 @@ class ProofBook:
         # A line without a ClOrdID may be an order whose OrderID we were never told.
         blind = any(not x.cl_ord_id for x in strangers)
         for proof in mine:
-            if not names.isdisjoint((proof.order_id, *proof.ids)):
+            shown = next((names[n] for n in (proof.order_id, *proof.ids) if n in names), None)
+            if shown is not None:
+                proof.symbol = "" if shown.instrument else shown.symbol
                 if self._shown(proof, started_ns, done_ns):
                     again.append(proof)
             elif not proof.how and not (blind and not proof.order_id):
@@ -186,7 +198,7 @@ class ProofBook:
         fence = self._fence_ns
         if fence is None or started_ns <= max(fence, proof.alive_ns):
             return
-        if not proof.answered and started_ns < fence + UNANSWERED_NS + self._lag_ns(venue):
+        if not proof.answered and started_ns < fence + self._unanswered_ns + self._lag_ns(venue):
             return
         if not proof.absent_ns:
             proof.absent_ns = done_ns
@@ -206,6 +218,7 @@ class ProofBook:
             proof = self._foreign[key] = Proof(
                 owned=whose, ids=[line.cl_ord_id] if line.cl_ord_id else [], order_id=line.order_id, cum_at_trip=0,
                 cum_qty=0, qty_scale=0, uncertain=False, late=True, alive_ns=mono_ns,
+                symbol="" if line.instrument else line.symbol,
             )  # fmt: skip
             found.append(proof)
         return found

@@ -5,7 +5,7 @@ repeated cancels. PROVEN: nothing of the scope can be alive; a late sign of life
 gives up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 import msgspec
@@ -22,8 +22,8 @@ from risk.kill_actions import (
     Tell,
 )
 from risk.kill_orders import OrderLedger, Seen
-from risk.kill_plan import Owned, Plan, Topology, covers, is_whole_account, make_plan
-from risk.kill_proof import Counts, ListedId, Proof, ProofBook
+from risk.kill_plan import Owned, Plan, RestCancelAll, Send, Topology, covers, is_whole_account, make_plan
+from risk.kill_proof import UNANSWERED_NS, Counts, ListedId, Proof, ProofBook
 from risk.orders import Order
 
 AGAIN_NS = 1_000_000_000  # between two cancels of the same order
@@ -45,6 +45,8 @@ class Deadlines(msgspec.Struct, frozen=True):
 
     fence_ns: int
     proof_ns: int
+    unanswered_ns: int = UNANSWERED_NS
+    watch_ns: int = 0  # after the proof, for so long lists go on
 
 
 class Times(msgspec.Struct):
@@ -85,7 +87,8 @@ class Trip:
         self.plan = plan or make_plan(topology, scope)
         self.waits = dict.fromkeys(self.plan.owners, "fence")  # owner -> "fence", "killed" until it is fenced or dead
         self._topology, self._ledger, self._deadlines = topology, ledger, deadlines
-        self.proofs = ProofBook(self._covers, lambda v: topology.venues[v].lag_ns if v in topology.venues else 0)
+        self.proofs = ProofBook(self._covers, lambda v: topology.venues[v].lag_ns if v in topology.venues else 0,
+                                deadlines.unanswered_ns)  # fmt: skip
         self._alive: set[str] = set(self.plan.owners)
         self._inventory: dict[str, int] = {}  # owner -> monotonic time at which its journal is read instead
         self._lists_due = {v.name for v in topology.venues.values() if v.lists and is_whole_account(scope, v)}
@@ -94,6 +97,7 @@ class Trip:
         self._disconnect_at_ns = times.received_ns + deadlines.proof_ns // 2
         self._tell_at_ns = times.received_ns + deadlines.proof_ns
         self._disconnected = False
+        self._unheard: dict[str, int] = {}  # owners that were only starting at the deadline, and when they last were
         self.enlisted = False
         self._fence_at_ns = 0  # when the last owner stored its word, which is before it was seen here
 
@@ -109,9 +113,17 @@ class Trip:
             return False
         return venue in self._lists_due or any(p.owned.venue == venue for p in self.proofs.unproven())
 
+    def watches(self, venue: str, mono_ns: int) -> bool:
+        """Whether the trip is proven so lately that the venue's list still goes on: it may refute the proof."""
+        if self.phase != Phase.PROVEN or mono_ns >= self.times.proven_ns + self._deadlines.watch_ns:
+            return False
+        return is_whole_account(self.scope, self._topology.venues[venue]) or any(
+            p.owned.venue == venue for p in self.proofs
+        )
+
     def waiting_for(self) -> list[str]:
         """Owners that have not answered the generation and are not known to be dead."""
-        return list(self.waits)
+        return [*self.waits, *self._unheard]
 
     def start(self, alive: Iterable[str]) -> list[Action]:
         """The gate is closed, owners are woken: every mass cancel at once. `alive`: owners whose process runs."""
@@ -141,6 +153,9 @@ class Trip:
             del self.waits[session]
             self._fence_at_ns = max(self._fence_at_ns, min(max(at_ns, self.times.closed_ns), mono_ns))
             return self._fence_check(mono_ns)
+        if session in self._unheard and generation >= self.generation:
+            del self._unheard[session]
+            return self._progress(mono_ns)
         return []
 
     def owner_died(self, session: str, mono_ns: int) -> list[Action]:
@@ -148,12 +163,13 @@ class Trip:
         self._alive.discard(session)
         if self.waits.pop(session, None):
             self._fence_at_ns = mono_ns
+        self._unheard.pop(session, None)
         # What is proven dead needs no owner: one that stopped after the proof stays stopped.
         needed = self.phase == Phase.FENCING or any(p.owned.session == session for p in self.proofs.unproven())
         out: list[Action] = [Revive(session)] if needed and session in self.plan.owners else []
         if self.phase != Phase.FENCING and session in self._inventory:
             out.append(ReadJournal(session))
-        return out + self._fence_check(mono_ns)
+        return [*out, *self._fence_check(mono_ns), *self._progress(mono_ns)]
 
     def owner_back(self, session: str) -> None:
         """An owner's process runs again; it read the closed gate before anything else."""
@@ -225,13 +241,16 @@ class Trip:
         self.proofs.dead(order, f"order status 39={final_status}", mono_ns)
         return self._progress(mono_ns)
 
-    def tick(self, mono_ns: int) -> list[Action]:
-        """Deadlines: the fence, inventories, repeated cancels, disconnection, and calling a person."""
+    def tick(self, mono_ns: int, starting: Collection[str] = ()) -> list[Action]:
+        """Deadlines: the fence, inventories, repeated cancels, disconnection, and calling a person.
+
+        `starting`: owners that run, but have connected to nothing yet.
+        """
         if self.phase == Phase.FENCING:
-            return self._late_owners(mono_ns)
+            return self._late_owners(mono_ns, starting)
         if self.phase == Phase.PROVEN:
             return []
-        out: list[Action] = []
+        out = self._still_unheard(mono_ns, starting)
         for session, at_ns in self._inventory.items():
             if mono_ns >= at_ns:
                 out.append(ReadJournal(session))
@@ -244,14 +263,25 @@ class Trip:
 
     def unproven_text(self) -> str:
         """The orders that may be alive, for a person."""
-        names = [f"{p.owned.venue}:{p.owned.instrument}:{p.name}" for p in self.proofs.unproven()]
+        names = [
+            f"{p.owned.venue}:{f'{p.symbol} (not configured)' if p.symbol else p.owned.instrument}:{p.name}"
+            for p in self.proofs.unproven()
+        ]
         return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
     def open_questions(self) -> list[str]:
         """Everything that stands between this trip and PROVEN, in words."""
         found = [f"owner {s} has not answered the gate" for s in self.waits]
+        found += [f"owner {s} is starting and has not answered the gate" for s in self._unheard]
         found += [f"orders of {s} are not known since the fence" for s in self._inventory]
         found += [f"no open-orders list of {v} since the fence" for v in sorted(self._lists_due)]
+        by_rest = {s.venue for s in self.plan.sends if isinstance(s, RestCancelAll)}
+        strange = {(p.owned.venue, p.symbol) for p in self.proofs.unproven() if p.symbol}
+        found += [
+            f"{symbol} at {venue} is not configured here, and the plan has no cancel that goes by symbol there"
+            for venue, symbol in sorted(strange)
+            if venue not in by_rest
+        ]
         left = self.unproven_text()
         return [*found, f"not proven dead: {left}"] if left else found
 
@@ -274,20 +304,48 @@ class Trip:
             if p.owned.session in self._alive and p.owned.session not in reached and p.owned.venue not in venues
         ]
 
-    def _late_owners(self, mono_ns: int) -> list[Action]:
+    def _mass(self) -> list[Send]:
+        """Every mass cancel of the plan; those that go by symbol reach what the desk has no name for, too."""
+        strange: dict[str, dict[str, None]] = {}
+        for proof in self.proofs.unproven():
+            if proof.symbol:
+                strange.setdefault(proof.owned.venue, {})[proof.symbol] = None
+        return [
+            msgspec.structs.replace(s, symbols=tuple(strange[s.venue]))
+            if isinstance(s, RestCancelAll) and s.venue in strange
+            else s
+            for s in self.plan.sends
+        ]
+
+    def _late_owners(self, mono_ns: int, starting: Collection[str]) -> list[Action]:
         if mono_ns < self.times.closed_ns + self._deadlines.fence_ns:
             return []
         out: list[Action] = []
-        for session, state in self.waits.items():
-            if state == "fence":
+        for session, state in list(self.waits.items()):
+            if state == "fence" and session in starting:
+                # It has sent nothing and reads the closed gate before it sends anything: no reason to kill it.
+                del self.waits[session]
+                self._unheard[session] = mono_ns
+            elif state == "fence":
                 self.waits[session] = "killed"
-                self.killed.append(session)
-                why = f"no fence for generation {self.generation} in {self._deadlines.fence_ns // 1_000_000} ms"
-                out.append(KillOwner(session, why))
-                out.append(
-                    Tell("critical", "owner_killed", f"{session}: {why}; killed, the trip widens to session:{session}")
-                )
+                out += self._kill_late(session)
+        return out + self._fence_check(mono_ns)
+
+    def _still_unheard(self, mono_ns: int, starting: Collection[str]) -> list[Action]:
+        """An owner that is past its start answers the gate within the deadline, as any other."""
+        out: list[Action] = []
+        for session, since_ns in self._unheard.items():
+            if session in starting:
+                self._unheard[session] = mono_ns
+            elif mono_ns >= since_ns + self._deadlines.fence_ns and session not in self.killed:
+                out += self._kill_late(session)
         return out
+
+    def _kill_late(self, session: str) -> list[Action]:
+        self.killed.append(session)
+        why = f"no fence for generation {self.generation} in {self._deadlines.fence_ns // 1_000_000} ms"
+        said = f"{session}: {why}; killed, the trip widens to session:{session}"
+        return [KillOwner(session, why), Tell("critical", "owner_killed", said)]
 
     def _fence_check(self, mono_ns: int) -> list[Action]:
         """Once no owner can send: second round, inventories, and from now on evidence counts."""
@@ -297,7 +355,7 @@ class Trip:
         self.times.fence_ns = self._fence_at_ns or mono_ns
         self.proofs.fenced(mono_ns)
         out: list[Action] = [self._step("fenced", f"{len(self.plan.owners)} owners, {len(self.killed)} killed")]
-        out += self.plan.sends
+        out += self._mass()
         self._next_mass_ns = mono_ns + AGAIN_NS
         for session in self.plan.owners:
             self._inventory[session] = mono_ns + INVENTORY_NS
@@ -324,7 +382,7 @@ class Trip:
         early_ns = AGAIN_NS - LATE_NS if why in ("late", "alive") else 0
         if any_left and mono_ns >= self._next_mass_ns - early_ns:
             self._next_mass_ns = mono_ns + AGAIN_NS
-            out += self.plan.sends
+            out += self._mass()
         if out and why in ("late", "alive", "listed"):
             out.append(self._step(why, f"{self.scope}: cancelled again"))
         return out
@@ -356,7 +414,7 @@ class Trip:
     def _progress(self, mono_ns: int) -> list[Action]:
         if self.phase != Phase.PROVING or not self.enlisted or self._inventory or self._lists_due:
             return []
-        if self.proofs.unproven():
+        if self._unheard or self.proofs.unproven():
             return []
         self.phase = Phase.PROVEN
         self.times.proven_ns = mono_ns

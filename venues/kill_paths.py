@@ -132,20 +132,28 @@ class RestPath:
         if self._api is None:
             return
         self._round += 1
-        instruments = [self._instruments[n] for n in action.instruments]
         try:
-            requests = self._api.cancel_all(self._reactor.clock.wall_ns(), instruments)
+            requests = self._api.cancel_all(self._reactor.clock.wall_ns(), self._named(action))
         except (VenueError, CodecError) as e:
             self._note("not sent", {"path": f"{self.venue} rest", "why": str(e)})
             return
         for i in range(len(requests)):
             self._cancel(action, i, self._round, RETRIES)
 
+    def _named(self, action: RestCancelAll) -> list[Instrument]:
+        """The desk's instruments, and the bare symbols that only the venue's list names."""
+        strange = [Instrument(self.venue, symbol, symbol, 0, 0) for symbol in action.symbols]
+        return [self._instruments[n] for n in action.instruments] + strange
+
     def _cancel(self, action: RestCancelAll, index: int, round_: int, tries: int) -> None:
         """One request of the round, signed anew each time: nonces and times age."""
         assert self._api is not None
-        instruments = [self._instruments[n] for n in action.instruments]
-        request = self._api.cancel_all(self._reactor.clock.wall_ns(), instruments)[index]
+        instruments = self._named(action)
+        requests = self._api.cancel_all(self._reactor.clock.wall_ns(), instruments)
+        request = requests[index]
+        facts = {"path": f"{self.venue} rest", "said": _said(request)}
+        if len(requests) == len(instruments) > 1:
+            facts["instrument"] = instruments[index].name
 
         def answered(status: int, body: bytes, error: str) -> None:
             why = error
@@ -153,12 +161,12 @@ class RestPath:
                 try:
                     assert self._api is not None
                     count = self._api.parse_cancel_all(status, body)
-                    self._note("answer", {"path": f"{self.venue} rest", "said": request.target, "cancels": count})
+                    self._note("answer", {**facts, "cancels": count})
                 except VenueError as e:
                     why = str(e)
             self._cancelling -= 1
             if why:
-                self._note("cancel-all failed", {"venue": self.venue, "why": why, "tries_left": tries})
+                self._note("cancel-all failed", {**facts, "why": why, "tries_left": tries})
                 if round_ == self._round and tries:
                     again = lambda: self._cancel(action, index, round_, tries - 1)  # noqa: E731
                     self._reactor.call_later(
@@ -233,7 +241,7 @@ class RestPath:
         self._ask(lambda: api.open_orders(self._reactor.clock.wall_ns(), cursor), answered, first=True)
 
     def _line(self, order: OpenOrder) -> ListedId:
-        return ListedId(order.order_id, order.cl_ord_id, self._names.get(order.symbol, ""))
+        return ListedId(order.order_id, order.cl_ord_id, self._names.get(order.symbol, ""), order.symbol)
 
     def ask_order(self, order: Order, done: Callable[[str, int | None], object]) -> None:
         """Ask for one order; `done(final OrdStatus or "", cum_qty)` when the venue answered."""
@@ -261,6 +269,11 @@ class RestPath:
         """Drop the connections."""
         self._cancels.close()
         self._lists.close()
+
+
+def _said(request: RestRequest) -> str:
+    """What was asked, for the audit: the query is left out, since venues want their signatures in it."""
+    return f"{request.method} {request.target.partition('?')[0]}"
 
 
 def _working(order: Order, instrument: Instrument) -> WorkingOrder:

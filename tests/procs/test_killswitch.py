@@ -200,7 +200,7 @@ def test_a_restarted_kill_switch_takes_the_trip_up_again(desk_of: Make) -> None:
     desk.kill("killswitch")
     desk.spawn("killswitch")
     desk.wait(lambda: desk.readiness("killswitch") == "READY", "ready")
-    assert desk.status()["desk"] == "TRIPPED"
+    desk.wait(lambda: desk.status()["desk"] == "TRIPPED", "taken up, and proven again if the latch was not yet on disk")
     assert "desk is TRIPPED" in closed(desk, "a")
 
 

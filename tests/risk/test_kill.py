@@ -458,6 +458,141 @@ def test_an_order_proven_by_absence_does_not_come_back_in_the_next_trip() -> Non
     assert desk.trip().counts().total == 0
 
 
+def reset_after_absence() -> Desk:
+    desk, _ = fenced("1")
+    for _ in range(2):
+        desk.empty_lists()
+        desk.clock.advance(LAG_NS + 2 * MS)
+    desk.switch.reset("desk", "why", "me")
+    desk.clock.advance(3_000 * MS)
+    return desk
+
+
+def test_an_order_proven_by_absence_is_cancelled_again_when_a_later_trip_finds_it_in_a_list() -> None:
+    desk = reset_after_absence()
+    trip = desk.trip()
+    desk.fence()
+    desk.inventories()
+    desk.actions.clear()
+    now = desk.clock.mono_ns()
+    desk.switch.listed("x", [ListedId("o-1", "1", "BTC-USD")], now, now + MS)
+    assert [(p.owned.session, p.name) for p in trip.proofs.unproven()] == [("a", "1")]
+    assert [a.cl_ord_id for a in desk.take(do.CancelOne)] == ["1"]  # type: ignore[union-attr]
+
+
+def test_an_order_proven_by_absence_is_open_again_once_a_report_shows_it() -> None:
+    desk = reset_after_absence()
+    desk.switch.event(report("a", "1", "o-1", "F", "1", cum=40))
+    assert [o.cl_ord_id for o in desk.switch.ledger.open()] == ["1"]
+    assert "1" not in desk.switch.ledger.finished_ids("x")
+    assert desk.trip().counts().total == 1
+
+
+def test_what_the_venue_itself_finished_stays_out_of_later_trips() -> None:
+    desk, _ = fenced("1")
+    desk.switch.order_answered("a", "1", "4", 0)
+    desk.empty_lists()
+    desk.switch.reset("desk", "why", "me")
+    trip = desk.trip()
+    desk.fence()
+    now = desk.clock.mono_ns()
+    desk.switch.listed("x", [ListedId("o-1", "1", "BTC-USD")], now, now + MS)  # a list that lags
+    assert trip.counts().total == 0
+
+
+def test_lists_go_on_for_a_while_after_the_proof_and_an_order_that_shows_up_refutes_it() -> None:
+    desk, trip = fenced("1", watch_after_proof_s=30)
+    for _ in range(2):
+        desk.empty_lists()
+        desk.clock.advance(LAG_NS + 2 * MS)
+    assert trip.phase == Phase.PROVEN
+    desk.actions.clear()
+    asked = 0
+    for _ in range(20):
+        desk.pass_ms(1_000)
+        for venue in {a.venue for a in desk.take(do.AskList)}:  # type: ignore[union-attr]
+            asked += venue == "x"
+            desk.empty_lists(venue)
+    assert 5 <= asked <= 10
+    desk.actions.clear()
+    now = desk.clock.mono_ns()
+    desk.switch.listed("x", [ListedId("o-1", "1", "BTC-USD")], now, now + MS)
+    assert trip.phase == Phase.PROVING
+    assert desk.gate.get("desk").state == GateState.TRIPPING
+    assert [a.code for a in desk.take(do.Tell) if a.severity == "critical"] == ["proof_refuted"]  # type: ignore[union-attr]
+    assert desk.take(RestCancelAll)
+
+
+def test_lists_end_some_time_after_the_proof() -> None:
+    desk, trip = fenced(watch_after_proof_s=5)
+    desk.empty_lists()
+    assert trip.phase == Phase.PROVEN
+    desk.clock.advance(5_000 * MS)
+    desk.actions.clear()
+    desk.pass_ms(3_000)
+    assert desk.take(do.AskList) == []
+
+
+def test_an_order_in_an_instrument_nobody_configured_is_cancelled_by_the_symbol_of_the_list() -> None:
+    desk, trip = fenced()
+    desk.actions.clear()
+    now = desk.clock.mono_ns()
+    desk.clock.advance(1_100 * MS)
+    desk.switch.listed("x", [ListedId("77", "web", "", "DOGEUSD")], now, now + MS)
+    desk.pass_ms(1_100)
+    assert {a.symbols for a in desk.take(RestCancelAll)} == {("DOGEUSD",)}  # type: ignore[union-attr]
+    assert "x:DOGEUSD (not configured):web" in trip.unproven_text()
+    for _ in range(2):
+        desk.empty_lists()
+        desk.clock.advance(LAG_NS + 2 * MS)
+    assert trip.phase == Phase.PROVEN
+
+
+def test_where_nothing_goes_by_symbol_an_order_in_an_instrument_nobody_configured_is_said_to_be_unproven() -> None:
+    desk, trip = fenced()
+    now = desk.clock.mono_ns()
+    desk.switch.listed("y", [ListedId("77", "web", "", "DOGEUSDT")], now, now + MS)
+    desk.pass_ms(31_000)
+    said = [a.text for a in desk.take(do.Tell) if a.code == "not_proven"]  # type: ignore[union-attr]
+    assert "DOGEUSDT at y is not configured here, and the plan has no cancel that goes by symbol there" in said[-1]
+    assert "y:DOGEUSDT (not configured):web" in said[-1]
+    assert trip.phase == Phase.PROVING
+
+
+def test_an_owner_that_is_only_starting_is_not_killed_but_nothing_is_proven_before_it_answers() -> None:
+    desk = Desk()
+    desk.switch.owners_alive(ALL, ["a"])
+    trip = desk.trip()
+    desk.fence("b", "c")
+    desk.pass_ms(201)
+    assert desk.take(do.KillOwner) == []
+    assert trip.phase == Phase.PROVING
+    desk.inventories()
+    desk.empty_lists()
+    desk.pass_ms(5_000)
+    assert desk.take(do.KillOwner) == []
+    assert (trip.phase, trip.open_questions()) == (Phase.PROVING, ["owner a is starting and has not answered the gate"])
+    desk.fence("a")
+    assert trip.phase == Phase.PROVEN
+
+
+def test_an_owner_that_is_past_its_start_and_still_silent_is_killed() -> None:
+    desk = Desk()
+    desk.switch.owners_alive(ALL, ["a"])
+    trip = desk.trip("session:a")
+    desk.pass_ms(201)
+    desk.pass_ms(1_000)
+    desk.switch.owners_alive(ALL)
+    desk.pass_ms(190)
+    assert trip.killed == []
+    desk.pass_ms(20)
+    desk.pass_ms(300)
+    assert [a.session for a in desk.take(do.KillOwner)] == ["a"]  # type: ignore[union-attr]
+    assert trip.killed == ["a"]
+    desk.switch.owner_died("a", False)
+    assert trip.waiting_for() == []
+
+
 def test_a_latch_reads_back_and_a_tripped_desk_stays_tripped() -> None:
     desk, _ = fenced()
     desk.empty_lists()
@@ -587,18 +722,22 @@ def test_a_reset_desk_whose_processes_disagree_stays_shut() -> None:
     assert desk.gate.get("desk").state == GateState.DISARMED
 
 
-@pytest.mark.parametrize(("orderly", "orders", "trips"), [(True, 0, 0), (True, 1, 0), (False, 0, 1), (False, 1, 1)])
-def test_an_owner_that_dies_trips_its_session_and_an_orderly_stop_does_not(
-    orderly: bool, orders: int, trips: int
+@pytest.mark.parametrize(
+    ("orderly", "keeps", "orders", "trips"),
+    [(True, False, 0, 0), (True, False, 1, 1), (True, True, 1, 0), (False, False, 0, 1), (False, True, 1, 1)],
+)
+def test_an_owner_that_ends_trips_its_session_unless_it_stopped_in_order_and_left_nothing_or_was_to_keep_it(
+    orderly: bool, keeps: bool, orders: int, trips: int
 ) -> None:
     desk = Desk()
+    desk.switch.topology.owners["a"] = msgspec.structs.replace(desk.switch.topology.owners["a"], keeps=keeps)
     for i in range(orders):
         desk.order("a", str(i))
     desk.take(do.Tell)
     desk.switch.owner_died("a", orderly)
     assert [t.scope for t in desk.switch.trips.values()] == ["session:a"] * trips
     told = {a.code for a in desk.take(do.Tell)}  # type: ignore[union-attr]
-    assert ("stopped_with_orders" in told) == (orderly and orders > 0)
+    assert ("stopped_with_orders" in told) == (orderly and keeps and orders > 0)
 
 
 def test_tripping_again_sends_again_under_a_new_generation() -> None:

@@ -1,0 +1,103 @@
+"""The kill switch's REST path: what it asks for, and what of it is kept."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from base.clock import SystemClock
+from base.config import load
+from base.reactor import Reactor
+from risk.kill_plan import RestCancelAll
+from venues.interface import OpenOrder, Page, RestRequest
+from venues.kill_paths import RestPath
+
+CONFIG = """
+[desk]
+name = "t"
+run_dir = "r"
+shm_dir = "s"
+environment = "test"
+
+[venue.x]
+dialect = "fix44"
+options = { rest = true, messages = ["D", "F", "H"] }
+instruments = [
+    { name = "BTC-USD", symbol = "BTC/USD", px_scale = 1, qty_scale = 8 },
+    { name = "ETH-USD", symbol = "ETH/USD", px_scale = 2, qty_scale = 8 },
+]
+
+[venue.x.rest]
+address = "http://127.0.0.1:1"
+
+[session.a]
+venue = "x"
+kind = "trading"
+address = "127.0.0.1:1"
+sender_comp_id = "a"
+target_comp_id = "X"
+"""
+
+
+class BySymbol:
+    """A venue whose cancel-all goes by symbol and is signed in its query; every answer is the body 1."""
+
+    def cancel_all(self, wall_ns: int, instruments: Any) -> list[RestRequest]:
+        return [RestRequest("DELETE", f"/open?symbol={i.symbol}&signature=abc{wall_ns}", {}) for i in instruments]
+
+    def parse_cancel_all(self, status: int, body: bytes) -> int:
+        return int(body)
+
+    def open_orders(self, wall_ns: int, cursor: str) -> RestRequest:
+        return RestRequest("GET", "/open", {})
+
+    def parse_open_orders(self, status: int, body: bytes) -> Page:
+        fields = {"side": "1", "order_qty": "1", "cum_qty": "0", "price": "1", "status": "0", "transact_ns": 0}
+        return Page(tuple(OpenOrder(order_id=s, cl_ord_id="", symbol=s, **fields) for s in ("BTC/USD", "DOGE")))  # type: ignore[arg-type]
+
+
+class Wire:
+    """Answers each request at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[RestRequest] = []
+
+    def ask(self, request: RestRequest, answered: Any) -> None:
+        self.asked.append(request)
+        answered(200, b"1", "")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[RestPath]:
+    (tmp_path / "desk.toml").write_text(CONFIG)
+    reactor = Reactor(SystemClock())
+    notes: list[tuple[str, dict[str, object]]] = []
+    found = RestPath(reactor, load(tmp_path / "desk.toml"), "x", lambda event, facts: notes.append((event, facts)))
+    found._api = BySymbol()  # type: ignore[assignment]
+    found._cancels = found._lists = Wire()  # type: ignore[assignment]
+    found.notes = notes  # type: ignore[attr-defined]
+    yield found
+    reactor.close()
+
+
+def test_symbols_that_only_the_venue_knows_are_cancelled_beside_the_configured_ones(path: RestPath) -> None:
+    path.cancel_all(RestCancelAll("x", ("BTC-USD", "ETH-USD"), ("DOGE",)))
+    asked = [r.target.partition("&")[0] for r in path._cancels.asked]  # type: ignore[attr-defined]
+    assert asked == ["/open?symbol=BTC/USD", "/open?symbol=ETH/USD", "/open?symbol=DOGE"]
+
+
+def test_the_audit_says_what_was_asked_for_without_the_signature(path: RestPath) -> None:
+    path.cancel_all(RestCancelAll("x", ("BTC-USD", "ETH-USD")))
+    facts = [facts for event, facts in path.notes if event == "answer"]  # type: ignore[attr-defined]
+    assert [(f["said"], f["instrument"], f["cancels"]) for f in facts] == [
+        ("DELETE /open", "BTC-USD", 1),
+        ("DELETE /open", "ETH-USD", 1),
+    ]
+    assert "signature" not in repr(path.notes)  # type: ignore[attr-defined]
+
+
+def test_a_listed_line_keeps_the_venues_symbol(path: RestPath) -> None:
+    found: list[Any] = []
+    path.list_orders(lambda lines, *_: found.extend(lines), found.append)
+    assert [(x.instrument, x.symbol) for x in found] == [("BTC-USD", "BTC/USD"), ("", "DOGE")]
