@@ -30,7 +30,7 @@ def desk_screen(view: DeskView, note: str = "") -> Group:
     """The whole desk: gate first, then processes, then books. Fits 80 columns, and the default desk 24 lines."""
     head = Text.assemble(
         ("desk ", "dim"), view.desk, ("  kill switch ", "dim"), word(view.gate), f" gen {view.generation}",
-        f" lease {view.lease_ms} ms", ("  sessions ", "dim"), f"{view.sessions_ready}/{view.sessions_total}",
+        _lease(view), ("  sessions ", "dim"), f"{view.sessions_ready}/{view.sessions_total}",
         ("  books ", "dim"), f"{view.books_live}/{view.books_total}",
     )  # fmt: skip
     processes = Table(box=None, pad_edge=False, header_style="dim")
@@ -39,6 +39,13 @@ def desk_screen(view: DeskView, note: str = "") -> Group:
     for p in view.processes:
         processes.add_row(p.name, p.kind, str(p.pid or "-"), word(p.readiness), str(p.beat_age_ms), p.reason)
     return Group(head, Text(""), processes, Text(""), _books(view), *([Text(note)] if note else []))
+
+
+def _lease(view: DeskView) -> Text:
+    """How long new orders may still leave; a lapsed lease closes the gate whatever its word says."""
+    if view.lease_ms >= 0:
+        return Text(f" lease {view.lease_ms} ms")
+    return Text(f" LEASE LAPSED {-view.lease_ms / 1000:.1f} s AGO", style="bold red")
 
 
 def _books(view: DeskView) -> Table:

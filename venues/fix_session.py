@@ -130,6 +130,11 @@ class FixVenueSession:
         self._wall_ns = wall_ns
         self._fix.reset_numbers(next_in, next_out, reason, wall_ns)
 
+    def halted(self) -> str:
+        """Why it stands still over restarts, and the command that ends that; "" when it does not."""
+        reason, settings = self._fix.halt_reason, self._fix.settings
+        return f"HALTED: {reason}; to go on: {settings.reset_command.format(name=settings.name)}" if reason else ""
+
     def upkeep(self) -> bool:
         """Space and pages of the store ahead of time, so that no send has to wait for them."""
         return self._store.prepare()

@@ -237,6 +237,10 @@ class VenueSession(Protocol):
         """An operator sets the numbers of a session that is not connected; a halted one may connect again."""
         ...
 
+    def halted(self) -> str:
+        """Why the session must not connect before an operator has set its numbers, with the command; "" when it may."""
+        ...
+
     def upkeep(self) -> bool:
         """Work ahead for quiet moments, bounded; False when nothing is left to do."""
         ...

@@ -246,6 +246,8 @@ class Link:
         self._retry = None
         if self._stopping or leg not in (self.leg, self._successor):
             return  # a leg that was moved away from, or gave way to another id, is closed
+        if self._stands_still(leg):
+            return
         clock = self.reactor.clock
         try:
             wait_ns = self._gate.ask(clock.mono_ns(), kill=self._urgent)
@@ -274,7 +276,16 @@ class Link:
         """A transport stands."""
         self._backoff.connected(self.reactor.clock.mono_ns())
 
+    def _stands_still(self, leg: Leg) -> bool:
+        """A halted session is not tried again: numbers that disagree stay so until a person has settled them."""
+        if halted := leg.session.halted():
+            log.error("%s: %s", self.name, halted)
+            self.owner.phase(SessionPhase.DISCONNECTED, halted)
+        return bool(halted)
+
     def _again(self, leg: Leg, reason: str) -> None:
+        if self._stands_still(leg):
+            return
         delay_ns = self._backoff.failed(self.reactor.clock.mono_ns())
         log.info("%s: %s; next attempt in %d ms", self.name, reason, delay_ns // 1_000_000)
         if leg is self.leg:

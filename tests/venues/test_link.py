@@ -50,6 +50,10 @@ class FakeSession:
         self.synced = threading.Event()
         self.losses: list[str] = []
         self.write: Callable[[bytes], object] | None = None
+        self.halt = ""
+
+    def halted(self) -> str:
+        return self.halt
 
     def _go(self, phase: SessionPhase, reason: str) -> None:
         self.phase = phase
@@ -208,6 +212,27 @@ def test_a_lost_connection_is_made_again_at_the_address_that_is_right_by_then(pl
     place.listen()
     assert place.read(place.accept()) == b"A"
     assert len(place.sessions) == 1
+
+
+def test_a_halted_session_stands_still_and_says_what_ends_that(place: Place) -> None:
+    place.listen()
+    place.link.session.halt = "HALTED: numbers disagree; to go on: qd session reset"  # type: ignore[attr-defined]
+    place.link.start()
+    assert place.phases[-1] == (SessionPhase.DISCONNECTED, "HALTED: numbers disagree; to go on: qd session reset")
+    assert place.link.connects == 0
+    assert place.link._retry is None
+
+
+def test_a_session_that_halts_while_connected_is_not_connected_again(place: Place) -> None:
+    place.listen()
+    place.link.start()
+    connection = place.accept()
+    place.read(connection)
+    place.sessions[0].halt = "HALTED: numbers disagree"
+    connection.send(b"bye")
+    assert place.read(connection) == b"end"
+    place.turn(lambda: place.phases[-1][1] == "HALTED: numbers disagree")
+    assert place.link._retry is None
 
 
 def test_a_session_that_asks_for_it_is_disconnected(place: Place) -> None:
