@@ -36,6 +36,18 @@ class SegmentReader:
         self._leave()
         self.next_index = index
 
+    def seek_tail(self, segments: int) -> int:
+        """Make the first record of the latest `segments` files the next one; number of the first of them, 0: no log."""
+        self.seek(0)
+        numbers = segment_numbers(self.folder, self.prefix)
+        begun = numbers[:-1] if numbers and self._first_index(numbers[-1]) == NOT_BEGUN else numbers
+        for number in begun[-segments:]:
+            segment = self._open(number)
+            if segment is not None:  # else it was dropped meanwhile
+                self._enter(segment)
+                return number
+        return 0
+
     def next(self) -> Record | None:
         """The next record, or None when nothing more is committed now."""
         found = self.next_found()

@@ -271,10 +271,11 @@ def run_process(
     begin: Callable[[ProcessHost, str], Any],
     argv: Sequence[str] | None = None,
     *,
-    rows: int = 64,
+    rows: Callable[[DeskConfig, str], int] = lambda desk, name: 64,
 ) -> int:
     """`python -m procs.<kind> --config FILE [--<option> NAME]`: `begin(host, name)` sets the process up, then it runs.
 
+    `rows(desk, name)` is the room for exposure rows on its status page.
     Exit status 0 after an orderly stop, 2 for a wrong configuration or argument, 1 when it could not begin: the
     status page then goes on saying why.
     """
@@ -286,7 +287,7 @@ def run_process(
     try:
         desk = load(args.config)
         name = _process_name(desk, kind, option, args.name if option else kind)
-        host = ProcessHost(desk, name, kind, rows=rows)
+        host = ProcessHost(desk, name, kind, rows=rows(desk, args.name if option else kind))
     except ConfigError as e:
         sys.stderr.write(f"procs.{kind}: {e}\n")
         return 2

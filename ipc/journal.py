@@ -5,40 +5,36 @@ as they went out; of type ORDER_ID a MessagePack array [client_id, command_id, c
 read a journal while its owner writes it.
 """
 
-from bisect import bisect_right
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
-from base.errors import SchemaError
+from base.errors import CorruptError, SchemaError, StoreError
 from base.segments import Record, SegmentReader, SegmentSettings, SegmentWriter
 from ipc import frames
+from ipc.journal_index import FRAME, ORDER_ID, Index, OrderId, Place, Run, read_order_id
 from ipc.sequence import Delivery, Tracker
 
-Place: TypeAlias = tuple[int, int]  # segment number and offset
+__all__ = [
+    "CHUNK_BYTES", "FRAME", "NAME", "ORDER_ID", "RECENT_SEGMENTS", "SETTINGS", "Chunk", "Journal", "OrderId",
+    "read_events", "read_order_ids", "read_recent",
+]  # fmt: skip
 
 NAME: Final = "journal"
-FRAME: Final = 1
-ORDER_ID: Final = 2
 CHUNK_BYTES: Final = 48 * 1024  # of a replay's answer; one frame always fits
 # A full disk must not stop a process from hearing and cancelling: the oldest segment makes room, and `full` tells.
 SETTINGS: Final = SegmentSettings(recycle=True)
-_MARK_EVERY: Final = 64  # frames of a topic between two entries of the index
+# A trading process writes what must outlive old files again when a new one begins, at the latest in the one after it
+# (procs/trading.py): these hold all that a restart needs. The rest is indexed bit by bit beside the traffic.
+RECENT_SEGMENTS: Final = 3
+_INDEX_STEP: Final = 64  # records; under half a millisecond
 
+log = logging.getLogger("journal")
 
-class OrderId(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Which order a command became."""
-
-    client_id: str
-    command_id: str
-    cl_ord_id: str
-    wall_ns: int
-
-
-_decode_order_id: Final = msgspec.msgpack.Decoder(OrderId).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -50,49 +46,6 @@ class Chunk(msgspec.Struct, frozen=True):
     more: bool
 
 
-class _Run:
-    """What the journal holds of one topic in one epoch: numbers `first` up to and without `next_seq`."""
-
-    __slots__ = ("count", "epoch", "first", "last_place", "next_seq", "places", "seqs")
-
-    def __init__(self, epoch: int, first: int) -> None:
-        self.epoch = epoch
-        self.first = first
-        self.next_seq = first
-        self.count = 0
-        self.last_place: Place = (0, 0)
-        self.seqs: list[int] = []  # of the first frame and some later ones, with their places
-        self.places: list[Place] = []
-
-    def add(self, first_seq: int, n: int, place: Place) -> None:
-        if self.count % _MARK_EVERY == 0:
-            self.seqs.append(first_seq)
-            self.places.append(place)
-        self.count += 1
-        self.last_place = place
-        self.next_seq = first_seq + n
-
-    def place(self, seq: int) -> Place:
-        """Where to begin to read for `seq`."""
-        return self.places[max(0, bisect_right(self.seqs, seq) - 1)]
-
-    def forget_before(self, segment: int) -> bool:
-        """Segments before that are gone; True when the first frame left has to be looked for (see `begin_at`)."""
-        gone = bisect_right(self.places, (segment, 0))
-        del self.seqs[:gone], self.places[:gone]
-        left = self.last_place[0] >= segment
-        if not left:
-            self.first = self.next_seq
-        return bool(gone) and left
-
-    def begin_at(self, first_seq: int, place: Place) -> None:
-        """The first frame left."""
-        self.first = first_seq
-        if place not in self.places[:1]:
-            self.seqs.insert(0, first_seq)
-            self.places.insert(0, place)
-
-
 class Journal:
     """The writer's side. One per process; a second one gets LockHeldError."""
 
@@ -100,23 +53,25 @@ class Journal:
         self, folder: str | Path, wall_ns: int, *, settings: SegmentSettings = SETTINGS, remember: int = 20_000,
         sync_each: bool = False, hook: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
-        """Open or begin the journal in `folder` and index it; the last `remember` order ids can be looked up.
+        """Open or begin the journal in `folder` and index its latest files; the last `remember` order ids can be
+        looked up. Older files are indexed by `prepare`, or when a replay wants them.
 
         `sync_each`: every record is on disk before its call returns, so that a power cut loses nothing.
         `hook` is called at each boundary of a write (base.segments), for tests of crashes.
         CorruptError and SchemaError name file and offset, or record; StoreError: no room to begin with.
         """
         self.folder = Path(folder)
-        self._remember = remember
         self._sync_each = sync_each
-        self._ids: dict[tuple[str, str], str] = {}
-        self._topics: dict[str, list[_Run]] = {}
+        self._index = Index(remember)
+        self._older: _OlderFiles | None = None
         self._writer = SegmentWriter(folder, NAME, wall_ns, settings, hook)
         self._reader = SegmentReader(folder, NAME)
         self._first_number = self._writer.first_number
-        self._reader.seek(0)
+        begin = self._reader.seek_tail(RECENT_SEGMENTS)
         while found := self._reader.next_found():
-            self._index(found.record, (self._reader.number, found.offset))
+            self._index.add(found.record, (self._reader.number, found.offset))
+        if begin > self._first_number:
+            self._older = _OlderFiles(self.folder, begin, remember)
 
     @property
     def full(self) -> bool:
@@ -130,34 +85,38 @@ class Journal:
 
     def next_epoch(self, wall_ns: int) -> int:
         """An epoch above every one journalled: `wall_ns`, unless the clock stepped back since."""
-        last = max((run.epoch for runs in self._topics.values() for run in runs), default=0)
+        last = max((run.epoch for runs in self._index.topics.values() for run in runs), default=0)
         return max(wall_ns, last + 1)
 
     def declare(self, topic: str, epoch: int) -> None:
         """A topic whose frames will come under `epoch`."""
-        self._topics.setdefault(topic, []).append(_Run(epoch, 1))
+        self._index.topics.setdefault(topic, []).append(Run(epoch, 1))
 
     def frame(self, data: bytes) -> None:
         """Hand a frame to the kernel, before it is published. StoreError when it cannot be written."""
         self._writer.append(FRAME, data)
         if self._sync_each:
             self._writer.sync()
-        self._note((self._writer.number, self._writer.last_offset), data)
+        self._index.note((self._writer.number, self._writer.last_offset), data)
 
     def order_id(self, client_id: str, command_id: str, cl_ord_id: str, wall_ns: int) -> None:
         """Store which order a command becomes, BEFORE it is sent. StoreError: do not send."""
         self._writer.append(ORDER_ID, _encode(OrderId(client_id, command_id, cl_ord_id, wall_ns)))
         if self._sync_each:
             self._writer.sync()
-        self._know(client_id, command_id, cl_ord_id)
+        self._index.know(client_id, command_id, cl_ord_id)
 
     def lookup(self, client_id: str, command_id: str) -> str | None:
         """The cl_ord_id that this command became, also in an earlier life of the process; None when not known."""
-        return self._ids.get((client_id, command_id))
+        return self._index.ids.get((client_id, command_id))
 
     def prepare(self) -> bool:
         """A bounded bit of work ahead, for quiet moments (space, pages); False when all is done."""
-        return self._writer.prepare()
+        if self._writer.prepare():
+            return True
+        if self._older is not None and self._older.step(_INDEX_STEP):
+            self._take_older(self._older)
+        return self._older is not None
 
     def sync(self) -> None:
         """Have everything on disk against a power cut. Blocks; may be called from a helper thread."""
@@ -180,6 +139,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the files and give up the lock."""
+        if self._older is not None:
+            self._older.close()
         self._reader.close()
         self._writer.close()
 
@@ -194,8 +155,11 @@ class Journal:
 
     def _find(self, topic: str, epoch: int, from_seq: int) -> tuple[Place | None, bool]:
         """Where to begin to read (None: nothing is kept from there on), and whether something before that is gone."""
+        while self._older is not None:
+            if self._older.step(_INDEX_STEP):
+                self._take_older(self._older)
         self._forget_dropped()
-        runs = self._topics.get(topic, [])
+        runs = self._index.topics.get(topic, [])
         at = next((i for i, run in enumerate(runs) if run.epoch == epoch), None)
         if at is None:
             rest, truncated = runs, epoch != 0
@@ -213,34 +177,52 @@ class Journal:
         if self._first_number == segment:
             return
         self._first_number = segment
-        cut = {(t, r.epoch): r for t, runs in self._topics.items() for r in runs if r.forget_before(segment)}
+        cut = {(t, r.epoch): r for t, runs in self._index.topics.items() for r in runs if r.forget_before(segment)}
         self._reader.seek(0)
         while cut and (found := self._reader.next_found()):
             if found.record.type == FRAME:
                 head = frames.read_header(found.record.payload)
                 if run := cut.pop((head.topic, head.epoch), None):
                     run.begin_at(head.first_seq, (self._reader.number, found.offset))
-        for topic, runs in self._topics.items():
-            self._topics[topic] = [r for r in runs if r.places or r is runs[-1]]
+        for topic, runs in self._index.topics.items():
+            self._index.topics[topic] = [r for r in runs if r.places or r is runs[-1]]
 
-    def _index(self, record: Record, place: Place) -> None:
-        if record.type == FRAME:
-            self._note(place, record.payload)
-        elif record.type == ORDER_ID:
-            known = _order_id(record)
-            self._know(known.client_id, known.command_id, known.cl_ord_id)
+    def _take_older(self, older: "_OlderFiles") -> None:
+        self._older = None
+        older.close()
+        self._index.precede(older.index)
 
-    def _note(self, place: Place, data: bytes) -> None:
-        head = frames.read_header(data)
-        runs = self._topics.setdefault(head.topic, [])
-        if not runs or runs[-1].epoch != head.epoch:
-            runs.append(_Run(head.epoch, head.first_seq))
-        runs[-1].add(head.first_seq, head.n_events, place)
 
-    def _know(self, client_id: str, command_id: str, cl_ord_id: str) -> None:
-        self._ids[client_id, command_id] = cl_ord_id
-        if len(self._ids) > self._remember:
-            del self._ids[next(iter(self._ids))]
+class _OlderFiles:
+    """Indexes what comes before a segment, bit by bit."""
+
+    def __init__(self, folder: Path, end: int, remember: int) -> None:
+        self.index = Index(remember)
+        self._remember = remember
+        self._end = end
+        self._reader = SegmentReader(folder, NAME)
+        self._reader.seek(0)
+
+    def step(self, records: int) -> bool:
+        """True when all is done."""
+        try:
+            for _ in range(records):
+                found = self._reader.next_found()
+                if found is None or self._reader.number >= self._end:
+                    return True
+                self.index.add(found.record, (self._reader.number, found.offset))
+        except (CorruptError, SchemaError) as e:
+            log.warning("what is older cannot be replayed: %s", e)
+            self.index = Index(self._remember)
+            return True
+        except StoreError:  # dropped with age before it was read: begin with the oldest there is
+            self.index = Index(self._remember)
+            self._reader.seek(0)
+        return False
+
+    def close(self) -> None:
+        """Unmap."""
+        self._reader.close()
 
 
 def read_events(folder: str | Path) -> Iterator[Delivery]:
@@ -257,17 +239,24 @@ def read_order_ids(folder: str | Path) -> Iterator[OrderId]:
     with closing(SegmentReader(folder, NAME)) as reader:
         for record in reader.read_from(0):
             if record.type == ORDER_ID:
-                yield _order_id(record)
+                yield read_order_id(record)
+
+
+def read_recent(folder: str | Path) -> Iterator[Delivery | OrderId]:
+    """Events and order ids of the latest RECENT_SEGMENTS files in order: all that a restart needs, however long ago
+    the journal began.
+    """
+    tracker = Tracker()
+    with closing(SegmentReader(folder, NAME)) as reader:
+        reader.seek_tail(RECENT_SEGMENTS)
+        while record := reader.next():
+            if record.type == FRAME:
+                yield from tracker.deliveries(record.payload)
+            elif record.type == ORDER_ID:
+                yield read_order_id(record)
 
 
 def _reaches(data: bytes, epoch: int, from_seq: int) -> bool:
     """Whether a frame holds, or comes after, that place."""
     head = frames.read_header(data)
     return head.epoch != epoch or head.first_seq + head.n_events > from_seq
-
-
-def _order_id(record: Record) -> OrderId:
-    try:
-        return _decode_order_id(record.payload)
-    except frames.UNREADABLE as e:
-        raise SchemaError(f"journal record {record.index}: not an order id: {e}") from None

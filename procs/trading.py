@@ -6,23 +6,24 @@ gate, cancels what is working when the gate closes, reconciles with the venue be
 
 import random
 import sys
-from pathlib import Path
 
 from base.backoff import Backoff
+from base.config import DeskConfig
 from base.errors import StoreError
 from base.reactor import Priority
 from base.upkeep import SYNC_NS, Upkeep
 from ipc.bell import Bell, Ringer, bell_path
-from ipc.events import AnyEvent, ExecutionReport, OrderState, Position
+from ipc.events import AnyEvent, OrderState, Position
 from ipc.exposure import ExposureRow, ExposureWriter
 from ipc.fence import FenceKeeper, lease_duty
 from ipc.gate import GateReader, session_scopes
 from ipc.host import ProcessHost, run_process
-from ipc.journal import Journal, OrderId, read_events, read_order_ids
+from ipc.journal import Journal, OrderId
 from ipc.readiness import Readiness
 from ipc.requests import NewOrder
 from risk.exposure import ExposureBook, Figures
 from risk.orders import Applied, Order, OrderTable
+from venues.carry_over import Carrier, restore
 from venues.context import dialect_of, session_context
 from venues.in_flight import InFlight
 from venues.interface import RestRequest, SessionPhase, TradingSession
@@ -38,30 +39,8 @@ LOOK_NS = 20 * MS
 DUTY_NS = 100 * MS
 STOP_DEADLINE_NS = 10_000 * MS
 GRACE_SHARE = 4  # of the fence's deadline
-ROWS = 256
-
-
-def restore(folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]]) -> list[OrderId]:
-    """Orders and positions (with the last fill's price) as the journal in `folder` left them; the commands whose order
-    it does not have.
-
-    The order is journalled before it is sent, so what is returned never left.
-    """
-    unsaid = {order_id.cl_ord_id: order_id for order_id in read_order_ids(folder)}
-    for delivery in read_events(folder):
-        event = delivery.event
-        if isinstance(event, OrderState):
-            table.restore(event)
-            unsaid.pop(event.cl_ord_id, None)
-        elif isinstance(event, ExecutionReport):
-            applied = table.apply(event, event.recv_ns)
-            if applied.order is not None and applied.fill_qty:
-                signed = applied.fill_qty if applied.order.side == "1" else -applied.fill_qty
-                held, mark_px = positions.get(event.instrument, (0, 0))
-                positions[event.instrument] = (held + signed, event.last_px or mark_px)
-        elif isinstance(event, Position):
-            positions[event.instrument] = (event.position, event.mark_px)
-    return list(unsaid.values())
+ROWS_MIN = 64
+ROWS_SPARE = 8  # for instruments that were taken out of the configuration with something still at risk
 
 
 class Trading:
@@ -84,13 +63,13 @@ class Trading:
         self.ringer = Ringer()
         self.report = SessionReport(host, session, self.venue, "trading")
         self._lease_sweep = False
-        self._segment = 0
         self._stop_by_ns = 0
 
         folder = desk.data_dir / session
         sync = self.config.sync
         self.journal = Journal(folder, host.clock.wall_ns(), sync_each=sync == "every")
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
+        self.carrier = Carrier(self.journal, self._write_again)
         self.table = OrderTable()
         positions: dict[str, tuple[int, int]] = {}
         unsaid = restore(folder, self.table, positions)
@@ -144,18 +123,17 @@ class Trading:
 
     def _show_restored(self, positions: dict[str, tuple[int, int]], unsaid: list[OrderId]) -> None:
         """Nothing is assumed of what was open: it is UNCERTAIN until the venue has been asked."""
-        self.entry.lost_session("process restarted")
-        for order_id in unsaid:
-            self.record(self._never_sent(order_id, self.host.clock.wall_ns()))
         for instrument in self.entry.instruments.values():
             figures = self.exposure.of(instrument.name, instrument.px_scale, instrument.qty_scale)
             figures.position, figures.mark_px = positions.get(instrument.name, (0, 0))
             self._row(instrument.name, figures)
-        self._write_again()
+        self.entry.lost_session("process restarted")
+        for order_id in unsaid:
+            self.record(self._never_sent(order_id, self.host.clock.wall_ns()))
+        self.carrier.begin()
 
     def _write_again(self) -> None:
-        """Journal files are dropped with age: what must outlive them is written again in each new one."""
-        self._segment = self.journal.segment
+        """Open orders and positions."""
         wall_ns = self.host.clock.wall_ns()
         for order in self.table.open():
             self.record(order.snapshot())
@@ -177,6 +155,7 @@ class Trading:
     def record(self, *events: AnyEvent) -> None:
         """Journal, then publish."""
         self.host.publish(self.topic, *events)
+        self.carrier.recorded()
 
     def remember(self, command: NewOrder, cl_ord_id: str) -> None:
         """Which order a command becomes, before anything is sent. StoreError while the disk is full."""
@@ -201,7 +180,10 @@ class Trading:
         self._row(order.instrument, self.exposure.update(order))
 
     def _position(self, instrument: str, figures: Figures, wall_ns: int) -> Position:
-        return Position(self.name, self.venue, self.account, instrument, figures.position, figures.qty_scale, wall_ns)
+        return Position(
+            self.name, self.venue, self.account, instrument, figures.position, figures.qty_scale, wall_ns,
+            figures.mark_px, figures.px_scale,
+        )  # fmt: skip
 
     def _row(self, instrument: str, figures: Figures) -> None:
         self.rows.set(
@@ -341,8 +323,7 @@ class Trading:
         if lost != self._lease_sweep:
             self._lease_sweep = lost
             self._gate_moved()
-        if self.journal.segment != self._segment:
-            self._write_again()
+        self.carrier.look()
         self._say_session()
         if self.host.stopping and (not self.sweep.left or mono_ns >= self._stop_by_ns):
             self._log_out()
@@ -379,9 +360,14 @@ class Trading:
         self.host.finish()
 
 
+def rows_of(desk: DeskConfig, session: str) -> int:
+    """Exposure rows of a session's status page: one for each instrument, and some to spare."""
+    return max(ROWS_MIN, len(desk.session_instruments(session)) + ROWS_SPARE)
+
+
 def main() -> int:
     """Run the process."""
-    return run_process("trading", "session", Trading, rows=ROWS)
+    return run_process("trading", "session", Trading, rows=rows_of)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from base.errors import LockHeldError, SchemaError
+from base.segment_file import segment_path
 from base.segments import SegmentSettings, SegmentWriter
 from ipc import frames
 from ipc.events import Alert
-from ipc.journal import CHUNK_BYTES, NAME, ORDER_ID, Journal, read_events, read_order_ids
+from ipc.journal import CHUNK_BYTES, NAME, ORDER_ID, RECENT_SEGMENTS, Journal, read_events, read_order_ids
 
 SMALL = SegmentSettings(segment_bytes=16 * 1024, retain_bytes=64 * 1024, recycle=True)
 
@@ -176,4 +177,71 @@ def test_records_of_a_later_build_are_passed_over(tmp_path: Path) -> None:
     journal = Journal(tmp_path, 2)
     journal.frame(frame("exec.a", 5, 1))
     assert replay(journal, "exec.a", 0, 0) == ([(5, 1)], False)
+    journal.close()
+
+
+def test_older_files_are_indexed_beside_the_traffic_and_a_replay_never_misses_them(tmp_path: Path) -> None:
+    def reopened() -> Journal:
+        return Journal(tmp_path, 2, settings=settings, remember=50)
+
+    settings = SegmentSettings(segment_bytes=16 * 1024, retain_bytes=1024 * 1024, recycle=True)
+    journal = Journal(tmp_path, 1, settings=settings)
+    for epoch in (5, 6):
+        for n in range(1, 601):
+            journal.frame(frame("exec.a", epoch, n, size=200))
+            journal.order_id("me", f"{epoch}-{n}", f"X{n}", 1)
+    assert journal.segment > 2 * RECENT_SEGMENTS
+    whole = replay(journal, "exec.a", 0, 0)
+    journal.close()
+    journal = reopened()
+    assert journal.lookup("me", "6-600") == "X600"
+    assert journal.next_epoch(1) == 7
+    assert replay(journal, "exec.a", 0, 0) == whole == ([(e, n) for e in (5, 6) for n in range(1, 601)], False)
+    assert replay(journal, "exec.a", 5, 599) == (whole[0][598:], False)
+    journal.close()
+    journal = reopened()
+    while journal.prepare():
+        pass
+    assert journal._older is None
+    assert (journal.lookup("me", "6-551"), journal.lookup("me", "6-550")) == ("X551", None)
+    journal.frame(frame("exec.a", 6, 601, size=200))
+    assert replay(journal, "exec.a", 6, 600) == ([(6, 600), (6, 601)], False)
+    assert replay(journal, "exec.a", 4, 1)[1]
+    journal.close()
+
+
+def test_files_that_are_dropped_before_they_were_indexed_are_gone_and_no_more(tmp_path: Path) -> None:
+    settings = SegmentSettings(segment_bytes=16 * 1024, retain_bytes=160 * 1024, recycle=True)
+    journal = Journal(tmp_path, 1, settings=settings)
+    for n in range(1, 501):
+        journal.frame(frame("exec.a", 5, n, size=200))
+    journal.close()
+    journal = Journal(tmp_path, 2, settings=settings)
+    journal.prepare()
+    for n in range(501, 1_501):
+        journal.frame(frame("exec.a", 5, n, size=200))
+        journal.prepare()
+    oldest, truncated = replay(journal, "exec.a", 0, 0)
+    assert not truncated
+    assert 500 < oldest[0][1] < 1_500
+    assert oldest == [(5, n) for n in range(oldest[0][1], 1_501)]
+    assert replay(journal, "exec.a", 5, 1) == (oldest, True)
+    journal.close()
+
+
+def test_damage_in_older_files_ends_what_can_be_replayed_and_not_the_process(tmp_path: Path) -> None:
+    settings = SegmentSettings(segment_bytes=16 * 1024, retain_bytes=1024 * 1024, recycle=True)
+    journal = Journal(tmp_path, 1, settings=settings)
+    for n in range(1, 601):
+        journal.frame(frame("exec.a", 5, n, size=200))
+    journal.close()
+    path = segment_path(tmp_path, NAME, 2)
+    raw = bytearray(path.read_bytes())
+    raw[5_000] ^= 1
+    path.write_bytes(raw)
+    journal = Journal(tmp_path, 2, settings=settings)
+    found, truncated = replay(journal, "exec.a", 5, 1)
+    assert truncated
+    assert 1 < found[0][1] < 600
+    assert found == [(5, n) for n in range(found[0][1], 601)]
     journal.close()
