@@ -284,8 +284,6 @@ class Link:
         return bool(halted)
 
     def _again(self, leg: Leg, reason: str) -> None:
-        if self._stands_still(leg):
-            return
         delay_ns = self._backoff.failed(self.reactor.clock.mono_ns())
         log.info("%s: %s; next attempt in %d ms", self.name, reason, delay_ns // 1_000_000)
         if leg is self.leg:
@@ -308,6 +306,8 @@ class Link:
             return
         if self._stopping:
             self.owner.phase(SessionPhase.DISCONNECTED, reason)
+            return
+        if self._stands_still(leg):
             return
         # While a move is under way the other id is taken, and its store with it.
         if leg.refused and self.config.alternate_sender_comp_id and len(self._legs()) == 1:
