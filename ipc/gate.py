@@ -219,8 +219,15 @@ class GateWriter:
         self._operator = Words.create(operator_path, OPERATOR_KIND, OPERATOR_WORDS, mode=0o660)
         self._path = Path(path)
         self._operator_path = Path(operator_path)
+        self._names_path = self._path.with_name(f"{self._path.name}.scopes")
+        self._written = _read_names(self._names_path)
+        self.names_fault = ""
         self._slot: dict[str, int] = {"desk": DESK}
         self._keys: dict[int, str] = {}
+        for scope in self._written:  # those whose word a writer before this one made
+            at = _find(self._words, scope_key(scope))
+            if at >= 0:
+                self._keys[scope_key(scope)], self._slot[scope] = scope, at + 1
 
     @property
     def generation(self) -> int:
@@ -268,6 +275,7 @@ class GateWriter:
         key = scope_key(check_scope(scope))
         if self._keys.setdefault(key, scope) != scope:
             raise RegionError(f"{self._path}: scopes {scope!r} and {self._keys[key]!r} have the same key")
+        self._remember(scope)
         at = _find(self._words, key)
         if at < 0:
             at = _free(self._words, key)
@@ -276,6 +284,33 @@ class GateWriter:
             self._words.add(VERSION, 1)
         self._slot[scope] = at + 1
         return at + 1
+
+    def scopes(self) -> list[str]:
+        """Every scope that has a word and a name, of writers before this one, too."""
+        return list(self._slot)
+
+    def nameless(self) -> list[int]:
+        """Slots that are not ARMED and whose scope nobody can name: the names' file was lost."""
+        named = set(self._slot.values())
+        slots = range(FIRST_SLOT, GATE_WORDS, 2)
+        taken = [at + 1 for at in slots if self._words.load(at) and at + 1 not in named]
+        return [at for at in taken if GateWord.of(self._words.load(at)).state != GateState.ARMED]
+
+    def open_nameless(self) -> None:
+        """Open them. Only while the desk's own word, which covers every order of theirs, is closed."""
+        for at in self.nameless():
+            self._words.store(at, GateWord(self._words.load(at) >> 8, GateState.ARMED).word())
+
+    def _remember(self, scope: str) -> None:
+        """Its name is written before its word, beside the gate in memory: a writer after this one has to know it."""
+        if scope in self._written:
+            return
+        self._written[scope] = None
+        try:
+            with self._names_path.open("ab") as names:
+                names.write(b"\n" + msgspec.json.encode(scope) + b"\n")  # an end to a line that a crash tore
+        except OSError as e:  # closing goes on all the same; who comes after trips the desk for a word without a name
+            self.names_fault = f"{self._names_path}: {e.strerror}"
 
     def operator_word(self) -> tuple[int, str]:
         """(wall_ns of an operator's request or 0, its reason)."""
@@ -319,6 +354,21 @@ def read_gate(path: str | PathLike[str]) -> tuple[GateWord, int, int]:
 def _operator_reason(words: Words) -> str:
     raw = words.read_record(OPERATOR_REASON, OPERATOR_REASON_WORDS)
     return raw.decode(errors="replace") if raw else "no reason given"
+
+
+def _read_names(path: Path) -> dict[str, None]:
+    """Scopes by name, as far as the file can be read."""
+    found: dict[str, None] = {}
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        try:
+            found[check_scope(msgspec.json.decode(line, type=str))] = None
+        except (msgspec.DecodeError, RegionError):
+            continue  # torn by a crash: its word, if it was made, has no name
+    return found
 
 
 def _find(words: Words, key: int) -> int:

@@ -161,6 +161,7 @@ class Killswitch:
         live = {n: s for n, s in read_all(self.desk.shm_dir / "proc").items() if self._beats(s.beat_mono_ns)}
         self.switch.fingerprints({n: (s.build, s.config) for n, s in live.items()})
         self._fault("disk", self.files.fault())
+        self._fault("gate", self.gate.names_fault)
         for name, owner in self.owners.items():
             self._fault(f"stuck {name}", f"{name} (pid {owner.pid}) shows no heartbeat" if self._stuck(owner) else "")
         if not self.gate.intact():

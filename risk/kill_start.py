@@ -27,16 +27,33 @@ def begin(switch: "KillSwitch", reading: LatchReading, highest_fence: int) -> No
         _without_latch(switch, reading, gate.get("desk"))
     else:
         switch.last_trip = reading.latch.last_trip
-    for scope in dict.fromkeys([*kept, *switch.topology.scopes()]):
-        closed = gate.get(scope).state in CLOSED and scope not in switch.records
+    if gate.nameless():
+        switch.trip("desk", "restart", "gate words are closed whose scope nobody can name", switch.clock.mono_ns())
+        kept = {s: k for s, k in kept.items() if s != "desk"}
+    for scope in dict.fromkeys([*kept, *gate.scopes()]):
+        state = gate.get(scope).state
+        if state == GateState.DISARMED and scope not in kept and scope not in switch.records:
+            _paused(switch, scope)
+            continue
+        # A word that says RESETTING was closed, too, and its reset has to be asked for again.
+        closed = state in (*CLOSED, GateState.RESETTING) and scope not in switch.records
         if closed and (scope not in kept or GateState[kept[scope].state] in _QUIET):
             # Closed after the latch was last written: the word is the newer truth.
             why = "the gate was closed and the latch did not know"
             switch.trip(scope, "restart", why, switch.clock.mono_ns())
         elif scope in kept:
             _take_up(switch, scope, kept[scope])
+    if gate.get("desk").state != GateState.ARMED:
+        gate.open_nameless()
     switch.follow()
     switch.persist()
+
+
+def _paused(switch: "KillSwitch", scope: str) -> None:
+    """Closed for its owner's build or configuration by the kill switch before this one; that is looked at again."""
+    wall_ns = switch.clock.wall_ns()
+    why = "paused by the kill switch before this one"
+    switch.records[scope] = Record(GateState.DISARMED, switch.gate.get(scope).generation, "fingerprint", why, wall_ns)
 
 
 def _without_latch(switch: "KillSwitch", reading: LatchReading, desk: GateWord) -> None:

@@ -146,6 +146,37 @@ def test_a_restarted_kill_switch_keeps_words_and_generation(tmp_path: Path) -> N
     assert reader.generation() == 41  # the reader's mapping is the same file
 
 
+def test_a_restarted_kill_switch_knows_the_scopes_of_the_one_before_by_name(tmp_path: Path) -> None:
+    writer, _ = make(tmp_path)
+    generation = writer.close(["strategy:m\u00e4ker", "instrument:BTC-USD"])
+    again = GateWriter(tmp_path / "gate", tmp_path / "operator")
+    assert set(again.scopes()) == {"desk", *SCOPES, "strategy:m\u00e4ker", "instrument:BTC-USD"}
+    assert again.get("strategy:m\u00e4ker") == GateWord(generation, GateState.TRIPPING)
+    assert again.nameless() == []
+
+
+def test_words_whose_names_are_lost_are_found_and_opened_only_on_demand(tmp_path: Path) -> None:
+    writer, reader = make(tmp_path)
+    writer.close(["strategy:maker", "strategy:taker"])
+    names = tmp_path / "gate.scopes"
+    names.write_bytes(names.read_bytes().replace(b'"strategy:maker"\n', b'"strat') + b"\xff\n")
+    again = GateWriter(tmp_path / "gate", tmp_path / "operator")
+    assert len(again.nameless()) == 1
+    assert "strategy:maker is TRIPPING" in reader.closed_reason(NOW, "maker")
+    again.open_nameless()
+    assert again.nameless() == []
+    assert reader.closed_reason(NOW, "maker") == ""
+
+
+def test_a_scope_closes_though_its_name_cannot_be_written_and_that_is_said(tmp_path: Path) -> None:
+    writer, reader = make(tmp_path)
+    (tmp_path / "gate.scopes").unlink()
+    (tmp_path / "gate.scopes").mkdir()
+    writer.close(["strategy:maker"])
+    assert "strategy:maker is TRIPPING" in reader.closed_reason(NOW, "maker")
+    assert "gate.scopes" in writer.names_fault
+
+
 def test_a_replaced_file_is_found_once_the_old_lease_runs_out(tmp_path: Path) -> None:
     _, reader = make(tmp_path)
     assert reader.closed_reason(NOW) == ""

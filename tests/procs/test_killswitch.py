@@ -204,6 +204,22 @@ def test_a_restarted_kill_switch_takes_the_trip_up_again(desk_of: Make) -> None:
     assert "desk is TRIPPED" in closed(desk, "a")
 
 
+def test_a_restarted_kill_switch_goes_on_with_a_strategy_that_only_the_gate_remembers(desk_of: Make) -> None:
+    desk = desk_of(owners=("a",))
+    desk.start(orders=2)
+    latch = desk.desk.data_dir / "kill" / "latch.json"
+    armed = latch.read_bytes()
+    desk.trip("strategy:mm")
+    desk.wait_proven()
+    desk.kill("killswitch")
+    latch.write_bytes(armed)  # as a disk that hung would have left it
+    desk.spawn("killswitch")
+    trip = desk.wait_proven()
+    assert (trip["scopes"], trip["cause"]) == (["strategy:mm"], "restart")
+    assert desk.ask("reset", scope="strategy:mm", reason="looked into").accepted
+    desk.wait(lambda: desk.status()["scopes"][0]["scope"] == "desk" and len(desk.status()["scopes"]) == 1, "open again")
+
+
 def test_without_the_kill_switch_no_order_leaves_and_the_operator_word_is_taken_up(desk_of: Make) -> None:
     desk = desk_of(owners=("a",))
     desk.start(orders=1)

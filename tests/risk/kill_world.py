@@ -41,6 +41,7 @@ class MemoryGate:
         self.words: dict[str, GateWord] = {"desk": GateWord(0, GateState.DISARMED)}
         self.generation = 0
         self.stores: list[tuple[str, GateState]] = []
+        self.unnamed: list[int] = []
 
     def close(self, scopes: Iterable[str], state: GateState = GateState.TRIPPING) -> int:
         self.generation += 1
@@ -48,6 +49,16 @@ class MemoryGate:
             self.words[scope] = GateWord(self.generation, state)
             self.stores.append((scope, state))
         return self.generation
+
+    def scopes(self) -> list[str]:
+        return list(self.words)
+
+    def nameless(self) -> list[int]:
+        return self.unnamed
+
+    def open_nameless(self) -> None:
+        assert not self.unnamed or self.words["desk"].state != GateState.ARMED
+        self.unnamed = []
 
     def set(self, scope: str, state: GateState) -> None:
         self.words[scope] = GateWord(self.words[scope].generation, state)

@@ -622,6 +622,49 @@ def test_a_half_done_reset_has_to_be_asked_for_again() -> None:
     assert again.gate.get("desk").state == GateState.TRIPPING
 
 
+def test_a_strategys_word_that_the_latch_does_not_know_is_taken_up_and_can_be_reset() -> None:
+    desk = Desk(reset_cool_off_s=0)
+    latch = desk.latch()
+    desk.order("a", "1", strategy="mm")
+    desk.gate.close(["strategy:mm"])  # and the process dies before the latch is written
+    again = desk.restart(latch, reset_cool_off_s=0)
+    (trip,) = again.switch.trips.values()
+    assert (trip.scope, trip.cause) == ("strategy:mm", "restart")
+    again.fence()
+    again.inventories()
+    again.switch.reset("strategy:mm", "looked into", "me")
+    again.pass_ms(1)
+    assert again.gate.get("strategy:mm").state == GateState.ARMED
+
+
+def test_a_reset_that_the_latch_does_not_know_has_to_be_asked_for_again() -> None:
+    desk = Desk()
+    latch = desk.latch()
+    desk.gate.close(["strategy:mm"], GateState.RESETTING)
+    again = desk.restart(latch)
+    assert [t.scope for t in again.switch.trips.values()] == ["strategy:mm"]
+    assert again.gate.get("strategy:mm").state == GateState.TRIPPING
+
+
+def test_a_paused_session_goes_on_after_a_restart_of_the_kill_switch_once_it_agrees() -> None:
+    desk = Desk()
+    desk.switch.fingerprints({"a": ("other", "c")})
+    assert desk.gate.get("session:a").state == GateState.DISARMED
+    again = desk.restart(desk.latch())
+    assert again.gate.get("session:a").state == GateState.DISARMED
+    again.switch.fingerprints({"a": ("b", "c")})
+    assert again.gate.get("session:a").state == GateState.ARMED
+
+
+def test_closed_words_that_nobody_can_name_trip_the_desk_which_covers_them() -> None:
+    desk = Desk()
+    latch = desk.latch()
+    desk.gate.unnamed = [4711]
+    again = desk.restart(latch)
+    assert [(t.scope, t.cause) for t in again.switch.trips.values()] == [("desk", "restart")]
+    assert again.gate.unnamed == []
+
+
 def test_words_that_closed_after_the_latch_was_written_win() -> None:
     desk = Desk()
     armed = desk.latch()
