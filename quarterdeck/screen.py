@@ -60,7 +60,9 @@ def _books(view: DeskView) -> Table:
     for i, name in enumerate(("book", "status", "bid qty", "bid", "ask", "ask qty", "messages", "")):
         # A price or a quantity is never cut: half a number reads as a number.
         width = max((len(row[i]) for row in rows), default=0) if name else None
-        table.add_column(name, justify="left" if i in (0, 1, 7) else "right", no_wrap=bool(name), min_width=width)
+        table.add_column(
+            name, justify="left" if i in (0, 1, 7) else "right", no_wrap=bool(name), min_width=width, overflow="fold"
+        )
     for row in rows:
         table.add_row(row[0], word(row[1]), *row[2:])
     return table

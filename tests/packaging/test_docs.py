@@ -1,0 +1,41 @@
+"""Documentation: every link leads somewhere, every page of a decision is listed, every command that is shown exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+COMMAND = re.compile(r"(?:^|[`\s/])qd ([a-z][a-z-]+)\b")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = set(LINK.findall((folder / "README.md").read_text()))
+    assert listed == {p.name for p in folder.glob("*.md")} - {"README.md"}
+
+
+def shown(page: Path) -> list[str]:
+    """Verbs of `qd` in code, in line or as a block."""
+    text = page.read_text()
+    blocks = re.findall(r"```.*?```|`[^`\n]+`|^    .+$", text, re.DOTALL | re.MULTILINE)
+    return [verb for block in blocks for verb in COMMAND.findall(block)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_command_that_is_shown_exists(page: Path) -> None:
+    assert set(shown(page)) <= set(COMMANDS)
+
+
+def test_the_check_would_see_a_command() -> None:
+    assert {"status", "kill", "order"} <= set(shown(ROOT / "README.md"))
