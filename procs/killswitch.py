@@ -15,14 +15,14 @@ from base.errors import CommandError, QuarterdeckError
 from base.reactor import Priority
 from ipc._words import boot_id
 from ipc.bell import Bell, bell_path
-from ipc.gate import GateWriter
+from ipc.gate import GateState, GateWriter
 from ipc.host import ProcessHost, run_process
 from ipc.kill_files import KillFiles, read_latch
 from ipc.owners import JournalTail, OwnerWatch, Reviver, drain
 from ipc.readiness import Readiness, read_all, read_status
 from ipc.requests import Answer, AnyCommand, Ops
 from risk.kill import KillSwitch
-from risk.kill_latch import decode
+from risk.kill_latch import LatchReading, decode
 from risk.kill_plan import KillVenue, Owner, Topology
 from risk.kill_report import explain
 from risk.kill_triggers import OwnerView, SessionLoss
@@ -37,6 +37,7 @@ WATCH_NS = 20 * MS
 BUSY_NS = 1 * MS
 SLOW_NS = 100 * MS
 JOURNAL_BATCH = 2_000
+SLICE_NS = 1_000  # between two batches at the start: timers and signals have their turn
 
 log = logging.getLogger("killswitch")
 
@@ -104,22 +105,54 @@ class Killswitch:
         )  # fmt: skip
         self._faults: dict[str, str] = {}
         self._slow_turns = 0
+        self._reading, self._renewing = True, False
+        self._died_early: dict[str, bool] = {}  # owners whose process ended while journals were read: orderly?
         self._begin()
 
     def _begin(self) -> None:
-        host, files = self.host, self.desk.data_dir / "kill"
-        host.set(Readiness.RECOVERING, "reading journals")
+        """Journals first, in slices, the loop turning; until then operators have their word and SIGUSR1 the gate."""
+        self.host.set(Readiness.RECOVERING, "reading journals")
+        reading = decode(read_latch(self.desk.data_dir / "kill"), f"{boot_id():032x}")
         for owner in self.owners.values():
             owner.look()
-            self._read_all(owner.session, owner.tail)
+        self.reactor.on_signal(signal.SIGUSR1, self._signalled)
+        self.host.on_stop(self._stop)
+        if self._was_armed(reading):
+            self._renewing = True
+            self._renew()
+        self._read_slice(reading, list(self.owners.values()))
+
+    def _was_armed(self, reading: LatchReading) -> bool:
+        """Latch and words agree that all of it is ARMED: trading goes on while this process comes up."""
+        kept = reading.latch.scopes.values() if reading.latch is not None else ()
+        words = {self.gate.get(s).state for s in self.gate.scopes()}
+        armed = bool(kept) and all(s.state == GateState.ARMED.name for s in kept) and words == {GateState.ARMED}
+        return armed and not self.gate.nameless() and not self.gate.operator_word()[0]
+
+    def _read_slice(self, reading: LatchReading, left: list[OwnerWatch]) -> None:
+        if self.host.stopping:
+            return
+        if left and self._read(left[0].session, left[0].tail) != "more":
+            left.pop(0)
+        if left:
+            self.reactor.call_later(SLICE_NS, lambda: self._read_slice(reading, left), "journals")
+        else:
+            self._started(reading)
+
+    def _started(self, reading: LatchReading) -> None:
+        host = self.host
+        for owner in self.owners.values():
+            owner.look()
         fences = max((o.status.fence for o in self.owners.values() if o.status is not None), default=0)
-        self.switch.start(decode(read_latch(files), f"{boot_id():032x}"), fences, self._alive())
+        self.switch.start(reading, fences, self._alive())
+        self._reading = False
         self._operator_word()
-        self._renew()
+        for name, orderly in self._died_early.items():
+            self._died(name, orderly)
+        if not self._renewing:
+            self._renew()
         self.reactor.add_reader(self.bell.fd, self._rung, "bell", Priority.URGENT)
-        self.reactor.on_signal(signal.SIGUSR1, lambda: self._trip("desk", "signal", "SIGUSR1"))
         host.serve(self._command, priority=Priority.URGENT)
-        host.on_stop(self._stop)
         for session in self.own.values():
             session.start()
         self._watch()
@@ -216,6 +249,12 @@ class Killswitch:
             self._trip("desk", "operator", f"operator word: {reason}")
             self.gate.clear_operator()
 
+    def _signalled(self) -> None:
+        if self._reading:
+            self.gate.close(["desk"])  # owners obey it at once; the start finds the word and makes a trip of it
+        else:
+            self._trip("desk", "signal", "SIGUSR1")
+
     def _trip(self, scope: str, cause: str, reason: str) -> None:
         self.switch.trip(scope, cause, reason, self.clock.mono_ns())
         self._await_fences()
@@ -226,6 +265,9 @@ class Killswitch:
         self.reactor.call_later(BUSY_NS, self._busy, "follow")
 
     def _died(self, session: str, orderly: bool) -> None:
+        if self._reading:
+            self._died_early[session] = orderly
+            return
         self._read_all(session, self.owners[session].tail)
         self.switch.owner_died(session, orderly)
         self._busy()
@@ -342,7 +384,7 @@ class Killswitch:
 
     def _stop(self) -> None:
         """The words stay as they are; the lease runs out, so that no new order leaves without this process."""
-        for session in self.own.values():
+        for session in () if self._reading else self.own.values():
             session.stop()
         for path in self.rest.values():
             path.close()

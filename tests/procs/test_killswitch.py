@@ -11,9 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ipc import frames
+from ipc._bus import Outlet
 from ipc.gate import GateReader, read_gate, session_scopes, set_operator_word
+from ipc.journal import Journal
 from ipc.kill_files import verify_audit
 from tests.procs.kill_venue import KillDesk
+from tests.risk.kill_world import state
 
 pytestmark = pytest.mark.e2e
 Make = Callable[..., KillDesk]
@@ -311,3 +315,29 @@ def test_a_slip_of_the_hand_is_no_trip(desk_of: Make) -> None:
         assert not answer.accepted
         assert "scope" in answer.reason
     assert closed(desk, "a") == ""
+
+
+def test_a_restart_over_long_journals_leaves_an_armed_desk_trading_and_takes_up_a_signal(desk_of: Make) -> None:
+    desk = desk_of()
+    journal = Journal(desk.desk.data_dir / "b", 1)  # an owner that traded a lot, and whose process does not run
+    journal.declare("exec.b", 1)
+    outlet = Outlet(frames.prefix(b"exec.b", 1), journal)
+    for i in range(30_000):
+        journal.frame(outlet.frame(0, 1, frames.encode_event(state("b", f"b{i}", "REJECTED"))))
+        outlet.next_seq += 1
+        if i % 500 == 0:
+            journal.prepare()
+    journal.close()
+    for name in ("killswitch", "a"):
+        desk.spawn(name)
+    desk.wait(lambda: closed(desk, "a") == "", "armed")
+    desk.wait((desk.desk.data_dir / "kill" / "latch.json").exists, "latched")
+    desk.kill("killswitch")
+    desk.wait(lambda: "lease" in closed(desk, "a"), "paused")
+    desk.spawn("killswitch")
+    desk.wait(lambda: closed(desk, "a") == "", "the lease is renewed")
+    assert desk.readiness("killswitch") == "RECOVERING"
+    desk.signal("killswitch", signal.SIGUSR1)
+    desk.wait(lambda: "desk is TRIP" in closed(desk, "a"), "closed")
+    assert desk.readiness("killswitch") == "RECOVERING"
+    assert desk.wait_proven()["scopes"] == ["desk"]
