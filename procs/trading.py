@@ -90,6 +90,7 @@ class Trading:
             self,
             host.clock,
             per_instrument=any(s.per_instrument for s in mass),
+            mass_is_wide=self.mass_is_wide,
         )
         self.sweep = Sweep(self.entry)
         self.entry.on_open_report = self.sweep.seen_open
@@ -159,9 +160,14 @@ class Trading:
 
     def remember(self, command: NewOrder, cl_ord_id: str) -> None:
         """Which order a command becomes, before anything is sent. StoreError while the disk is full."""
-        if self.journal.full:
-            raise StoreError("the disk is full: only cancels are let through")
+        full = self.may_send_new()
+        if full:
+            raise StoreError(full)
         self.journal.order_id(command.client_id, command.command_id, cl_ord_id, self.host.clock.wall_ns())
+
+    def may_send_new(self) -> str:
+        """Why the journal lets nothing out that adds risk; empty when it does."""
+        return "the disk is full: only cancels are let through" if self.journal.full else ""
 
     def gate(self, strategy: str, instrument: str) -> str:
         """Why no new order may leave; empty when it may."""

@@ -72,13 +72,16 @@ class ExposureBook:
 
 
 def _share(order: Order, figures: Figures) -> _Share:
-    # A market order has no price: what it may cost is judged by the last fill.
-    px = order.price or order.stop_px or figures.mark_px
-    value = notional(px, order.px_scale, order.leaves_qty, order.qty_scale)
+    # A market order has no price: what it may cost is judged by the last fill. While a replace is on its way, either
+    # terms may be in force: the greater counts.
+    asked = order.asked.values()
+    qty = max([order.leaves_qty, *(qty - order.cum_qty for qty, _ in asked)])
+    px = max([order.price or 0, *(price or 0 for _, price in asked)]) or order.stop_px or figures.mark_px
+    value = notional(px, order.px_scale, qty, order.qty_scale)
     buys = order.side == "1"
     return _Share(
-        order.leaves_qty if buys else 0,
-        0 if buys else order.leaves_qty,
+        qty if buys else 0,
+        0 if buys else qty,
         value if buys else 0,
         0 if buys else value,
         int(order.state == "UNCERTAIN"),

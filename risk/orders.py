@@ -48,6 +48,11 @@ class Order(msgspec.Struct, kw_only=True):
     requests: dict[str, str] = msgspec.field(default_factory=dict)  # request ClOrdID -> "cancel" | "replace" | "status"
     seen: set[tuple[str, str]] = msgspec.field(default_factory=set)
     inferred: bool = False  # finished without a report that says so
+    display_qty: int | None = None  # instructions that a replace must say again, as in NewOrder
+    expire_ns: int = 0
+    effective_ns: int = 0
+    options: dict[str, str] = msgspec.field(default_factory=dict)
+    asked: dict[str, tuple[int, int | None]] = msgspec.field(default_factory=dict)  # (order_qty, price) of a replace
 
     @property
     def is_open(self) -> bool:
@@ -64,6 +69,8 @@ class Order(msgspec.Struct, kw_only=True):
             leaves_qty=self.leaves_qty, strategy=self.strategy, client_id=self.client_id,
             command_id=self.command_id, since_ns=self.since_ns, reason=self.reason,
             stop_px=self.stop_px, exec_inst=self.exec_inst, inferred=self.inferred,
+            display_qty=self.display_qty, expire_ns=self.expire_ns, effective_ns=self.effective_ns,
+            options=self.options,
         )  # fmt: skip
 
 
@@ -77,6 +84,20 @@ def order_of(
         qty_scale=scales[1], order_qty=command.order_qty, price=command.price, stop_px=command.stop_px,
         leaves_qty=command.order_qty, strategy=command.strategy, client_id=command.client_id,
         command_id=command.command_id, exec_inst=command.exec_inst, sent_ns=now_ns, since_ns=now_ns, ids=[cl_ord_id],
+        display_qty=command.display_qty, expire_ns=command.expire_ns, effective_ns=command.effective_ns,
+        options=command.options,
+    )  # fmt: skip
+
+
+def successor_of(order: Order, cl_ord_id: str, terms: tuple[int, int | None, int | None], now_ns: int) -> Order:
+    """The order that takes another's place; `terms` are (order_qty, price, stop_px)."""
+    return Order(
+        session=order.session, venue=order.venue, account=order.account, instrument=order.instrument,
+        cl_ord_id=cl_ord_id, side=order.side, ord_type=order.ord_type, time_in_force=order.time_in_force,
+        px_scale=order.px_scale, qty_scale=order.qty_scale, order_qty=terms[0], price=terms[1], stop_px=terms[2],
+        leaves_qty=terms[0], strategy=order.strategy, client_id=order.client_id, command_id=order.command_id,
+        exec_inst=order.exec_inst, sent_ns=now_ns, since_ns=now_ns, ids=[cl_ord_id], display_qty=order.display_qty,
+        expire_ns=order.expire_ns, effective_ns=order.effective_ns, options=order.options,
     )  # fmt: skip
 
 
@@ -146,9 +167,13 @@ class OrderTable:
         else:
             self._finish(order)
 
-    def request(self, order: Order, request_id: str, kind: str, now_ns: int) -> None:
-        """A cancel, replace or status request is about to leave for `order`."""
+    def request(
+        self, order: Order, request_id: str, kind: str, now_ns: int, terms: tuple[int, int | None] | None = None
+    ) -> None:
+        """A cancel, replace or status request is about to leave for `order`; `terms`: what a replace asks for."""
         order.requests[request_id] = kind
+        if terms is not None:
+            order.asked[request_id] = terms
         order.ids.append(request_id)
         self._by_id[request_id] = order
         pending = {"cancel": "PENDING_CANCEL", "replace": "PENDING_REPLACE"}.get(kind)
@@ -158,12 +183,14 @@ class OrderTable:
     def disown(self, order: Order, request_id: str) -> None:
         """`request_id` becomes the ClOrdID of another order: it no longer leads to this one."""
         order.requests[request_id] = "successor"
+        order.asked.pop(request_id, None)
         order.ids.remove(request_id)
         del self._by_id[request_id]
 
     def withdraw(self, order: Order, request_id: str, now_ns: int) -> None:
         """A request that was taken in did not leave after all."""
         order.requests.pop(request_id, None)
+        order.asked.pop(request_id, None)
         if order.state != "UNCERTAIN":
             self._settle_pending(order, now_ns)
 
@@ -193,6 +220,7 @@ class OrderTable:
         if order is None:
             return None
         order.requests.pop(report.request_id, None)
+        order.asked.pop(report.request_id, None)
         if order.is_open:
             if report.unknown_order:
                 self._move(order, "UNCERTAIN", f"venue does not know the order: {report.text}", now_ns)
@@ -229,6 +257,8 @@ class OrderTable:
                 time_in_force=event.time_in_force, px_scale=event.px_scale, qty_scale=event.qty_scale,
                 order_qty=event.order_qty, strategy=event.strategy, client_id=event.client_id,
                 command_id=event.command_id, exec_inst=event.exec_inst, sent_ns=event.since_ns, ids=[event.cl_ord_id],
+                display_qty=event.display_qty, expire_ns=event.expire_ns, effective_ns=event.effective_ns,
+                options=event.options,
             )  # fmt: skip
             self.add(order)
         if event.cl_ord_id != order.cl_ord_id:
@@ -268,8 +298,12 @@ class OrderTable:
             if report.request_id:
                 self._rename(order, report.request_id)
             order.requests = {k: v for k, v in order.requests.items() if v != "replace"}
-        elif request is not None and report.exec_type in ("4", "I"):
-            del order.requests[report.request_id]
+            if order.asked.pop(report.request_id, None) is None:
+                order.asked.clear()
+        elif report.exec_type == "I" and report.order_qty is not None and "replace" not in order.requests.values():
+            order.asked.clear()  # no replace is on its way: these are the terms
+        if request is not None and report.exec_type in ("4", "I"):
+            order.requests.pop(report.request_id, None)
         final = _final(order, report)
         if order.inferred and not order.is_open and (final or report.ord_status or report.exec_type in SHOWS_LIFE):
             # Nothing but the venue's word counts now: as if the order had never been thought finished.
@@ -283,6 +317,7 @@ class OrderTable:
         if final is not None or (order.cum_qty >= order.order_qty > 0 and report.exec_type in ("F", "I")):
             order.leaves_qty = 0
             order.requests.clear()
+            order.asked.clear()
             self._move(order, final or "FILLED", report.text, now_ns)
             return
         if report.exec_type == "A" or report.ord_status == "A":

@@ -300,6 +300,7 @@ class Reconciler:
     ) -> None:  # fmt: skip
         difference = Difference(
             session=self._terms.session, venue=self._terms.venue, instrument=order.instrument,
-            cl_ord_id=order.cl_ord_id, order_id=order.order_id, kind=kind, desk=desk, venue_says=says, settled_by=how, ts_ns=wall_ns,
+            cl_ord_id=order.cl_ord_id, order_id=order.order_id, kind=kind, desk=desk, venue_says=says,
+            settled_by=how, ts_ns=wall_ns,
         )  # fmt: skip
         self._findings.append(Finding(report, difference, changed))

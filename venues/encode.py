@@ -41,7 +41,7 @@ def find_by_id(body: BodyWriter, order: WorkingOrder) -> None:
         body.text(37, order.order_id)
 
 
-def exec_inst(order: NewOrder, known: dict[str, str], venue: str) -> list[str]:
+def exec_inst(order: NewOrder | WorkingOrder, known: dict[str, str], venue: str) -> list[str]:
     """ExecInst words of the order in the venue's letters; VenueError naming one that it does not know."""
     words = order.exec_inst.split()
     for word in words:

@@ -113,6 +113,10 @@ class WorkingOrder(msgspec.Struct, kw_only=True):
     cum_qty: int = 0
     sent_ns: int = 0
     exec_inst: str = ""  # as in NewOrder; "" also when it is not known any more (the session then helps out)
+    display_qty: int | None = None  # these as in NewOrder: a replace says them again, or refuses to lose them
+    expire_ns: int = 0
+    effective_ns: int = 0
+    options: dict[str, str] = {}
 
 
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,6 @@ expected number advances (`event` returns). What the gate forbids never leaves; 
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
-
 from base.errors import CodecError, SessionError, StoreError, VenueError
 from base.instruments import Instrument
 from ipc.events import AnyEvent, CancelReject, Difference, ExecutionReport
@@ -22,11 +20,11 @@ from ipc.requests import (
     ReplaceOrder,
     StatusOrder,
 )
-from risk.orders import Applied, Order, OrderTable, order_of
-from venues.interface import Capabilities, OpenOrders, Replace, SessionPhase, TradingSession, WorkingOrder
+from risk.orders import Applied, Order, OrderTable, order_of, successor_of
+from venues.interface import Capabilities, OpenOrders, Replace, SessionPhase, TradingSession
+from venues.order_terms import check_figures, check_new, owned, working
 from venues.rate import TokenBucket
 
-PRICED = frozenset({"2", "4", "T", "V"})
 LOST_KEPT = 1_000  # orders reported as lost by name, in one life of the process
 REFUSALS = (SessionError, VenueError, CodecError)
 
@@ -49,6 +47,10 @@ class Port(Protocol):
         """Journal which ClOrdID stands for (client_id, command_id), before anything is sent."""
         ...
 
+    def may_send_new(self) -> str:
+        """Why the journal lets nothing out that adds risk; empty when it does. Asked before replaces."""
+        ...
+
     def gate(self, strategy: str, instrument: str) -> str:
         """Why no new order may leave now; empty when it may."""
         ...
@@ -66,16 +68,6 @@ class Port(Protocol):
         ...
 
 
-def working(order: Order, instrument: Instrument) -> WorkingOrder:
-    """An order as a session wants to see it."""
-    return WorkingOrder(
-        instrument=instrument, cl_ord_id=order.cl_ord_id, order_id=order.order_id, side=order.side,
-        ord_type=order.ord_type, time_in_force=order.time_in_force, order_qty=order.order_qty, price=order.price,
-        stop_px=order.stop_px, leaves_qty=order.leaves_qty, cum_qty=order.cum_qty, sent_ns=order.sent_ns,
-        exec_inst=order.exec_inst,
-    )  # fmt: skip
-
-
 class OrderEntry:
     """The orders of one session and everything that may be asked about them."""
 
@@ -90,6 +82,7 @@ class OrderEntry:
         clock: Times,
         *,
         per_instrument: bool = False,
+        mass_is_wide: bool = False,
     ) -> None:
         self.name = name
         self.account = account
@@ -99,6 +92,7 @@ class OrderEntry:
         self.port = port
         self.clock = clock
         self.per_instrument = per_instrument  # the venue's mass cancel names one instrument
+        self.mass_is_wide = mass_is_wide  # it reaches orders of the account that are not this session's
         self.session: TradingSession | None = None
         self.ready_reason = "starting"  # why new orders are not let through yet; "" once reconciled
         self.bucket = TokenBucket(capabilities.orders_per_s, capabilities.cancel_reserve_per_s)
@@ -178,7 +172,7 @@ class OrderEntry:
         instrument = self.instruments.get(command.instrument)
         if instrument is None:
             return f"instrument: {self.name} has no {command.instrument!r}; it has {sorted(self.instruments)}"
-        return _terms(command, instrument, self.capabilities)
+        return check_new(command, instrument, self.capabilities)
 
     def _on_order(
         self, command: AnyCommand, cl_ord_id: str, order_id: str, act: Callable[[Order], str], instrument: str = ""
@@ -206,49 +200,59 @@ class OrderEntry:
         return self._request(order, "status", lambda s, i, r, m, w: s.order_status(working(order, i), r, m, w))
 
     def _replace(self, order: Order, command: ReplaceOrder) -> str:
-        if self.capabilities.replace == Replace.NONE:
-            return f"{order.venue} cannot replace orders"
-        closed = self.port.gate(order.strategy, order.instrument)
-        if closed:
-            return closed
-        instrument = self.instruments.get(order.instrument)
-        if instrument is None:
-            return f"instrument: {self.name} no longer has {order.instrument!r}"
-        reason = _figures(command.order_qty, command.price, instrument)
-        if reason:
-            return reason
-        if not self.bucket.take(self.clock.mono_ns()):
-            return "rate limit of the venue: only cancels are let through now"
         price = command.price if command.price is not None else order.price
         stop_px = command.stop_px if command.stop_px is not None else order.stop_px
         qty = command.order_qty
+        reason = self._replace_objection(order, qty, price, stop_px)
+        if reason:
+            return reason
 
         def send(s: TradingSession, i: Instrument, request_id: str, mono_ns: int, wall_ns: int) -> None:
             target = working(order, i)
             if s.replace_is_new(target, qty, price, stop_px):
                 self._enter_successor(order, request_id, qty, price, stop_px, wall_ns)
+            closed = self.port.gate(order.strategy, order.instrument)  # read last, as for a new order
+            if closed:
+                raise SessionError(closed)
             s.replace_order(target, request_id, qty, price, stop_px, mono_ns, wall_ns)
+            self.counters["orders"] += 1
 
-        return self._request(order, "replace", send)
+        return self._request(order, "replace", send, (qty, price))
+
+    def _replace_objection(self, order: Order, qty: int, price: int | None, stop_px: int | None) -> str:
+        if self.capabilities.replace == Replace.NONE:
+            return f"{order.venue} cannot replace orders"
+        closed = self.port.gate(order.strategy, order.instrument) or self.port.may_send_new()
+        if closed:
+            return closed
+        if self.ready_reason:
+            return f"session {self.name} is not ready: {self.ready_reason}"
+        instrument = self.instruments.get(order.instrument)
+        if instrument is None:
+            return f"instrument: {self.name} no longer has {order.instrument!r}"
+        if not order.ord_type:
+            return f"ord_type: how {order.cl_ord_id} was placed is not known any more; cancel it and place anew"
+        reason = check_figures(qty, price, stop_px, instrument)
+        if not reason and not self.bucket.take(self.clock.mono_ns()):
+            reason = "rate limit of the venue: only cancels are let through now"
+        return reason
 
     def _enter_successor(
         self, order: Order, cl_ord_id: str, qty: int, price: int | None, stop_px: int | None, wall_ns: int
     ) -> None:
         """The venue cancels the old order and places a new one: it is in our books before the bytes leave."""
         self.table.disown(order, cl_ord_id)
-        successor = Order(
-            session=order.session, venue=order.venue, account=order.account, instrument=order.instrument,
-            cl_ord_id=cl_ord_id, side=order.side, ord_type=order.ord_type, time_in_force=order.time_in_force,
-            px_scale=order.px_scale, qty_scale=order.qty_scale, order_qty=qty, price=price, stop_px=stop_px,
-            leaves_qty=qty, strategy=order.strategy, client_id=order.client_id, command_id=order.command_id,
-            exec_inst=order.exec_inst,
-            sent_ns=wall_ns, since_ns=wall_ns, ids=[cl_ord_id],
-        )  # fmt: skip
+        successor = successor_of(order, cl_ord_id, (qty, price, stop_px), wall_ns)
         self.table.add(successor)
         self.port.record(successor.snapshot())
+        self.port.moved(successor)
 
     def _request(
-        self, order: Order, kind: str, send: Callable[[TradingSession, Instrument, str, int, int], None]
+        self,
+        order: Order,
+        kind: str,
+        send: Callable[[TradingSession, Instrument, str, int, int], None],
+        terms: tuple[int, int | None] | None = None,
     ) -> str:
         session = self.session
         instrument = self.instruments.get(order.instrument)
@@ -258,23 +262,46 @@ class OrderEntry:
             return f"instrument: {self.name} no longer has {order.instrument!r}"
         mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
         request_id = session.make_cl_ord_id(wall_ns)
-        self.table.request(order, request_id, kind, wall_ns)
+        self.table.request(order, request_id, kind, wall_ns, terms)
         try:
             send(session, instrument, request_id, mono_ns, wall_ns)
+        except StoreError as e:
+            self._take_back(order, request_id, f"journal: {e}", wall_ns)
+            return f"journal: {e}"
         except REFUSALS as e:
-            successor = self.table.find(request_id)
-            if successor is not None and successor is not order:
-                self.table.reject(successor, str(e), wall_ns)
+            successor = self._take_back(order, request_id, str(e), wall_ns)
+            if successor is not None:
                 self.port.record(successor.snapshot())
-            self.table.withdraw(order, request_id, wall_ns)
             return str(e)
         if kind != "status":
             self.port.record(order.snapshot())
+            self.port.moved(order)
         return ""
 
+    def _take_back(self, order: Order, request_id: str, reason: str, wall_ns: int) -> Order | None:
+        """A request did not leave: the order goes on, its successor never was. The successor, if there was one."""
+        found = self.table.find(request_id)
+        successor = found if found is not order else None
+        if successor is not None:
+            self.table.reject(successor, reason, wall_ns)
+            self.port.moved(successor)
+        self.table.withdraw(order, request_id, wall_ns)
+        return successor
+
     def _mass_cancel(self, command: MassCancel) -> Answer:
-        reason = self.mass_cancel(command.instrument)
+        if self.capabilities.mass_cancel and not self.mass_is_wide:
+            reason = self.mass_cancel(command.instrument)
+        else:
+            reason = self._cancel_each(command.instrument)
         return Answer(command.command_id, not reason, reason)
+
+    def _cancel_each(self, instrument: str) -> str:
+        """Single cancels for this session's own orders, where a mass cancel is missing or would reach further."""
+        if instrument and instrument not in self.instruments:
+            return f"instrument: {self.name} has no {instrument!r}"
+        orders = [o for o in self.table.open() if instrument in ("", o.instrument)]
+        failed = [reason for o in orders if (reason := self.cancel(o))]
+        return f"{len(failed)} of {len(orders)} orders not cancelled: {failed[0]}" if failed else ""
 
     def mass_cancel(self, instrument: str = "") -> str:
         """Mass cancel over this session, per instrument where the venue wants that; why it was not sent."""
@@ -326,7 +353,7 @@ class OrderEntry:
             self.port.record(report)
             self._unknown(report)
             return
-        self.port.record(_owned(report, order), order.snapshot())
+        self.port.record(owned(report, order), order.snapshot())
         if applied.revived:
             self._alive_after_all(report, order, applied.revived)
         if applied.fill_qty:
@@ -373,39 +400,3 @@ class OrderEntry:
     def can_list(self) -> bool:
         """Whether the venue's list of open orders can be had."""
         return self.capabilities.open_orders == OpenOrders.REST
-
-
-def _owned(report: ExecutionReport, order: Order) -> ExecutionReport:
-    """The report with the owner that the desk knows; a session does not know whose an order is."""
-    return msgspec.structs.replace(
-        report, strategy=order.strategy, client_id=order.client_id, command_id=order.command_id
-    )
-
-
-def _terms(command: NewOrder, instrument: Instrument, capabilities: Capabilities) -> str:
-    if command.side not in ("1", "2"):
-        return f"side: {command.side!r} is neither '1' (buy) nor '2' (sell)"
-    if command.ord_type not in capabilities.new_types:
-        return f"ord_type: {command.ord_type!r} is not one of {sorted(capabilities.new_types)}"
-    if command.time_in_force not in capabilities.times_in_force:
-        return f"time_in_force: {command.time_in_force!r} is not one of {sorted(capabilities.times_in_force)}"
-    if command.ord_type in PRICED and command.price is None:
-        return f"price: required for ord_type {command.ord_type!r}"
-    return _figures(command.order_qty, command.price, instrument)
-
-
-def _figures(order_qty: int, price: int | None, instrument: Instrument) -> str:
-    qty, px = instrument.qty_text, instrument.px_text
-    if order_qty <= 0:
-        return f"order_qty: {order_qty} is not positive"
-    if order_qty % instrument.lot_size:
-        return f"order_qty: {qty(order_qty)} is not a multiple of {qty(instrument.lot_size)}"
-    if order_qty < instrument.min_qty:
-        return f"order_qty: {qty(order_qty)} is below the minimum {qty(instrument.min_qty)}"
-    if instrument.max_qty and order_qty > instrument.max_qty:
-        return f"order_qty: {qty(order_qty)} is above the maximum {qty(instrument.max_qty)}"
-    if price is not None and price <= 0:
-        return f"price: {price} is not positive"
-    if price is not None and price % instrument.tick_size:
-        return f"price: {px(price)} is not a multiple of {px(instrument.tick_size)}"
-    return ""

@@ -13,7 +13,8 @@ from ipc.events import AnyEvent
 from risk.orders import Order
 from risk.reconcile import Action, AskList, AskOrder, Done, Finding, Reconciler, Terms, Wait
 from venues.interface import OpenOrder, OpenOrders, RestApi, RestRequest
-from venues.order_entry import OrderEntry, working
+from venues.order_entry import OrderEntry
+from venues.order_terms import working
 
 NEVER = 1 << 62
 ANSWER_AFTER_NS = 5_000_000_000  # an order or request unanswered for so long is UNCERTAIN

@@ -131,6 +131,9 @@ class Desk:
         self.journal.order_id(command.client_id, command.command_id, cl_ord_id, self.clock.wall_ns())
         self.hook("order entry: remembered")
 
+    def may_send_new(self) -> str:
+        return "full" if self.journal.full else ""
+
     def gate(self, strategy: str, instrument: str) -> str:
         return ""
 

@@ -110,6 +110,9 @@ class FakePort:
         self.steps.append("remember")
         self.remembered.append((command.client_id, command.command_id, cl_ord_id))
 
+    def may_send_new(self) -> str:
+        return "" if self.fail is None else str(self.fail)
+
     def gate(self, strategy: str, instrument: str) -> str:
         self.steps.append("gate")
         if self.on_gate is not None:
@@ -129,14 +132,14 @@ class FakePort:
 class Bench:
     """Order entry with everything around it."""
 
-    def __init__(self, *, per_instrument: bool = False, **caps: Any) -> None:
+    def __init__(self, *, per_instrument: bool = False, mass_is_wide: bool = False, **caps: Any) -> None:
         self.clock = ManualClock()
         self.port = FakePort()
         self.session = FakeSession()
         self.table = OrderTable()
         self.entry = OrderEntry(
             "s", "main", capabilities(**caps), [BTC, ETH], self.table, self.port, self.clock,
-            per_instrument=per_instrument,
+            per_instrument=per_instrument, mass_is_wide=mass_is_wide,
         )  # fmt: skip
         self.entry.session = self.session
         self.entry.ready_reason = ""

@@ -1,12 +1,19 @@
 """Order entry: what is checked, in which order things happen, what a closed gate and a full disk stop."""
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from base.errors import StoreError
 from ipc.events import CancelReject, Difference, ExecutionReport, OrderState
+from ipc.exposure import notional
 from ipc.requests import CancelOrder, ListOrders, MassCancel, Ops, ReplaceOrder, StatusOrder
-from tests.venues.fakes import Bench
+from risk.exposure import ExposureBook
+from risk.orders import Order, OrderTable
+from tests.venues.fakes import BTC, Bench
 from venues.interface import Replace, SessionPhase
+from venues.order_terms import working
 from venues.sweep import AGAIN_NS, Sweep
 
 
@@ -48,6 +55,8 @@ def test_a_gate_that_closes_between_the_checks_and_the_send_stops_the_order() ->
         ({"price": None}, "price"),
         ({"price": 503}, "price"),
         ({"price": 0}, "price"),
+        ({"stop_px": 503}, "stop_px"),
+        ({"stop_px": -5}, "stop_px"),
         ({"order_qty": 0}, "order_qty"),
         ({"order_qty": 105}, "order_qty"),
         ({"order_qty": 10}, "order_qty"),
@@ -187,6 +196,24 @@ def test_new_orders_leave_the_reserve_to_cancels() -> None:
     bench.place()
 
 
+def test_a_mass_cancel_that_would_reach_other_sessions_cancels_own_orders_one_by_one() -> None:
+    bench = Bench(mass_is_wide=True)
+    btc, eth = bench.place(), bench.place(instrument="ETH-USD")
+    assert bench.entry.handle(MassCancel("c", "m", 0, "ETH-USD")).accepted
+    assert bench.session.sent[2:] == [("cancel", eth.cl_ord_id)]
+    assert bench.entry.handle(MassCancel("c", "m", 0)).accepted
+    assert bench.session.sent[3:] == [("cancel", btc.cl_ord_id), ("cancel", eth.cl_ord_id)]
+    assert "XX" in bench.entry.handle(MassCancel("c", "m", 0, "XX")).reason
+
+
+def test_where_there_is_no_mass_cancel_orders_are_cancelled_one_by_one_and_failures_are_counted() -> None:
+    bench = Bench(mass_cancel=False, orders_per_s=4, cancel_reserve_per_s=1)
+    for _ in range(3):
+        bench.place()
+    answer = bench.entry.handle(MassCancel("c", "m", 0))
+    assert (answer.accepted, answer.reason) == (False, "2 of 3 orders not cancelled: rate limit of the venue")
+
+
 def test_mass_cancel_goes_by_instrument_where_the_venue_wants_that() -> None:
     bench = Bench(per_instrument=True)
     bench.session.wants_symbol = True
@@ -309,3 +336,136 @@ def test_a_report_of_an_order_of_our_own_making_that_is_not_known_is_said_loudly
     for exec_id in ("x", "y"):
         bench.report(order, "0", "0", cl_ord_id="id99", order_id="V99", exec_id=exec_id)
     assert ["id99" in text for text in bench.port.alerts] == [True]
+
+
+# -- what a replace adds -------------------------------------------------------------------------------------------
+
+
+def working_order(bench: Bench, **more: Any) -> Order:
+    order = bench.place(**more)
+    bench.report(order, "0", "0", order_qty=100, cum_qty=0, leaves_qty=100)
+    return order
+
+
+def test_the_new_order_of_a_replace_is_in_the_exposure_before_it_leaves_and_counts_as_an_order() -> None:
+    bench = Bench(replace=Replace.CANCEL_NEW)
+    order = working_order(bench)
+    bench.session.successor = True
+    assert bench.entry.handle(ReplaceOrder("c", "r1", 0, order.cl_ord_id, 5000, 1000)).accepted
+    successor = bench.table.open()[-1]
+    assert (successor.cl_ord_id, "PENDING_NEW") in bench.port.moves
+    assert bench.entry.counters["orders"] == 2
+
+
+def test_the_new_order_of_a_replace_that_did_not_leave_is_out_of_the_exposure_again() -> None:
+    bench = Bench(replace=Replace.CANCEL_NEW)
+    order = working_order(bench)
+    bench.session.successor, bench.session.refuse = True, "no"
+    assert not bench.entry.handle(ReplaceOrder("c", "r1", 0, order.cl_ord_id, 5000, 1000)).accepted
+    assert bench.port.moves[-1] == ("id2", "REJECTED")
+    assert bench.entry.counters["orders"] == 1
+
+
+def test_a_full_disk_stops_replaces() -> None:
+    bench = Bench()
+    order = working_order(bench)
+    bench.port.fail = StoreError("no space left")
+    assert bench.entry.handle(ReplaceOrder("c", "r1", 0, order.cl_ord_id, 200)).reason == "no space left"
+    assert len(bench.session.sent) == 1
+
+
+def test_no_replace_leaves_before_reconciliation_is_done() -> None:
+    bench = Bench()
+    order = working_order(bench)
+    bench.entry.ready_reason = "reconciling"
+    assert "reconciling" in bench.entry.handle(ReplaceOrder("c", "r1", 0, order.cl_ord_id, 200)).reason
+
+
+def test_a_gate_that_closes_while_a_replace_is_prepared_stops_it() -> None:
+    bench = Bench(replace=Replace.CANCEL_NEW)
+    order = working_order(bench)
+    bench.session.successor = True
+    before = bench.port.steps.count("gate")
+
+    def close_at_the_second_look() -> None:
+        if bench.port.steps.count("gate") == before + 2:
+            bench.port.closed = "desk is TRIPPING"
+
+    bench.port.on_gate = close_at_the_second_look
+    assert bench.entry.handle(ReplaceOrder("c", "r1", 0, order.cl_ord_id, 200)).reason == "desk is TRIPPING"
+    assert bench.table.open() == [order]
+    assert len(bench.session.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("exec_type", "more", "qty", "px"),
+    [
+        ("5", {"request_id": "id2", "order_qty": 60, "price": 505}, 60, 505),
+        ("F", {"last_qty": 40, "last_px": 500, "cum_qty": 40}, 160, 505),
+        ("4", {"ord_status": "4"}, 0, 0),
+    ],
+)
+def test_while_a_replace_is_on_its_way_the_greater_of_both_terms_is_at_risk(
+    exec_type: str, more: dict[str, Any], qty: int, px: int
+) -> None:
+    bench, book = Bench(), ExposureBook()
+    order = working_order(bench)
+    bench.entry.handle(ReplaceOrder("c", "r1", 0, order.cl_ord_id, 200, 505))
+    figures = book.update(order)
+    assert (figures.working_buy_qty, figures.buy_notional) == (200, notional(505, 1, 200, 3))
+    bench.report(order, exec_type, more.pop("ord_status", "0"), exec_id="e", **more)
+    figures = book.update(order)
+    assert (figures.working_buy_qty, figures.buy_notional) == (qty, notional(px, 1, qty, 3))
+
+
+def test_a_refused_replace_puts_no_more_at_risk() -> None:
+    bench, book = Bench(), ExposureBook()
+    order = working_order(bench)
+    bench.entry.handle(ReplaceOrder("c", "r1", 0, order.cl_ord_id, 200))
+    bench.entry.event(CancelReject("s", "v", "BTC-USD", order.cl_ord_id, "id2", "", "2", "3", "no", "9", 0))
+    assert book.update(order).working_buy_qty == 100
+
+
+def test_a_smaller_replace_frees_nothing_until_the_venue_confirms_it() -> None:
+    bench, book = Bench(), ExposureBook()
+    order = working_order(bench)
+    bench.entry.handle(ReplaceOrder("c", "r1", 0, order.cl_ord_id, 50))
+    assert book.update(order).working_buy_qty == 100
+    bench.entry.lost_session("reset")
+    assert book.update(order).working_buy_qty == 100
+    bench.report(order, "I", "0", order_qty=50, cum_qty=0, leaves_qty=50)
+    assert book.update(order).working_buy_qty == 50
+
+
+def test_an_order_below_the_venues_least_value_is_refused_and_so_is_a_replace() -> None:
+    bench = Bench()
+    bench.entry.instruments["BTC-USD"] = msgspec.structs.replace(BTC, min_notional="5.0")
+    order = working_order(bench, order_qty=100, price=500)  # 0.1 at 50: exactly 5
+    answer = bench.entry.handle(bench.new(order_qty=90, price=500))
+    assert answer.reason == "order_qty: worth 4.5, below the minimum of 5.0"
+    assert "4.95" in bench.entry.handle(ReplaceOrder("c", "r", 0, order.cl_ord_id, 100, 495)).reason
+    assert "stop_px" in bench.entry.handle(ReplaceOrder("c", "r", 0, order.cl_ord_id, 100, 500, 503)).reason
+    assert bench.entry.handle(bench.new(ord_type="1", price=None, order_qty=20)).accepted
+
+
+def test_instructions_stay_with_the_order_over_replaces_and_restarts() -> None:
+    bench = Bench(replace=Replace.CANCEL_NEW)
+    given = {"display_qty": 20, "options": {"stp": "1"}, "expire_ns": 7, "effective_ns": 5, "exec_inst": "post_only"}
+    order = working_order(bench, **given)
+    bench.session.successor = True
+    bench.entry.handle(ReplaceOrder("c", "r", 0, order.cl_ord_id, 200))
+    again = OrderTable()
+    for event in bench.port.recorded:
+        if isinstance(event, OrderState):
+            again.restore(event)
+    for one in (order, bench.table.open()[-1], *again):
+        seen = working(one, BTC)
+        assert {name: getattr(seen, name) for name in given} == given
+    assert len(again) == 2
+
+
+def test_an_order_whose_placing_is_not_known_any_more_is_not_replaced() -> None:
+    bench = Bench()
+    order = working_order(bench)
+    order.ord_type = ""
+    assert bench.entry.handle(ReplaceOrder("c", "r", 0, order.cl_ord_id, 200)).reason.startswith("ord_type")

@@ -78,6 +78,8 @@ class Orders:
             return self._amend(body, order, request_id, order_qty)
         if order.cum_qty:
             raise VenueError("replace: a partly filled order can only be made smaller; cancel it and place anew")
+        if order.options.get("sor", "N") != "N":
+            raise VenueError("options.sor: 35=XCN has no such field, so it would be lost; cancel and place anew")
         body.integer(25033, 1)  # stop when the cancel fails
         if order.order_id:
             body.text(37, order.order_id)
@@ -89,9 +91,10 @@ class Orders:
             client_id="", command_id="", deadline_ns=0, venue=order.instrument.venue,
             instrument=order.instrument.name, side=order.side, ord_type=order.ord_type, order_qty=order_qty,
             price=price, stop_px=stop_px, time_in_force=order.time_in_force, exec_inst=order.exec_inst,
+            display_qty=order.display_qty, options=order.options,
         )  # fmt: skip
         body.text(11, request_id)
-        self._terms(body, anew, order.instrument, {})
+        self._terms(body, anew, order.instrument, _options(anew))
         return "XCN"
 
     def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:

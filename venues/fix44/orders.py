@@ -74,7 +74,7 @@ class Orders:
         stop_px: int | None,
         wall_ns: int,
     ) -> str:
-        """35=G; OrderQty(38) is the new total."""
+        """35=G; OrderQty(38) is the new total, and every instruction of the order is said again."""
         self._knows("G")
         instrument = order.instrument
         find_by_id(body, order)
@@ -84,6 +84,10 @@ class Orders:
             body.text(1, self._settings.account)
         if self._settings.handl_inst:
             body.text(21, self._settings.handl_inst)
+        instructions = exec_inst(order, _INSTRUCTIONS, _NAME)
+        if instructions:
+            body.text(18, " ".join(instructions))
+        scaled(body, 111, order.display_qty, instrument.qty_scale)
         body.text(55, instrument.symbol)
         body.text(54, order.side)
         body.utc(60, wall_ns)
@@ -91,6 +95,9 @@ class Orders:
         body.text(40, order.ord_type)
         self._prices(body, order.ord_type, price, stop_px, instrument)
         body.text(59, order.time_in_force)
+        if order.effective_ns > wall_ns:
+            body.utc(168, order.effective_ns)
+        self._expiry(body, order)
         return "G"
 
     def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
@@ -135,7 +142,7 @@ class Orders:
             body.scaled(99, required(stop_px, "stop_px", ord_type), instrument.px_scale)
 
     @staticmethod
-    def _expiry(body: BodyWriter, order: NewOrder) -> None:
+    def _expiry(body: BodyWriter, order: NewOrder | WorkingOrder) -> None:
         if order.time_in_force == "6":
             if not order.expire_ns:
                 raise VenueError("expire_ns: required for time_in_force '6'")

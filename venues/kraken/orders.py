@@ -20,6 +20,8 @@ _SPOT_OPTIONS = {
     "discretion_inst": (388, frozenset("15")),
 }
 _DERIVATIVES_OPTIONS = {"discretion_inst": (388, frozenset("15"))}
+_POST = frozenset({POST_ONLY, "P"})
+_KEPT_OPTIONS = frozenset({"valid_for_s", "leverage"})  # said again; not amendable, says the venue
 _VALID_MIN_S, _VALID_MAX_S = 2, 60
 _ICEBERG_PARTS = 15
 
@@ -64,7 +66,7 @@ class Orders:
             body.utc(168, order.effective_ns)
         if 388 in options:
             body.text(388, options.pop(388))
-        self._display(body, order, instrument)
+        self._display(body, order.ord_type, order.order_qty, order.display_qty, instrument)
         for tag in sorted(options):
             body.text(tag, options[tag])
         return "D"
@@ -89,14 +91,18 @@ class Orders:
         stop_px: int | None,
         wall_ns: int,
     ) -> str:
-        """35=G: a full restatement; post-only is said again because nothing says that it survives."""
+        """35=G: a full restatement; post-only and display size are said again because nothing says that they survive.
+
+        What the message has no field for, and the venue does not say to keep, is refused rather than lost.
+        """
         if not self._settings.amend:
             raise VenueError("35=G: derivatives amend only in the venue's test environment (option amend)")
         if not order.order_id:
             raise VenueError("35=G: the venue needs its OrderID(37), which has not come yet")
         instrument = order.instrument
+        self._loses_nothing(order)
         body.text(11, request_id)
-        if {POST_ONLY, "P"} & set(order.exec_inst.split()):
+        if _POST & set(order.exec_inst.split()):
             body.text(18, "P")
         body.text(37, order.order_id)
         body.scaled(38, order_qty, instrument.qty_scale)
@@ -108,9 +114,18 @@ class Orders:
         body.text(55, instrument.symbol)
         body.text(59, order.time_in_force)
         body.utc(60, wall_ns)
+        self._valid_until(body, order, wall_ns)
         if order.ord_type in _TRIGGERED:
             body.scaled(99, required(stop_px, "stop_px", order.ord_type), instrument.px_scale)
+        self._display(body, order.ord_type, order_qty, order.display_qty, instrument)
         return "G"
+
+    @staticmethod
+    def _loses_nothing(order: WorkingOrder) -> None:
+        words = [f"exec_inst {w}" for w in order.exec_inst.split() if w not in _POST | {"s"}]
+        lost = words + [f"options.{name}" for name in order.options if name not in _KEPT_OPTIONS]
+        if lost:
+            raise VenueError(f"35=G: {', '.join(lost)} cannot be said again and could be lost; cancel and place anew")
 
     def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
         """35=G amends in place: OrderID and executions stay."""
@@ -171,7 +186,7 @@ class Orders:
         return found
 
     @staticmethod
-    def _valid_until(body: BodyWriter, order: NewOrder, wall_ns: int) -> None:
+    def _valid_until(body: BodyWriter, order: NewOrder | WorkingOrder, wall_ns: int) -> None:
         text = order.options.get("valid_for_s")
         if text is None:
             return
@@ -180,12 +195,13 @@ class Orders:
         body.utc(62, wall_ns + int(text) * 1_000_000_000)
 
     @staticmethod
-    def _display(body: BodyWriter, order: NewOrder, instrument: Instrument) -> None:
-        display = order.display_qty
+    def _display(
+        body: BodyWriter, ord_type: str, order_qty: int, display: int | None, instrument: Instrument
+    ) -> None:
         if display is None:
             return
-        if order.ord_type != "2":
-            raise VenueError(f"display_qty: icebergs are limit orders, not ord_type {order.ord_type!r}")
-        if display * _ICEBERG_PARTS < order.order_qty:
+        if ord_type != "2":
+            raise VenueError(f"display_qty: icebergs are limit orders, not ord_type {ord_type!r}")
+        if display * _ICEBERG_PARTS < order_qty:
             raise VenueError(f"display_qty: at least 1/{_ICEBERG_PARTS} of order_qty")
         scaled(body, 1138, display, instrument.qty_scale)
