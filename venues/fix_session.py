@@ -266,13 +266,13 @@ class FixVenueSession:
     def _alert(self, severity: str, code: str, text: str) -> None:
         self._sink.alert(severity, code, f"{self._name}: {text}")
 
-    def _send(self, msg_type: str, body: bytes, mono_ns: int, wall_ns: int) -> int:
+    def _send(self, msg_type: str, body: bytes, mono_ns: int, wall_ns: int, *, act_first: bool = False) -> int:
         """SessionError when nothing left: by state, full disk, or for want of a connection."""
         self._now(mono_ns, wall_ns)
         if self._proving and msg_type in self._profile.settings.order_types:
             raise SessionError(f"{self._name}: 35={msg_type} refused: {PROVING}")
         try:
-            return self._fix.send(msg_type, body, mono_ns, wall_ns)
+            return self._fix.send(msg_type, body, mono_ns, wall_ns, act_first)
         except (TransportError, StoreError) as e:
             raise SessionError(f"{self._name}: 35={msg_type} was not sent: {e}") from e
         finally:

@@ -84,11 +84,14 @@ class FixTradingSession(FixVenueSession):
         seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
         self._requests.add(seq, cancel_like("status", request_id, order))
 
-    def mass_cancel(self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int) -> None:
-        """Ask for many orders to be cancelled."""
+    def mass_cancel(
+        self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int, *, act_first: bool = False
+    ) -> None:
+        """Ask for many orders to be cancelled; `act_first`: written before it is stored."""
         body = BodyWriter()
         msg_type = self._orders.mass_cancel(body, instrument, request_id, wall_ns)
-        self._requests.add(self._send(msg_type, body.take(), mono_ns, wall_ns), Request("mass", request_id, instrument))
+        seq = self._send(msg_type, body.take(), mono_ns, wall_ns, act_first=act_first)
+        self._requests.add(seq, Request("mass", request_id, instrument))
 
     def _ready(self) -> None:
         for msg_type, body in self._orders.after_logon():

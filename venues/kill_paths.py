@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import zmq
 
@@ -35,6 +36,14 @@ Note = Callable[[str, dict[str, object]], object]
 Tell = Callable[[str, str, str], object]
 
 
+class KillSession(TradingSession, Protocol):
+    """A session that can send a mass cancel before it is on its disk."""
+
+    def mass_cancel(
+        self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int, *, act_first: bool = False
+    ) -> None: ...
+
+
 class OwnSession:
     """A venue session of the kill switch's own, kept logged on. What could not leave is sent at the next logon."""
 
@@ -61,13 +70,13 @@ class OwnSession:
     def mass_cancel(self, action: OwnMassCancel) -> bool:
         """Send it now; False when it could not leave, and waits for the session."""
         instrument = self._instruments.get(action.instrument) if action.instrument else None
-        session: TradingSession = self._link.session  # type: ignore[assignment]
+        session: KillSession = self._link.session  # type: ignore[assignment]
         clock = self._reactor.clock
         mono_ns, wall_ns = clock.mono_ns(), clock.wall_ns()
         try:
             if self.state not in (SessionPhase.READY, SessionPhase.RECOVERING):
                 raise SessionError(f"{self.name} is {self.state}: {self.reason}")
-            session.mass_cancel(instrument, session.make_cl_ord_id(wall_ns), mono_ns, wall_ns)
+            session.mass_cancel(instrument, session.make_cl_ord_id(wall_ns), mono_ns, wall_ns, act_first=True)
         except (SessionError, VenueError, CodecError) as e:
             self._unsent[action.instrument] = None
             self._note("not sent", {"path": self.name, "instrument": action.instrument, "why": str(e)})

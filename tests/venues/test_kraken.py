@@ -300,6 +300,19 @@ def test_mass_cancel_types() -> None:
     assert (q.get(530), q.get(55)) == (b"1", b"BTC/USD")
 
 
+def test_a_mass_cancel_that_acts_first_is_written_before_it_is_stored() -> None:
+    session, _, venue = spot()
+    venue.logon()
+    fix = session._fix
+    written: list[tuple[str, int]] = []
+    fix._write = lambda raw: written.append(("write", fix._store.next_out))
+    first = fix._store.next_out
+    session.mass_cancel(None, "2", venue.mono, venue.wall, act_first=True)
+    session.mass_cancel(None, "3", venue.mono, venue.wall)
+    assert written == [("write", first), ("write", first + 2)]
+    assert fix._store.next_out == first + 2
+
+
 def test_reports_of_a_mass_cancel_are_found_by_41_and_37() -> None:
     session, heard, venue = spot()
     venue.logon()
