@@ -10,9 +10,7 @@ ARGS = ["-O3", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused-function
 
 
 def extension(name: str, sources: list[str], depends: list[str], libraries: list[str]) -> Extension:
-    return Extension(
-        name, sources, depends=depends, libraries=libraries, extra_compile_args=ARGS, include_dirs=["."]
-    )
+    return Extension(name, sources, depends=depends, libraries=libraries, extra_compile_args=ARGS, include_dirs=["."])
 
 
 CODEC = ["fix/_codec.pyx", *sorted(glob("fix/codec*.c"))]

@@ -28,9 +28,7 @@ class Words:
     created_ns: int
 
     @staticmethod
-    def create(
-        path: str | PathLike[str], kind: str, count: int, *, mode: int = 0o640, fresh: bool = False
-    ) -> Words:
+    def create(path: str | PathLike[str], kind: str, count: int, *, mode: int = 0o640, fresh: bool = False) -> Words:
         """Take over the file if it fits (readers then keep their mapping), else make it anew and rename it in place."""
     @staticmethod
     def open(path: str | PathLike[str], kind: str, *, writable: bool = False) -> Words: ...

@@ -292,5 +292,3 @@ class FixMarketDataSession(FixVenueSession):
         seq = self._send(msg_type, body.take(), self._mono_ns, self._wall_ns)
         if what == "subscribe":
             self._sent_for[seq] = subscription.index
-
-

@@ -422,10 +422,7 @@ def test_drop_copy_marks_its_reports() -> None:
 # --- market data
 
 
-Y = (
-    "320=I|146=1|55=BTCUSDT|15=USDT|562=0.00001000|1140=9000.00000000|25039=0.00001000|25040=0.00000001|"
-    "969=0.01000000|"
-)
+Y = "320=I|146=1|55=BTCUSDT|15=USDT|562=0.00001000|1140=9000.00000000|25039=0.00001000|25040=0.00000001|969=0.01000000|"
 
 
 def test_depth_is_subscribed_after_reference_data_and_trades_beside_it() -> None:

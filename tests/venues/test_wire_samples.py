@@ -35,9 +35,7 @@ class Played:
 
     def __init__(self, venue: str, sample: Sample) -> None:
         self.heard, self.records = Heard(), Records()
-        names = [
-            Instrument(venue, f"I{n}-USD", symbol, px, qty) for n, (symbol, px, qty) in enumerate(SYMBOLS[venue])
-        ]
+        names = [Instrument(venue, f"I{n}-USD", symbol, px, qty) for n, (symbol, px, qty) in enumerate(SYMBOLS[venue])]
         ours, theirs = sample.get(56), sample.get(49)
         kind = Kind.MARKETDATA if sample.get(35) in ["W", "X", "Y", "y", "h"] else Kind.TRADING
         secret = KRAKEN_SECRET if venue == "kraken" else BINANCE_KEY
@@ -386,9 +384,7 @@ def test_kraken_requests_are_those_of_the_documentation() -> None:
     s = one("kraken", "OrderCancelReplaceRequest (amend)")
     wanted = order_of(s, spot)
     assert ours(
-        lambda b: orders.replace_order(
-            b, working_of(s, spot), s.get(11), wanted.order_qty, wanted.price, None, at(s)
-        )
+        lambda b: orders.replace_order(b, working_of(s, spot), s.get(11), wanted.order_qty, wanted.price, None, at(s))
     ) == ("G", s.body)
     s = one("kraken", "OrderMassCancelRequest by symbol")
     assert ours(lambda b: orders.mass_cancel(b, spot, s.get(11), at(s))) == ("q", s.body)

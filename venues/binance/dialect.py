@@ -97,9 +97,7 @@ class _Profile:
     def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
         """Signature over header values, API key, message handling; drop copy says that it is one."""
         own = self.settings
-        signature = logon_signature(
-            self._private_key, own.sender_comp_id, own.target_comp_id, seq_num, sending_time
-        )
+        signature = logon_signature(self._private_key, own.sender_comp_id, own.target_comp_id, seq_num, sending_time)
         body = BodyWriter()
         body.data(95, 96, signature)
         body.text(553, self._api_key)
@@ -109,7 +107,6 @@ class _Profile:
         if self._kind is Kind.DROPCOPY:
             body.boolean(9406, True)
         return body.take()
-
 
 
 class _Reports(_Profile):

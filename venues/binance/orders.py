@@ -41,9 +41,7 @@ class Orders:
 
     ids: IdSource
 
-    def new_order(
-        self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int
-    ) -> str:
+    def new_order(self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int) -> str:
         """35=D."""
         body.text(11, cl_ord_id)
         options = _options(order)

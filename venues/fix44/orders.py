@@ -20,9 +20,7 @@ class Orders:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def new_order(
-        self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int
-    ) -> str:
+    def new_order(self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int) -> str:
         """35=D."""
         settings = self._settings
         self._knows("D")

@@ -248,7 +248,7 @@ def _unproven(venue: VenueConfig, settings: Settings) -> list[str]:
         "whether a mass cancel is charged per order against the rate limit is not documented",
     ]
     if settings.cancel_on_disconnect is None:
-        unproven.append("sessions with on_stop = \"keep\" send 8674=1: their orders outlive the connection")
+        unproven.append('sessions with on_stop = "keep" send 8674=1: their orders outlive the connection')
     if venue.rest is None:
         unproven.append("no REST is configured: nothing lists the account's open orders, nothing cancels them all")
     elif settings.derivatives:

@@ -32,9 +32,7 @@ class Orders:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def new_order(
-        self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int
-    ) -> str:
+    def new_order(self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int) -> str:
         """35=D."""
         settings = self._settings
         one_of(order.ord_type, settings.ord_types, "ord_type", self._market)
@@ -195,9 +193,7 @@ class Orders:
         body.utc(62, wall_ns + int(text) * 1_000_000_000)
 
     @staticmethod
-    def _display(
-        body: BodyWriter, ord_type: str, order_qty: int, display: int | None, instrument: Instrument
-    ) -> None:
+    def _display(body: BodyWriter, ord_type: str, order_qty: int, display: int | None, instrument: Instrument) -> None:
         if display is None:
             return
         if ord_type != "2":

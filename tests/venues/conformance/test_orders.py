@@ -396,4 +396,3 @@ def test_drop_copy_is_as_declared(case: Case) -> None:
     venue.send("8", f"11=Z|37=9|17=E|150=F|39=2|54=1|55={case.instrument.symbol}|40=2|31=1|32=1|14=1|151=0|")
     report = heard.one(ExecutionReport)
     assert (report.drop_copy, report.cl_ord_id, report.last_qty) == (True, "Z", 10**case.instrument.qty_scale)
-
