@@ -236,6 +236,17 @@ def test_a_smaller_quantity_is_amended_in_place() -> None:
     assert (report.cl_ord_id, report.request_id, report.order_qty) == ("R1", "R1", 100_000)
 
 
+def test_the_new_order_of_a_replace_keeps_display_size_and_options() -> None:
+    session, _, venue, _ = make()
+    venue.logon()
+    told = working(display_qty=50_000, options={"self_trade_prevention_mode": "2", "strategy_id": "7", "sor": "N"})
+    session.replace_order(told, "R1", 100_000, 6_000_060, None, venue.mono, venue.wall)
+    sent = venue.last("XCN")
+    assert (sent.get(111), sent.get(25001), sent.get(7940)) == (b"0.5", b"2", b"7")
+    with pytest.raises(VenueError, match=r"options\.sor"):
+        session.replace_order(working(options={"sor": "Y"}), "R2", 1, 1, None, venue.mono, venue.wall)
+
+
 def test_any_other_replace_cancels_and_places_anew_only_if_unfilled() -> None:
     session, _, venue, _ = make()
     venue.logon()

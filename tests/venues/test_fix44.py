@@ -192,6 +192,33 @@ def test_a_replaced_order_has_the_requests_id_from_then_on() -> None:
     assert (report.cl_ord_id, report.orig_cl_ord_id, report.request_id, report.order_qty) == ("R1", "A1", "R1", 20_000)
 
 
+def test_a_replace_says_every_instruction_of_the_order_again() -> None:
+    session, _, venue = trading(times_in_force=["1", "6"])
+    venue.logon()
+    later = venue.wall + 60 * SECOND
+    told = working(
+        exec_inst="post_only", display_qty=5_000, time_in_force="6", expire_ns=later, effective_ns=later - SECOND
+    )
+    session.replace_order(told, "R1", 20_000, 1_000_100, None, venue.mono, venue.wall)
+    g = venue.last("G")
+    assert (g.get(18), g.get(111), g.get(59)) == (b"6", b"0.5", b"6")
+    assert g.has(126)
+    assert g.has(168)
+    session.replace_order(working(effective_ns=venue.wall - 1), "R2", 20_000, 1_000_100, None, venue.mono, venue.wall)
+    assert not venue.last("G").has(168)
+
+
+def test_a_replace_that_would_lose_an_expiry_or_an_unknown_instruction_is_refused() -> None:
+    session, _, venue = trading(times_in_force=["1", "6"])
+    venue.logon()
+    venue.take()
+    with pytest.raises(VenueError, match="expire_ns"):
+        session.replace_order(working(time_in_force="6"), "R1", 1, 1, None, venue.mono, venue.wall)
+    with pytest.raises(VenueError, match="reduce_only"):
+        session.replace_order(working(exec_inst="reduce_only"), "R1", 1, 1, None, venue.mono, venue.wall)
+    assert venue.take() == []
+
+
 def test_a_cancel_reject_knows_the_order_and_whether_the_venue_does() -> None:
     session, heard, venue = trading()
     venue.logon()

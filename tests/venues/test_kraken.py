@@ -264,6 +264,35 @@ def test_an_amend_restates_the_order_and_says_post_only_again() -> None:
     assert venue.last("G").get(18) == b"P"
 
 
+def test_an_amend_says_display_size_and_validity_again() -> None:
+    session, _, venue = spot()
+    venue.logon()
+    told = working(display_qty=50_000, options={"valid_for_s": "5", "leverage": "1"})
+    session.replace_order(told, "2", 200_000, 850_000, None, venue.mono, venue.wall)
+    g = venue.last("G")
+    assert g.get(1138) == b"0.0005"
+    assert g.has(62)
+    with pytest.raises(VenueError, match="display_qty"):
+        session.replace_order(told, "3", 16 * 50_000, 850_000, None, venue.mono, venue.wall)
+
+
+@pytest.mark.parametrize(
+    ("lost", "name"),
+    [
+        ({"exec_inst": "post_only reduce_only"}, "exec_inst reduce_only"),
+        ({"exec_inst": "fee_quote"}, "exec_inst fee_quote"),
+        ({"options": {"self_trade_prevention": "1"}}, "options.self_trade_prevention"),
+    ],
+)
+def test_an_amend_that_could_lose_an_instruction_is_refused_by_name(lost: dict[str, Any], name: str) -> None:
+    session, _, venue = spot()
+    venue.logon()
+    venue.take()
+    with pytest.raises(VenueError, match=name):
+        session.replace_order(working(**lost), "2", 200_000, 850_000, None, venue.mono, venue.wall)
+    assert venue.take() == []
+
+
 def test_amends_and_status_requests_need_the_venues_order_id_and_market() -> None:
     session, _, venue = spot()
     venue.logon()
