@@ -242,13 +242,11 @@ def read_order_ids(folder: str | Path) -> Iterator[OrderId]:
                 yield read_order_id(record)
 
 
-def read_recent(folder: str | Path) -> Iterator[Delivery | OrderId]:
-    """Events and order ids of the latest RECENT_SEGMENTS files in order: all that a restart needs, however long ago
-    the journal began.
-    """
+def read_recent(folder: str | Path, files: int = RECENT_SEGMENTS) -> Iterator[Delivery | OrderId]:
+    """Events and order ids of the latest files in order: all that a restart needs, however long the journal is."""
     tracker = Tracker()
     with closing(SegmentReader(folder, NAME)) as reader:
-        reader.seek_tail(RECENT_SEGMENTS)
+        reader.seek_tail(files)
         while record := reader.next():
             if record.type == FRAME:
                 yield from tracker.deliveries(record.payload)

@@ -8,7 +8,9 @@ from ipc.journal import RECENT_SEGMENTS, Journal, OrderId, read_recent
 from risk.orders import OrderTable
 
 
-def restore(folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]]) -> list[OrderId]:
+def restore(
+    folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]], files: int = RECENT_SEGMENTS
+) -> list[OrderId]:
     """Orders and positions (with the last fill's price) as the journal in `folder` left them; the commands whose order
     it does not have.
 
@@ -16,7 +18,7 @@ def restore(folder: Path, table: OrderTable, positions: dict[str, tuple[int, int
     written again into them (Carrier).
     """
     unsaid: dict[str, OrderId] = {}
-    for found in read_recent(folder):
+    for found in read_recent(folder, files):
         if isinstance(found, OrderId):
             unsaid[found.cl_ord_id] = found
             continue

@@ -28,10 +28,10 @@ from ipc import frames
 from ipc.events import AnyEvent, ExecutionReport
 from ipc.journal import Journal, read_events
 from ipc.requests import NewOrder
-from procs.trading import restore
 from risk.orders import Applied, Order, OrderTable
 from tests.stress.killing import Hook, named, no_room
 from tests.venues.kit import context
+from venues.carry_over import Carrier, restore
 from venues.fix44 import dialect as fix44
 from venues.interface import SessionPhase
 from venues.order_entry import OrderEntry
@@ -88,6 +88,7 @@ class Desk:
         self.head = frames.prefix(TOPIC.encode(), self.journal.next_epoch(self.clock.wall_ns()))
         self.seq = 1
         self.table = OrderTable()
+        self.carrier = Carrier(self.journal, self.write_again)
         restore(folder, self.table, {})
         store = HookedStore(folder, hook, disk_full)
         fix44.open_store = lambda context: store  # type: ignore[attr-defined]  # in this process alone: it is a fork
@@ -96,6 +97,7 @@ class Desk:
         capabilities = fix44.DIALECT.capabilities(given.venue)
         self.entry = OrderEntry("kill", "main", capabilities, [INSTRUMENT], self.table, self, self.clock)
         self.entry.lost_session("process restarted")
+        self.carrier.begin()
         self.entry.session, self.entry.ready_reason = self.session, ""
         self.ended = False
         self.mine: set[str] = set()
@@ -124,6 +126,11 @@ class Desk:
         self.journal.frame(frames.frame(self.head, self.seq, self.clock.wall_ns(), len(events), packed))
         self.seq += len(events)
         self.hook("order entry: recorded")
+        self.carrier.recorded()
+
+    def write_again(self) -> None:
+        for order in self.table.open():
+            self.record(order.snapshot())
 
     def remember(self, command: NewOrder, cl_ord_id: str) -> None:
         if self.journal.full:
@@ -173,6 +180,8 @@ class Desk:
             self.session.disconnected("done", *self.times())
 
     def trade(self) -> None:
+        if self.rng.random() < 0.5:
+            self.carrier.look()  # else the timer is late
         working = [order for order in self.table.open() if order.state == "NEW"]
         if working and self.rng.random() < 0.4:
             order = self.rng.choice(working)
