@@ -19,7 +19,7 @@ EXTENSIONS = [
     extension("fix._codec", CODEC, [*glob("fix/codec*.h"), "base/md_record.h"], []),
     extension("fix._store", ["fix/_store.pyx"], ["base/_segments.pxd"], []),
     extension("fix._fixlog", ["fix/_fixlog.pyx"], ["fix/logline.h"], []),
-    extension("ipc._book", ["ipc/_book.pyx"], [*glob("ipc/book*.h"), "base/md_record.h"], []),
+    extension("ipc._book", ["ipc/_book.pyx"], [*glob("ipc/book*.h"), *glob("base/*.h")], []),
     extension("ipc._bus", ["ipc/_bus.pyx"], [], []),
     extension("ipc._words", ["ipc/_words.pyx"], [], []),
 ]

@@ -9,7 +9,7 @@ from base.errors import StoreError
 
 cdef extern from "base/crc32.h":
     void qd_crc_prepare() nogil
-    uint32_t qd_crc(uint32_t crc, const void *bytes, size_t n) nogil
+    uint32_t qd_crc32(uint32_t crc, const void *bytes, size_t n) nogil
 
 cdef extern from *:
     """
@@ -52,7 +52,7 @@ qd_crc_prepare()
 def crc32(data, uint32_t value=0):
     cdef Py_buffer view
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-    value = qd_crc(value, view.buf, <size_t>view.len)
+    value = qd_crc32(value, view.buf, <size_t>view.len)
     PyBuffer_Release(&view)
     return value
 
@@ -105,10 +105,10 @@ cdef class Appender:
         cdef qd_covered covered
         cdef qd_head head
         covered.index, covered.kind, covered.length = index, kind, <uint32_t>length
-        cdef uint32_t crc = qd_crc(self._seed, &covered, sizeof(covered))
+        cdef uint32_t crc = qd_crc32(self._seed, &covered, sizeof(covered))
         if first_size:
-            crc = qd_crc(crc, first, first_size)
-        crc = qd_crc(crc, rest, rest_size)
+            crc = qd_crc32(crc, first, first_size)
+        crc = qd_crc32(crc, rest, rest_size)
         if hook is not None:
             hook("append")
         if first_size:
