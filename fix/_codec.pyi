@@ -87,6 +87,11 @@ class Message(_Fields):
     @property
     def poss_dup(self) -> bool:
         """PossDupFlag(43) is Y."""
+    def plain(self, begin: bytes, sender: bytes, target: bytes, seq: int, wall_ns: int, latency_ns: int) -> bool:
+        """True for an application message with these 8, 49, 56 and 34, and nothing that would need a second look:
+
+        defects, 43=Y, 97=Y, or SendingTime(52) unreadable or more than `latency_ns` (0: any) off `wall_ns`.
+        """
     @property
     def defects(self) -> tuple[Defect, ...]:
         """Malformed fields, at most 16 of them; the message stays readable."""
@@ -107,6 +112,8 @@ class Framer:
         """Let `recv_into` (a socket's) write straight into the buffer; answers what it returned."""
     def next(self) -> Message | None:
         """The next message, or None when more bytes are needed."""
+    def skip(self) -> int:
+        """Frame all whole messages that are there and pass over them; how many."""
     def __iter__(self) -> Iterator[Message]: ...
     def end(self) -> None:
         """No more bytes will come: a message still incomplete is garbled, and what follows inside it is searched."""

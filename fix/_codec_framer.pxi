@@ -66,6 +66,20 @@ cdef class Framer:
     def next(self):
         return self.take()
 
+    def skip(self):
+        cdef qd_frame frame
+        cdef int state
+        cdef Py_ssize_t whole = 0
+        while True:
+            state = qd_framer_peek(&self.f, &frame)
+            if state == QD_FRAME_MORE:
+                return whole
+            if state == QD_FRAME_READY:
+                qd_framer_take(&self.f, &frame)
+                whole += 1
+            else:
+                qd_framer_skip(&self.f, &frame)
+
     cdef take(self):
         cdef qd_frame frame
         cdef int state

@@ -296,6 +296,37 @@ cdef class Message(_Fields):
         cdef qd_span *span = self.find(43)
         return span is not NULL and span.len == 1 and self.bytes[span.off] == b"Y"
 
+    def plain(
+        self, bytes begin not None, bytes sender not None, bytes target not None, int64_t seq, int64_t wall_ns,
+        int64_t latency_ns,
+    ):
+        cdef int64_t sent_ns
+        cdef qd_span *span
+        if self.own.n_defects or self.seq_num != seq or self.poss_dup or self.holds(97, b"Y"):
+            return False
+        if <uint32_t>PyBytes_GET_SIZE(begin) != self.begin_len or memcmp(
+            self.bytes + 2, PyBytes_AS_STRING(begin), self.begin_len
+        ):
+            return False
+        if not self.holds(49, sender) or not self.holds(56, target) or self.is_admin():
+            return False
+        span = self.find(52)
+        if span is NULL or qd_parse_utc(self.bytes + span.off, span.len, &sent_ns):
+            return False
+        return latency_ns <= 0 or -latency_ns <= wall_ns - sent_ns <= latency_ns
+
+    cdef bint is_admin(self):
+        cdef qd_span *span = &self.own.spans[2]
+        return self.hi <= 2 or (span.len == 1 and (b"0" <= self.bytes[span.off] <= b"5" or self.bytes[span.off] == b"A"))
+
+    cdef bint holds(self, int32_t tag, bytes value):
+        cdef qd_span *span = self.find(tag)
+        return (
+            span is not NULL
+            and span.len == <uint32_t>PyBytes_GET_SIZE(value)
+            and not memcmp(self.bytes + span.off, PyBytes_AS_STRING(value), span.len)
+        )
+
     @property
     def defects(self):
         cdef qd_defect *d = self.own.defects

@@ -18,6 +18,7 @@ __all__ = ["SECRET_TAGS", "FixLog", "Masker"]
 
 _CHUNK = 64 << 10
 _FLUSH_S = 0.05
+_BUSY_S = 0.005  # little and often while much goes on: a long write would hold up the session's own thread
 
 
 class FixLog(LogQueue):
@@ -66,8 +67,10 @@ class FixLog(LogQueue):
     # --- the writer's side
 
     def _run(self) -> None:
+        busy = 0
         while not self._closing:
-            self._wake.wait(_FLUSH_S)
+            self._wake.wait(_BUSY_S if busy else _FLUSH_S)
+            busy = self.waiting
             self._flush()
         self._flush()
 

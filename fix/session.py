@@ -12,7 +12,9 @@ from base.errors import SessionError
 from fix._codec import Framer, MdDecoder, Template
 from fix.codec_types import StopReason
 from fix.session_events import Disconnect, Disconnected, Garbled, NumbersReset, State
-from fix.session_reader import ADMIN, SessionReader
+from fix.session_reader import SessionReader
+
+_LOGGED_ON, _DISCONNECTING = State.LOGGED_ON, State.DISCONNECTING
 
 
 class FixSession(SessionReader):
@@ -85,15 +87,16 @@ class FixSession(SessionReader):
 
     def received(self, data: bytes | bytearray | memoryview, mono_ns: int, wall_ns: int) -> None:
         """Bytes from the peer, in any pieces; messages and events are delivered before it returns."""
-        if not self._reading():
+        write = self._write
+        if write is None or self._state is _DISCONNECTING:
             return
         framer, log, store = self._framer, self._log, self._store
         framer.feed(data)
         self._mono_ns = mono_ns
         self._wall_ns = wall_ns
-        while self._write is not None and self._state is not State.DISCONNECTING:
+        while self._write is not None and self._state is not _DISCONNECTING:
             decoder = self._md_decoder
-            if decoder is not None and self._state is State.LOGGED_ON and self._batch(decoder):
+            if decoder is not None and self._state is _LOGGED_ON and self._batch(decoder):
                 continue
             message = framer.next()
             if message is None:
@@ -101,15 +104,12 @@ class FixSession(SessionReader):
             self._last_in_ns = mono_ns
             if log is not None:
                 log.put(wall_ns, True, message.raw)
-            if (  # what it nearly always is; everything else goes the long way
-                self._state is State.LOGGED_ON
-                and message.seq_num == store.next_in
-                and message.get(49) == self._target
-                and message.get(56) == self._sender
-                and message.begin_string == self._begin
-                and message.msg_type not in ADMIN
-            ):
-                self._deliver(message)
+            seq = store.next_in
+            if self._state is _LOGGED_ON and message.plain(
+                self._begin, self._target, self._sender, seq, wall_ns, self._latency_ns
+            ):  # what it nearly always is; everything else goes the long way
+                self._app.on_message(message, 0, ())
+                store.advance_in(seq)
             else:
                 self._take(message)
         if framer.garbled_messages != self._garbled:
@@ -215,7 +215,7 @@ class FixSession(SessionReader):
         mono_ns: int, wall_ns: int, act_first: bool = False,
     ) -> int:  # fmt: skip
         """As `send`, rendered by a codec Template of this session's BeginString and CompIDs."""
-        if self._state is not State.LOGGED_ON or (msg_type in self._order_types and self._store.full):
+        if self._state is not _LOGGED_ON or (msg_type in self._order_types and self._store.full):
             self._may_send(msg_type)
         self._mono_ns = mono_ns
         self._wall_ns = wall_ns

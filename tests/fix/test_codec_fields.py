@@ -435,3 +435,45 @@ def test_a_message_is_not_pickled_or_copied() -> None:
     for thing in (parse(b"453=1|448=x|"), parse(b"453=1|448=x|").group(PARTY)[0]):
         with pytest.raises(TypeError, match="pickled"):
             copy.copy(thing)
+
+
+PLAIN_WALL = 1_750_000_000_000_000_000
+PLAIN = [
+    (8, "FIX.4.4"), (35, "8"), (49, "VENUE"), (56, "DESK"), (34, "7"), (52, format_utc(PLAIN_WALL, 3).decode()),
+    (37, "order"),
+]  # fmt: skip
+
+
+def is_plain(fields: list[tuple[int, str]], late_ns: int = 0, latency_ns: int = 10**9) -> bool:
+    text = b"".join(b"%d=%s\x01" % (tag, value.encode()) for tag, value in fields[1:])
+    head = b"8=%s\x019=%d\x01" % (fields[0][1].encode(), len(text))
+    message = Message.parse(head + text + b"10=%03d\x01" % checksum(head + text))
+    return message.plain(b"FIX.4.4", b"VENUE", b"DESK", 7, PLAIN_WALL + late_ns, latency_ns)
+
+
+def test_a_message_as_it_should_be_is_plain():
+    assert is_plain(PLAIN)
+    assert is_plain([*PLAIN, (43, "N"), (97, "N")])
+    assert is_plain(PLAIN, 10**9)
+    assert is_plain(PLAIN, -(10**9))
+    assert is_plain(PLAIN, 10**15, latency_ns=0)
+    for msg_type in ("D", "AE", "6", "11"):
+        assert is_plain([PLAIN[0], (35, msg_type), *PLAIN[2:]])
+
+
+@pytest.mark.parametrize(
+    ("at", "field"),
+    [
+        (0, (8, "FIX.4.2")), (0, (8, "FIX.4.40")), (0, (8, "FIXT.1.1")), (2, (49, "VENUE2")), (2, (49, "VENU")),
+        (2, (50, "VENUE")), (3, (56, "desk")), (3, (57, "DESK")), (4, (34, "8")), (4, (34, "6")), (4, (34, "x")),
+        (4, (33, "7")), (5, (52, "yesterday")), (5, (53, "1")), (6, (43, "Y")), (6, (97, "Y")), (6, (37, "")),
+        *((1, (35, msg_type)) for msg_type in "012345A"),
+    ],
+)  # fmt: skip
+def test_whatever_needs_a_second_look_is_not_plain(at: int, field: tuple[int, str]) -> None:
+    assert not is_plain([*PLAIN[:at], field, *PLAIN[at + 1 :]])
+
+
+def test_a_message_that_is_too_late_or_too_early_is_not_plain():
+    assert not is_plain(PLAIN, 10**9 + 1)
+    assert not is_plain(PLAIN, -(10**9) - 1)

@@ -323,3 +323,18 @@ def test_reset_forgets_bytes_and_keeps_counters() -> None:
 def test_a_senseless_limit_is_refused(limit: int) -> None:
     with pytest.raises(CodecError, match="max_body_length"):
         Framer(max_body_length=limit)
+
+
+@given(st.lists(st.sampled_from([b"good", b"bad", b"noise"]), max_size=12), st.integers(1, 70))
+def test_skipping_counts_what_next_would_give(kinds: list[bytes], chunk: int) -> None:
+    whole = encode("FIX.4.4", "0", "A", "B", 1, 0, b"112=x\x01")
+    parts = {b"good": whole, b"bad": whole.replace(b"112=x", b"112=y"), b"noise": b"8=FI\x01zz"}
+    stream = b"".join(parts[kind] for kind in kinds)
+    skipping, taking = Framer(), Framer()
+    skipped = 0
+    for at in range(0, len(stream), chunk):
+        skipping.feed(stream[at : at + chunk])
+        skipped += skipping.skip()
+    taking.feed(stream)
+    assert skipped == len(list(taking)) == kinds.count(b"good")
+    assert (skipping.garbled_bytes, skipping.consumed) == (taking.garbled_bytes, taking.consumed)
