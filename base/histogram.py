@@ -1,12 +1,11 @@
-"""Durations counted in logarithmic buckets: constant memory, each a quarter of an octave wide, cheap on hot paths."""
-
-_SUB = 2  # bits: four buckets an octave
+"""Durations counted in logarithmic buckets: constant memory, cheap on hot paths."""
 
 
 class LogHistogram:
-    """Counts of durations in nanoseconds."""
+    """Counts of durations in nanoseconds, in 2^`bits` buckets an octave."""
 
-    def __init__(self) -> None:
+    def __init__(self, bits: int = 2) -> None:
+        self._bits = bits
         self._counts: list[int] = []
         self.count = 0
         self.largest = 0
@@ -17,7 +16,7 @@ class LogHistogram:
         ns = max(ns, 0)
         self.count += 1
         self.largest = max(self.largest, ns)
-        self._counts[_bucket(ns)] += 1
+        self._counts[_bucket(ns, self._bits)] += 1
 
     def percentile(self, percent: float) -> int:
         """Upper edge in ns of the bucket in which that share of all durations is reached; 0 when there are none."""
@@ -26,26 +25,26 @@ class LogHistogram:
         for bucket, n in enumerate(self._counts):
             seen += n
             if n and seen >= wanted:
-                return min(_edge(bucket), self.largest)
+                return min(_edge(bucket, self._bits), self.largest)
         return 0
 
     def clear(self) -> None:
         """Forget everything."""
-        self._counts = [0] * (64 << _SUB)
+        self._counts = [0] * (64 << self._bits)
         self.count = self.largest = 0
 
 
-def _bucket(ns: int) -> int:
+def _bucket(ns: int, bits: int) -> int:
     octave = ns.bit_length()
-    if octave <= _SUB:
+    if octave <= bits:
         return ns
-    return (octave - _SUB << _SUB) + (ns >> octave - 1 - _SUB & (1 << _SUB) - 1)
+    return (octave - bits << bits) + (ns >> octave - 1 - bits & (1 << bits) - 1)
 
 
-def _edge(bucket: int) -> int:
+def _edge(bucket: int, bits: int) -> int:
     """The largest duration that falls into `bucket`."""
-    if bucket < 1 << _SUB:
+    if bucket < 1 << bits:
         return bucket
-    octave, sub = (bucket >> _SUB) + _SUB, bucket & (1 << _SUB) - 1
-    width = 1 << octave - 1 - _SUB
+    octave, sub = (bucket >> bits) + bits, bucket & (1 << bits) - 1
+    width = 1 << octave - 1 - bits
     return (1 << octave - 1) + (sub + 1) * width - 1

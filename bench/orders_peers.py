@@ -18,6 +18,7 @@ from base.reactor import Reactor
 from base.tls import server_context
 from base.transport import TcpTransport
 from base.transport_types import Closed
+from base.upkeep import Upkeep
 from bench.codec import REPORT_BODY
 from fix.codec import MdDecoder, Message, Template
 from fix.connection import FixConnection
@@ -114,7 +115,9 @@ def serve(folder: Path) -> None:
     venue = Venue()
     settings = SessionSettings("venue", Role.ACCEPTOR, "VENUE", "DESK", heartbeat_s=HEARTBEAT_S)
     log = FixLog(folder, "venue")
-    venue.session = FixSession(settings, FileStore(folder / "store-venue", time.time_ns()), venue, log)
+    store = FileStore(folder / "store-venue", time.time_ns())
+    upkeep = Upkeep(reactor, store, "venue store")  # as processes do
+    venue.session = FixSession(settings, store, venue, log)
     connection = FixConnection(reactor, venue.session)
 
     def accept_fix(transport: TcpTransport) -> FixConnection:
@@ -133,6 +136,7 @@ def serve(folder: Path) -> None:
     say({"fix": fix.port, "bare": bare.port})
     reactor.add_reader(sys.stdin.fileno(), reactor.stop, "stdin")
     reactor.run()
+    upkeep.stop()
 
 
 class QuickFixEnd(qf.Application):  # type: ignore[misc]  # the binding has no types

@@ -51,7 +51,7 @@ class Books:
         self.host = host
         desk = host.desk
         config = desk.config.book[shard]
-        self.latency = LogHistogram()  # from SendingTime(52) to the book, as far as the clocks agree
+        self.latency = LogHistogram(bits=4)  # from SendingTime(52) to the book, as far as the clocks agree
         self.counters = {
             "frames": 0,
             "messages": 0,
@@ -125,9 +125,9 @@ class Books:
         if kept.waiting:
             return
         self.counters["messages"] += event.n_messages
+        reason = kept.book.apply_changes(event.changes, event.last_update_id, event.sending_ns, event.recv_ns)
         if event.sending_ns:
             self.latency.add(self.host.clock.wall_ns() - event.sending_ns)
-        reason = kept.book.apply_changes(event.changes, event.last_update_id, event.sending_ns, event.recv_ns)
         if reason:
             self.counters["refused_changes"] += 1
             self._lose(kept, BookReason(reason))
