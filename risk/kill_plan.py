@@ -94,7 +94,7 @@ class OwnerMassCancel(msgspec.Struct, frozen=True, tag=True):
     instrument: str
 
 
-class RestCancelAll(msgspec.Struct, frozen=True, tag=True):
+class RestCancelAll(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Cancel-all over the venue's REST side, by the kill switch itself.
 
     `symbols`: the venue's own names of what its list showed and the desk has no instrument for.
