@@ -73,23 +73,29 @@ class MicrosecondIds:
 
 
 class CombIds:
-    """Version 4 UUIDs whose first 48 bits are the time since the epoch in units of 10 us."""
+    """Version 4 UUIDs whose first 48 bits are the time since the epoch in units of 10 us.
 
-    def __init__(self, store: MessageStore, random_bits: Callable[[int], int] = secrets.randbits) -> None:
+    The last 32 bits are the session's mark, so that its own orders are told from everybody else's on the account.
+    """
+
+    def __init__(
+        self, store: MessageStore, session: str, random_bits: Callable[[int], int] = secrets.randbits
+    ) -> None:
         self._number = RisingNumber(store, 10_000)
         self._random_bits = random_bits
+        self._mark = int.from_bytes(hashlib.sha256(session.encode()).digest()[:4])
 
     def next(self, wall_ns: int) -> str:
         """A fresh ClOrdID."""
         value = self._number.next(wall_ns) << 80
         value |= 4 << 76 | self._random_bits(12) << 64
-        value |= 2 << 62 | self._random_bits(62)
+        value |= 2 << 62 | self._random_bits(30) << 32 | self._mark
         text = f"{value:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def owns(self, cl_ord_id: str) -> bool:
-        """Whether it looks like one: a version 4 UUID."""
-        return len(cl_ord_id) == 36 and cl_ord_id[14] == "4"
+        """Whether it is a version 4 UUID with the session's mark."""
+        return len(cl_ord_id) == 36 and cl_ord_id[14] == "4" and cl_ord_id.endswith(f"{self._mark:08x}")
 
 
 class PrefixedIds:

@@ -145,12 +145,14 @@ def test_spot_ids_are_rising_microseconds() -> None:
 
 def test_derivatives_ids_are_uuids_that_begin_with_time_in_10_microseconds() -> None:
     store = MemoryStore(0)
-    ids = CombIds(store)
+    ids = CombIds(store, "drv")
     made = [ids.next(WALL) for _ in range(100)]
     assert int(made[0].replace("-", "")[:12], 16) == WALL // 10_000
     assert made == sorted(set(made))
     assert all(m[14] == "4" and m[19] in "89ab" and len(m) == 36 for m in made)
-    assert CombIds(store).next(WALL - SECOND) > made[-1]
+    assert CombIds(store, "drv").next(WALL - SECOND) > made[-1]
+    assert all(ids.owns(m) for m in made)
+    assert not any(CombIds(MemoryStore(0), "another").owns(m) for m in made)
 
 
 # --- requests

@@ -83,7 +83,8 @@ class _Trading(Orders, _Profile):
         self._keeps = (context.config.on_stop == "keep") if cancels is None else not cancels
         self.store = open_store(context)
         lane = settings.id_lane if settings.id_lane >= 0 else default_lane(context.name)
-        self.ids: IdSource = CombIds(self.store) if settings.uuid_ids else MicrosecondIds(self.store, lane)
+        uuids = settings.uuid_ids
+        self.ids: IdSource = CombIds(self.store, context.name) if uuids else MicrosecondIds(self.store, lane)
 
     def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
         """Key, signature, nonce, and what becomes of orders when the connection is lost (0 cancels, 1 keeps)."""
