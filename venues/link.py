@@ -263,7 +263,7 @@ class Link:
                 tls = TlsClient(self.config.server_name or host, ca_file)
             leg.transport = TcpTransport(
                 self.reactor, leg, self.name, tls, priority=self._priority,
-                perishable=self.config.kind is Kind.TRADING,
+                perishable=self.config.kind is Kind.TRADING and not self._urgent,  # a kill may outlive its sender
             )  # fmt: skip
             leg.transport.connect(host, port)
         except QuarterdeckError as e:
