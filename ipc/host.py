@@ -102,6 +102,7 @@ class ProcessHost:
             self.desk.shm_dir / "proc" / self.name, self.name, kind=self.kind, build=self._build,
             config=self.desk.fingerprint, rows=self._rows, wall_ns=self.clock.wall_ns(),
         )  # fmt: skip
+        self.page.beat(self.clock.mono_ns())  # the next one comes when the loop turns
         return True
 
     def _wait_as_twin(self) -> None:
