@@ -1,6 +1,7 @@
 """The bare pipe that the pipeline is measured against: the least that any such process would do.
 
     python -m bench.pipeline_bare PORT CA ENDPOINT      TLS receive, framing, one ZeroMQ frame a socket read
+    python -m bench.pipeline_bare PORT CA ENDPOINT --messages   the same, each message made an object with its index
     python -m bench.pipeline_bare --sink ENDPOINT N     takes the frames until N messages are through
 
 Nothing is decoded, no session is kept, no book exists; transport, poll loop and framer are those of the product.
@@ -30,8 +31,9 @@ COUNT = struct.Struct("<q")
 class Pipe:
     """Receives, frames, passes on."""
 
-    def __init__(self, reactor: Reactor, endpoint: str, port: int, ca_file: str) -> None:
+    def __init__(self, reactor: Reactor, endpoint: str, port: int, ca_file: str, messages: bool) -> None:
         self.reactor = reactor
+        self.messages = messages
         self.framer = Framer()
         self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
         self.socket.setsockopt(zmq.SNDHWM, HWM)
@@ -46,7 +48,7 @@ class Pipe:
     def on_data(self, data: memoryview) -> None:
         framer = self.framer
         framer.feed(data)
-        count = framer.skip()
+        count = sum(1 for _ in framer) if self.messages else framer.skip()
         frame = COUNT.pack(count) + data
         self.socket.send(frame)
 
@@ -56,10 +58,10 @@ class Pipe:
         self.reactor.stop()
 
 
-def pipe(port: int, ca_file: str, endpoint: str) -> int:
+def pipe(port: int, ca_file: str, endpoint: str, messages: bool) -> int:
     """Run until the feed closes."""
     reactor = Reactor(SystemClock())
-    Pipe(reactor, endpoint, port, ca_file)
+    Pipe(reactor, endpoint, port, ca_file, messages)
     reactor.run()
     return 0
 
@@ -91,4 +93,4 @@ def sink(endpoint: str, messages: int) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "--sink":
         sys.exit(sink(sys.argv[2], int(sys.argv[3])))
-    sys.exit(pipe(int(sys.argv[1]), sys.argv[2], sys.argv[3]))
+    sys.exit(pipe(int(sys.argv[1]), sys.argv[2], sys.argv[3], "--messages" in sys.argv))
