@@ -78,9 +78,7 @@ class CombIds:
     The last 32 bits are the session's mark, so that its own orders are told from everybody else's on the account.
     """
 
-    def __init__(
-        self, store: MessageStore, session: str, random_bits: Callable[[int], int] = secrets.randbits
-    ) -> None:
+    def __init__(self, store: MessageStore, session: str, random_bits: Callable[[int], int] = secrets.randbits) -> None:
         self._number = RisingNumber(store, 10_000)
         self._random_bits = random_bits
         self._mark = int.from_bytes(hashlib.sha256(session.encode()).digest()[:4])
