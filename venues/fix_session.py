@@ -1,5 +1,6 @@
 """A FIX session behind the protocols of venues.interface: what trading, drop copy and market data have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def _open_log(context: SessionContext, profile: FixProfile) -> FixLog:
     return FixLog(context.log_dir, f"{settings.name}-{settings.sender_comp_id}", settings.secret_tags)
 
 
-class FixVenueSession:
+class FixVenueSession(ABC):
     """Owner of one FixSession; subclasses read application messages."""
 
     def __init__(self, context: SessionContext, sink: Sink, profile: FixProfile, store: MessageStore) -> None:
@@ -173,7 +174,7 @@ class FixVenueSession:
 
     def on_batch(self, decoder: MdDecoder, messages: int) -> None:
         """Market data; only sessions that set a decoder get any."""
-        raise NotImplementedError
+        raise SessionError(f"{self._name}: market data on a session that carries none")
 
     def on_event(self, event: SessionEvent) -> None:
         """Translate what the FIX session says of itself."""
@@ -231,22 +232,22 @@ class FixVenueSession:
     sends_orders = False
     """Whether the order of what leaves after a logon matters: no READY then before our numbers are confirmed."""
 
+    @abstractmethod
     def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
         """Deal with a message; False when the type is not a common one of this kind of session."""
-        raise NotImplementedError
 
     def _rejected(self, event: RejectReceived) -> None:
         """A session-level Reject of something we sent."""
         text = f"35=3 of our 35={event.ref_msg_type or '?'} {event.ref_seq_num}: {event.text}"
         self._alert("warning", "rejected", text)
 
-    def _renumbered(self) -> None:
+    def _renumbered(self) -> None:  # noqa: B027 - a hook that most leave alone
         """MsgSeqNums begin anew."""
 
-    def _lost(self) -> None:
+    def _lost(self) -> None:  # noqa: B027
         """The connection is gone."""
 
-    def _ready(self) -> None:
+    def _ready(self) -> None:  # noqa: B027
         """The phase has become READY; sending is allowed here."""
 
     def _say(self, said: Said) -> None:

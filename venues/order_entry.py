@@ -21,7 +21,7 @@ from ipc.requests import (
     StatusOrder,
 )
 from risk.orders import Applied, Order, OrderTable, order_of, successor_of
-from venues.interface import Capabilities, OpenOrders, Replace, SessionPhase, TradingSession
+from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
 from venues.order_terms import check_figures, check_new, owned, working
 from venues.rate import TokenBucket
 
@@ -395,8 +395,3 @@ class OrderEntry:
     def owns(self, cl_ord_id: str) -> bool:
         """Whether this session made that ClOrdID; False as long as there is no session."""
         return bool(cl_ord_id) and self.session is not None and self.session.owns(cl_ord_id)
-
-    @property
-    def can_list(self) -> bool:
-        """Whether the venue's list of open orders can be had."""
-        return self.capabilities.open_orders == OpenOrders.REST

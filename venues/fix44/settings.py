@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from base.errors import ConfigError
-from base.instruments import Instrument
 from fix.settings import SequencePolicy
 from venues.interface import Disconnect
 from venues.options import Options, Value
@@ -78,12 +77,3 @@ def _second(text: str, path: str) -> int:
     if hours > 23 or minutes > 59 or seconds > 59:
         raise ConfigError(f"{path}.reset_at: {text!r} is not a UTC time HH:MM:SS")
     return hours * 3600 + minutes * 60 + seconds
-
-
-def symbols_unique(instruments: list[Instrument], path: str) -> None:
-    """ConfigError when two instruments share a venue symbol."""
-    seen: dict[str, str] = {}
-    for instrument in instruments:
-        other = seen.setdefault(instrument.symbol, instrument.name)
-        if other != instrument.name:
-            raise ConfigError(f"{path}: symbol {instrument.symbol!r} stands for {other} and {instrument.name}")
