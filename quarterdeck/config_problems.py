@@ -57,6 +57,9 @@ def _session(desk: DeskConfig, name: str) -> list[str]:
         except ConfigError as e:
             found.append(f"{path}.tls: {e}")
     found += _secrets(desk, path, {"username": session.username, "password": session.password})
+    if session.kind == Kind.MARKETDATA and not session.stale_after_s and desk.config.desk.environment == "production":
+        # Heartbeats alone show a dead line only after two of their intervals.
+        found.append(f"{path}.stale_after_s: 0; a production desk says after how much silence a book is STALE")
     if session.kind == Kind.MARKETDATA and not any(name in b.sessions for b in desk.config.book.values()):
         found.append(f"{path}: no [book.*] lists it: nobody would keep its books")
     return found

@@ -243,6 +243,18 @@ def test_a_production_desk_without_limits_is_a_problem(config: Path, capsys: pyt
     assert f"{config}: kill.limits: none is set" in err
 
 
+def test_a_production_desk_that_puts_up_with_any_silence_is_a_problem(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = config.read_text().replace("stale_after_s = 10\n", "")
+    config.write_text(text)
+    assert "stale_after_s" not in qd(capsys, "check", config)[2]
+    config.write_text(text.replace('environment = "sim"', "").replace("arm_at_start = true", ""))
+    status, _, err = qd(capsys, "check", config)
+    assert status == 1
+    assert f"{config}: session.kraken-md.stale_after_s: 0" in err
+
+
 def test_the_preview_masks_what_is_secret(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = load(config).run_dir / "secrets"
     folder.mkdir(parents=True)
