@@ -7,15 +7,17 @@ from ipc.events import ExecutionReport, OrderState, Position
 from ipc.journal import RECENT_SEGMENTS, Journal, OrderId, read_recent
 from risk.orders import OrderTable
 
+EVERY_FILE = 1 << 30
+
 
 def restore(
-    folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]], files: int = RECENT_SEGMENTS
+    folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]], files: int = EVERY_FILE
 ) -> list[OrderId]:
     """Orders and positions (with the last fill's price) as the journal in `folder` left them; the commands whose order
     it does not have.
 
-    The order is journalled before it is sent, so what is returned never left. What lies before the latest files was
-    written again into them (Carrier).
+    The order is journalled before it is sent, so what is returned never left. All files are read: lives that end while
+    they write again can, one after the other, push the last complete writing out of the latest ones (Carrier).
     """
     unsaid: dict[str, OrderId] = {}
     for found in read_recent(folder, files):
@@ -38,7 +40,7 @@ def restore(
 
 
 class Carrier:
-    """Writes what must outlive a journal's files again into newer ones, so that a restart reads the latest alone.
+    """Writes what must outlive a journal's files again into newer ones, before retention drops the old.
 
     Whenever the process dies, the last complete writing began at most RECENT_SEGMENTS - 1 files ago, as long as one
     writing fits a file.
