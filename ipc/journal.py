@@ -243,7 +243,7 @@ def read_order_ids(folder: str | Path) -> Iterator[OrderId]:
 
 
 def read_recent(folder: str | Path, files: int = RECENT_SEGMENTS) -> Iterator[Delivery | OrderId]:
-    """Events and order ids of the latest files in order: all that a restart needs, however long the journal is."""
+    """Events and order ids of the latest `files` files, in order."""
     tracker = Tracker()
     with closing(SegmentReader(folder, NAME)) as reader:
         reader.seek_tail(files)
