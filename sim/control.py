@@ -1,20 +1,26 @@
 """The control endpoint of a simulated venue: HTTP with JSON. Faults, counters, and what is truly working.
 
-GET /stats, GET /working, GET /orders?..., GET /faults, POST /fault {"kind":..., "arguments":{...}}, DELETE /faults,
-POST /fill {"order_id":..., "qty":...}: all below /control/ as well, for the port that also serves the venue's REST.
+GET /stats, GET /working, GET /record/orders?from=N, GET /record/fills?from=N, GET /faults,
+POST /fault {"kind":..., "arguments":{...}}, DELETE /faults, POST /fill {"order_id":..., "qty":...}: all below /control/
+as well, for the port that also serves the venue's REST.
 """
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
+from urllib.parse import parse_qs
 
 from base.errors import QuarterdeckError, VenueError
 from base.http import Request, Response
 from sim.faults import KINDS, SECOND_NS
 from sim.gateway import Venue
-from sim.orders import BUY, Order
+from sim.orders import BUY, Fill, Order
+from sim.wire import number
 
 PATHS = frozenset({"/stats", "/working", "/faults", "/fault", "/fill", "/kinds"})
+RECORDS = frozenset({"/record/orders", "/record/fills"})
+PAGE = 1_000  # orders or fills in one answer
 
 
 class Control:
@@ -26,9 +32,13 @@ class Control:
     def answer(self, request: Request) -> Response | None:
         """The answer, None when the path is not a control call."""
         path = request.path.removeprefix("/control")
-        if path not in PATHS:
+        if path not in PATHS | RECORDS:
             return None
         try:
+            if request.method == "GET" and path in RECORDS:
+                return _json(
+                    self.page(path.rpartition("/")[2], number(parse_qs(request.query).get("from", ["0"])[0], 0))
+                )
             return self._route(request.method, path, request.body)
         except (QuarterdeckError, ValueError, KeyError, TypeError) as error:
             return _json({"error": str(error)}, 400)
@@ -87,6 +97,33 @@ class Control:
             "faults_struck": v.faults.struck,
         }
 
+    def page(self, what: str, begin: int) -> dict[str, Any]:
+        """Every order or fill that clients ever had, oldest first, from number `begin` on; `next` is 0 on the last."""
+        exchange = self._venue.exchange
+        if what == "orders":
+            found = [self.describe(o) for o in islice(exchange.orders.values(), begin, begin + PAGE)]
+            total = len(exchange.orders)
+        else:
+            found = [self._fill_text(f) for f in exchange.executions[begin : begin + PAGE]]
+            total = len(exchange.executions)
+        return {what: found, "next": begin + PAGE if begin + PAGE < total else 0}
+
+    def _fill_text(self, fill: Fill) -> dict[str, Any]:
+        order = self._venue.exchange.orders[fill.order_id]
+        i = self._venue.exchange.instruments[order.symbol]
+        return {
+            "order_id": fill.order_id,
+            "cl_ord_id": order.cl_ord_id,
+            "instrument": i.name,
+            "session": order.owner.comp_id,
+            "side": "1" if order.side == BUY else "2",
+            "trade_id": str(fill.trade_id),
+            "last_px": i.px_text(fill.px),
+            "last_qty": i.qty_text(fill.qty),
+            "cum_qty": i.qty_text(fill.cum),
+            "time_ns": fill.time_ns,
+        }
+
     def describe(self, order: Order) -> dict[str, Any]:
         """An order as JSON, numbers as decimal text."""
         i = self._venue.exchange.instruments[order.symbol]
@@ -104,6 +141,8 @@ class Control:
             "leaves_qty": i.qty_text(order.leaves),
             "price": "" if order.price is None else i.px_text(order.price),
             "ord_status": order.status,
+            "opened_ns": order.opened_ns,
+            "closed_ns": order.closed_ns,
         }
 
     def fault(self, kind: str, arguments: Mapping[str, str]) -> dict[str, Any]:

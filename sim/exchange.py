@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from base.clock import Clock
 from base.instruments import Instrument
 from sim.matching import Market
-from sim.orders import CROWD, Event, Order, Update
+from sim.orders import CROWD, Event, Fill, Order, Update
 
 EventHook = Callable[[Event], None]
 UpdateHook = Callable[[Market, Update], None]
@@ -21,7 +21,7 @@ class Exchange:
             s: Market(s, lot=max(i.lot_size, 1), keep_l3=keep_l3) for s, i in self.instruments.items()
         }
         self.orders: dict[str, Order] = {}  # every order of a client, finished ones too
-        self.fills = 0
+        self.executions: list[Fill] = []  # every fill of a client's order
         self._by_client: dict[tuple[str, str], Order] = {}
         self._event_hooks: list[EventHook] = []
         self._update_hooks: list[UpdateHook] = []
@@ -30,6 +30,11 @@ class Exchange:
         """Call these for each event and each public update, in order."""
         self._event_hooks.append(on_event)
         self._update_hooks.append(on_update)
+
+    @property
+    def fills(self) -> int:
+        """How many there were."""
+        return len(self.executions)
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -129,6 +134,8 @@ class Exchange:
 
     def announce(self, event: Event) -> None:
         """Tell the listeners of an event."""
-        self.fills += event.kind == "F"
+        if event.kind == "F":
+            fill = Fill(event.time_ns, event.order.order_id, event.trade_id, event.last_px, event.last_qty, event.cum)
+            self.executions.append(fill)
         for on_event in self._event_hooks:
             on_event(event)

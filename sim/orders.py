@@ -130,6 +130,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution of a client's order, as it is kept for good: what every report is held against."""
+
+    time_ns: int
+    order_id: str
+    trade_id: int
+    px: int
+    qty: int
+    cum: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trade:
     """A public trade; `side` is the taker's."""
 

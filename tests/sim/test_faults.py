@@ -238,6 +238,29 @@ def test_a_fill_on_demand(venue: Running) -> None:
     assert c.expect("8", t150="F").get(151) == "0.3"
 
 
+def test_the_record_keeps_every_order_and_every_fill_a_page_at_a_time(
+    venue: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.control.PAGE", 2)
+    seller, buyer = logon(venue), logon(venue, "OTHER")
+    for name in ("a", "b", "c"):
+        order(seller, name, "2", "1", "100")
+    venue.until(lambda: len(venue.working()) == 3)
+    order(buyer, "taker", "1", "1.5", "100")
+    venue.until(lambda: len(venue.working()) == 2)
+    pages = [venue.control("GET", f"/record/orders?from={n}") for n in (0, 2)]
+    assert [[o["cl_ord_id"] for o in p["orders"]] for p in pages] == [["a", "b"], ["c", "taker"]]
+    assert [p["next"] for p in pages] == [2, 0]
+    assert [(o["cum_qty"], o["ord_status"]) for p in pages for o in p["orders"]] == [
+        ("1", "2"), ("0.5", "1"), ("0", "0"), ("1.5", "2"),
+    ]  # fmt: skip
+    fills = [f for n in (0, 2) for f in venue.control("GET", f"/record/fills?from={n}")["fills"]]
+    assert [(f["cl_ord_id"], f["last_qty"], f["cum_qty"]) for f in fills] == [
+        ("a", "1", "1"), ("taker", "1", "1"), ("b", "0.5", "0.5"), ("taker", "0.5", "1.5"),
+    ]  # fmt: skip
+    assert fills[0]["trade_id"] == fills[1]["trade_id"] != fills[2]["trade_id"]
+
+
 def test_options_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknwon"):
         Running("fix44", plain_setup(unknwon=1), tmp_path)
