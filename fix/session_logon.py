@@ -7,7 +7,7 @@ from fix._codec import MdDecoder, Message
 from fix.session_core import read_int
 from fix.session_events import LoggedOn, LoggedOut, Refused, State
 from fix.session_recovery import SessionRecovery
-from fix.settings import SECOND_NS, SequencePolicy, last_reset_ns, next_reset_ns
+from fix.settings import SECOND_NS, SequencePolicy
 
 # Texts with which engines say that our number is too low; the number they want follows "expect...".
 _TOO_LOW = re.compile(r"too low|lower than expected|less than expected", re.IGNORECASE)
@@ -145,7 +145,8 @@ class SessionLogon(SessionRecovery):
         self._arm_decoder()
         self._enter(State.LOGGED_ON)
         self._hasten(self._mono_ns)
-        self._rollover_wall_ns = next_reset_ns(self.settings.reset_at_s, self._wall_ns)
+        resets = self.settings.resets
+        self._rollover_wall_ns = resets.next(self._wall_ns) if resets is not None else None
         heartbeat_s = self._heartbeat_ns // SECOND_NS
         self._say(LoggedOn(heartbeat_s, reset, self._store.next_in, self._store.next_out))
         if seq > self._store.next_in:
@@ -244,7 +245,8 @@ class SessionLogon(SessionRecovery):
 
     def _rollover_due(self) -> bool:
         """A rollover lies between the birth of the present numbering and now."""
-        at_ns = last_reset_ns(self.settings.reset_at_s, self._wall_ns)
+        resets = self.settings.resets
+        at_ns = resets.last(self._wall_ns) if resets is not None else None
         return at_ns is not None and self._store.created_ns < at_ns
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from base.errors import ConfigError
 
-DAY_S = 86_400
 SECOND_NS = 1_000_000_000
 NEVER_REPLAYED = frozenset({"D", "E", "G"})
 """Orders: an initiator never sends one twice, whatever its settings say."""
@@ -31,6 +31,18 @@ class SequencePolicy(Enum):
     """Numbers go on; one that is too low ends the session until an operator runs the command that the event names."""
 
 
+class ResetTimes(Protocol):
+    """When a venue starts its numbers again, in whatever zone it keeps; base.calendar has the usual ones."""
+
+    def last(self, wall_ns: int) -> int | None:
+        """UTC ns of the latest rollover at or before `wall_ns`; None when there was none."""
+        ...
+
+    def next(self, wall_ns: int) -> int | None:
+        """UTC ns of the first rollover after `wall_ns`; None when there is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """One FIX session. Times in ns unless the name says otherwise. ConfigError names what cannot be."""
@@ -52,8 +64,8 @@ class SessionSettings:
     heartbeat_range_s: tuple[int, int] = (1, 300)
     """An acceptor refuses a HeartBtInt outside this range."""
     sequence_policy: SequencePolicy = SequencePolicy.CONTINUE
-    reset_at_s: tuple[int, ...] = ()
-    """Seconds after 00:00 UTC at which the venue starts its numbers again (daily rollover); () for never."""
+    resets: ResetTimes | None = None
+    """When the venue starts its numbers again (rollovers); None for never."""
     supports_resend: bool = True
     """False: 35=2 and 35=4 are never sent; a gap ends the connection and the next Logon starts afresh."""
     initiator_replays: frozenset[str] = frozenset()
@@ -97,7 +109,6 @@ class SessionSettings:
             "heartbeat_s": not 0 < self.heartbeat_s <= 3600,
             "heartbeat_range_s": not 0 < low <= high,
             "sending_time_digits": self.sending_time_digits not in (0, 3, 6, 9),
-            "reset_at_s": not all(0 <= at < DAY_S for at in self.reset_at_s),
             "initiator_replays": bool(self.initiator_replays & NEVER_REPLAYED),
             "max_latency_s": self.max_latency_s < 0,
             "logon_timeout_ns": self.logon_timeout_ns <= 0,
@@ -111,21 +122,3 @@ class SessionSettings:
         for key, is_wrong in wrong.items():
             if is_wrong:
                 raise ConfigError(f"FIX session {self.name!r}: {key} cannot be {getattr(self, key)!r}")
-
-
-def last_reset_ns(reset_at_s: tuple[int, ...], wall_ns: int) -> int | None:
-    """UTC ns of the latest rollover at or before `wall_ns`; None when the venue has none."""
-    day, second = divmod(wall_ns // SECOND_NS, DAY_S)
-    at_today = [at for at in reset_at_s if at <= second]
-    if at_today:
-        return (day * DAY_S + max(at_today)) * SECOND_NS
-    return ((day - 1) * DAY_S + max(reset_at_s)) * SECOND_NS if reset_at_s else None
-
-
-def next_reset_ns(reset_at_s: tuple[int, ...], wall_ns: int) -> int | None:
-    """UTC ns of the first rollover after `wall_ns`; None when the venue has none."""
-    day, second = divmod(wall_ns // SECOND_NS, DAY_S)
-    later = [at for at in reset_at_s if at > second]
-    if later:
-        return (day * DAY_S + min(later)) * SECOND_NS
-    return ((day + 1) * DAY_S + min(reset_at_s)) * SECOND_NS if reset_at_s else None

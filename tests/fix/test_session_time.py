@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from base.calendar import DAY_S, daily_resets
 from base.errors import SessionError
 from fix.codec import MdDecoder
 from fix.session_events import (
@@ -18,7 +19,7 @@ from fix.session_events import (
     RejectReceived,
     State,
 )
-from fix.settings import DAY_S, SequencePolicy, last_reset_ns, next_reset_ns
+from fix.settings import SequencePolicy
 from fix.store import MemoryStore
 from tests.fix.session_kit import ACCEPTOR, Rig, S, logged_on, settings
 
@@ -247,7 +248,7 @@ def at(rig: Rig, hour: int, minute: int, day: int = 15) -> None:
 
 
 def test_at_the_rollover_the_session_logs_out_and_starts_at_one():
-    rig = Rig(settings(reset_at_s=(TEN_PM,), heartbeat_s=3600))
+    rig = Rig(settings(resets=daily_resets([TEN_PM]), heartbeat_s=3600))
     at(rig, 21, 59)
     rig.store.reset(rig.clock.wall_ns())
     rig.logon()
@@ -269,7 +270,7 @@ def test_at_the_rollover_the_session_logs_out_and_starts_at_one():
 
 
 def test_a_rollover_missed_while_down_is_made_up_for():
-    rig = Rig(settings(reset_at_s=(TEN_PM,)))
+    rig = Rig(settings(resets=daily_resets([TEN_PM])))
     at(rig, 21, 0)
     rig.store.reset(rig.clock.wall_ns())
     rig.logon()
@@ -281,7 +282,7 @@ def test_a_rollover_missed_while_down_is_made_up_for():
 
 
 def test_an_acceptor_rolls_over_by_itself():
-    rig = Rig(settings(ACCEPTOR, reset_at_s=(TEN_PM,)))
+    rig = Rig(settings(ACCEPTOR, resets=daily_resets([TEN_PM])))
     at(rig, 21, 59)
     rig.store.reset(rig.clock.wall_ns())
     rig.logon(body=b"98=0\x01108=300\x01")
@@ -298,10 +299,11 @@ def test_an_acceptor_rolls_over_by_itself():
 @given(st.integers(0, 400 * DAY_S * S), st.sets(st.integers(0, DAY_S - 1), max_size=3))
 def test_rollovers_lie_around_now_and_never_further_than_a_day(offset, at_s):
     wall = 1_750_000_000 * S + offset
-    before, after = last_reset_ns(tuple(at_s), wall), next_reset_ns(tuple(at_s), wall)
-    if not at_s:
-        assert before is after is None
+    resets = daily_resets(sorted(at_s))
+    if resets is None:
+        assert not at_s
         return
+    before, after = resets.last(wall), resets.next(wall)
     assert before is not None
     assert after is not None
     assert before <= wall < after

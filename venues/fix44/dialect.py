@@ -2,6 +2,7 @@
 
 import msgspec
 
+from base.calendar import daily_resets
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from base.instruments import Instrument
@@ -50,7 +51,7 @@ class _Profile:
             heartbeat_s=config.heartbeat_s,
             # Subscriptions die with their connection: market data has nothing to go on with.
             sequence_policy=SequencePolicy.RESET_AT_LOGON if market_data else settings.sequence,
-            reset_at_s=settings.reset_at_s,
+            resets=daily_resets(settings.reset_at_s),
             supports_resend=settings.resend,
             max_body_length=MD_BODY_LIMIT if market_data else 1 << 20,
         )

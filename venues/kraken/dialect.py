@@ -5,6 +5,7 @@ type 7 (its scope is documented two ways), status requests under a ClOrdID of th
 Derivatives, cancel-on-disconnect sent explicitly.
 """
 
+from base.calendar import daily_resets
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from fix.codec import BodyWriter, FieldRules, Message
@@ -66,7 +67,7 @@ class _Profile:
             target_comp_id=config.target_comp_id,
             heartbeat_s=config.heartbeat_s,
             sequence_policy=SequencePolicy.RESET_AT_LOGON if market_data else SequencePolicy.CONTINUE,
-            reset_at_s=(ROLLOVER_UTC_S,),
+            resets=daily_resets([ROLLOVER_UTC_S]),
             supports_resend=not market_data,
             max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
         )
