@@ -11,6 +11,7 @@ from fix.session_gap import Gap
 from fix.settings import SECOND_NS, Role, SessionSettings
 
 if TYPE_CHECKING:
+    from fix.dictionary import Dictionary
     from fix.fixlog import FixLog
     from fix.store import MessageStore
 
@@ -29,12 +30,14 @@ class SessionCore:
         app: SessionApp,
         log: "FixLog | None" = None,
         rules: FieldRules | None = None,
+        dictionary: "Dictionary | None" = None,
     ) -> None:
         self.settings = settings
         self._store = store
         self._app = app
         self._log = log
         self._rules = rules
+        self._dictionary = dictionary
         self._initiator = settings.role is Role.INITIATOR
         self._begin = settings.begin_string.encode()
         self._sender = settings.sender_comp_id.encode()

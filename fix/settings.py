@@ -43,6 +43,21 @@ class ResetTimes(Protocol):
         ...
 
 
+class Validation(Enum):
+    """What is made of a received message that breaks the rules of the session's dictionary or of the standard."""
+
+    OFF = "off"
+    """Nothing is held against the dictionary; what the codec finds malformed is listed beside the message."""
+    DEFECTS = "defects"
+    """Delivered all the same, with what is wrong listed beside it."""
+    REJECT = "reject"
+    """Rejected as the standard says, and not delivered; what reports on our orders is delivered with its defects."""
+
+
+REPORTS = frozenset({"8", "9", "r", "AE", "j"})
+"""MsgTypes that an initiator never rejects, whatever is wrong with them: a report with an odd tag is still a report."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """One FIX session. Times in ns unless the name says otherwise. ConfigError names what cannot be."""
@@ -66,6 +81,8 @@ class SessionSettings:
     sequence_policy: SequencePolicy = SequencePolicy.CONTINUE
     resets: ResetTimes | None = None
     """When the venue starts its numbers again (rollovers); None for never."""
+    validation: Validation = Validation.OFF
+    """How strictly received messages are held against the dictionary handed to the session."""
     supports_resend: bool = True
     """False: 35=2 and 35=4 are never sent; a gap ends the connection and the next Logon starts afresh."""
     initiator_replays: frozenset[str] = frozenset()
