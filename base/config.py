@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from base.calendar_config import CalendarConfig
 from base.config_check import check_values
 from base.errors import ConfigError
 from base.instruments import Instrument, check_name, scaled_setting
@@ -66,6 +67,7 @@ class RestConfig(_Strict, frozen=True, kw_only=True):
     kill_secret: str = ""
     ca_file: str = ""
     lag_ms: int = 1000  # how far the venue's open-orders list may be behind (proof of cancel waits longer)
+    balances_every_s: int = 60  # balances are asked for after each logon and then so often; 0 = never
 
 
 class VenueConfig(_Strict, frozen=True, kw_only=True):
@@ -75,6 +77,7 @@ class VenueConfig(_Strict, frozen=True, kw_only=True):
     account: str = "main"
     instruments: list[InstrumentConfig]
     rest: RestConfig | None = None
+    calendar: CalendarConfig = CalendarConfig()  # changes to the venue's own calendar (docs/schedules.md)
     options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
 
 
@@ -150,6 +153,15 @@ class SimConfig(_Strict, frozen=True, kw_only=True):
     options: dict[str, str | int | bool | list[str]] = {}
 
 
+class LedgerConfig(_Strict, frozen=True, kw_only=True):
+    """[ledger]: orders, fills and positions of record; without this section the desk keeps none."""
+
+    path: str = "ledger/ledger.db"  # the SQLite file, below data_dir
+    break_after_ms: int = 10_000  # so long may one view of a fill lag the other before that is a break
+    keep_orders_days: int = 30  # of orders that ended without a fill; everything else is kept for ever. 0: all of it
+    day_zone: str = "UTC"  # whose days the export writes (an IANA name)
+
+
 class Config(_Strict, frozen=True, kw_only=True):
     """A whole configuration, as written."""
 
@@ -159,6 +171,7 @@ class Config(_Strict, frozen=True, kw_only=True):
     book: dict[str, BookConfig] = {}
     kill: KillConfig = KillConfig()
     sim: dict[str, SimConfig] = {}
+    ledger: LedgerConfig | None = None
 
 
 class DeskConfig:

@@ -2,18 +2,20 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from base.decimals import to_scaled
 from base.errors import ConfigError, NumberError
 
 if TYPE_CHECKING:
-    from base.config import BookConfig, Config, InstrumentConfig, KillConfig, SessionConfig
+    from base.config import BookConfig, Config, InstrumentConfig, KillConfig, LedgerConfig, SessionConfig
 
 # Names become file names, topics, scopes and supervisord's programs.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _COMP_ID = re.compile(r"[\x21-\x7e]+")
-_RESERVED = frozenset({"killswitch", "informer"})
+_RESERVED = frozenset({"killswitch", "informer", "ledger"})
 
 
 def check_values(config: "Config", at: str) -> None:
@@ -35,6 +37,8 @@ def check_values(config: "Config", at: str) -> None:
         _at_least(f"{at}: sim.{name}", {"messages_per_s": sim.messages_per_s}, 1)
     _at_least(f"{at}: desk", {"log_budget_mb": config.desk.log_budget_mb}, 1)
     _kill(config.kill, f"{at}: kill")
+    if config.ledger is not None:
+        _ledger(config.ledger, f"{at}: ledger")
 
 
 def _names(config: "Config", at: str) -> None:
@@ -122,3 +126,15 @@ def _kill(kill: "KillConfig", path: str) -> None:
     if kill.lease_ms < 2 * kill.lease_renew_ms:
         # One renewal that comes late must not close the gate.
         raise ConfigError(f"{path}.lease_ms: {kill.lease_ms} is less than twice lease_renew_ms, {kill.lease_renew_ms}")
+
+
+def _ledger(ledger: "LedgerConfig", path: str) -> None:
+    _at_least(path, {"break_after_ms": ledger.break_after_ms}, 1)
+    _at_least(path, {"keep_orders_days": ledger.keep_orders_days}, 0)
+    parts = PurePath(ledger.path).parts
+    if not parts or PurePath(ledger.path).is_absolute() or ".." in parts:
+        raise ConfigError(f"{path}.path: {ledger.path!r} is not a file below data_dir")
+    try:
+        ZoneInfo(ledger.day_zone)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ConfigError(f"{path}.day_zone: {ledger.day_zone!r} is not a time zone that this host knows") from None

@@ -62,6 +62,7 @@ class ExecutionReport(Event, tag="exec", frozen=True):
     venue_symbol: str = ""
     defects: tuple[str, ...] = ()  # what was odd about the message; the report counts all the same
     display_qty: int | None = None
+    exec_ref_id: str = ""  # ExecRefID(19): the execution that a correction (150=G) or a bust (150=H) is about
 
 
 class CancelReject(Event, tag="cxlrej", frozen=True):
@@ -159,6 +160,21 @@ class Position(Event, tag="position", frozen=True):
     ts_ns: int
     mark_px: int = 0  # price of the last fill, at px_scale
     px_scale: int = 0
+
+
+class Balance(Event, tag="balance", frozen=True):
+    """What the venue says the account holds of one currency; exact decimal texts, "" where it does not say."""
+
+    session: str
+    venue: str
+    account: str
+    currency: str
+    total: str
+    available: str  # total less what is held
+    held: str  # by working orders, or as margin
+    buying_power: str  # what the venue would let be spent or risked now, in this currency
+    ts_ns: int
+    origin: str = "rest"
 
 
 class Difference(Event, tag="diff", frozen=True):
@@ -336,12 +352,34 @@ class Marker(Event, tag="marker", frozen=True):
     next_seq: int  # sequence number that live events of the topic go on with
 
 
+class Break(Event, tag="break", frozen=True):
+    """The ledger's views of a fill or an order differ; said again when that is over (`closed_ns`)."""
+
+    break_id: int  # the ledger's number of it
+    kind: str  # missing, quantity, price, doubled, unexplained, unknown_order, unknown_fill, gap
+    lacks: str  # the view that does not show it: order_entry, drop_copy; "" where neither is in the wrong
+    venue: str
+    account: str
+    instrument: str
+    order_id: str
+    cl_ord_id: str
+    trade_id: str
+    strategy: str
+    order_entry: str  # what order entry says
+    drop_copy: str  # what the drop copy says
+    text: str
+    opened_ns: int
+    closed_ns: int = 0  # 0 while it is open
+    closed_by: str = ""  # what ended it: "healed", or a person's word
+
+
 AnyEvent: TypeAlias = (
     ExecutionReport
     | CancelReject
     | MassCancelReport
     | OrderState
     | Position
+    | Balance
     | Difference
     | SessionState
     | ProcessState
@@ -355,6 +393,7 @@ AnyEvent: TypeAlias = (
     | KillProgress
     | Alert
     | Marker
+    | Break
 )
 
 

@@ -20,6 +20,8 @@ def roster(desk: DeskConfig) -> list[Role]:
     roles = [Role(f"sim-{venue}", "simvenue", ("--venue", venue), "sims", 5) for venue in desk.config.sim]
     roles.append(Role("killswitch", "killswitch", (), "kill", 10))
     roles += [Role(f"book-{shard}", "book", ("--shard", shard), "books", 20) for shard in desk.config.book]
+    if desk.config.ledger is not None:
+        roles.append(Role("ledger", "ledger", (), "ledger", 25))
     for kind, group, priority in (
         (Kind.MARKETDATA, "marketdata", 30),
         (Kind.DROPCOPY, "dropcopy", 35),

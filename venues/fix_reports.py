@@ -16,6 +16,8 @@ from venues.fix_requests import Kind, Request, RequestBook
 from venues.interface import SessionContext
 
 _OLD_FILLS = frozenset({"1", "2"})  # ExecType of FIX 4.2: partial fill, fill
+_OLD_AMENDMENTS = {"1": "H", "2": "G", "3": "I"}  # ExecTransType(20) of FIX 4.2: cancel, correct, status
+_TRADES = frozenset("FGH")  # a fill, its correction, its bust
 _ENDS_REQUEST = frozenset({"4", "6", "E"})  # these name the order in 41 and the request in 11
 _UNKNOWN_ORDER = "5"  # OrdRejReason(103)
 _MISSING = "is missing"
@@ -100,6 +102,7 @@ class ReportDecoder:
         if exec_type in _OLD_FILLS:
             read.defects.append(f"150: {exec_type} is of FIX 4.2, read as F")
             exec_type = "F"
+        exec_type = _OLD_AMENDMENTS.get(read.text(20), exec_type)
         cl_ord_id, request_id = self._whose(exec_type, read.text(11), read.text(41))
         return ExecutionReport(
             session=self._session,
@@ -133,12 +136,13 @@ class ReportDecoder:
             poss_dup=bool(flags & POSS_DUP),
             poss_resend=bool(flags & POSS_RESEND),
             drop_copy=self._drop_copy,
-            trade_id=read.first(rules.trade_id_tags) if exec_type == "F" else "",
+            trade_id=read.first(rules.trade_id_tags) if exec_type in _TRADES else "",
             liquidity=rules.liquidity.get(read.text(rules.liquidity_tag), "") if exec_type == "F" else "",
             fees=self._fees(message),
             venue_symbol=symbol,
             display_qty=read.scaled(rules.display_tag, qty_scale),
             defects=tuple(read.defects),
+            exec_ref_id=read.text(19),
         )
 
     def status_of_unknown(self, message: Message, recv_ns: int) -> CancelReject | None:
