@@ -26,7 +26,8 @@ def check_values(config: "Config", at: str) -> None:
     for name, venue in config.venue.items():
         _instruments(venue.instruments, f"{at}: venue.{name}.instruments")
         if venue.rest is not None:
-            _at_least(f"{at}: venue.{name}.rest", {"lag_ms": venue.rest.lag_ms}, 0)
+            rest = {"lag_ms": venue.rest.lag_ms, "balances_every_s": venue.rest.balances_every_s}
+            _at_least(f"{at}: venue.{name}.rest", rest, 0)
     for name, book in config.book.items():
         _at_least(
             f"{at}: book.{name}",

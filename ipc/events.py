@@ -344,6 +344,18 @@ class Alert(Event, tag="alert", frozen=True):
     ts_ns: int
 
 
+class VenueLimit(Event, tag="limit", frozen=True):
+    """A rate limit in the venue's own words: `used` of `most` in `interval_s` seconds."""
+
+    session: str
+    venue: str
+    name: str  # messages, orders, ... as the dialect calls it
+    used: int
+    most: int
+    interval_s: int
+    recv_ns: int
+
+
 class Marker(Event, tag="marker", frozen=True):
     """Travels in band and closes a snapshot or a replay: what was asked for under this id is complete up to here."""
 
@@ -392,6 +404,7 @@ AnyEvent: TypeAlias = (
     | KillState
     | KillProgress
     | Alert
+    | VenueLimit
     | Marker
     | Break
 )

@@ -1,8 +1,9 @@
 """Orders as the desk sees them: a state machine over what was asked and what the venue reported. Pure, no I/O.
 
-A report that arrives twice counts once (by ExecID); a cumulative quantity never falls; an order that a report finished
-stays finished, though a late fill still counts. One that was finished by inference (refused here, or absent from the
-venue's lists) is open again as soon as the venue shows it alive. What cannot be known is UNCERTAIN, never guessed.
+A report that arrives twice counts once (by ExecID), a trade that two channels tell counts once (risk/trades.py); a
+cumulative quantity never falls; an order that a report finished stays finished, though a late fill still counts. One
+that was finished by inference (refused here, or absent from the venue's lists) is open again as soon as the venue shows
+it alive. What cannot be known is UNCERTAIN, never guessed.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import msgspec
 
 from ipc.events import OPEN_STATES, CancelReject, ExecutionReport, OrderState
 from ipc.requests import NewOrder
+from risk.trades import Trades
 
 FINAL_BY_STATUS = {"2": "FILLED", "3": "CANCELED", "4": "CANCELED", "8": "REJECTED", "C": "EXPIRED"}
 SHOWS_LIFE = frozenset("05D")  # ExecType(150) of an order that lives, where OrdStatus(39) is not said
@@ -53,6 +55,13 @@ class Order(msgspec.Struct, kw_only=True):
     effective_ns: int = 0
     options: dict[str, str] = msgspec.field(default_factory=dict)
     asked: dict[str, tuple[int, int | None]] = msgspec.field(default_factory=dict)  # (order_qty, price) of a replace
+    trades: Trades = msgspec.field(default_factory=Trades)
+    status_id: str = ""  # ClOrdID of the latest status request
+
+    @property
+    def untold(self) -> int:
+        """Filled quantity that no known trade accounts for."""
+        return max(self.cum_qty - self.trades.qty, 0)
 
     @property
     def is_open(self) -> bool:
@@ -125,7 +134,9 @@ def _final(order: Order, report: ExecutionReport) -> str | None:
 class OrderTable:
     """All orders of one or more sessions, found by any id they ever had."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared_trade_ids: bool = True) -> None:
+        """`shared_trade_ids`: the venue's REST side names a trade as its session does."""
+        self._shared_trade_ids = shared_trade_ids
         self._by_id: dict[str, Order] = {}
         self._by_order_id: dict[tuple[str, str], Order | None] = {}  # None: two instruments share the OrderID
         self._orders: dict[str, Order] = {}  # by first ClOrdID, insertion order
@@ -171,6 +182,8 @@ class OrderTable:
         self, order: Order, request_id: str, kind: str, now_ns: int, terms: tuple[int, int | None] | None = None
     ) -> None:
         """A cancel, replace or status request is about to leave for `order`; `terms`: what a replace asks for."""
+        if kind == "status":
+            self._only_status(order, request_id)
         order.requests[request_id] = kind
         if terms is not None:
             order.asked[request_id] = terms
@@ -179,6 +192,14 @@ class OrderTable:
         pending = {"cancel": "PENDING_CANCEL", "replace": "PENDING_REPLACE"}.get(kind)
         if pending and order.state in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW", "PENDING_REPLACE"):
             self._move(order, pending, "", now_ns)
+
+    def _only_status(self, order: Order, request_id: str) -> None:
+        """An order that is asked for again and again keeps the latest of those ids alone."""
+        former, order.status_id = order.status_id, request_id
+        if former and former in order.ids[1:]:
+            order.requests.pop(former, None)
+            order.ids.remove(former)
+            self._by_id.pop(former, None)
 
     def disown(self, order: Order, request_id: str) -> None:
         """`request_id` becomes the ClOrdID of another order: it no longer leads to this one."""
@@ -241,11 +262,24 @@ class OrderTable:
         if report.order_id and not order.order_id:
             order.order_id = report.order_id
             self._index_order_id(order)
-        before, was = order.cum_qty, "" if order.is_open else order.state
-        self._quantities(order, report)
-        self._advance(order, report, now_ns)
+        before, was = (order.cum_qty, order.state, order.order_qty), "" if order.is_open else order.state
+        known = report.exec_type == "F" and self._told_before(order, report)
+        self._quantities(order, report, known)
+        if not (known and order.inferred):
+            self._advance(order, report, now_ns)
         revived = was if order.is_open else ""
-        return Applied(order, order.cum_qty - before, report.last_px, changed=True, revived=revived)
+        changed = not known or before != (order.cum_qty, order.state, order.order_qty)
+        filled = order.cum_qty - before[0]
+        return Applied(order, filled, report.last_px, duplicate=known, changed=changed, revived=revived)
+
+    def _told_before(self, order: Order, report: ExecutionReport) -> bool:
+        """Whether the trade is known; if not, it is from now on."""
+        name = report.trade_id or report.exec_id
+        if not name or not report.last_qty:
+            return False
+        named = bool(report.trade_id) and self._shared_trade_ids
+        rest = report.origin == "rest"
+        return not order.trades.add(name, report.last_qty, report.last_px, rest=rest, named=named)
 
     def restore(self, event: OrderState) -> Order:
         """Take an order's state over from the journal, as it was written."""
@@ -278,11 +312,13 @@ class OrderTable:
         return self.find(order_id=report.order_id, instrument=report.instrument or report.venue_symbol)
 
     @staticmethod
-    def _quantities(order: Order, report: ExecutionReport) -> None:
+    def _quantities(order: Order, report: ExecutionReport, known: bool) -> None:
         if report.cum_qty is not None:
             order.cum_qty = max(order.cum_qty, report.cum_qty)
-        elif report.exec_type == "F" and report.last_qty:
+        elif report.exec_type == "F" and report.last_qty and report.origin != "rest" and not known:
             order.cum_qty += report.last_qty
+        # A trade had over REST may be one that a cumulative quantity has counted already.
+        order.cum_qty = max(order.cum_qty, order.trades.qty)
         if report.exec_type in ("5", "D", "I"):
             if report.order_qty is not None:
                 order.order_qty = report.order_qty
@@ -305,7 +341,10 @@ class OrderTable:
         if request is not None and report.exec_type in ("4", "I"):
             order.requests.pop(report.request_id, None)
         final = _final(order, report)
-        if order.inferred and not order.is_open and (final or report.ord_status or report.exec_type in SHOWS_LIFE):
+        trade = report.exec_type == "F" and report.origin == "rest"  # says nothing of what became of the rest
+        if order.inferred and not order.is_open and (
+            final or report.ord_status or trade or report.exec_type in SHOWS_LIFE
+        ):
             # Nothing but the venue's word counts now: as if the order had never been thought finished.
             order.inferred = False
             self._move(order, "UNCERTAIN", f"was thought {order.state}, and the venue reports it", now_ns)
@@ -320,7 +359,7 @@ class OrderTable:
             order.asked.clear()
             self._move(order, final or "FILLED", report.text, now_ns)
             return
-        if report.exec_type == "A" or report.ord_status == "A":
+        if report.exec_type == "A" or report.ord_status == "A" or (trade and order.state == "UNCERTAIN"):
             return
         self._settle_pending(order, now_ns)
 

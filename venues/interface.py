@@ -30,7 +30,9 @@ class OpenOrders(StrEnum):
     """How the orders open at the venue are learnt after a logon."""
 
     REST = "rest"  # a list over REST
+    MASS_STATUS = "mass_status"  # 35=AF, answered by one 35=8 an order
     STATUS_EACH = "status_each"  # 35=H for each order known here; orders unknown here stay unseen
+    REPLAY = "replay"  # the session replays what was missed: an unbroken sequence of numbers is the proof
     NONE = "none"  # not at all: what is not known stays UNCERTAIN
 
 
@@ -64,6 +66,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     account_wide_reports: bool  # this session also hears of orders that others placed
     orders_per_s: int  # order messages a second that the venue allows; 0 = not documented
     cancel_reserve_per_s: int  # of these, kept for cancels
+    shared_trade_ids: bool = True  # REST names a trade as the session's reports do
 
 
 class CancelStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +143,38 @@ class Page(msgspec.Struct, frozen=True):
     cursor: str = ""
 
 
+class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade of the account as the venue's REST side tells it; numbers as decimal text."""
+
+    trade_id: str
+    order_id: str
+    symbol: str
+    side: str
+    px: str
+    qty: str
+    cl_ord_id: str = ""  # "" when the venue does not say
+    fees: tuple[tuple[str, str], ...] = ()  # (currency, amount); positive is paid
+    liquidity: str = ""  # M, T, "" unknown
+    transact_ns: int = 0
+
+
+class TradePage(msgspec.Struct, frozen=True):
+    """A page of trades; `cursor` is empty on the last one."""
+
+    trades: tuple[VenueTrade, ...]
+    cursor: str = ""
+
+
+class VenueBalance(msgspec.Struct, frozen=True, kw_only=True):
+    """One currency of the account, exact decimal texts as in ipc.events.Balance."""
+
+    currency: str
+    total: str
+    available: str
+    held: str
+    buying_power: str
+
+
 class RestRequest(msgspec.Struct, frozen=True):
     """An HTTP request to be sent as it stands (Host and Content-Length are added by the client)."""
 
@@ -159,6 +194,19 @@ class RestApi(Protocol):
         """The order whatever its state, or None when the venue says it never heard of it."""
         ...
 
+    def trades(self, wall_ns: int, order: WorkingOrder, since_ns: int, cursor: str = "") -> RestRequest | None:
+        """A page of trades that has those of `order` since then among it (others may be there, too).
+
+        None where the venue cannot tell: no such call, or it wants an OrderID that is not known.
+        """
+        ...
+
+    def parse_trades(self, status: int, body: bytes) -> TradePage: ...
+    def balances(self, wall_ns: int) -> RestRequest | None:
+        """What the account holds; None where the venue does not tell."""
+        ...
+
+    def parse_balances(self, status: int, body: bytes) -> tuple[VenueBalance, ...]: ...
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """Requests that together cancel every order of the account (on these instruments where it goes by symbol)."""
         ...
@@ -258,6 +306,10 @@ class VenueSession(Protocol):
         ...
 
 
+MassStatus = Callable[[tuple[OpenOrder, ...], str], None]
+"""Takes the answer to a mass status request: the orders, or an error text."""
+
+
 class TradingSession(VenueSession, Protocol):
     """Order entry. Every method below hands the bytes to `write` before it returns, or raises and sends nothing:
     SessionError when the state forbids it, VenueError when the venue cannot do it, CodecError when a value is not
@@ -298,6 +350,13 @@ class TradingSession(VenueSession, Protocol):
         wall_ns: int,
     ) -> None: ...
     def order_status(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None: ...
+    def mass_status(self, request_id: str, answered: MassStatus, mono_ns: int, wall_ns: int) -> None:
+        """Ask for every order at once; `answered` is called when the last report has come, or at a refusal.
+
+        It is never called when the connection is lost. VenueError where the venue has no such request.
+        """
+        ...
+
     def mass_cancel(self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int) -> None:
         """One request; VenueError when the venue wants one for each instrument and none is given."""
         ...

@@ -347,6 +347,9 @@ class OrderEntry:
         order = applied.order
         if applied.duplicate:
             self.counters["duplicates"] += 1
+            if order is not None and applied.changed:
+                self.port.record(order.snapshot())
+                self._changed(order, applied)
             return
         if order is None:
             self.counters["unknown_orders"] += 1
@@ -354,13 +357,16 @@ class OrderEntry:
             self._unknown(report)
             return
         self.port.record(owned(report, order), order.snapshot())
+        self._changed(order, applied)
         if applied.revived:
             self._alive_after_all(report, order, applied.revived)
+        if order.is_open and self.on_open_report is not None:
+            self.on_open_report(order)
+
+    def _changed(self, order: Order, applied: Applied) -> None:
         if applied.fill_qty:
             self.port.filled(order, applied)
         self.port.moved(order)
-        if order.is_open and self.on_open_report is not None:
-            self.on_open_report(order)
 
     def _unknown(self, report: ExecutionReport) -> None:
         """An order of our own making that the table lost: people must know, once an order."""
