@@ -293,9 +293,13 @@ def _change_s(low: int, high: int, zone: ZoneInfo) -> int:
     return high
 
 
-def daily_resets(at_s: Sequence[int], zone: str = "UTC") -> Resets | None:
-    """Numbers that begin anew every day at these seconds after local midnight; None for none."""
-    rules = [
+def daily_rollovers(at_s: Sequence[int], zone: str = "UTC") -> list[Rule]:
+    """Numbers that begin anew every day at these seconds after local midnight."""
+    return [
         Rule(f"daily at {s}", What.ROLLOVER, ZoneInfo(zone), Days(), s, reset=Reset.START) for s in sorted(set(at_s))
     ]
-    return Resets(rules) if rules else None
+
+
+def daily_resets(at_s: Sequence[int], zone: str = "UTC") -> Resets | None:
+    """The same as fix.settings.SessionSettings wants it; None for none."""
+    return Calendar(daily_rollovers(at_s, zone)).resets()

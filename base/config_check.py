@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from base.calendar_config import rule_of
 from base.decimals import to_scaled
 from base.errors import ConfigError, NumberError
 
@@ -25,6 +26,8 @@ def check_values(config: "Config", at: str) -> None:
         _session(session, f"{at}: session.{name}")
     for name, venue in config.venue.items():
         _instruments(venue.instruments, f"{at}: venue.{name}.instruments")
+        for entry in venue.calendar.entry:
+            rule_of(entry, f"{at}: venue.{name}.calendar.entry")
         if venue.rest is not None:
             rest = {"lag_ms": venue.rest.lag_ms, "balances_every_s": venue.rest.balances_every_s}
             _at_least(f"{at}: venue.{name}.rest", rest, 0)

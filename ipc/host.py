@@ -48,7 +48,7 @@ def build_fingerprint() -> str:
     digest = hashlib.sha256()
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*")):
-            if path.suffix in (".py", ".so", ".h"):
+            if path.suffix in (".py", ".so", ".h", ".toml", ".xml"):  # calendars and dictionaries, too
                 digest.update(path.relative_to(root).as_posix().encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -28,6 +28,7 @@ from venues.binance.settings import (
     Settings,
 )
 from venues.binance.signing import logon_signature, private_key
+from venues.calendar import session_calendar
 from venues.fix_dialect import ReportRules, Said
 from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
@@ -86,6 +87,7 @@ class _Profile:
             extra_header=b"25000=%d\x01" % window if window else b"",
             heartbeat_s=config.heartbeat_s,
             sequence_policy=SequencePolicy.RESET_AT_LOGON,
+            resets=session_calendar(context.venue, config, path=f"venue.{config.venue}").resets(),
             supports_resend=False,
             max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
         )

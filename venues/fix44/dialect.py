@@ -2,13 +2,14 @@
 
 import msgspec
 
-from base.calendar import daily_resets
+from base.calendar import daily_rollovers
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from base.instruments import Instrument
 from fix.codec import BodyWriter, FieldRules, MdDecoder, Message
 from fix.settings import Role, SequencePolicy, SessionSettings
 from fix.store import MemoryStore
+from venues.calendar import session_calendar
 from venues.fix44 import settings as options
 from venues.fix44.orders import Orders
 from venues.fix44.rest import Rest
@@ -51,7 +52,9 @@ class _Profile:
             heartbeat_s=config.heartbeat_s,
             # Subscriptions die with their connection: market data has nothing to go on with.
             sequence_policy=SequencePolicy.RESET_AT_LOGON if market_data else settings.sequence,
-            resets=daily_resets(settings.reset_at_s),
+            resets=session_calendar(
+                context.venue, config, daily_rollovers(settings.reset_at_s), f"venue.{config.venue}"
+            ).resets(),
             supports_resend=settings.resend,
             max_body_length=MD_BODY_LIMIT if market_data else 1 << 20,
         )

@@ -5,12 +5,12 @@ type 7 (its scope is documented two ways), status requests under a ClOrdID of th
 Derivatives, cancel-on-disconnect sent explicitly.
 """
 
-from base.calendar import daily_resets
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from fix.codec import BodyWriter, FieldRules, Message
 from fix.settings import Role, SequencePolicy, SessionSettings
 from fix.store import MemoryStore
+from venues.calendar import session_calendar
 from venues.fix_dialect import ReportRules, Said
 from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
@@ -33,7 +33,7 @@ from venues.kraken import settings as options
 from venues.kraken.marketdata import MarketData
 from venues.kraken.orders import Orders
 from venues.kraken.rest import rest_api
-from venues.kraken.settings import DEPTHS, ROLLOVER_UTC_S, Settings
+from venues.kraken.settings import DEPTHS, Settings
 from venues.kraken.signing import Nonce, logon_password, secret_bytes
 from venues.options import merged
 
@@ -67,7 +67,7 @@ class _Profile:
             target_comp_id=config.target_comp_id,
             heartbeat_s=config.heartbeat_s,
             sequence_policy=SequencePolicy.RESET_AT_LOGON if market_data else SequencePolicy.CONTINUE,
-            resets=daily_resets([ROLLOVER_UTC_S]),
+            resets=session_calendar(context.venue, config, path=f"venue.{config.venue}").resets(),
             supports_resend=not market_data,
             max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
         )

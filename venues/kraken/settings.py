@@ -9,8 +9,6 @@ from venues.options import Options, Value
 DEPTHS = frozenset({0, 1, 10, 25, 100, 500, 1000})
 """MarketDepth(264) values of the reference; 0 is full, which L2 caps at 1000 levels."""
 L2_FULL = 1000
-ROLLOVER_UTC_S = 22 * 3600
-"""Daily logical rollover, about 30 s: sequence numbers start again."""
 
 SPOT_TYPES = frozenset("1234RTUV")
 DERIVATIVE_TYPES = frozenset("1234RTU")
