@@ -22,6 +22,7 @@ COMMANDS = {
     "kill": "trip, reset and look at the kill switch",
     "sim": "a simulated venue",
     "bench": "benchmarks, each beside its peer",
+    "soak": "a desk on simulated venues with faults every few seconds: nothing may be lost or doubled",
 }
 
 
