@@ -353,7 +353,7 @@ class VenueLimit(Event, tag="limit", frozen=True):
     used: int
     most: int
     interval_s: int
-    recv_ns: int
+    ts_ns: int
 
 
 class Marker(Event, tag="marker", frozen=True):

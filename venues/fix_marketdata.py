@@ -11,7 +11,7 @@ from ipc.events import InstrumentDefinition
 from venues.fix_dialect import MarketDataProfile, Reference, Said, TradingStatus
 from venues.fix_session import FixVenueSession
 from venues.interface import BookRule, RecordSink, SessionContext, SessionPhase, Sink
-from venues.rate import TokenBucket
+from venues.rate import Pace
 from venues.reference import as_configured, confirm
 from venues.subscriptions import Subscription
 
@@ -40,7 +40,7 @@ class FixMarketDataSession(FixVenueSession):
         self._definitions: dict[int, InstrumentDefinition] = {}
         self._references: dict[int, Reference] = {}
         self._market_status = ""
-        self._bucket = TokenBucket(profile.requests_per_s)
+        self._bucket = Pace(profile.requests_per_s)
         self._queue: deque[tuple[str, bytes]] = deque()  # reference requests, then those below
         self._wanted: deque[int] = deque()  # instruments to subscribe to (anew)
         self._sent_for: dict[int, int] = {}  # MsgSeqNum -> instrument

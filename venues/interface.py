@@ -16,6 +16,7 @@ from base.config import Kind, SessionConfig, VenueConfig
 from base.instruments import Instrument
 from ipc.events import AnyEvent
 from ipc.requests import NewOrder
+from venues.limits import RateLimits
 
 
 class Replace(StrEnum):
@@ -64,8 +65,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     trading_status: bool
     planned_moves: bool  # the venue announces maintenance and expects a move to a new session
     account_wide_reports: bool  # this session also hears of orders that others placed
-    orders_per_s: int  # order messages a second that the venue allows; 0 = not documented
-    cancel_reserve_per_s: int  # of these, kept for cancels
+    limits: RateLimits = RateLimits()
     shared_trade_ids: bool = True  # REST names a trade as the session's reports do
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from base.errors import CodecError, SessionError, StoreError, VenueError
 from base.instruments import Instrument
-from ipc.events import AnyEvent, CancelReject, Difference, ExecutionReport
+from ipc.events import AnyEvent, CancelReject, Difference, ExecutionReport, VenueLimit
 from ipc.requests import (
     Answer,
     AnyCommand,
@@ -22,8 +22,8 @@ from ipc.requests import (
 )
 from risk.orders import Applied, Order, OrderTable, order_of, successor_of
 from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
-from venues.order_terms import check_figures, check_new, owned, working
-from venues.rate import TokenBucket
+from venues.order_terms import age_at_venue, check_figures, check_new, owned, working
+from venues.throttle import Throttle
 
 LOST_KEPT = 1_000  # orders reported as lost by name, in one life of the process
 REFUSALS = (SessionError, VenueError, CodecError)
@@ -83,7 +83,9 @@ class OrderEntry:
         *,
         per_instrument: bool = False,
         mass_is_wide: bool = False,
+        throttle: Throttle | None = None,
     ) -> None:
+        """`throttle`: the venue's limits as this process shares them with others; by default they are kept alone."""
         self.name = name
         self.account = account
         self.capabilities = capabilities
@@ -95,7 +97,7 @@ class OrderEntry:
         self.mass_is_wide = mass_is_wide  # it reaches orders of the account that are not this session's
         self.session: TradingSession | None = None
         self.ready_reason = "starting"  # why new orders are not let through yet; "" once reconciled
-        self.bucket = TokenBucket(capabilities.orders_per_s, capabilities.cancel_reserve_per_s)
+        self.throttle = throttle or Throttle(capabilities.limits.orders, self.instruments)
         self.on_open_report: Callable[[Order], None] | None = None  # told of orders a report shows to be open
         self._lost_orders: set[str] = set()
         self.counters = {"orders": 0, "refused": 0, "cancels": 0, "reports": 0, "duplicates": 0, "unknown_orders": 0}
@@ -127,8 +129,8 @@ class OrderEntry:
         if reason or session is None:
             return self._refuse(command, reason or "session is not connected")
         mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
-        if not self.bucket.take(mono_ns):
-            return self._refuse(command, "rate limit of the venue: only cancels are let through now")
+        if late := self.throttle.take("new", mono_ns, wall_ns, command.instrument):
+            return self._refuse(command, late)
         instrument = self.instruments[command.instrument]
         cl_ord_id = session.make_cl_ord_id(wall_ns)
         scales = (instrument.px_scale, instrument.qty_scale)
@@ -187,23 +189,27 @@ class OrderEntry:
 
     def cancel(self, order: Order, *, forced: bool = False) -> str:
         """Ask the venue to cancel one order; why it was not sent. `forced` skips throttles (a kill)."""
-        mono_ns = self.clock.mono_ns()
+        mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
+        age_ns = age_at_venue(order, wall_ns)
         if forced:
-            self.bucket.force(mono_ns)
-        elif not self.bucket.take(mono_ns, urgent=True):
-            return "rate limit of the venue"
+            self.throttle.force("cancel", mono_ns, wall_ns, order.instrument, age_ns)
+        elif late := self.throttle.take("cancel", mono_ns, wall_ns, order.instrument, age_ns, urgent=True):
+            return late
         self.counters["cancels"] += 1
         return self._request(order, "cancel", lambda s, i, r, m, w: s.cancel_order(working(order, i), r, m, w))
 
     def ask_status(self, order: Order) -> str:
         """Ask the venue for one order's state, over the session."""
+        mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
+        if late := self.throttle.take("status", mono_ns, wall_ns, order.instrument):
+            return late
         return self._request(order, "status", lambda s, i, r, m, w: s.order_status(working(order, i), r, m, w))
 
     def _replace(self, order: Order, command: ReplaceOrder) -> str:
         price = command.price if command.price is not None else order.price
         stop_px = command.stop_px if command.stop_px is not None else order.stop_px
         qty = command.order_qty
-        reason = self._replace_objection(order, qty, price, stop_px)
+        reason = self._replace_objection(order, qty, price, stop_px) or self._replace_late(order, qty, price, stop_px)
         if reason:
             return reason
 
@@ -232,10 +238,15 @@ class OrderEntry:
             return f"instrument: {self.name} no longer has {order.instrument!r}"
         if not order.ord_type:
             return f"ord_type: how {order.cl_ord_id} was placed is not known any more; cancel it and place anew"
-        reason = check_figures(qty, price, stop_px, instrument)
-        if not reason and not self.bucket.take(self.clock.mono_ns()):
-            reason = "rate limit of the venue: only cancels are let through now"
-        return reason
+        return check_figures(qty, price, stop_px, instrument)
+
+    def _replace_late(self, order: Order, qty: int, price: int | None, stop_px: int | None) -> str:
+        if self.session is None:
+            return f"session {self.name} is not connected"
+        target = working(order, self.instruments[order.instrument])
+        request = "swap" if self.session.replace_is_new(target, qty, price, stop_px) else "amend"
+        mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
+        return self.throttle.take(request, mono_ns, wall_ns, order.instrument, age_at_venue(order, wall_ns))
 
     def _enter_successor(
         self, order: Order, cl_ord_id: str, qty: int, price: int | None, stop_px: int | None, wall_ns: int
@@ -319,12 +330,19 @@ class OrderEntry:
             targets = list(self.instruments.values())
         mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
         for target in targets:
-            self.bucket.force(mono_ns)
+            self._count_mass(target.name if target else "", mono_ns, wall_ns)
             try:
                 session.mass_cancel(target, session.make_cl_ord_id(wall_ns), mono_ns, wall_ns)
             except REFUSALS as e:
                 return str(e)
         return ""
+
+    def _count_mass(self, instrument: str, mono_ns: int, wall_ns: int) -> None:
+        """The request, and the orders that it reaches: some venues may count each of them as a cancel."""
+        self.throttle.force("mass", mono_ns, wall_ns, instrument)
+        for order in self.table.open():
+            if instrument in ("", order.instrument):
+                self.throttle.force("swept", mono_ns, wall_ns, order.instrument, age_at_venue(order, wall_ns))
 
     # -- reports ---------------------------------------------------------------------------------------------
 
@@ -333,12 +351,22 @@ class OrderEntry:
         if isinstance(event, ExecutionReport):
             self.report(event)
         elif isinstance(event, CancelReject):
+            self._heed(event.reason_code, event.text, event.instrument)
             order = self.table.apply_reject(event, self.clock.wall_ns())
             self.port.record(event, *([order.snapshot()] if order else []))
             if order is not None:
                 self.port.moved(order)
+        elif isinstance(event, VenueLimit):
+            self.throttle.told(event, self.clock.mono_ns(), self.clock.wall_ns())
+            self.port.record(event)
         else:
             self.port.record(event)
+
+    def _heed(self, code: str, text: str, instrument: str) -> None:
+        """A refusal may say that a rate limit was passed: then ours counts as full."""
+        passed = self.throttle.answered(code, text, self.clock.mono_ns(), self.clock.wall_ns(), instrument)
+        if passed:
+            self.port.alert("warning", "rate_limit", f"{self.name}: the venue says that it is passed: {passed}")
 
     def report(self, report: ExecutionReport) -> None:
         """Apply one report; a duplicate is counted and not published again."""
@@ -356,6 +384,8 @@ class OrderEntry:
             self.port.record(report)
             self._unknown(report)
             return
+        if report.exec_type == "8":
+            self._heed(report.reason_code, report.text, order.instrument)
         self.port.record(owned(report, order), order.snapshot())
         self._changed(order, applied)
         if applied.revived:
@@ -365,6 +395,8 @@ class OrderEntry:
 
     def _changed(self, order: Order, applied: Applied) -> None:
         if applied.fill_qty:
+            if order.cum_qty == applied.fill_qty:
+                self.throttle.filled(order.instrument)
             self.port.filled(order, applied)
         self.port.moved(order)
 

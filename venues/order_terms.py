@@ -10,6 +10,7 @@ from ipc.requests import NewOrder
 from risk.orders import Order
 from venues.interface import Capabilities, WorkingOrder
 
+AGE_SLACK_NS = 1_000_000_000  # on its way to the venue
 PRICED = frozenset({"2", "4", "T", "V"})
 
 
@@ -53,6 +54,11 @@ def _notional(order_qty: int, px: int | None, instrument: Instrument) -> str:
     if value < Decimal(instrument.min_notional):
         return f"order_qty: worth {value.normalize():f}, below the minimum of {instrument.min_notional}"
     return ""
+
+
+def age_at_venue(order: Order, wall_ns: int) -> int:
+    """ns since the order was made or last changed, the least that the venue may reckon with: the young cost more."""
+    return wall_ns - order.since_ns - AGE_SLACK_NS
 
 
 def working(order: Order, instrument: Instrument) -> WorkingOrder:

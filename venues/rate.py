@@ -1,34 +1,247 @@
-"""Token buckets: what a venue allows a session to send, with a part kept for cancels. Pure."""
+"""Keeping a venue's rate limits: windows and falling counters, with a part kept for cancels. Pure.
+
+A window is counted in slots, the present one and as many whole ones as make its length: it never lets more pass in
+any stretch of that length, wherever the venue begins to count, and is at most a slot too strict. Times: monotonic, UTC.
+"""
+
+from decimal import Decimal
+from typing import Protocol
+
+from venues.limits import DAY_S, Limit
+
+SECOND_NS = 1_000_000_000
+DAY_NS = DAY_S * SECOND_NS
+SLOTS = 20
 
 
-class TokenBucket:
-    """`rate` tokens a second, at most one second's worth saved up. rate 0 means no known limit."""
+class Column(Protocol):
+    """One limit's figures in the memory that the processes of an account share (venues.rate_share)."""
 
-    def __init__(self, rate: int, reserve: int = 0) -> None:
-        self._rate = rate
-        self._reserve = min(reserve, rate)
-        self._tokens_ns = rate * 1_000_000_000  # tokens x 1e9: exact integers
+    writers: int
+
+    def others(self) -> int:
+        """What others have spent since the last call, in the meter's unit."""
+        ...
+
+    def add(self, spent: int) -> None:
+        """We spent that much."""
+        ...
+
+    def show(self, used: int, at_ns: int) -> None:
+        """Our view of the whole, for a process that starts later."""
+        ...
+
+    def latest(self) -> tuple[int, int]:
+        """The latest view that anybody left: (used, at_ns)."""
+        ...
+
+
+class Meter:
+    """What a limit has counted. `used` may pass `most` by what was forced; `unit` is the unit of all its figures."""
+
+    __slots__ = ("_column", "_spare", "limit", "most", "open", "passes", "sync_ns", "unit", "used")
+
+    def __init__(self, limit: Limit, column: Column | None, share_pct: int, unit: int) -> None:
+        self.limit = limit
+        self.unit = unit
+        self.passes = limit.breach == "refused"  # a cancel too many is refused there, and harms nothing: it may try
+        self.used = 0
+        self.sync_ns = 0  # no need to synchronise before this time
+        self._column = column
+        # Two processes may look at the same instant: one request each is set aside for that.
+        self._spare = limit.spare + (column.writers - 1 if column is not None else 0)
+        self._allow(limit.most * share_pct // 100)
+
+    def _allow(self, most: int) -> None:
+        self.most = max(most - self._spare, 1) * self.unit
+        self.open = max(self.most - self.limit.reserve * self.unit, 0)
+
+    def told(self, used: int, most: int) -> None:
+        """The venue's own figures: its maximum counts, and what it has counted if that is more than we have."""
+        if most > 0:
+            self._allow(most)
+        missing = used * self.unit - self.used
+        if missing > 0:
+            self._count(missing)
+
+    def full(self) -> None:
+        """The venue says that the limit is passed."""
+        if self.used < self.most:
+            self._count(self.most - self.used)
+
+    def spend(self, amount: int, mono_ns: int, wall_ns: int) -> None:
+        """Count what leaves; `sync` was called before."""
+        self._count(amount)
+        column = self._column
+        if column is not None:
+            column.add(amount)
+            column.show(self.used, self._at(mono_ns, wall_ns))
+
+    def give_back(self, amount: int) -> None:
+        """One that was counted counts no more."""
+        taken = self._uncount(amount)
+        if taken and self._column is not None:
+            self._column.add(-taken)
+
+    @property
+    def left(self) -> int:
+        """Requests of cost 1 that are left, the reserve included."""
+        return max(self.most - self.used, 0) // self.unit
+
+    def sync(self, mono_ns: int, wall_ns: int) -> None:
+        """Bring it up to date."""
+        raise NotImplementedError
+
+    def wait_ns(self, amount: int, ceiling: int, mono_ns: int, wall_ns: int) -> int:
+        """Nanoseconds until `amount` fits below `ceiling`."""
+        raise NotImplementedError
+
+    def _at(self, mono_ns: int, wall_ns: int) -> int:
+        return mono_ns
+
+    def _count(self, amount: int) -> None:
+        self.used += amount
+
+    def _uncount(self, amount: int) -> int:
+        taken = min(amount, self.used)
+        self.used -= taken
+        return taken
+
+    def _take_in(self) -> None:
+        if self._column is not None:
+            delta = self._column.others()
+            if delta > 0:
+                self._count(delta)
+            elif delta:
+                self._uncount(-delta)
+
+
+class Window(Meter):
+    """At most so many in any stretch of a length."""
+
+    __slots__ = ("_at_slot", "_counts", "_slot_ns")
+
+    def __init__(self, limit: Limit, column: Column | None = None, share_pct: int = 100) -> None:
+        super().__init__(limit, column, share_pct, 1)
+        self._slot_ns = max(limit.per_s * SECOND_NS // SLOTS, 1)
+        self._counts = [0] * (SLOTS + 1)
+        self._at_slot = 0
+        if column is not None:
+            used, at_ns = column.latest()
+            self._at_slot = at_ns // self._slot_ns
+            self._count(used)
+
+    def sync(self, mono_ns: int, wall_ns: int) -> None:
+        """Forget the slots that have gone by."""
+        slot = mono_ns // self._slot_ns
+        if slot > self._at_slot:
+            counts = self._counts
+            for gone in range(self._at_slot + 1, min(slot, self._at_slot + len(counts)) + 1):
+                self.used -= counts[gone % len(counts)]
+                counts[gone % len(counts)] = 0
+            self._at_slot = slot
+        self.sync_ns = (slot + 1) * self._slot_ns if self._column is None else 0
+        self._take_in()
+
+    def wait_ns(self, amount: int, ceiling: int, mono_ns: int, wall_ns: int) -> int:
+        """Until enough slots have gone by."""
+        used, counts = self.used, self._counts
+        for ahead in range(1, len(counts) + 1):
+            used -= counts[(self._at_slot + ahead) % len(counts)]
+            if used + amount <= ceiling:
+                return (self._at_slot + ahead) * self._slot_ns - mono_ns
+        return self.limit.per_s * SECOND_NS
+
+    def _count(self, amount: int) -> None:
+        self._counts[self._at_slot % len(self._counts)] += amount
+        self.used += amount
+
+    def _uncount(self, amount: int) -> int:
+        """Off the oldest: what is left is what lasts longest, as the venue sees it at worst."""
+        counts, wanted = self._counts, amount
+        for ahead in range(1, len(counts) + 1):
+            at = (self._at_slot + ahead) % len(counts)
+            taken = min(counts[at], wanted)
+            counts[at] -= taken
+            wanted -= taken
+        self.used -= amount - wanted
+        return amount - wanted
+
+
+class Day(Meter):
+    """At most so many in a UTC day."""
+
+    __slots__ = ("_day",)
+
+    def __init__(self, limit: Limit, column: Column | None = None, share_pct: int = 100) -> None:
+        super().__init__(limit, column, share_pct, 1)
+        self._day = 0
+        if column is not None:
+            self.used, at_ns = column.latest()
+            self._day = at_ns // DAY_NS
+
+    def sync(self, mono_ns: int, wall_ns: int) -> None:
+        """Begin anew at midnight; looked at once a second."""
+        day = wall_ns // DAY_NS
+        if day > self._day:
+            self._day, self.used = day, 0
+        self.sync_ns = mono_ns + SECOND_NS if self._column is None else 0
+        self._take_in()
+
+    def wait_ns(self, amount: int, ceiling: int, mono_ns: int, wall_ns: int) -> int:
+        """Until midnight."""
+        return DAY_NS - wall_ns % DAY_NS
+
+    def _at(self, mono_ns: int, wall_ns: int) -> int:
+        return wall_ns
+
+
+class Falling(Meter):
+    """A counter that falls by so much a second, and may not pass its ceiling. Exact: billionths, rounded against us."""
+
+    __slots__ = ("_at_ns", "_milli")
+
+    def __init__(self, limit: Limit, column: Column | None = None, share_pct: int = 100) -> None:
+        super().__init__(limit, column, share_pct, SECOND_NS)
+        self._milli = int(Decimal(limit.decay) * 1000) * share_pct // 100
+        self._at_ns = 0
+        if column is not None:
+            self.used, self._at_ns = column.latest()
+
+    def sync(self, mono_ns: int, wall_ns: int) -> None:
+        """Let it fall."""
+        if self.used > 0:
+            self.used = max(self.used - (mono_ns - self._at_ns) * self._milli // 1000, 0)
+        self._at_ns = mono_ns
+        self._take_in()
+
+    def wait_ns(self, amount: int, ceiling: int, mono_ns: int, wall_ns: int) -> int:
+        """Until it has fallen far enough."""
+        return -((ceiling - amount - self.used) * 1000 // self._milli)
+
+
+def meter(limit: Limit, column: Column | None = None, share_pct: int = 100) -> Meter:
+    """The meter that keeps a limit."""
+    if limit.decay:
+        return Falling(limit, column, share_pct)
+    return (Day if limit.per_s == DAY_S else Window)(limit, column, share_pct)
+
+
+class Pace:
+    """So many a second, spread evenly, with at most a second's worth at once: for what can wait (subscriptions)."""
+
+    def __init__(self, per_s: int) -> None:
+        self._per_s = per_s
+        self._saved_ns = per_s * SECOND_NS  # times 1e9: exact integers
         self._at_ns: int | None = None
 
-    def take(self, mono_ns: int, *, urgent: bool = False) -> bool:
-        """Whether one message may leave now. Only urgent ones may use the reserve."""
-        if not self._rate:
-            return True
-        self._refill(mono_ns)
-        floor = 0 if urgent else self._reserve * 1_000_000_000
-        if self._tokens_ns - 1_000_000_000 < floor:
-            return False
-        self._tokens_ns -= 1_000_000_000
-        return True
-
-    def force(self, mono_ns: int) -> None:
-        """A message leaves whatever the bucket says (a kill): it is counted, down to a debt of one second."""
-        if self._rate:
-            self._refill(mono_ns)
-            self._tokens_ns = max(self._tokens_ns - 1_000_000_000, -self._rate * 1_000_000_000)
-
-    def _refill(self, mono_ns: int) -> None:
+    def take(self, mono_ns: int) -> bool:
+        """Whether one may leave now."""
         if self._at_ns is not None:
-            gained = (mono_ns - self._at_ns) * self._rate
-            self._tokens_ns = min(self._tokens_ns + max(gained, 0), self._rate * 1_000_000_000)
+            gained = max(mono_ns - self._at_ns, 0) * self._per_s
+            self._saved_ns = min(self._saved_ns + gained, self._per_s * SECOND_NS)
         self._at_ns = mono_ns
+        if self._saved_ns < SECOND_NS:
+            return False
+        self._saved_ns -= SECOND_NS
+        return True

@@ -11,6 +11,7 @@ from ipc.events import AnyEvent, ExecutionReport
 from ipc.requests import NewOrder
 from risk.orders import Applied, Order, OrderTable
 from venues.interface import Capabilities, Disconnect, OpenOrders, Replace, SessionPhase, WorkingOrder
+from venues.limits import Limit, RateLimits
 from venues.order_entry import OrderEntry
 
 BTC = Instrument(
@@ -34,8 +35,11 @@ def capabilities(**more: Any) -> Capabilities:
         "mass_cancel": True, "mass_cancel_report": False, "open_orders": OpenOrders.REST,
         "disconnect": Disconnect.KEEPS, "resend": True, "checksum": False, "update_ids": False,
         "reference_data": False, "trading_status": False, "planned_moves": False, "account_wide_reports": False,
-        "orders_per_s": 0, "cancel_reserve_per_s": 0,
     }  # fmt: skip
+    most, reserve = more.pop("orders_per_s", 0), more.pop("cancel_reserve_per_s", 0)
+    if most:
+        limit = Limit(name="orders_a_second", most=most, per_s=1, reserve=reserve, breach="logout")
+        fields["limits"] = RateLimits(orders=(limit,))
     return Capabilities(**(fields | more))
 
 

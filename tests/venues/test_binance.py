@@ -547,7 +547,10 @@ def test_an_order_that_does_not_exist_is_none() -> None:
 def test_capabilities() -> None:
     claims = D.capabilities(VenueConfig(dialect="binance", instruments=[]))
     assert (claims.resend, claims.planned_moves, claims.account_wide_reports) == (False, True, True)
-    assert (claims.orders_per_s, claims.disconnect, claims.status_request) == (1_000, Disconnect.UNKNOWN, False)
+    assert (claims.disconnect, claims.status_request) == (Disconnect.UNKNOWN, False)
+    assert [str(limit) for limit in claims.limits.orders] == [
+        "messages: 10000 in 10 s", "unfilled_10s: 200 in 10 s", "unfilled_day: 200000 in a UTC day",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

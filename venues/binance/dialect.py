@@ -12,18 +12,17 @@ from fix.codec import BodyWriter, FieldRules, Message
 from fix.settings import Role, SequencePolicy, SessionSettings
 from fix.store import MemoryStore
 from venues.binance import settings as options
+from venues.binance.limits import MESSAGES_PER_S, RATE_LIMITS
 from venues.binance.marketdata import MarketData
-from venues.binance.messages import limit_notice, limits, list_notice, list_status, news
+from venues.binance.messages import limit_notice, limits, limits_told, list_notice, list_status, news
 from venues.binance.orders import CANCEL_HALF, ORD_TYPES, TIMES_IN_FORCE, Orders
 from venues.binance.rest import Rest
 from venues.binance.settings import (
-    CANCEL_RESERVE_PER_S,
     COMP_ID,
     DEPTH_MAX,
     DEPTH_MIN,
     HEARTBEATS_S,
     MAX_STREAMS,
-    ORDER_MESSAGES_PER_S,
     TARGET,
     Settings,
 )
@@ -92,6 +91,7 @@ class _Profile:
             max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
         )
         self._kind = config.kind
+        self._names = context.name, config.venue
         self._sequential = settings.sequential
         self._api_key = context.username
         self._private_key = private_key(context.password, f"session.{context.name}.password")
@@ -122,7 +122,7 @@ class _Reports(_Profile):
             case "N":
                 return [*list_notice(list_status(message))]
             case "XLR":
-                return [*limit_notice(limits(message), ORDER_MESSAGES_PER_S)]
+                return [*limit_notice(limits(message), MESSAGES_PER_S), *limits_told(message, *self._names)]
             case _:
                 return None
 
@@ -166,8 +166,7 @@ class Binance:
             trading_status=False,
             planned_moves=True,
             account_wide_reports=True,
-            orders_per_s=ORDER_MESSAGES_PER_S,
-            cancel_reserve_per_s=CANCEL_RESERVE_PER_S,
+            limits=RATE_LIMITS,
         )
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from base.errors import CodecError
 from fix.codec import GroupSpec, Message
+from ipc.events import VenueLimit
+from venues.binance.limits import MESSAGES, ORDERS
 from venues.fix_dialect import Notice, PlannedMove
 
 _SECONDS = re.compile(r"disconnected in (\d{1,9}) seconds", re.IGNORECASE)
@@ -14,6 +16,7 @@ _TRIGGERS = GroupSpec(25010, (25011, 25012, 25013))
 _ORDERS = GroupSpec(73, (11, 37, 55, 103, 25016, 58), (_TRIGGERS,))
 _LIMITS = GroupSpec(25003, (25004, 25005, 25006, 25007, 25008))
 _MESSAGES = "2"
+_NAMES = {"1": ORDERS, _MESSAGES: MESSAGES}
 _SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _REFUSED = frozenset({"2", "7"})
 
@@ -85,6 +88,16 @@ def limit_notice(found: list[Limit], messages_per_s: int) -> list[Notice]:
         Notice("warning", "limits", f"the venue allows {m.maximum} messages in {m.interval}{m.resolution}")
         for m in found
         if m.kind == _MESSAGES and m.maximum < messages_per_s * m.interval * _SECONDS_OF.get(m.resolution, 0)
+    ]
+
+
+def limits_told(message: Message, session: str, venue: str) -> list[VenueLimit]:
+    """35=XLR as events, for the rate limits that have a window."""
+    sent_ns = message.get_utc_ns(52) or 0
+    return [
+        VenueLimit(session, venue, _NAMES[m.kind], m.used, m.maximum, m.interval * _SECONDS_OF[m.resolution], sent_ns)
+        for m in limits(message)
+        if m.kind in _NAMES and m.interval and m.resolution in _SECONDS_OF
     ]
 
 

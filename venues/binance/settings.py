@@ -11,8 +11,6 @@ COMP_ID = re.compile(r"[a-zA-Z0-9_-]{1,8}")
 PREFIX = re.compile(r"[a-zA-Z0-9_-]{1,18}")
 """ClOrdID has 36 characters: prefix, lane, 16 digits, one more for the cancel half of a replace."""
 HEARTBEATS_S = range(5, 61)
-ORDER_MESSAGES_PER_S = 1_000  # order entry: 10,000 in 10 s on each connection; a breach is a Logout
-CANCEL_RESERVE_PER_S = 200
 MD_REQUESTS_PER_S = 25  # market data: 2,000 in 60 s, heartbeats included
 MAX_STREAMS = 1_000
 DEPTH_MAX = 5_000

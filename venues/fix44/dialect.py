@@ -32,6 +32,7 @@ from venues.interface import (
     SessionContext,
     Sink,
 )
+from venues.limits import Limit, RateLimits
 from venues.options import merged
 
 MD_BODY_LIMIT = 64 << 20
@@ -165,8 +166,7 @@ class Fix44:
             trading_status=False,
             planned_moves=False,
             account_wide_reports=False,
-            orders_per_s=settings.orders_per_s,
-            cancel_reserve_per_s=settings.cancel_reserve_per_s,
+            limits=RateLimits(orders=_order_limits(settings)),
         )
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
@@ -214,6 +214,17 @@ class Fix44:
 
 def _settings(venue: VenueConfig) -> Settings:
     return options.read(dict(venue.options), "options")
+
+
+def _order_limits(settings: Settings) -> tuple[Limit, ...]:
+    """What the configuration names: the venue itself documents nothing here."""
+    if not settings.orders_per_s:
+        return settings.rate_limits
+    per_s = Limit(
+        name="orders_a_second", most=settings.orders_per_s, per_s=1, breach="logout", source="configuration",
+        reserve=min(settings.cancel_reserve_per_s, settings.orders_per_s - 1),
+    )  # fmt: skip
+    return (per_s, *settings.rate_limits)
 
 
 def _read(context: SessionContext) -> Settings:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from base.errors import ConfigError
 from fix.settings import SequencePolicy
 from venues.interface import Disconnect
+from venues.limits import Limit, written
 from venues.options import Options, Value
 
 MESSAGES = frozenset("DFGHqV")
@@ -40,6 +41,7 @@ class Settings:
     orders_per_s: int
     cancel_reserve_per_s: int
     subscriptions_per_s: int
+    rate_limits: tuple[Limit, ...]
 
 
 def read(values: dict[str, Value], path: str) -> Settings:
@@ -64,6 +66,7 @@ def read(values: dict[str, Value], path: str) -> Settings:
         orders_per_s=o.integer("orders_per_s", 0, 0, 1_000_000),
         cancel_reserve_per_s=o.integer("cancel_reserve_per_s", 0, 0, 1_000_000),
         subscriptions_per_s=o.integer("subscriptions_per_s", 50, 1, 10_000),
+        rate_limits=tuple(written(text, f"{path}.rate_limits") for text in sorted(o.texts("rate_limits", ()))),
     )
     o.end()
     return settings

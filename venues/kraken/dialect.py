@@ -30,6 +30,7 @@ from venues.interface import (
     VenueSession,
 )
 from venues.kraken import settings as options
+from venues.kraken.limits import rate_limits
 from venues.kraken.marketdata import MarketData
 from venues.kraken.orders import Orders
 from venues.kraken.rest import rest_api
@@ -145,9 +146,7 @@ class Kraken:
             trading_status=not settings.derivatives,
             planned_moves=False,
             account_wide_reports=False,
-            # Spot: a per-pair counter shared with REST (ceiling 60 to 180 by tier); Derivatives FIX: not documented.
-            orders_per_s=0,
-            cancel_reserve_per_s=0,
+            limits=rate_limits(settings),
         )
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:

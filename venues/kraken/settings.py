@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from venues.ids import MicrosecondIds
+from venues.limits import Limit, written
 from venues.options import Options, Value
 
+TIERS = ("starter", "intermediate", "pro", "none")
+"""Tier of the account, from which its rate limits follow; none: they are lifted by arrangement."""
 DEPTHS = frozenset({0, 1, 10, 25, 100, 500, 1000})
 """MarketDepth(264) values of the reference; 0 is full, which L2 caps at 1000 levels."""
 L2_FULL = 1000
@@ -33,6 +36,8 @@ class Settings:
     client_id: str
     alloc_account: str
     subscriptions_per_s: int
+    tier: str
+    rate_limits: tuple[Limit, ...]
 
     @property
     def ord_types(self) -> frozenset[str]:
@@ -64,6 +69,8 @@ def read(values: dict[str, Value], path: str) -> Settings:
         client_id=o.text("client_id"),
         alloc_account=o.text("alloc_account"),
         subscriptions_per_s=o.integer("subscriptions_per_s", 10, 1, 1000),
+        tier=o.text("tier", "starter", TIERS),
+        rate_limits=tuple(written(text, f"{path}.rate_limits") for text in sorted(o.texts("rate_limits", ()))),
     )
     o.end()
     return settings

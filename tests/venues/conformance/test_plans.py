@@ -83,7 +83,7 @@ def test_capabilities_hang_together(case: Case) -> None:
     assert not (claims.checksum and claims.update_ids)
     assert claims.mass_cancel or not claims.mass_cancel_report
     assert claims.open_orders is not OpenOrders.STATUS_EACH or claims.status_request
-    assert claims.orders_per_s >= claims.cancel_reserve_per_s
+    assert all(limit.most > limit.reserve + limit.spare for limit in (*claims.limits.orders, *claims.limits.rest))
     assert isinstance(claims.replace, Replace)
 
 
