@@ -14,9 +14,11 @@ def extension(name: str, sources: list[str], depends: list[str], libraries: list
 
 
 CODEC = ["fix/_codec.pyx", *sorted(glob("fix/codec*.c"))]
+DICTIONARY = ["fix/_dictionary.pyx", "fix/dictionary.c", "fix/dictionary_format.c", "fix/codec.c"]
 EXTENSIONS = [
     extension("base._segments", ["base/_segments.pyx"], ["base/_segments.pxd", "base/crc32.h"], []),
     extension("fix._codec", CODEC, [*glob("fix/codec*.h"), "base/md_record.h"], []),
+    extension("fix._dictionary", DICTIONARY, ["fix/dictionary.h", "fix/codec.h", "fix/codec_scan.h"], []),
     extension("fix._store", ["fix/_store.pyx"], ["base/_segments.pxd"], []),
     extension("fix._fixlog", ["fix/_fixlog.pyx"], ["fix/logline.h"], []),
     extension("ipc._book", ["ipc/_book.pyx"], [*glob("ipc/book*.h"), *glob("base/*.h")], []),
