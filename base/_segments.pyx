@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Appending to a mapped segment; see _segments.pyi and docs/store.md for the layout."""
+"""Appending to a mapped segment, and checking what lies there; see _segments.pyi and docs/store.md for the layout."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
@@ -55,6 +56,62 @@ def crc32(data, uint32_t value=0):
     value = qd_crc32(value, view.buf, <size_t>view.len)
     PyBuffer_Release(&view)
     return value
+
+
+cdef bint _whole(const unsigned char *at, uint64_t room, uint32_t seed, qd_head *head) noexcept nogil:
+    """Whether a record begins at `at`, of which `room` bytes are there, that matches its CRC; its head is copied."""
+    cdef qd_covered covered
+    if room < QD_HEAD_SIZE:
+        return False
+    memcpy(head, at, sizeof(qd_head))
+    if head.kind == 0 or head.length > room - QD_HEAD_SIZE:
+        return False
+    covered.index, covered.kind, covered.length = head.index, head.kind, head.length
+    return qd_crc32(qd_crc32(seed, &covered, sizeof(covered)), at + QD_HEAD_SIZE, head.length) == head.crc
+
+
+def read_record(mapped, uint64_t offset, uint32_t seed):
+    cdef Py_buffer view
+    cdef qd_head head
+    cdef qd_covered covered
+    cdef bytes payload
+    PyObject_GetBuffer(mapped, &view, PyBUF_SIMPLE)
+    try:
+        if offset + QD_HEAD_SIZE > <uint64_t>view.len:
+            return None
+        memcpy(&head, <unsigned char *>view.buf + offset, sizeof(head))
+        if head.kind == 0 or head.length > <uint64_t>view.len - offset - QD_HEAD_SIZE:
+            return None
+        # Copied first, then checked: a file may be recycled under a reader's eyes.
+        payload = PyBytes_FromStringAndSize(<char *>view.buf + offset + QD_HEAD_SIZE, <Py_ssize_t>head.length)
+    finally:
+        PyBuffer_Release(&view)
+    covered.index, covered.kind, covered.length = head.index, head.kind, head.length
+    if qd_crc32(qd_crc32(seed, &covered, sizeof(covered)), PyBytes_AS_STRING(payload), head.length) != head.crc:
+        return None
+    return head.index, head.kind, payload, (offset + QD_HEAD_SIZE + head.length + 7) & ~<uint64_t>7
+
+
+def scan(mapped, uint64_t offset, uint64_t until, uint64_t index, uint32_t seed, uint64_t kinds):
+    cdef Py_buffer view
+    cdef qd_head head
+    cdef const unsigned char *base
+    cdef uint64_t size, last = 0
+    cdef list places = []
+    PyObject_GetBuffer(mapped, &view, PyBUF_SIMPLE)
+    try:
+        base, size = <const unsigned char *>view.buf, <uint64_t>view.len
+        while offset < until and offset < size:
+            if not _whole(base + offset, size - offset, seed, &head) or head.index != index:
+                break
+            if head.kind < 64 and kinds >> head.kind & 1:
+                places.append(offset)
+            last = offset
+            offset = (offset + QD_HEAD_SIZE + head.length + 7) & ~<uint64_t>7
+            index += 1
+    finally:
+        PyBuffer_Release(&view)
+    return places, last, offset, index
 
 
 cdef class Appender:

@@ -59,7 +59,11 @@ class StoreError(QuarterdeckError):
 
 
 class CorruptError(StoreError):
-    """A segment contradicts its checksum; names file and offset."""
+    """A segment contradicts its checksum; names file and offset, and carries the segment's number (0: not told)."""
+
+    def __init__(self, text: str, segment: int = 0) -> None:
+        super().__init__(text)
+        self.segment = segment
 
 
 class BusError(QuarterdeckError):

@@ -9,12 +9,13 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from base._segments import read_record, scan
 from base.errors import CorruptError, StoreError
 
 MAGIC = b"QDSEGMT\x01"
@@ -27,7 +28,6 @@ COMMITTED_WORD = 15  # offset after the last committed record, and the SEALED bi
 SEALED = 1 << 63
 HEAD = struct.Struct("<IIQII")  # payload bytes, CRC32, index, type, 0
 HEAD_SIZE = HEAD.size
-COVERED = struct.Struct("<QII")  # what the CRC covers beside the payload: index, type, payload bytes
 SEED = struct.Struct("<QQ")  # log id and number start the CRC: bytes of a recycled file never pass for new ones
 MADV_POPULATE_WRITE = 23  # Linux 5.14
 
@@ -47,6 +47,15 @@ class Found(NamedTuple):
     record: Record
     offset: int
     end: int
+
+
+class Scanned(NamedTuple):
+    """Where the records asked for lie, the last one of all (0: none), and the place and index of what comes next."""
+
+    places: list[int]
+    last: int
+    end: int
+    next_index: int
 
 
 def allocate(fd: int, size: int) -> None:
@@ -167,30 +176,32 @@ class Segment:
 
     def record_at(self, offset: int, index: int | None) -> Found | None:
         """The record at `offset` if there is a valid one with that index (None: any index), else None."""
-        if offset + HEAD_SIZE > self.size:
+        found = read_record(self.map, offset, self.seed)
+        if found is None or (index is not None and found[0] != index):
             return None
-        length, crc, found_index, kind, _ = HEAD.unpack_from(self.map, offset)
-        start, stop = offset + HEAD_SIZE, offset + HEAD_SIZE + length
-        if kind == 0 or stop > self.size or (index is not None and found_index != index):
-            return None
-        payload = self.map[start:stop]
-        if zlib.crc32(payload, zlib.crc32(COVERED.pack(found_index, kind, length), self.seed)) != crc:
-            return None
-        return Found(Record(found_index, kind, payload), offset, aligned(stop))
+        return Found(Record(*found[:3]), offset, found[3])
 
-    def records(self, until: int | None = None) -> Iterator[Found]:
-        """Valid records from the first on, up to offset `until` or to where none is."""
-        offset, index = HEADER_SIZE, self.first_index
-        while until is None or offset < until:
-            found = self.record_at(offset, index)
-            if found is None:
-                return
-            yield found
-            offset, index = found.end, index + 1
+    def scan(self, kinds: Iterable[int] = (), until: int | None = None) -> Scanned:
+        """Check the records up to offset `until`, or up to where none is as it was written; types are below 64."""
+        bits = sum(1 << kind for kind in kinds)
+        return Scanned(*scan(self.map, HEADER_SIZE, until or self.size, self.first_index, self.seed, bits))
 
     def corrupt_at(self, offset: int, index: int) -> CorruptError:
         """The error for a committed record that is not there as it was written."""
-        return CorruptError(f"{self.path}: offset {offset}: record {index} contradicts its checksum or index")
+        text = f"{self.path}: offset {offset}: record {index} contradicts its checksum or index"
+        return CorruptError(text, self.number)
+
+    def require_after(self, before: "Segment", next_index: int) -> None:
+        """CorruptError unless this goes on where `before` ends, whose next record would be `next_index`."""
+        if self.number != before.number + 1:
+            path = self.path.with_name(self.path.name.replace(f"{self.number:010d}", f"{self.number - 1:010d}"))
+            raise CorruptError(f"{path}: missing between its neighbours", self.number - 1)
+        if self.log_id != before.log_id:
+            text = f"{self.path}: offset 40: of log {self.log_id}, the segment before it is of log {before.log_id}"
+            raise CorruptError(text, self.number)
+        if self.first_index != next_index:
+            text = f"{self.path}: offset 24: begins with record {self.first_index}, {next_index} is due"
+            raise CorruptError(text, self.number)
 
     def populate(self, step: int, ahead: int) -> bool:
         """Bring `step` bytes more into memory for writing, up to `ahead` of the end; False when that is done.
@@ -214,11 +225,6 @@ class Segment:
         self.words.release()
         self.map.close()
         os.close(self.fd)
-
-
-def aligned(offset: int) -> int:
-    """The next multiple of 8."""
-    return offset + 7 & ~7
 
 
 def segment_path(folder: Path, prefix: str, number: int) -> Path:

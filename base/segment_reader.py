@@ -1,7 +1,7 @@
 """Reading a segment log, also while another process writes it."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from base.errors import CorruptError, StoreError
@@ -39,14 +39,69 @@ class SegmentReader:
     def seek_tail(self, segments: int) -> int:
         """Make the first record of the latest `segments` files the next one; number of the first of them, 0: no log."""
         self.seek(0)
-        numbers = segment_numbers(self.folder, self.prefix)
-        begun = numbers[:-1] if numbers and self._first_index(numbers[-1]) == NOT_BEGUN else numbers
-        for number in begun[-segments:]:
+        for number in self._begun()[-segments:]:
             segment = self._open(number)
             if segment is not None:  # else it was dropped meanwhile
                 self._enter(segment)
                 return number
         return 0
+
+    def seek_segment(self, number: int) -> None:
+        """Make the first record of segment `number` the next one. StoreError when it is not kept."""
+        segment = self._open(number)
+        if segment is None:
+            raise StoreError(f"{segment_path(self.folder, self.prefix, number)}: no longer kept")
+        self.next_index = 0
+        self._enter(segment)
+
+    def first_number(self) -> int:
+        """Number of the oldest segment that is kept; 0: there is none."""
+        return min(segment_numbers(self.folder, self.prefix), default=0)
+
+    def last_number(self) -> int:
+        """Number of the segment that is written to; 0: there is none."""
+        return max(self._begun(), default=0)
+
+    def _begun(self) -> list[int]:
+        numbers = segment_numbers(self.folder, self.prefix)
+        return numbers[:-1] if numbers and self._first_index(numbers[-1]) == NOT_BEGUN else numbers
+
+    def latest(self, kinds: Iterable[int]) -> Iterator[tuple[int, Found]]:
+        """Records of these types (below 64), the latest first, each with its segment's number.
+
+        CorruptError when a segment on the way back is not as it was written; it is met before any of its records.
+        """
+        later: Segment | None = None
+        try:
+            for number in reversed(self._begun()):
+                segment = self._open(number)
+                if segment is None:
+                    if later is None or segment_path(self.folder, self.prefix, number - 1).exists():
+                        raise CorruptError(f"{segment_path(self.folder, self.prefix, number)}: not begun", number)
+                    return  # dropped meanwhile: with its neighbours, oldest first
+                earlier, later = later, segment
+                try:
+                    yield from self._backwards(segment, earlier, kinds)
+                finally:
+                    if earlier is not None:
+                        earlier.close()
+        finally:
+            if later is not None:
+                later.close()
+
+    @staticmethod
+    def _backwards(segment: Segment, later: Segment | None, kinds: Iterable[int]) -> Iterator[tuple[int, Found]]:
+        committed = segment.committed
+        scanned = segment.scan(kinds, committed)
+        if scanned.end < committed:
+            raise segment.corrupt_at(scanned.end, scanned.next_index)
+        if later is not None:
+            later.require_after(segment, scanned.next_index)
+        for place in reversed(scanned.places):
+            found = segment.record_at(place, None)
+            if found is None:
+                return  # recycled under our eyes: what is older is gone as well
+            yield segment.number, found
 
     def next(self) -> Record | None:
         """The next record, or None when nothing more is committed now."""
@@ -116,14 +171,18 @@ class SegmentReader:
         following = self._open(segment.number + 1)
         if following is None:
             raise StoreError(f"{segment.path}: what follows was dropped before it was read")
+        try:
+            following.require_after(segment, self._index)
+        except CorruptError:
+            following.close()
+            raise
         self._enter(following)
         return True
 
     def _find(self) -> bool:
         """Enter the segment that holds, or will hold, `next_index`; False when there is no log yet."""
         for _ in range(OPEN_TRIES):
-            numbers = segment_numbers(self.folder, self.prefix)
-            number = self._choose(numbers)
+            number = self._choose(self._begun())
             if number is None:
                 return False
             segment = self._open(number)
@@ -132,9 +191,8 @@ class SegmentReader:
                 return True
         raise StoreError(f"{self.folder / self.prefix}: segments are dropped faster than they can be opened")
 
-    def _choose(self, numbers: list[int]) -> int | None:
+    def _choose(self, begun: list[int]) -> int | None:
         """The segment to enter; None when none was begun yet."""
-        begun = numbers[:-1] if numbers and self._first_index(numbers[-1]) == NOT_BEGUN else numbers
         if not begun:
             return None
         if not self.next_index:
@@ -162,12 +220,15 @@ class SegmentReader:
             segment = Segment.open(path, writable=False)
         except FileNotFoundError:
             return None
+        except CorruptError as error:
+            error.segment = number
+            raise
         if not segment.begun:
             segment.close()
             return None
         if segment.number != number:
             segment.close()
-            raise CorruptError(f"{path}: offset 16: says that it is segment {segment.number}")
+            raise CorruptError(f"{path}: offset 16: says that it is segment {segment.number}", number)
         return segment
 
     def _enter(self, segment: Segment) -> None:

@@ -38,6 +38,8 @@ __all__ = ["Record", "SegmentReader", "SegmentSettings", "SegmentWriter"]
 
 MEBIBYTE = 1024 * 1024
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+EVERYTHING = 1 << 63
+HELD_TIMES = 4
 
 log = logging.getLogger("segments")
 
@@ -78,6 +80,7 @@ class SegmentWriter(Appender):
         self.prefix = prefix
         self.settings = settings or SegmentSettings()
         self.full = False
+        self.hold = EVERYTHING  # retention drops only segments with lower numbers, until they are HELD_TIMES as much
         self.lost_bytes = 0  # cut from the end at opening, after the host went down before they were on disk
         self.host_went_down = False  # since it was written to; what was not synced then may be missing
         self.next_index = 1
@@ -123,6 +126,11 @@ class SegmentWriter(Appender):
     def first_number(self) -> int:
         """Number of the oldest segment that is kept."""
         return self._numbers[0]
+
+    @property
+    def cornered(self) -> bool:
+        """True when a rotation may have to drop a segment that is held: nothing is set aside, and it is the oldest."""
+        return self._spare is None and self.full and self._numbers[0] >= self.hold
 
     @property
     def empty(self) -> bool:
@@ -265,7 +273,8 @@ class SegmentWriter(Appender):
         if not self.settings.recycle or oldest == self._segment.number:
             raise StoreError(f"{self.folder / self.prefix}: the disk is full and the space set aside is used up")
         path = segment_path(self.folder, self.prefix, oldest)
-        log.warning("%s: dropped to make room on a full disk", path)
+        held = ", though it was held" if oldest >= self.hold else ""
+        log.warning("%s: dropped to make room on a full disk%s", path, held)
         path.rename(self._old_path)
         del self._numbers[0]
         self._at("oldest segment taken")
@@ -289,7 +298,9 @@ class SegmentWriter(Appender):
         self._retired.clear()
         size = self.settings.segment_bytes
         keep = max(2, self.settings.retain_bytes // size - 2)  # beside them the spare and one not yet tidied up
-        while len(self._numbers) > keep:
+        while len(self._numbers) > (keep if self._numbers[0] < self.hold else HELD_TIMES * keep):
+            if self._numbers[0] >= self.hold:
+                log.error("%s: dropped though it was held", segment_path(self.folder, self.prefix, self._numbers[0]))
             segment_path(self.folder, self.prefix, self._numbers.pop(0)).unlink()
             self._at("oldest segment dropped")
 
@@ -327,8 +338,12 @@ class SegmentWriter(Appender):
         """A crash between naming a segment and sealing the one before left readers without the way on."""
         if len(self._numbers) > 1:
             before = self._open_segment(self._numbers[-2])
-            before.seal()
-            before.close()
+            try:
+                if before.log_id != self._segment.log_id:
+                    self._segment.require_after(before, self._segment.first_index)
+                before.seal()
+            finally:
+                before.close()
 
     def _check_contiguous(self) -> None:
         for number, following in pairwise(self._numbers):
@@ -352,9 +367,7 @@ class SegmentWriter(Appender):
         """Where appending goes on. A record that is whole but was not committed counts: it is what was meant."""
         segment = self._segment
         self.host_went_down = segment.words[BOOT_WORD] not in (CLOSED_CLEANLY, this_boot())
-        end, self.next_index, self.last_offset = HEADER_SIZE, segment.first_index, 0
-        for found in segment.records():
-            end, self.next_index, self.last_offset = found.end, found.record.index + 1, found.offset
+        _, self.last_offset, end, self.next_index = segment.scan()
         committed = segment.committed
         if segment.sealed and not self.host_went_down:
             raise CorruptError(f"{segment.path}: offset {COMMITTED_WORD * 8}: sealed, but what follows was not begun")

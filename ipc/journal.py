@@ -1,8 +1,8 @@
 """A process's journal: its published execution events and its commands' order ids, on disk before they are told.
 
 A segment log (base/segments.py) named "journal" in the process's data directory. Records of type FRAME are bus frames
-as they went out; of type ORDER_ID a MessagePack array [client_id, command_id, cl_ord_id, wall_ns]. Other processes may
-read a journal while its owner writes it.
+as they went out; of type ORDER_ID a MessagePack array [client_id, command_id, cl_ord_id, wall_ns]; of type WRITTEN the
+number of a file in an array (ipc/journal_restart.py). Other processes may read a journal while its owner writes it.
 """
 
 import logging
@@ -16,21 +16,20 @@ import msgspec
 from base.errors import CorruptError, SchemaError, StoreError
 from base.segments import Record, SegmentReader, SegmentSettings, SegmentWriter
 from ipc import frames
-from ipc.journal_index import FRAME, ORDER_ID, Index, OrderId, Place, Run, read_order_id
+from ipc.journal_index import FRAME, ORDER_ID, WRITTEN, Index, OrderId, Place, Run, read_order_id
+from ipc.journal_restart import look_back
 from ipc.sequence import Delivery, Tracker
 
 __all__ = [
-    "CHUNK_BYTES", "FRAME", "NAME", "ORDER_ID", "RECENT_SEGMENTS", "SETTINGS", "Chunk", "Journal", "OrderId",
-    "read_events", "read_order_ids", "read_recent",
+    "CHUNK_BYTES", "FRAME", "NAME", "ORDER_ID", "SETTINGS", "WRITTEN", "Chunk", "Journal", "OrderId", "read_events",
+    "read_order_ids",
 ]  # fmt: skip
 
 NAME: Final = "journal"
 CHUNK_BYTES: Final = 48 * 1024  # of a replay's answer; one frame always fits
 # A full disk must not stop a process from hearing and cancelling: the oldest segment makes room, and `full` tells.
 SETTINGS: Final = SegmentSettings(recycle=True)
-# A trading process writes what must outlive old files again when a new one begins, at the latest in the one after it
-# (procs/trading.py): these hold all that a restart needs. The rest is indexed bit by bit beside the traffic.
-RECENT_SEGMENTS: Final = 3
+_EAGER_SEGMENTS: Final = 2  # indexed at the start; the rest bit by bit beside the traffic, or when a replay wants it
 _INDEX_STEP: Final = 64  # records; under half a millisecond
 
 log = logging.getLogger("journal")
@@ -53,8 +52,8 @@ class Journal:
         self, folder: str | Path, wall_ns: int, *, settings: SegmentSettings = SETTINGS, remember: int = 20_000,
         sync_each: bool = False, hook: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
-        """Open or begin the journal in `folder` and index its latest files; the last `remember` order ids can be
-        looked up. Older files are indexed by `prepare`, or when a replay wants them.
+        """Open or begin the journal in `folder`; the last `remember` order ids in it can be looked up from now on.
+        Where its older files hold which frames is found out by `prepare`, or when a replay wants them.
 
         `sync_each`: every record is on disk before its call returns, so that a power cut loses nothing.
         `hook` is called at each boundary of a write (base.segments), for tests of crashes.
@@ -62,16 +61,28 @@ class Journal:
         """
         self.folder = Path(folder)
         self._sync_each = sync_each
-        self._index = Index(remember)
+        self._remember = remember
+        self._index = Index()
         self._older: _OlderFiles | None = None
         self._writer = SegmentWriter(folder, NAME, wall_ns, settings, hook)
         self._reader = SegmentReader(folder, NAME)
+        try:
+            self._begin()
+        except BaseException:
+            self._reader.close()
+            self._writer.abandon()
+            raise
+
+    def _begin(self) -> None:
+        self._ids, self._written = look_back(self._reader, self._remember)
+        if self._written:
+            self._writer.hold = self._written
         self._first_number = self._writer.first_number
-        begin = self._reader.seek_tail(RECENT_SEGMENTS)
+        begin = self._reader.seek_tail(_EAGER_SEGMENTS)
         while found := self._reader.next_found():
             self._index.add(found.record, (self._reader.number, found.offset))
         if begin > self._first_number:
-            self._older = _OlderFiles(self.folder, begin, remember)
+            self._older = _OlderFiles(self.folder, begin)
 
     @property
     def full(self) -> bool:
@@ -82,6 +93,28 @@ class Journal:
     def segment(self) -> int:
         """Number of the file being written. When it rises, what must outlive the oldest file is to be written again."""
         return self._writer.number
+
+    @property
+    def cornered(self) -> bool:
+        """True when the next file will have to take the place of one that holds the newest complete writing."""
+        return self._writer.cornered
+
+    def carry(self) -> int:
+        """From now on nothing is dropped before it was written again; the file in which the newest complete writing
+        began, 0: there is none."""
+        if not self._written:
+            self._writer.hold = 0
+        return self._written
+
+    def written(self, began: int) -> None:
+        """All that must outlive older files was written again, since the file `began`: a restart reads from there on.
+
+        StoreError: it does not count.
+        """
+        self._writer.append(WRITTEN, _encode([began]))
+        if self._sync_each:
+            self._writer.sync()
+        self._writer.hold = self._written = began
 
     def next_epoch(self, wall_ns: int) -> int:
         """An epoch above every one journalled: `wall_ns`, unless the clock stepped back since."""
@@ -104,11 +137,13 @@ class Journal:
         self._writer.append(ORDER_ID, _encode(OrderId(client_id, command_id, cl_ord_id, wall_ns)))
         if self._sync_each:
             self._writer.sync()
-        self._index.know(client_id, command_id, cl_ord_id)
+        self._ids[client_id, command_id] = cl_ord_id
+        if len(self._ids) > self._remember:
+            del self._ids[next(iter(self._ids))]
 
     def lookup(self, client_id: str, command_id: str) -> str | None:
         """The cl_ord_id that this command became, also in an earlier life of the process; None when not known."""
-        return self._index.ids.get((client_id, command_id))
+        return self._ids.get((client_id, command_id))
 
     def prepare(self) -> bool:
         """A bounded bit of work ahead, for quiet moments (space, pages); False when all is done."""
@@ -196,9 +231,8 @@ class Journal:
 class _OlderFiles:
     """Indexes what comes before a segment, bit by bit."""
 
-    def __init__(self, folder: Path, end: int, remember: int) -> None:
-        self.index = Index(remember)
-        self._remember = remember
+    def __init__(self, folder: Path, end: int) -> None:
+        self.index = Index()
         self._end = end
         self._reader = SegmentReader(folder, NAME)
         self._reader.seek(0)
@@ -213,10 +247,10 @@ class _OlderFiles:
                 self.index.add(found.record, (self._reader.number, found.offset))
         except (CorruptError, SchemaError) as e:
             log.warning("what is older cannot be replayed: %s", e)
-            self.index = Index(self._remember)
+            self.index = Index()
             return True
         except StoreError:  # dropped with age before it was read: begin with the oldest there is
-            self.index = Index(self._remember)
+            self.index = Index()
             self._reader.seek(0)
         return False
 
@@ -239,18 +273,6 @@ def read_order_ids(folder: str | Path) -> Iterator[OrderId]:
     with closing(SegmentReader(folder, NAME)) as reader:
         for record in reader.read_from(0):
             if record.type == ORDER_ID:
-                yield read_order_id(record)
-
-
-def read_recent(folder: str | Path, files: int = RECENT_SEGMENTS) -> Iterator[Delivery | OrderId]:
-    """Events and order ids of the latest `files` files, in order."""
-    tracker = Tracker()
-    with closing(SegmentReader(folder, NAME)) as reader:
-        reader.seek_tail(files)
-        while record := reader.next():
-            if record.type == FRAME:
-                yield from tracker.deliveries(record.payload)
-            elif record.type == ORDER_ID:
                 yield read_order_id(record)
 
 

@@ -1,4 +1,4 @@
-"""Where a journal keeps what: its topics' frames by epoch and number, and the latest commands' order ids."""
+"""What a journal's records are, and where its topics' frames lie by epoch and number."""
 
 from bisect import bisect_right
 from typing import Final, TypeAlias
@@ -13,6 +13,7 @@ Place: TypeAlias = tuple[int, int]  # segment number and offset
 
 FRAME: Final = 1
 ORDER_ID: Final = 2
+WRITTEN: Final = 3  # all that must outlive older files was written again since the file it names (journal_restart.py)
 _MARK_EVERY: Final = 64  # frames of a topic between two entries of the index
 
 
@@ -87,20 +88,15 @@ class Run:
 
 
 class Index:
-    """Frames and order ids of a stretch of the journal, read in order."""
+    """Where the frames of a stretch of the journal lie, read in order."""
 
-    def __init__(self, remember: int) -> None:
+    def __init__(self) -> None:
         self.topics: dict[str, list[Run]] = {}
-        self.ids: dict[tuple[str, str], str] = {}
-        self._remember = remember
 
     def add(self, record: Record, place: Place) -> None:
-        """One record. SchemaError names it."""
+        """One record. BusError and SchemaError say what is wrong with a frame."""
         if record.type == FRAME:
             self.note(place, record.payload)
-        elif record.type == ORDER_ID:
-            known = read_order_id(record)
-            self.know(known.client_id, known.command_id, known.cl_ord_id)
 
     def note(self, place: Place, data: bytes) -> None:
         """One frame."""
@@ -110,12 +106,6 @@ class Index:
             runs.append(Run(head.epoch, head.first_seq))
         runs[-1].add(head.first_seq, head.n_events, place)
 
-    def know(self, client_id: str, command_id: str, cl_ord_id: str) -> None:
-        """One order id; the oldest beyond the number to remember is forgotten."""
-        self.ids[client_id, command_id] = cl_ord_id
-        if len(self.ids) > self._remember:
-            del self.ids[next(iter(self.ids))]
-
     def precede(self, older: "Index") -> None:
         """What the stretch before this one holds."""
         for topic, before in older.topics.items():
@@ -123,5 +113,3 @@ class Index:
             if before and after and before[-1].epoch == after[0].epoch:
                 after[0].precede(before.pop())
             after[:0] = before
-        ids = {k: v for k, v in older.ids.items() if k not in self.ids} | self.ids
-        self.ids = dict(list(ids.items())[-self._remember :])

@@ -13,7 +13,7 @@ from base.errors import StoreError
 from base.reactor import Priority
 from base.upkeep import SYNC_NS, Upkeep
 from ipc.bell import Bell, Ringer, bell_path
-from ipc.events import AnyEvent, OrderState, Position
+from ipc.events import AnyEvent, Position
 from ipc.exposure import ExposureRow, ExposureWriter
 from ipc.fence import FenceKeeper, lease_duty
 from ipc.gate import GateReader, session_scopes
@@ -23,7 +23,7 @@ from ipc.readiness import Readiness
 from ipc.requests import NewOrder
 from risk.exposure import ExposureBook, Figures
 from risk.orders import Applied, Order, OrderTable
-from venues.carry_over import Carrier, restore
+from venues.carry_over import Carrier, never_sent, restore
 from venues.context import dialect_of, session_context
 from venues.in_flight import InFlight
 from venues.interface import RestRequest, SessionPhase, TradingSession
@@ -130,7 +130,8 @@ class Trading:
             self._row(instrument.name, figures)
         self.entry.lost_session("process restarted")
         for order_id in unsaid:
-            self.record(self._never_sent(order_id, self.host.clock.wall_ns()))
+            wall_ns = self.host.clock.wall_ns()
+            self.record(never_sent(order_id, self.name, self.venue, self.account, wall_ns))
         self.carrier.begin()
 
     def _write_again(self) -> None:
@@ -141,15 +142,6 @@ class Trading:
             self.moved(order)
         for name, figures in self.exposure.figures.items():
             self.record(self._position(name, figures, wall_ns))
-
-    def _never_sent(self, known: OrderId, wall_ns: int) -> OrderState:
-        """An order of which only the command's id was written: its client asks by that id, and gets an end to it."""
-        return OrderState(
-            session=self.name, venue=self.venue, account=self.account, instrument="", cl_ord_id=known.cl_ord_id,
-            order_id="", state="REJECTED", side="", ord_type="", time_in_force="", px_scale=0, qty_scale=0,
-            order_qty=0, price=None, cum_qty=0, leaves_qty=0, strategy="", client_id=known.client_id,
-            command_id=known.command_id, since_ns=wall_ns, reason="the process ended before the order was sent",
-        )  # fmt: skip
 
     # -- what order entry asks of the process ----------------------------------------------------------------
 

@@ -4,28 +4,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ipc.events import ExecutionReport, OrderState, Position
-from ipc.journal import RECENT_SEGMENTS, Journal, OrderId, read_recent
+from ipc.journal import NAME, Journal, OrderId
+from ipc.journal_restart import read_restart
 from risk.orders import OrderTable
-
-EVERY_FILE = 1 << 30
 
 
 def restore(
-    folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]], files: int = EVERY_FILE
+    folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]], *, whole: bool = False
 ) -> list[OrderId]:
     """Orders and positions (with the last fill's price) as the journal in `folder` left them; the commands whose order
     it does not have.
 
-    The order is journalled before it is sent, so what is returned never left. All files are read: lives that end while
-    they write again can, one after the other, push the last complete writing out of the latest ones (Carrier).
+    The order is journalled before it is sent, so what is returned never left. Read is what came after the newest
+    complete writing began, and the file before (Carrier); `whole`: everything that is kept.
     """
     unsaid: dict[str, OrderId] = {}
-    for found in read_recent(folder, files):
-        if isinstance(found, OrderId):
-            unsaid[found.cl_ord_id] = found
-            continue
-        event = found.event
-        if isinstance(event, OrderState):
+    for event in read_restart(folder, NAME, whole=whole):
+        if isinstance(event, OrderId):
+            unsaid[event.cl_ord_id] = event
+        elif isinstance(event, OrderState):
             table.restore(event)
             unsaid.pop(event.cl_ord_id, None)
         elif isinstance(event, ExecutionReport):
@@ -39,23 +36,35 @@ def restore(
     return list(unsaid.values())
 
 
-class Carrier:
-    """Writes what must outlive a journal's files again into newer ones, before retention drops the old.
+def never_sent(known: OrderId, session: str, venue: str, account: str, wall_ns: int) -> OrderState:
+    """An order of which only the command's id was written: its client asks by that id, and gets an end to it."""
+    return OrderState(
+        session=session, venue=venue, account=account, instrument="", cl_ord_id=known.cl_ord_id,
+        order_id="", state="REJECTED", side="", ord_type="", time_in_force="", px_scale=0, qty_scale=0,
+        order_qty=0, price=None, cum_qty=0, leaves_qty=0, strategy="", client_id=known.client_id,
+        command_id=known.command_id, since_ns=wall_ns, reason="the process ended before the order was sent",
+    )  # fmt: skip
 
-    Whenever the process dies, the last complete writing began at most RECENT_SEGMENTS - 1 files ago, as long as one
-    writing fits a file.
+
+class Carrier:
+    """Writes what must outlive a journal's files again into newer ones, and marks each writing's end.
+
+    A restart reads from the newest marked writing on, and retention keeps it. A new writing comes when a new file was
+    begun: by a timer, or, when that is late, with the first record of the file after it, at once where the file with
+    the newest writing is the next to make room on a full disk.
     """
 
     def __init__(self, journal: Journal, write: Callable[[], None]) -> None:
         self._journal = journal
         self._write = write
-        self._began = self._ended = 0
+        self._began = self._ended = journal.carry()
         self._busy = True
 
     def begin(self) -> None:
-        """Write for the first time: all that was restored is in place."""
+        """All that was restored is in place: write for the first time, unless this file holds a writing already."""
         self._busy = False
-        self._again(self._journal.segment)
+        if self._began != self._journal.segment:
+            self._again(self._journal.segment)
 
     def look(self) -> None:
         """From a timer: write when a new file was begun."""
@@ -63,17 +72,20 @@ class Carrier:
 
     def recorded(self) -> None:
         """After each record: write when the timer is too late."""
-        self._when_behind(RECENT_SEGMENTS - 1)
+        self._when_behind(2)
 
     def _when_behind(self, files: int) -> None:
         segment = self._journal.segment
-        if segment - self._began >= files and segment != self._ended and not self._busy:
+        if segment in (self._began, self._ended) or self._busy:
+            return
+        if segment - self._began >= files or self._journal.cornered:
             self._again(segment)
 
     def _again(self, segment: int) -> None:
         self._busy = True
         try:
             self._write()
+            self._journal.written(segment)
         finally:
             self._busy = False
         self._began, self._ended = segment, self._journal.segment

@@ -25,20 +25,20 @@ from fix.session_events import Disconnect, FieldDefect, NumbersReset, SessionEve
 from fix.settings import Role, SessionSettings
 from fix.store import MemoryStore
 from ipc import frames
-from ipc.events import AnyEvent, ExecutionReport
+from ipc.events import AnyEvent, ExecutionReport, Position
 from ipc.journal import Journal, read_events
 from ipc.requests import NewOrder
 from risk.orders import Applied, Order, OrderTable
 from tests.stress.killing import Hook, named, no_room
 from tests.venues.kit import context
-from venues.carry_over import Carrier, restore
+from venues.carry_over import Carrier, never_sent, restore
 from venues.fix44 import dialect as fix44
 from venues.interface import SessionPhase
 from venues.order_entry import OrderEntry
 
 INSTRUMENT = Instrument("v", "BTC-USD", "BTC/USD", 2, 4)
 STORE = SegmentSettings(segment_bytes=2048, retain_bytes=5 * 2048, recycle=True)
-JOURNAL = SegmentSettings(segment_bytes=8 * 1024, retain_bytes=1 << 30)
+JOURNAL = SegmentSettings(segment_bytes=6 * 1024, retain_bytes=1 << 30)  # all is kept, to be compared with
 PATIENCE_S = 10.0
 ORDERS = 6  # of one life
 TOPIC = "exec.kill"
@@ -89,7 +89,8 @@ class Desk:
         self.seq = 1
         self.table = OrderTable()
         self.carrier = Carrier(self.journal, self.write_again)
-        restore(folder, self.table, {})
+        self.positions: dict[str, tuple[int, int]] = {}
+        unsaid = restore(folder, self.table, self.positions)
         store = HookedStore(folder, hook, disk_full)
         fix44.open_store = lambda context: store  # type: ignore[attr-defined]  # in this process alone: it is a fork
         given = context("fix44", Kind.TRADING, [INSTRUMENT], "DESK", "VENUE")
@@ -97,6 +98,8 @@ class Desk:
         capabilities = fix44.DIALECT.capabilities(given.venue)
         self.entry = OrderEntry("kill", "main", capabilities, [INSTRUMENT], self.table, self, self.clock)
         self.entry.lost_session("process restarted")
+        for known in unsaid:
+            self.record(never_sent(known, "kill", "v", "main", 1))
         self.carrier.begin()
         self.entry.session, self.entry.ready_reason = self.session, ""
         self.ended = False
@@ -129,8 +132,15 @@ class Desk:
         self.carrier.recorded()
 
     def write_again(self) -> None:
+        self.hook("writing: begun")
         for order in self.table.open():
             self.record(order.snapshot())
+        for name in self.positions:
+            self.record(self.position(name))
+        self.hook("writing: not marked")
+
+    def position(self, name: str) -> Position:
+        return Position("kill", "v", "main", name, self.positions[name][0], 4, 1, self.positions[name][1], 2)
 
     def remember(self, command: NewOrder, cl_ord_id: str) -> None:
         if self.journal.full:
@@ -144,7 +154,11 @@ class Desk:
     def gate(self, strategy: str, instrument: str) -> str:
         return ""
 
-    def filled(self, order: Order, applied: Applied) -> None: ...
+    def filled(self, order: Order, applied: Applied) -> None:
+        held, mark_px = self.positions.get(order.instrument, (0, 0))
+        self.hook("order entry: filled, position not recorded")
+        self.positions[order.instrument] = (held + applied.fill_qty, applied.fill_px or mark_px)  # all are buys
+        self.record(self.position(order.instrument))
 
     def moved(self, order: Order) -> None: ...
 

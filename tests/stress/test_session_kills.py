@@ -6,6 +6,7 @@ put the numbers right by themselves. Over all lives of a folder:
 
 - no number carries two messages, and no order's bytes come twice, not even marked as a repeat;
 - every report of the venue is in the desk's journal once and in order, counted or about to be asked for again;
+- what a restart reads of the journal (the newest complete writing on) tells what the whole of it tells;
 - every order that reached the venue is known to the desk, and an order that did not is UNCERTAIN, refused or unsaid.
 """
 
@@ -20,12 +21,15 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from base.segments import SegmentReader
 from fix.file_store import FileStore, StoreSettings
-from ipc.journal import read_order_ids
+from ipc.journal import NAME, read_order_ids
+from ipc.journal_restart import look_back
 from risk.orders import OrderTable
 from tests.stress.killing import Killer
 from tests.stress.session_lives import STORE, Desk, Peer, journalled_reports
@@ -94,7 +98,7 @@ def serve(peer: Peer, wire: socket.socket, death: int, lossy: bool) -> None:
         peer.received(data)
 
 
-def compare(folder: Path, peer: Peer, complete: bool = False) -> None:
+def compare(folder: Path, peer: Peer, complete: bool = False, total: Counter[str] | None = None) -> None:
     """Hold what the dead desk left against what the venue saw and said."""
     store = FileStore(folder, 1, StoreSettings(segments=STORE))
     try:
@@ -103,6 +107,7 @@ def compare(folder: Path, peer: Peer, complete: bool = False) -> None:
         store._reader.close()
         store._log.abandon()
     compare_orders(folder, peer, complete)
+    compare_restarts(folder, Counter() if total is None else total)
 
 
 def compare_numbers(folder: Path, store: FileStore, peer: Peer, complete: bool) -> None:
@@ -122,10 +127,36 @@ def compare_numbers(folder: Path, store: FileStore, peer: Peer, complete: bool) 
     assert list(stored) == list(range(min(stored, default=store.next_out), store.next_out))
 
 
+def standing(folder: Path, *, whole: bool) -> tuple[object, ...]:
+    """What a restart learns: what is open and how far it got, positions, commands without an order."""
+    table, positions = OrderTable(), dict[str, tuple[int, int]]()
+    unsaid = {order_id.cl_ord_id for order_id in restore(folder, table, positions, whole=whole)}
+    orders = {o.cl_ord_id: (o.state, o.order_id, o.cum_qty, o.leaves_qty, o.command_id) for o in table.open()}
+    return orders, positions, unsaid
+
+
+def compare_restarts(folder: Path, total: Counter[str]) -> None:
+    """The part of the journal that a restart reads tells what the whole tells."""
+    assert standing(folder, whole=False) == standing(folder, whole=True)
+    with closing(SegmentReader(folder, NAME)) as reader:
+        past = look_back(reader, 1 << 20)
+        kept = reader.last_number() - reader.first_number() + 1
+    assert past.ids == {(o.client_id, o.command_id): o.cl_ord_id for o in read_order_ids(folder)}
+    total["restarts that read a part"] += bool(past.written > 2)
+    total["files kept"] += kept
+    total["files read"] += kept if past.written == 0 else reader_span(folder, past.written)
+
+
+def reader_span(folder: Path, written: int) -> int:
+    """Files from one before the newest complete writing on."""
+    with closing(SegmentReader(folder, NAME)) as reader:
+        return reader.last_number() - max(written - 1, reader.first_number()) + 1
+
+
 def compare_orders(folder: Path, peer: Peer, complete: bool) -> None:
     """Every order is at the venue, or known not to have been sent, or UNCERTAIN."""
     table = OrderTable()
-    unsaid = {order_id.cl_ord_id for order_id in restore(folder, table, {})}
+    unsaid = {order_id.cl_ord_id for order_id in restore(folder, table, {}, whole=True)}
     remembered = [order_id.cl_ord_id for order_id in read_order_ids(folder)]
     assert len(set(remembered)) == len(remembered)
     assert peer.on_the_wire <= set(remembered), "an order left that was not remembered"
@@ -170,7 +201,8 @@ def test_the_boundaries_are_all_there(boundaries: Counter[str]) -> None:
         "store: oldest segment dropped", "store: oldest segment taken", "store: oldest segment recycled",
         "journal: append", "journal: payload written", "journal: head written", "journal: committed",
         "journal: segment begun", "journal: segment sealed", "journal: space allocated", "journal: space set aside",
-        "order entry: remembered", "order entry: recorded",
+        "order entry: remembered", "order entry: recorded", "order entry: filled, position not recorded",
+        "writing: begun", "writing: not marked",
         "session: number taken, not stored", "session: stored, not written",
         "wire: before the write", "wire: half written", "wire: written", "wire: read",
         "report: arrived", "report: delivered", "session: dealt with, not counted", "session: counted",
@@ -203,7 +235,7 @@ def test_no_kill_reuses_a_number_loses_a_message_or_sends_an_order_twice(
         full = wants_full(boundary, life) and any(folder.glob("store-*.seg"))  # a fresh store has room to begin
         status, _ = live(folder, peer, killer, life, disk_full=full, lossy=rng.random() < 0.3)
         killed[boundary] += os.WIFSIGNALED(status)
-        compare(folder, peer)
+        compare(folder, peer, total=total)
         life += 1
         if life % LIVES_A_FOLDER == 0:
             finish(folder, peer, total)
@@ -216,6 +248,8 @@ def test_no_kill_reuses_a_number_loses_a_message_or_sends_an_order_twice(
     assert killed.total() >= 500
     assert total["gap fills"] > 0
     assert total["replayed reports"] > 0
+    assert total["restarts that read a part"] > KILLS // 2
+    assert total["files read"] < total["files kept"] // 2
 
 
 def finish(folder: Path, peer: Peer, total: Counter[str]) -> None:

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from base.segments import SegmentSettings
+from base.segments import HELD_TIMES, SegmentReader, SegmentSettings
 from ipc import frames
 from ipc._bus import Outlet
 from ipc.events import AnyEvent, Position
-from ipc.journal import RECENT_SEGMENTS, Journal, OrderId, read_events, read_recent
+from ipc.journal import NAME, Journal, OrderId, read_events
+from ipc.journal_restart import read_restart
+from ipc.sequence import Gap
 from risk.orders import Order, OrderTable
+from tests.stress.killing import no_room
 from tests.venues.fakes import Bench
 from venues.carry_over import Carrier, restore
 
@@ -58,6 +61,20 @@ class Owner:
         while self.journal.segment < until:
             self.record(self.bench.place().snapshot())
 
+    def rotate_bare(self, files: int) -> None:
+        """The same, and nobody writes anything again."""
+        until = self.journal.segment + files
+        while self.journal.segment < until:
+            event = self.bench.place().snapshot()
+            self.journal.frame(self.outlet.frame(0, 1, frames.encode_event(event)))
+            self.outlet.next_seq += 1
+            self.journal.prepare()
+
+    def reopen(self) -> None:
+        """The next life of the process, as far as the journal goes."""
+        self.journal = Journal(self.folder, 1, settings=SMALL)
+        self.outlet = Outlet(frames.prefix(b"exec.s", self.outlet.next_seq + 1), self.journal)
+
     def restored(self) -> tuple[OrderTable, dict[str, tuple[int, int]], list[OrderId]]:
         table, positions = OrderTable(), {}
         unsaid = restore(self.folder, table, positions)
@@ -104,14 +121,95 @@ def test_a_death_inside_a_writing_loses_nothing(owner: Owner) -> None:
     owner.journal.close()
 
 
+@pytest.mark.parametrize("lives", [3, 15])
+def test_lives_that_die_while_writing_again_never_push_the_last_complete_writing_out(owner: Owner, lives: int) -> None:
+    """Each of them fills files with a part of a writing; retention would have dropped the complete one long ago."""
+    owner.carrier.begin()
+    rests = owner.work()
+    owner.rotate(1)
+    owner.carrier.look()
+    held = owner.journal.carry()
+    owner.rotate_bare(1)
+    for _ in range(lives):
+
+        def dies() -> None:
+            owner.rotate_bare(1)
+            raise KeyboardInterrupt
+
+        carrier = Carrier(owner.journal, dies)
+        with pytest.raises(KeyboardInterrupt):
+            carrier.begin()
+        owner.journal.close()
+        owner.reopen()
+        assert owner.journal.carry() == held
+        assert SegmentReader(owner.folder, NAME).first_number() <= held
+    table, positions, _ = owner.restored()
+    assert table.find(rests.cl_ord_id) is not None
+    assert positions == {"ETH-USD": (12345, 77_000)}
+    owner.carrier = Carrier(owner.journal, owner._write)
+    owner.carrier.begin()
+    owner.rotate(12)
+    size = sum(f.stat().st_size for f in owner.folder.glob("journal-*.seg"))
+    assert size <= SMALL.retain_bytes, "what was held is given up once a newer writing is complete"
+    assert owner.restored()[0].find(rests.cl_ord_id) is not None
+    owner.journal.close()
+
+
+def test_even_what_is_held_is_bounded(owner: Owner, caplog: pytest.LogCaptureFixture) -> None:
+    owner.carrier.begin()
+    owner.carrier = Carrier(owner.journal, lambda: None)  # nobody writes again
+    owner.rotate_bare(40)
+    size = sum(f.stat().st_size for f in owner.folder.glob("journal-*.seg"))
+    assert size <= HELD_TIMES * SMALL.retain_bytes
+    assert "dropped though it was held" in caplog.text
+    owner.journal.close()
+
+
+def test_an_older_build_s_journal_is_read_whole_and_nothing_of_it_is_dropped_before_it_is_written_again(
+    owner: Owner,
+) -> None:
+    rests = owner.work()  # no writing was ever marked
+    owner.rotate_bare(12)
+    owner.journal.close()
+    owner.reopen()
+    assert owner.journal.carry() == 0
+    oldest = SegmentReader(owner.folder, NAME).first_number()
+    carrier = owner.carrier = Carrier(owner.journal, owner._write)
+    owner.rotate_bare(6)
+    assert SegmentReader(owner.folder, NAME).first_number() == oldest
+    events = [d.event for d in read_events(owner.folder) if not isinstance(d.event, Gap)]
+    assert list(read_restart(owner.folder, NAME)) == events
+    carrier.begin()
+    assert owner.journal.carry() == owner.journal.segment
+    owner.rotate(1)
+    assert SegmentReader(owner.folder, NAME).first_number() > oldest
+    assert owner.restored()[0].find(rests.cl_ord_id) is not None
+    owner.journal.close()
+
+
+def test_on_a_full_disk_the_writing_comes_before_its_forerunner_has_to_make_room(tmp_path: Path) -> None:
+    """Two files are all there is: each new one takes the place of the one before, which holds the newest writing."""
+    owner = Owner(tmp_path)
+    owner.carrier.begin()
+    rests = owner.work()
+    owner.journal._writer._reserve = no_room
+    for _ in range(5):
+        owner.rotate(1)  # the timer is late
+        assert owner.restored()[0].find(rests.cl_ord_id) is not None
+        assert owner.restored()[1] == {"ETH-USD": (12345, 77_000)}
+    assert owner.journal.full
+    assert len(list(tmp_path.glob("journal-*.seg"))) <= 3
+    owner.journal.close()
+
+
 def test_a_restart_reads_no_more_than_the_latest_files_however_long_the_journal_is(owner: Owner) -> None:
     owner.carrier.begin()
     owner.work()
-    owner.rotate(RECENT_SEGMENTS - 1)
-    bounded = sum(1 for _ in read_recent(owner.folder))
+    owner.rotate(3)
+    bounded = sum(1 for _ in read_restart(owner.folder, NAME))
     owner.rotate(20)
     everything = sum(1 for _ in read_events(owner.folder))
-    assert sum(1 for _ in read_recent(owner.folder)) <= bounded + bounded // RECENT_SEGMENTS
+    assert sum(1 for _ in read_restart(owner.folder, NAME)) <= bounded + bounded // 3
     assert everything > 2 * bounded
     owner.journal.close()
 

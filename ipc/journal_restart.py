@@ -1,0 +1,103 @@
+"""What a restart reads of a journal: not all of it, and never less than what counts.
+
+A process that carries things over writes all that must outlive older files again, now and then (venues/carry_over.py),
+and a record WRITTEN behind it that names the file in which that writing began. The newest one is looked for from the
+end backwards. From one file before that writing on, the journal tells all: what was open when it began, what happened
+since, and, in the file before, what a venue may still repeat or add to.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from base.errors import CorruptError, SchemaError
+from base.segments import Record, SegmentReader
+from ipc import frames
+from ipc.events import AnyEvent
+from ipc.journal_index import FRAME, ORDER_ID, WRITTEN, OrderId, read_order_id
+from ipc.sequence import Gap, decode
+
+_NEEDED_FILES: Final = 2  # read at every start, whether anything was written again or not
+
+log = logging.getLogger("journal")
+
+_decode_began: Final = msgspec.msgpack.Decoder(tuple[int]).decode
+
+
+class Past(NamedTuple):
+    """What the journal's end tells: cl_ord_ids by (client_id, command_id), oldest first; the file in which the newest
+    complete writing began, 0: there is none."""
+
+    ids: dict[tuple[str, str], str]
+    written: int
+
+
+def read_written(record: Record) -> int:
+    """Number of the file in which the writing began that ends here. SchemaError names the record."""
+    try:
+        return _decode_began(record.payload)[0]
+    except frames.UNREADABLE as e:
+        raise SchemaError(f"journal record {record.index}: not the end of a writing: {e}") from None
+
+
+def look_back(reader: SegmentReader, remember: int) -> Past:
+    """Read the journal from its end backwards, for the last `remember` order ids and the newest complete writing.
+
+    CorruptError when what a restart needs is damaged; damage further back ends the reading and is logged.
+    """
+    known: list[OrderId] = []
+    written, newest, oldest = 0, reader.last_number(), reader.first_number()
+    try:
+        for _, found in reader.latest((ORDER_ID, WRITTEN)):
+            if found.record.type == ORDER_ID:
+                known.append(read_order_id(found.record))
+            elif not written and (began := read_written(found.record)) >= oldest:
+                written = began
+            if len(known) >= remember and written:
+                break
+    except CorruptError as error:
+        needed = written - 1 if written else newest - _NEEDED_FILES + 1
+        if error.segment >= needed:
+            raise
+        log.warning("commands from before this file are not known any more: %s", error)
+    del known[remember:]
+    ids = {(o.client_id, o.command_id): o.cl_ord_id for o in reversed(known)}
+    return Past(ids, written)
+
+
+def newest_writing(folder: str | Path, name: str) -> int:
+    """The file in which the newest complete writing began; 0: there is none. CorruptError: damage behind it."""
+    with closing(SegmentReader(folder, name)) as reader:
+        oldest = reader.first_number()
+        for _, found in reader.latest((WRITTEN,)):
+            if (began := read_written(found.record)) >= oldest:
+                return began
+    return 0
+
+
+def read_restart(folder: str | Path, name: str, *, whole: bool = False) -> Iterator[AnyEvent | OrderId]:
+    """What a restart needs to know, in order; `whole`: all that is kept. What cannot be read of a frame is left out.
+
+    CorruptError and SchemaError name file and offset, or record.
+    """
+    began = 0 if whole else newest_writing(folder, name)
+    with closing(SegmentReader(folder, name)) as reader:
+        if began:
+            reader.seek_segment(max(began - 1, reader.first_number()))
+        while record := reader.next():
+            if record.type == FRAME:
+                yield from _events(record.payload)
+            elif record.type == ORDER_ID:
+                yield read_order_id(record)
+
+
+def _events(data: bytes) -> Iterator[AnyEvent]:
+    head = frames.read_header(data)
+    packed = memoryview(data)[head.offset :]
+    for found in decode(head.topic, head.epoch, head.first_seq, head.n_events, packed)[0]:
+        if not isinstance(found.event, Gap):
+            yield found.event
