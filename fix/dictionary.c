@@ -306,11 +306,19 @@ static inline int32_t read_tag(const uint8_t *p, const uint8_t *end, const uint8
     return (int32_t)tag;
 }
 
+/* The number that stands for a tag but cannot be one: negative, 0 or with leading zeros; 0 when there is none. */
+static int32_t bad_number(const uint8_t *p, const uint8_t *equals)
+{
+    bool negative = *p == '-';
+    int64_t number = count_of(p + negative, (size_t)(equals - p - negative));
+    return number < 0 ? 0 : (int32_t)(negative ? -number : number);
+}
+
 /* What cannot be read as `tag=`: a value with SOH in it when there is no equals sign, else a bad tag number. */
 static bool unreadable(walk *w, const uint8_t *field, const uint8_t *stop, int32_t before)
 {
-    bool split = !memchr(field, '=', (size_t)(stop - field));
-    FAULT(split ? 17 : 0, split ? before : 0);
+    const uint8_t *equals = memchr(field, '=', (size_t)(stop - field));
+    FAULT(equals ? 0 : 17, equals ? bad_number(field, equals) : before);
     return false;
 }
 

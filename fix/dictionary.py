@@ -13,6 +13,7 @@ from typing import NamedTuple
 from typing_extensions import Buffer
 
 from base.errors import ConfigError
+from fix._codec import FieldRules
 from fix._dictionary import Tables
 from fix.dictionary_load import Source, load, with_transport
 from fix.dictionary_model import MessageDef
@@ -35,7 +36,7 @@ class Fault(NamedTuple):
     reason: int
     """SessionRejectReason(373); -1 when `business` says why."""
     tag: int
-    """RefTagID(371); 0 when there is none."""
+    """RefTagID(371); 0 when there is none. With reason 0 the number as it stood there: 0 or negative, too."""
     text: str
     business: int = 0
     """BusinessRejectReason(380): 3 for a message type that is the standard's but not the dictionary's; else 0."""
@@ -128,6 +129,16 @@ class Dictionary:
         if self._native is None:
             raise ConfigError(f"{self._sources[0].root.path}: {self.version} needs a transport dictionary beside it")
         return self._native
+
+    def rules(self) -> FieldRules:
+        """Its data fields with their lengths, and its NumInGroup tags, for the codec."""
+        tags = {each.name: each.number for each in self._model.fields.values()}
+        pairs = {}
+        for each in self._model.fields.values():
+            length = tags.get(each.name + "Len") or tags.get(each.name + "Length")
+            if length and each.type in ("DATA", "XMLDATA"):
+                pairs[length] = each.number
+        return FieldRules(pairs, sorted(self._model.count_tags()))
 
     # --- what it says
 

@@ -53,3 +53,14 @@ class Model:
     fields: dict[int, FieldDef] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """What was read but cannot be checked, with file and line."""
+
+    def count_tags(self) -> set[int]:
+        """NumInGroup tags of all groups, nested ones included."""
+        found: set[int] = set()
+        parts = [self.header, self.trailer, *(message.members for message in self.messages.values())]
+        while parts:
+            for member in parts.pop():
+                if member.group is not None:
+                    found.add(member.tag)
+                    parts.append(member.group.members)
+        return found

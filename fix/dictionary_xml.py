@@ -71,7 +71,7 @@ class _Reader:
             self._parser.Parse(data, True)
         except expat.ExpatError as e:
             raise ConfigError(f"{self._path}:{e.lineno}: not XML: {expat.ErrorString(e.code)}") from e
-        except ValueError as e:  # an encoding that expat has no table for
+        except (ValueError, LookupError) as e:  # an encoding that expat has no table for
             raise ConfigError(f"{self._path}: not XML that can be read: {e}") from e
         if self.root is None:  # pragma: no cover - expat has said "no element found" before
             raise ConfigError(f"{self._path}: not XML: no element")
