@@ -41,6 +41,8 @@ class Desk(_Strict, frozen=True, kw_only=True):
     shm_dir: str = ""  # books, gate and readiness words; tmpfs. "" = /dev/shm/quarterdeck-<name>-<hash of run_dir>
     environment: Literal["sim", "test", "production"] = "production"
     log_budget_mb: int = 200
+    gate_dir: str = ""  # connect gates, for every desk and user of the machine; "" = /dev/shm/quarterdeck-gate
+    cert_warn_days: int = 14  # a venue's certificate that ends sooner is an alert
 
 
 class InstrumentConfig(_Strict, frozen=True, kw_only=True):
@@ -77,8 +79,18 @@ class VenueConfig(_Strict, frozen=True, kw_only=True):
     account: str = "main"
     instruments: list[InstrumentConfig]
     rest: RestConfig | None = None
+    limit_share_pct: int = 100  # this desk's part of the account's rate limits, where other systems use it too
     calendar: CalendarConfig = CalendarConfig()  # changes to the venue's own calendar (docs/schedules.md)
     options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
+
+
+class ReconnectConfig(_Strict, frozen=True, kw_only=True):
+    """[session.X.reconnect]: how long to wait between attempts, in seconds (docs/reconnects.md)."""
+
+    stable_s: int = 30  # READY for so long, and the failures before are forgotten
+    cap_s: int = 30  # the most after a lost connection or one that never stood
+    refused_s: int = 15  # the first after a refused logon; doubles
+    refused_cap_s: int = 600
 
 
 class SessionConfig(_Strict, frozen=True, kw_only=True):
@@ -101,6 +113,7 @@ class SessionConfig(_Strict, frozen=True, kw_only=True):
     instruments: list[str] = []  # [] = all of the venue
     on_stop: Literal["cancel", "keep"] = "cancel"
     sync: Literal["none", "interval", "every"] = "none"  # of store and journal, against a power cut (docs/store.md)
+    reconnect: ReconnectConfig = ReconnectConfig()
     alternate_sender_comp_id: str = ""  # for a planned move to a new session while the old one lives
     options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
 

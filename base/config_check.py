@@ -28,6 +28,8 @@ def check_values(config: "Config", at: str) -> None:
         _instruments(venue.instruments, f"{at}: venue.{name}.instruments")
         for entry in venue.calendar.entry:
             rule_of(entry, f"{at}: venue.{name}.calendar.entry")
+        if not 1 <= venue.limit_share_pct <= 100:
+            raise ConfigError(f"{at}: venue.{name}.limit_share_pct: {venue.limit_share_pct} is not within 1 to 100")
         if venue.rest is not None:
             rest = {"lag_ms": venue.rest.lag_ms, "balances_every_s": venue.rest.balances_every_s}
             _at_least(f"{at}: venue.{name}.rest", rest, 0)
@@ -40,6 +42,7 @@ def check_values(config: "Config", at: str) -> None:
     for name, sim in config.sim.items():
         _at_least(f"{at}: sim.{name}", {"messages_per_s": sim.messages_per_s}, 1)
     _at_least(f"{at}: desk", {"log_budget_mb": config.desk.log_budget_mb}, 1)
+    _at_least(f"{at}: desk", {"cert_warn_days": config.desk.cert_warn_days}, 0)
     _kill(config.kill, f"{at}: kill")
     if config.ledger is not None:
         _ledger(config.ledger, f"{at}: ledger")
@@ -78,6 +81,9 @@ def _session(session: "SessionConfig", path: str) -> None:
         if (value or not key.startswith("alternate")) and not _COMP_ID.fullmatch(value):
             raise ConfigError(f"{path}.{key}: {value!r} is not printable ASCII without spaces, at least one character")
     _at_least(path, {"stale_after_s": session.stale_after_s, "depth": session.depth}, 0)
+    again = session.reconnect
+    _at_least(f"{path}.reconnect", {"stable_s": again.stable_s, "cap_s": again.cap_s, "refused_s": again.refused_s}, 1)
+    _at_least(f"{path}.reconnect", {"refused_cap_s": again.refused_cap_s}, again.refused_s)
 
 
 def _instruments(instruments: "list[InstrumentConfig]", path: str) -> None:

@@ -39,13 +39,14 @@ class Column(Protocol):
 class Meter:
     """What a limit has counted. `used` may pass `most` by what was forced; `unit` is the unit of all its figures."""
 
-    __slots__ = ("_column", "_spare", "limit", "most", "open", "passes", "sync_ns", "unit", "used")
+    __slots__ = ("_column", "_spare", "limit", "most", "noted", "open", "passes", "sync_ns", "unit", "used")
 
     def __init__(self, limit: Limit, column: Column | None, share_pct: int, unit: int) -> None:
         self.limit = limit
         self.unit = unit
         self.passes = limit.breach == "refused"  # a cancel too many is refused there, and harms nothing: it may try
         self.used = 0
+        self.noted = 0  # spent, and not in a slot yet
         self.sync_ns = 0  # no need to synchronise before this time
         self._column = column
         # Two processes may look at the same instant: one request each is set aside for that.
@@ -71,7 +72,8 @@ class Meter:
 
     def spend(self, amount: int, mono_ns: int, wall_ns: int) -> None:
         """Count what leaves; `sync` was called before."""
-        self._count(amount)
+        self.used += amount
+        self.noted += amount
         column = self._column
         if column is not None:
             column.add(amount)
@@ -133,6 +135,7 @@ class Window(Meter):
 
     def sync(self, mono_ns: int, wall_ns: int) -> None:
         """Forget the slots that have gone by."""
+        self._settle()
         slot = mono_ns // self._slot_ns
         if slot > self._at_slot:
             counts = self._counts
@@ -145,6 +148,7 @@ class Window(Meter):
 
     def wait_ns(self, amount: int, ceiling: int, mono_ns: int, wall_ns: int) -> int:
         """Until enough slots have gone by."""
+        self._settle()
         used, counts = self.used, self._counts
         for ahead in range(1, len(counts) + 1):
             used -= counts[(self._at_slot + ahead) % len(counts)]
@@ -152,12 +156,18 @@ class Window(Meter):
                 return (self._at_slot + ahead) * self._slot_ns - mono_ns
         return self.limit.per_s * SECOND_NS
 
+    def _settle(self) -> None:
+        """What was spent since the last look belongs to the slot of that look, or to a later part of it."""
+        self._counts[self._at_slot % len(self._counts)] += self.noted
+        self.noted = 0
+
     def _count(self, amount: int) -> None:
         self._counts[self._at_slot % len(self._counts)] += amount
         self.used += amount
 
     def _uncount(self, amount: int) -> int:
         """Off the oldest: what is left is what lasts longest, as the venue sees it at worst."""
+        self._settle()
         counts, wanted = self._counts, amount
         for ahead in range(1, len(counts) + 1):
             at = (self._at_slot + ahead) % len(counts)

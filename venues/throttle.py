@@ -1,7 +1,7 @@
 """All rate limits of a connection at once: what may leave now, and if not, why and how long that lasts. Pure.
 
 New orders leave the reserve alone. Cancels may use it; past it they go on trying where the venue would only refuse
-them, and wait where it would log us out. What is forced (a kill) always leaves and is counted, so that others hold back.
+them, and wait where it would log us out. What is forced (a kill) always leaves and is counted: the others hold back.
 """
 
 from collections.abc import Callable, Iterable
@@ -53,15 +53,17 @@ class Throttle:
         self, request: str, mono_ns: int, wall_ns: int, instrument: str = "", age_ns: int = 0, *, urgent: bool = False
     ) -> str:
         """Count a request that may leave now and answer ""; else nothing is counted: why it may not, and how long."""
-        plan = self._plans.get((request, instrument)) or self._plan(request, instrument)
+        plan = self._plans.get((request, instrument))
+        if plan is None:
+            plan = self._plan(request, instrument)
         if mono_ns < self._held_ns and not urgent:
             return self._no(self._held_by, self._held_ns - mono_ns)
         for at, fixed, by_age in plan:
             amount = fixed + _aged(by_age, age_ns) if by_age else fixed
             if mono_ns >= at.sync_ns:
                 at.sync(mono_ns, wall_ns)
-            if at.used + amount > (at.most if urgent else at.open) and not (urgent and at.passes):
-                ceiling = at.most if urgent else at.open
+            ceiling = at.most if urgent else at.open
+            if at.used + amount > ceiling and not (urgent and at.passes):
                 return self._no(str(at.limit), at.wait_ns(amount, ceiling, mono_ns, wall_ns))
         for at, amount, by_age in plan:
             at.spend(amount + _aged(by_age, age_ns) if by_age else amount, mono_ns, wall_ns)
@@ -69,7 +71,7 @@ class Throttle:
 
     def force(self, request: str, mono_ns: int, wall_ns: int, instrument: str = "", age_ns: int = 0) -> None:
         """Count a request that leaves whatever the limits say."""
-        for at, amount, by_age in self._plans.get((request, instrument)) or self._plan(request, instrument):
+        for at, amount, by_age in self._plan(request, instrument):
             at.sync(mono_ns, wall_ns)
             at.spend(amount + _aged(by_age, age_ns) if by_age else amount, mono_ns, wall_ns)
 
@@ -119,6 +121,9 @@ class Throttle:
         return [*self._meters, *self._by_instrument.get(instrument, ())]
 
     def _plan(self, request: str, instrument: str) -> Plan:
+        known = self._plans.get((request, instrument))
+        if known is not None:
+            return known
         found = []
         for at in self._of(instrument):
             cost = at.limit.cost(request)

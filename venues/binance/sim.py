@@ -26,11 +26,11 @@ from sim.setup import Grant, Setup
 from sim.wire import Field, Garbled, Message, number
 from venues.binance import sim_orders
 from venues.binance.sim_fields import COMP_ID, EngineError, RefusedError, check, one_of, reject_fields
-from venues.binance.sim_limits import Limits
+from venues.binance.sim_limits import LIMIT_OPTIONS, Limits
 from venues.binance.sim_md import BinanceMarketData
 from venues.binance.sim_rest import BinanceRest
 
-OPTIONS = frozenset({"list_lag_ms", "drop_copy_delay_ms", "unfilled_10s", "oe_messages_10s", "report_before_cancels"})
+OPTIONS = frozenset({"list_lag_ms", "drop_copy_delay_ms", "report_before_cancels"}) | LIMIT_OPTIONS
 STANDALONE = (
     ("trading", "OE", "SPOT", 2),
     ("marketdata", "MD", "SPOT", 2),

@@ -10,6 +10,7 @@ from venues.binance.sim_fields import EngineError, RefusedError
 
 CONNECTIONS = {"trading": 10, "dropcopy": 10, "marketdata": 100}
 STREAMS = 1000
+LIMIT_OPTIONS = frozenset({"unfilled_10s", "unfilled_day", "oe_messages_10s", "attempts_30s", "weight_1m"})
 
 
 class Limits:
@@ -18,6 +19,13 @@ class Limits:
     def __init__(self, setup: Setup, clock: Clock) -> None:
         self._clock = clock
         self._unfilled_max = setup.number("unfilled_10s", 1000)
+        self._day_max = setup.number("unfilled_day", 200_000)
+        self._attempts_max = setup.number("attempts_30s", 0)
+        self._weight_max = setup.number("weight_1m", 6_000)
+        self._day: dict[str, tuple[int, int]] = {}
+        self._attempts: deque[int] = deque()
+        self._weight: tuple[int, int] = (0, 0)
+        self.refused = 0
         self._messages = {
             "trading": (setup.number("oe_messages_10s", 10_000), 10),
             "dropcopy": (60, 60),
@@ -29,6 +37,21 @@ class Limits:
         """One more connection of a kind on an account."""
         if active >= CONNECTIONS[kind]:
             raise RefusedError(-1034, f"Too many concurrent connections; the limit is {CONNECTIONS[kind]}.")
+        self._forget(self._attempts, 30)
+        self._attempts.append(self._clock.mono_ns())
+        if self._attempts_max and len(self._attempts) > self._attempts_max:
+            self.refused += 1
+            raise RefusedError(-1034, f"Too many connection attempts; the limit is {self._attempts_max} per 30 seconds.")
+
+    def weight(self, weight: int) -> int:
+        """A REST request of that weight; seconds until the minute ends when it is too many, else 0."""
+        minute, second = divmod(self._clock.wall_ns() // SECOND_NS, 60)
+        used = self._weight[1] if self._weight[0] == minute else 0
+        self._weight = minute, used + weight
+        if used + weight <= self._weight_max:
+            return 0
+        self.refused += 1
+        return 60 - second
 
     def message(self, link: Link, kind: str) -> None:
         """One more message of a session. RefusedError means Logout and disconnect."""
@@ -43,8 +66,14 @@ class Limits:
         """One more order that is not filled yet."""
         times = self._unfilled.setdefault(account, deque())
         self._forget(times, 10)
-        if len(times) >= self._unfilled_max:
-            raise EngineError(-1015, f"Too many new orders; the limit is {self._unfilled_max} per 10 seconds.")
+        today = self._clock.wall_ns() // (86_400 * SECOND_NS)
+        day, count = self._day.get(account, (today, 0))
+        count = count if day == today else 0
+        if count >= self._day_max or len(times) >= self._unfilled_max:
+            self.refused += 1
+            limit = f"{self._day_max} per 1 day" if count >= self._day_max else f"{self._unfilled_max} per 10 seconds"
+            raise EngineError(-1015, f"Too many new orders; the limit is {limit}.")
+        self._day[account] = today, count + 1
         times.append(self._clock.mono_ns())
 
     def filled(self, account: str) -> None:
@@ -52,6 +81,8 @@ class Limits:
         times = self._unfilled.get(account)
         if times:
             times.popleft()
+        day, count = self._day.get(account, (0, 0))
+        self._day[account] = day, max(count - 1, 0)
 
     def _forget(self, times: deque[int], seconds: int) -> None:
         oldest = self._clock.mono_ns() - seconds * SECOND_NS
@@ -69,6 +100,7 @@ class Limits:
             times = self._unfilled.setdefault(seat.grant.account, deque())
             self._forget(times, 10)
             rows.append(("1", len(times), self._unfilled_max, 10, "s"))
+            rows.append(("1", self._day.get(seat.grant.account, (0, 0))[1], self._day_max, 1, "d"))
         fields: list[Field] = [(6136, req_id), (25003, str(len(rows)))]
         for kind, count, limit, interval, unit in rows:
             fields += [(25004, kind), (25005, str(count)), (25006, str(limit))]

@@ -22,6 +22,10 @@ TYPES = {"1": "MARKET", "2": "LIMIT", "3": "STOP_LOSS", "4": "STOP_LOSS_LIMIT", 
 STP = {"1": "NONE", "2": "EXPIRE_TAKER", "3": "EXPIRE_MAKER", "4": "EXPIRE_BOTH", "5": "DECREMENT"}
 
 
+WEIGHTS = {"GET /api/v3/openOrders": 80, "GET /api/v3/order": 4, "DELETE /api/v3/openOrders": 1}
+WEIGHTS |= {"DELETE /api/v3/order": 1, "GET /api/v3/time": 1}
+
+
 class RestError(Exception):
     """A request is answered by an error code."""
 
@@ -38,6 +42,10 @@ class BinanceRest:
 
     def answer(self, request: Request) -> Response:
         """The answer to a request."""
+        wait_s = self._venue.limits.weight(WEIGHTS.get(f"{request.method} {request.path}", 20))
+        if wait_s:
+            too_many = {"code": -1003, "msg": "Too much request weight used."}
+            return Response(429, json.dumps(too_many).encode(), (("Retry-After", str(wait_s)),))
         try:
             return _json(self._route(request))
         except RestError as problem:

@@ -40,7 +40,9 @@ OPTIONS = frozenset(
         "amend_derivatives",
         "daily_rollover",
         "list_lag_ms",
+        "tier",
         "rate_ceiling",
+        "rate_refuses_cancels",
     }
 )
 STANDALONE = (
@@ -68,7 +70,8 @@ class KrakenSim(Venue):
         self.session_scope = setup.text("session_scope", "connection", ("connection", "comp_id"))
         self.nonce_window_ns = setup.number("nonce_window_s", 5) * SECOND_NS
         self.amend_derivatives = setup.flag("amend_derivatives", False)
-        self.limiter = sim_orders.RateCounter(setup.number("rate_ceiling", 0))
+        self.limiter = sim_orders.rate_counter(setup)
+        self._amended_ns: dict[str, int] = {}
         self._rolls = setup.flag("daily_rollover", False)
         self._day = self._rollover_day()
         self.market_data = KrakenMarketData(self)
@@ -232,7 +235,7 @@ class KrakenSim(Venue):
         if not message.get(37) and not message.get(41):
             raise sim_orders.FieldError(1, 37, "Missing mandatory field: OrderID (37) or OrigClOrdID (41)")
         order = self._own(seat, message)
-        self.limiter.charge(seat.grant.account, order.symbol, "cancel", order.opened_ns, self.clock.wall_ns())
+        self.limiter.charge(seat.grant.account, order.symbol, "cancel", self._since(order), self.clock.wall_ns())
         if not self.cancel(order, message.get(11)):
             raise sim_orders.BusinessError("101", "Open Order to cancel not found")
 
@@ -242,7 +245,7 @@ class KrakenSim(Venue):
         order = self._own(seat, message)
         if order.cl_ord_id != message.get(41) or order.leaves == 0:
             raise sim_orders.BusinessError("101", "EOrder:Unknown order")
-        self.limiter.charge(seat.grant.account, order.symbol, "amend", order.opened_ns, self.clock.wall_ns())
+        self.limiter.charge(seat.grant.account, order.symbol, "amend", self._since(order), self.clock.wall_ns())
         instrument = self.exchange.instruments[order.symbol]
         change = sim_orders.parse_amend(message, instrument, order)
         if change.post_only and change.price is not None:
@@ -252,6 +255,11 @@ class KrakenSim(Venue):
         self.exchange.replace(
             order, message.get(11), qty=change.qty, price=change.price, stop_px=change.stop_px, display=change.display
         )
+        self._amended_ns[order.order_id] = self.clock.wall_ns()
+
+    def _since(self, order: Order) -> int:
+        """When the order was made or last amended: what is young costs more."""
+        return self._amended_ns.get(order.order_id, order.opened_ns)
 
     def _status(self, link: Link, seat: Seat, message: Message) -> None:
         if sim_orders.is_derivatives(seat.grant.target):

@@ -10,6 +10,7 @@ from sim import timetext
 from sim.gateway import SECOND_NS, Seat
 from sim.matching import Market
 from sim.orders import BUY, SELL, Event, Order, Stp, Trigger
+from sim.setup import Setup
 from sim.wire import Field, Message
 
 LIMIT_TYPES = frozenset("24TV")
@@ -55,10 +56,10 @@ def is_derivatives(target: str) -> bool:
 class RateCounter:
     """The Spot engine's counter per account and pair (venues/kraken.md 9); ceiling 0 counts nothing."""
 
-    decay_per_s = 3.75
-
-    def __init__(self, ceiling: int) -> None:
-        self.ceiling = ceiling
+    def __init__(self, ceiling: int, decay_per_s: float = 3.75, *, refuses_cancels: bool = False) -> None:
+        self.ceiling, self.decay_per_s = ceiling, decay_per_s
+        self.refused = 0
+        self._refuses_cancels = refuses_cancels
         self._level: dict[tuple[str, str], tuple[float, int]] = {}
 
     def charge(self, account: str, symbol: str, what: str, opened_ns: int, now_ns: int) -> None:
@@ -69,7 +70,8 @@ class RateCounter:
         level = max(0.0, level - (now_ns - at) / SECOND_NS * self.decay_per_s)
         level += self._cost(what, (now_ns - opened_ns) / SECOND_NS)
         self._level[account, symbol] = level, now_ns
-        if level > self.ceiling and what != "cancel":
+        if level > self.ceiling and (what != "cancel" or self._refuses_cancels):
+            self.refused += 1
             raise BusinessError("0", "EOrder:Rate limit exceeded")
 
     @staticmethod
@@ -82,6 +84,17 @@ class RateCounter:
         }[what]
         fixed = 1 if what == "amend" else 0
         return fixed + next((cost for limit, cost in steps if age_s < limit), 0)
+
+
+TIERS = {"starter": (60, 1.0), "intermediate": (125, 2.34), "pro": (180, 3.75)}
+
+
+def rate_counter(setup: Setup) -> RateCounter:
+    """By the options tier, rate_ceiling (in place of the tier's) and rate_refuses_cancels."""
+    ceiling, decay = TIERS.get(setup.text("tier", "none", (*TIERS, "none")), (0, 3.75))
+    return RateCounter(
+        setup.number("rate_ceiling", ceiling), decay, refuses_cancels=setup.flag("rate_refuses_cancels", False)
+    )
 
 
 def parse(message: Message, instrument: Instrument, market: Market, order_id: str, seat: Seat, now_ns: int) -> Order:

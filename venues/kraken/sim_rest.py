@@ -22,6 +22,7 @@ from sim.wire import number
 if TYPE_CHECKING:
     from venues.kraken.sim import KrakenSim
 
+CALLS = {"starter": (15, 0.33), "intermediate": (20, 0.5), "pro": (20, 1.0)}
 STATUS = {"A": "pending", "0": "open", "1": "open", "2": "closed", "4": "canceled", "C": "expired"}
 FUTURES_STATUS = {"A": "TRIGGER_PLACED", "0": "ENTERED_BOOK", "1": "ENTERED_BOOK", "2": "FULLY_EXECUTED"}
 FUTURES_STATUS |= {"4": "CANCELLED", "C": "CANCELLED", "8": "REJECTED"}
@@ -35,6 +36,8 @@ class KrakenRest:
     def __init__(self, venue: "KrakenSim") -> None:
         self._venue = venue
         self._nonces: dict[str, int] = {}
+        self._calls: dict[str, tuple[float, int]] = {}
+        self.refused = 0  # for the rate
         self._dead_man: dict[tuple[str, bool], int] = {}  # (account, spot) -> generation
 
     def answer(self, request: Request) -> Response:
@@ -78,7 +81,17 @@ class KrakenRest:
         if number(nonce, 0) <= self._nonces.get(key.key, 0):
             return "EAPI:Invalid nonce"
         self._nonces[key.key] = number(nonce, 0)
-        return ""
+        return "" if self._within_calls(key.key, request.path) else "EAPI:Rate limit exceeded"
+
+    def _within_calls(self, key: str, path: str) -> bool:
+        """The call counter of a key, by the account's tier."""
+        most, fall = CALLS.get(self._venue.setup.text("tier", "none"), (0, 0.0))
+        now = self._venue.clock.wall_ns()
+        level, at = self._calls.get(key, (0.0, now))
+        level = max(0.0, level - (now - at) / SECOND_NS * fall) + (2 if "History" in path or "Ledgers" in path else 1)
+        self._calls[key] = level, now
+        self.refused += bool(most and level > most)
+        return not most or level <= most
 
     # -- spot -----------------------------------------------------------------------------------------------------
 
