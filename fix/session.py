@@ -9,7 +9,7 @@ connection, input, time, sending. docs/fix-session.md describes the whole.
 from collections.abc import Callable, Sequence
 
 from base.errors import SessionError
-from fix._codec import Framer, MdDecoder, Template
+from fix._codec import Framer, MdDecoder, Message, Template
 from fix.codec_types import StopReason
 from fix.session_events import Disconnect, Disconnected, Garbled, NumbersReset, State
 from fix.session_reader import SessionReader
@@ -69,6 +69,7 @@ class FixSession(SessionReader):
         self._state = State.HALTED if self.halt_reason else State.DISCONNECTED
         self._target = self.settings.target_comp_id.encode()
         self._test_id = b""
+        self._renewing = False
         self._framer.reset()
         self._forget_recovery()
         if self._rolling:
@@ -90,7 +91,7 @@ class FixSession(SessionReader):
         write = self._write
         if write is None or self._state is _DISCONNECTING:
             return
-        framer, log, store = self._framer, self._log, self._store
+        framer, log, store, check = self._framer, self._log, self._store, self._check
         framer.feed(data)
         self._mono_ns = mono_ns
         self._wall_ns = wall_ns
@@ -105,8 +106,10 @@ class FixSession(SessionReader):
             if log is not None:
                 log.put(wall_ns, True, message.raw)
             seq = store.next_in
-            if self._state is _LOGGED_ON and message.plain(
-                self._begin, self._target, self._sender, seq, wall_ns, self._latency_ns
+            if (
+                self._state is _LOGGED_ON
+                and message.plain(self._begin, self._target, self._sender, seq, wall_ns, self._latency_ns)
+                and (check is None or check(message.raw) is None)
             ):  # what it nearly always is; everything else goes the long way
                 self._app.on_message(message, 0, ())
                 store.advance_in(seq)
@@ -159,18 +162,26 @@ class FixSession(SessionReader):
 
     def _keep_alive(self) -> None:
         now, interval = self._mono_ns, self._heartbeat_ns
+        if not interval:
+            return
         patience = interval + interval // 5  # FIX: HeartBtInt and a reasonable transmission time
         if self._test_id and self._test_sent_ns > self._last_in_ns and now - self._test_sent_ns >= patience:
-            self._logout_and_end("TestRequest was not answered")
+            self._given_up()
             return
         if now - self._last_in_ns >= patience and (not self._test_id or self._test_sent_ns <= self._last_in_ns):
-            self._send_test()
+            self._send_test(b"TEST")
         if now - self._last_out_ns >= interval:
             self._send_admin("0")
 
-    def _send_test(self) -> None:
-        self._tests += 1
-        self._test_id = b"QD-%d" % self._tests
+    def _given_up(self) -> None:
+        """Nobody is there: an initiator says so all the same, since it may have been us who did not hear."""
+        if self._initiator:
+            self._logout_and_end("TestRequest was not answered")
+        else:
+            self._end("TestRequest was not answered")
+
+    def _send_test(self, test_id: bytes) -> None:
+        self._test_id = test_id
         self._test_sent_ns = self._mono_ns
         self._send_admin("1", b"112=%s\x01" % self._test_id)
 
@@ -180,12 +191,13 @@ class FixSession(SessionReader):
             self._deadline_ns = None
             return
         due = [self._state_deadline_ns] if self._state_deadline_ns else []
-        if self.is_logged_on:
+        if self.is_logged_on and self._heartbeat_ns:
             interval = self._heartbeat_ns
             patience = interval + interval // 5
             pending = self._test_id and self._test_sent_ns > self._last_in_ns
             due.append((self._test_sent_ns if pending else self._last_in_ns) + patience)
             due.append(self._last_out_ns + interval)
+        if self.is_logged_on:
             if self._state is State.RECOVERING and self._gap.deadline_ns:
                 due.append(self._gap.deadline_ns)
             if self._rollover_wall_ns is not None:
@@ -241,7 +253,24 @@ class FixSession(SessionReader):
         """Ask for a Heartbeat now; the answer comes as HeartbeatRoundTrip. SessionError when not logged on."""
         self._may_send("1")
         self._mono_ns, self._wall_ns = mono_ns, wall_ns
-        self._send_test()
+        self._tests += 1
+        self._send_test(b"QD-%d" % self._tests)
+
+    def business_reject(self, message: Message, reason: int, text: str, mono_ns: int, wall_ns: int) -> None:
+        """Tell the peer that its message cannot be dealt with; `reason` is BusinessRejectReason(380)."""
+        self._may_send("j")
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        self._business_reject(message, reason, text)
+
+    def restart_numbers(self, mono_ns: int, wall_ns: int) -> None:
+        """Begin both numbers at 1 without a new connection: Logon with 141=Y, LOGON_SENT until it is answered.
+
+        For quiet moments: what the peer has not read by then is not asked for again. SessionError when not LOGGED_ON.
+        """
+        if self._state is not _LOGGED_ON:
+            raise SessionError(f"{self.settings.name}: numbers cannot begin again while {self._state.value}")
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        self._renew()
 
     def rollover(self, mono_ns: int, wall_ns: int) -> None:
         """The venue starts its numbers again: log out, and the next Logon begins at 1 on both sides."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from base.errors import CodecError, SessionError, TransportError
 from fix._codec import FieldRules, Framer, Message, encode, format_utc
 from fix.session_app import SessionApp
-from fix.session_events import Disconnect, FieldDefect, Halted, NumbersReset, RejectSent, SessionEvent, State
+from fix.session_events import Disconnect, FieldDefect, Halted, NumbersReset, SessionEvent, State
 from fix.session_gap import Gap
-from fix.settings import SECOND_NS, Role, SessionSettings
+from fix.settings import SECOND_NS, Role, SessionSettings, Validation
 
 if TYPE_CHECKING:
     from fix.dictionary import Dictionary
@@ -38,6 +38,8 @@ class SessionCore:
         self._log = log
         self._rules = rules
         self._dictionary = dictionary
+        self._strict = settings.validation is Validation.REJECT
+        self._check = dictionary.check if dictionary and settings.validation is not Validation.OFF else None
         self._initiator = settings.role is Role.INITIATOR
         self._begin = settings.begin_string.encode()
         self._sender = settings.sender_comp_id.encode()
@@ -104,6 +106,9 @@ class SessionCore:
 
     # --- state and events
 
+    def _reading(self) -> bool:
+        return self._write is not None and self._state is not State.DISCONNECTING
+
     def _say(self, event: SessionEvent) -> None:
         self._app.on_event(event)
 
@@ -145,8 +150,14 @@ class SessionCore:
 
     def _logout_and_end(self, reason: str, fresh: bool = False) -> None:
         if self._state is not State.DISCONNECTING:
-            self._send_admin("5", _text(reason))
+            self._send_admin("5", text_field(reason))
         self._end(reason, fresh)
+
+    def _begin_logout(self, text: str) -> None:
+        """Ask for the end in order; the peer's Logout or the deadline brings it."""
+        self._send_admin("5", text_field(text))
+        if self._state is not State.DISCONNECTING:
+            self._enter(State.LOGOUT_SENT, self.settings.logout_timeout_ns)
 
     def _halt(self, reason: str) -> None:
         """Stop until an operator has looked: kept in the store, so that a restart does not forget it."""
@@ -182,19 +193,21 @@ class SessionCore:
         if self._log is not None:
             self._log.put(self._wall_ns, False, message)
 
-    def _encode(self, msg_type: str | bytes, seq: int, body: bytes, dup: bytes = b"") -> bytes:
+    def _encode(self, msg_type: str | bytes, seq: int, body: bytes, header: bytes = b"") -> bytes:
         settings = self.settings
+        if settings.last_processed:
+            header += b"369=%d\x01" % (self._store.next_in - 1)
         return encode(
             self._begin, msg_type, self._sender, self._target, seq, self._wall_ns, body,
-            extra_header=dup + settings.extra_header, time_digits=settings.sending_time_digits, rules=self._rules,
+            extra_header=header + settings.extra_header, time_digits=settings.sending_time_digits, rules=self._rules,
         )  # fmt: skip
 
-    def _send_admin(self, msg_type: str, body: bytes = b"") -> None:
+    def _send_admin(self, msg_type: str, body: bytes = b"", route: bytes = b"") -> None:
         if self._state is State.DISCONNECTING:
             return
         seq = self._store.next_out
         try:
-            self._send(self._encode(msg_type, seq, body), seq)
+            self._send(self._encode(msg_type, seq, body, route), seq)
         except TransportError as error:
             self._end(f"write failed: {error}")
 
@@ -211,21 +224,11 @@ class SessionCore:
         if self._log is not None:
             self._log.put(self._wall_ns, False, message)
 
-    def _reject(self, message: Message, tag: int, reason: int, text: str) -> None:
-        """Session-level Reject(35=3); `reason` is SessionRejectReason(373), tag 0 leaves RefTagID out."""
-        seq = message.seq_num
-        body = b"45=%d\x01" % seq
-        if tag:
-            body += b"371=%d\x01" % tag
-        body += b"372=%s\x01373=%d\x01" % (message.msg_type.encode(), reason)
-        self._send_admin("3", body + _text(text))
-        self._say(RejectSent(seq, reason, text))
-
     def _sending_time(self) -> bytes:
         return format_utc(self._wall_ns, self.settings.sending_time_digits)
 
 
-def _text(text: str) -> bytes:
+def text_field(text: str) -> bytes:
     """Text(58), printable ASCII only: strict out."""
     clean = "".join(c if " " <= c <= "~" else "?" for c in text)
     return b"58=%s\x01" % clean.encode() if clean else b""

@@ -1,9 +1,9 @@
-"""The Logon exchange of both roles, the checks of header fields, and the Logout handshake."""
+"""The Logon exchange of both roles, mid-session resets, the checks of header fields, and the Logout handshake."""
 
 import re
 
-from base.errors import CodecError
 from fix._codec import MdDecoder, Message
+from fix.session_checks import COMP_ID_PROBLEM, time_text
 from fix.session_core import read_int
 from fix.session_events import LoggedOn, LoggedOut, Refused, State
 from fix.session_recovery import SessionRecovery
@@ -18,6 +18,8 @@ class SessionLogon(SessionRecovery):
     """Brings a connection from its first byte to LOGGED_ON, and down again in order."""
 
     _asked_reset = False
+    _renewing = False
+    """We asked for both numbers to begin again in the middle of the session; the answer has not come."""
     _rollover_wall_ns: int | None = None
     _rolling = False
     _md_decoder: MdDecoder | None = None
@@ -39,13 +41,20 @@ class SessionLogon(SessionRecovery):
         if self._state is not State.DISCONNECTING:  # unless the write failed
             self._enter(State.LOGON_SENT, settings.logon_timeout_ns)
 
-    def _send_logon(self, heartbeat_s: int, reset: bool) -> None:
+    def _send_logon(self, heartbeat_s: int, reset: bool, peer: Message | None = None) -> None:
+        """Our Logon; an answer to the peer's when that is given."""
         seq, sending_time = self._store.next_out, self._sending_time()
         body = b"98=0\x01108=%d\x01" % heartbeat_s
         if reset:
             body += b"141=Y\x01"
-        if self.settings.default_appl_ver_id:
-            body += b"1137=%s\x01" % self.settings.default_appl_ver_id.encode()
+        if self.settings.next_expected:
+            next_in = self._store.next_in
+            body += b"789=%d\x01" % (next_in + (peer is not None and peer.seq_num == next_in))
+        version = self.settings.default_appl_ver_id.encode()
+        if self._begin == b"FIXT.1.1" and not version and peer is not None:
+            version = peer.get(1137) or b""
+        if version:
+            body += b"1137=%s\x01" % version
         self._send_admin("A", body + self._app.logon_body(seq, sending_time, self._wall_ns))
 
     def _answer(self, message: Message) -> None:
@@ -69,6 +78,8 @@ class SessionLogon(SessionRecovery):
             self._refuse("the peer reset its numbers, which our Logon did not ask for", answer=False, fresh=True)
         elif (why := self._logon_fault(message)) is not None:
             self._refuse(why)
+        elif (ahead := self._expects_too_much(message, self._store.next_out)) is not None:
+            self._refuse(ahead)
         elif self._asked_reset and message.seq_num != 1 and not self._adopt(message):
             self._refuse(f"our Logon carried 141=Y, the answer carries MsgSeqNum {message.seq_num}", fresh=True)
         else:
@@ -87,6 +98,9 @@ class SessionLogon(SessionRecovery):
         if message.msg_type != "A":
             self._end(f"first message is 35={message.msg_type}, not a Logon")
             return
+        if (silent := self._silent_fault(message)) is not None:
+            self._refuse(silent, answer=not self._strict)
+            return
         reset = _is_yes(message, 141)
         heartbeat_s = read_int(message, 108)
         why = self._logon_fault(message) or self._acceptor_fault(message, reset, heartbeat_s)
@@ -96,11 +110,25 @@ class SessionLogon(SessionRecovery):
         self._heartbeat_ns = heartbeat_s * SECOND_NS
         if reset:
             self._reset_numbers("Logon with 141=Y received")
+        elif self.settings.sequence_policy is SequencePolicy.RESET_QUIETLY:
+            self._reset_numbers("numbers begin again at each logon")
         elif not self._number_holds(message):
             return
-        self._send_logon(heartbeat_s, reset)
+        if (ahead := self._expects_too_much(message, self._store.next_out)) is not None:
+            self._refuse(ahead)
+            return
+        self._send_logon(heartbeat_s, reset, message)
         if self._state is not State.DISCONNECTING:
             self._logged_on(message, reset)
+
+    def _silent_fault(self, message: Message) -> str | None:
+        """What ends a connection before it is known who calls; strict acceptors do so without a word, as others do."""
+        off_ns = self._time_off_ns(message)
+        if off_ns > 0:
+            return time_text(off_ns)
+        if self._begin == b"FIXT.1.1" and not message.get(1137):
+            return "DefaultApplVerID(1137) missing"
+        return None
 
     def _acceptor_fault(self, message: Message, reset: bool, heartbeat_s: int | None) -> str | None:
         low, high = self.settings.heartbeat_range_s
@@ -121,6 +149,9 @@ class SessionLogon(SessionRecovery):
         off_ns = self._time_off_ns(message)
         if off_ns > 0:
             return time_text(off_ns)
+        fault = self._fault(message) if self._strict else None
+        if fault is not None:
+            return f"{fault.text}: {fault.tag}" if fault.tag else fault.text
         return self._app.check_logon(message, self._wall_ns)
 
     def _refuse(self, text: str, answer: bool = True, fresh: bool = False) -> None:
@@ -150,11 +181,43 @@ class SessionLogon(SessionRecovery):
         heartbeat_s = self._heartbeat_ns // SECOND_NS
         self._say(LoggedOn(heartbeat_s, reset, self._store.next_in, self._store.next_out))
         if seq > self._store.next_in:
-            self._too_high(message, dealt_with=True)
+            self._too_high(message, dealt_with=True, ask=not self._peer_fills(message))
+        self._fill_for_peer(message, self._store.next_out - 1)
+
+    # --- NextExpectedMsgSeqNum(789): each side says what it has, and the other sends the rest unasked
+
+    def _next_expected_by_peer(self, message: Message) -> int | None:
+        return read_int(message, 789) if self.settings.next_expected else None
+
+    def _peer_fills(self, message: Message) -> bool:
+        """The peer reads our 789, since it sends its own: what we miss comes without our asking."""
+        return self._next_expected_by_peer(message) is not None
+
+    def _expects_too_much(self, message: Message, next_out: int) -> str | None:
+        """The peer waits for a number that we never sent: one of us has lost its numbers."""
+        wanted = self._next_expected_by_peer(message)
+        if wanted is None or 0 < wanted <= next_out:
+            return None
+        return f"NextExpectedMsgSeqNum(789) is {wanted}, expected 1 to {next_out}"
+
+    def _fill_for_peer(self, message: Message, logon_seq: int) -> None:
+        """Send again what the peer's 789 says that it misses of what went before our Logon."""
+        wanted = self._next_expected_by_peer(message)
+        if wanted is not None and 0 < wanted < logon_seq and self._reading():
+            self._begin_serving(wanted, logon_seq if self._initiator else logon_seq - 1)
 
     def _logon_again(self, message: Message) -> None:
-        """A Logon while logged on: 141=Y with number 1 starts both sides anew, anything else is rejected."""
+        """A Logon while logged on: 141=Y with number 1 starts both sides anew.
+
+        Anything else a venue gets rejected, and ends a client's connection.
+        """
+        if self._renewing and _is_yes(message, 141):
+            self._renewed(message)
+            return
         if not (_is_yes(message, 141) and message.seq_num == 1 and self.is_logged_on):
+            if not self._initiator:
+                self._end("Logon while logged on")
+                return
             self._reject(message, 35, 11, "Logon while logged on")
             if message.seq_num == self._store.next_in:
                 self._store.advance_in(message.seq_num)
@@ -165,14 +228,35 @@ class SessionLogon(SessionRecovery):
         self._enter(State.LOGGED_ON)
         self._send_logon(heartbeat_s, True)
 
+    def _renew(self) -> None:
+        """Both numbers begin again at 1. What the peer sent before it heard of that still counts as it is numbered."""
+        self._renewing = True
+        expected = self._store.next_in
+        self._reset_numbers("our Logon carries 141=Y", next_in=expected)
+        self._send_logon(self._heartbeat_ns // SECOND_NS, True)
+        if self._reading():
+            self._enter(State.LOGON_SENT, self.settings.logon_timeout_ns)
+
+    def _renewed(self, message: Message) -> None:
+        self._renewing = False
+        if message.seq_num != 1:
+            self._refuse(f"our Logon carried 141=Y, the answer carries MsgSeqNum {message.seq_num}", fresh=True)
+            return
+        self._reset_numbers("the answer carries 141=Y", next_in=2, next_out=self._store.next_out)
+        self._enter(State.LOGGED_ON)
+        self._hasten(self._mono_ns)
+
     def _header_holds(self, message: Message) -> bool:
         """BeginString, CompIDs and MsgSeqNum are those of this session; otherwise the session ends, as FIX says."""
         if message.begin_string != self._begin:
-            self._wrong_header(f"BeginString {_shown(message.begin_string)}, expected {_shown(self._begin)}")
+            self._wrong_begin_string(message)
             return False
         sender, target = message.get(49), message.get(56)
         if not self._target and sender and self._state is State.AWAIT_LOGON:
             self._target = sender
+        if self._strict and not (sender and target) and self.is_logged_on:
+            self._comp_id_missing(message, 56 if sender else 49)
+            return False
         if sender != self._target or target != self._sender:
             self._wrong_comp_id(message, 49 if sender != self._target else 56)
             return False
@@ -193,30 +277,33 @@ class SessionLogon(SessionRecovery):
     def _wrong_comp_id(self, message: Message, tag: int) -> None:
         shown = _shown(message.get(tag) or b"")
         text = f"CompID problem: {tag}={shown}, expected {_shown(self._target if tag == 49 else self._sender)}"
-        if self._state is not State.AWAIT_LOGON:
-            self._reject(message, tag, 9, "CompID problem")
-            if message.seq_num == self._store.next_in:
-                self._store.advance_in(message.seq_num)
-        self._wrong_header(text)
+        if self._state is State.AWAIT_LOGON:
+            self._wrong_header(text)
+            return
+        self._reject(message, 0, COMP_ID_PROBLEM, text)
+        if message.seq_num == self._store.next_in:
+            self._store.advance_in(message.seq_num)
+        if self._state is State.LOGON_SENT:
+            self._wrong_header(text)
+        else:
+            self._logout_over(text)
 
-    def _time_off_ns(self, message: Message) -> int:
-        """By how much SendingTime(52) is off when that is too much; 0 when it is fine, -1 when it cannot be read."""
-        try:
-            sent_ns = message.get_utc_ns(52)
-        except CodecError:
-            return -1
-        if sent_ns is None:
-            return -1
-        off_ns = abs(self._wall_ns - sent_ns)
-        return off_ns if off_ns > self._latency_ns > 0 else 0
+    def _comp_id_missing(self, message: Message, tag: int) -> None:
+        self._reject(message, tag, 4 if message.has(tag) else 1)
+        if message.seq_num == self._store.next_in:
+            self._store.advance_in(message.seq_num)
+
+    def _wrong_begin_string(self, message: Message) -> None:
+        """An acceptor that is logged on says so and waits for the peer's Logout; otherwise it is the end."""
+        text = "Incorrect BeginString"
+        if self._initiator or not self.is_logged_on:
+            self._wrong_header(f"{text}: {_shown(message.begin_string)}, expected {_shown(self._begin)}")
+            return
+        if message.seq_num == self._store.next_in:
+            self._store.advance_in(message.seq_num)
+        self._begin_logout(text)
 
     # --- the end
-
-    def _begin_logout(self, text: str) -> None:
-        body = b"58=%s\x01" % text.encode("ascii", "replace") if text else b""
-        self._send_admin("5", body)
-        if self._state is not State.DISCONNECTING:
-            self._enter(State.LOGOUT_SENT, self.settings.logout_timeout_ns)
 
     def _logout_received(self, message: Message) -> None:
         """Answer it, or take it as the answer. A number that came too early stays missing."""
@@ -256,7 +343,3 @@ def _is_yes(message: Message, tag: int) -> bool:
 
 def _shown(value: bytes) -> str:
     return value.decode("ascii", "replace") or "(none)"
-
-
-def time_text(off_ns: int) -> str:
-    return f"SendingTime accuracy problem: off by {off_ns / SECOND_NS:.3f} s"

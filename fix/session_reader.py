@@ -1,9 +1,15 @@
 """Reading: each framed message to where it belongs, by its number and type."""
 
+from typing import TYPE_CHECKING
+
 from fix._codec import Message
+from fix.session_checks import fault_defects, time_text
 from fix.session_core import field_defects, read_int
 from fix.session_events import POSS_DUP, POSS_RESEND, FieldDefect, HeartbeatRoundTrip, RejectReceived, State
-from fix.session_logon import SessionLogon, time_text
+from fix.session_logon import SessionLogon
+
+if TYPE_CHECKING:
+    from fix.dictionary import Fault
 
 ADMIN = frozenset({"0", "1", "2", "3", "4", "5", "A"})
 _STALE_WHEN_DUP = frozenset({"0", "1", "2", "5", "A"})  # replayed by sloppy peers; only their number matters
@@ -18,15 +24,12 @@ class SessionReader(SessionLogon):
     _test_id = b""
     _test_sent_ns = 0
 
-    def _reading(self) -> bool:
-        return self._write is not None and self._state is not State.DISCONNECTING
-
     def _take(self, message: Message) -> None:
         """One framed message, whatever the state: by its number."""
         if not self._header_holds(message):
             return
         seq, expected = message.seq_num, self._store.next_in
-        if self._state is State.LOGON_SENT:
+        if self._state is State.LOGON_SENT and not self._renewing:
             self._answer(message)
         elif self._state is State.AWAIT_LOGON:
             self._greet(message)
@@ -41,17 +44,24 @@ class SessionReader(SessionLogon):
 
     def _in_sequence(self, message: Message) -> None:
         """The number that was expected: deliver, then count."""
+        fault = self._fault(message)
+        if fault is not None and self._rejects(message, fault):
+            return
         if message.msg_type in ADMIN:
             self._admin(message)
         else:
-            self._deliver(message)
+            self._deliver(message, fault)
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, message: Message, fault: "Fault | None") -> None:
+        off_ns = self._time_off_ns(message)
+        if off_ns > 0 and self._strict and not self._is_report(message.msg_type):
+            self._bad_time(message, off_ns)
+            return
         flags = POSS_DUP if message.poss_dup else 0
         if message.get(97) == b"Y":
             flags |= POSS_RESEND
-        off_ns = self._time_off_ns(message)
         defects = self._defects(message, off_ns) if off_ns or flags or message.defects else ()
+        defects += fault_defects(fault)
         self._app.on_message(message, flags, defects)
         self._store.advance_in(message.seq_num)
         if off_ns > 0 and self._reading():
@@ -87,6 +97,8 @@ class SessionReader(SessionLogon):
         kind = message.msg_type
         if kind == "5":
             self._logout_received(message)
+        elif kind == "A" and message.get(141) == b"Y":
+            self._logon_again(message)
         elif kind == "4" and message.get(123) != b"Y":
             self._sequence_reset(message)
         elif kind in ("0", "1", "2") and self.settings.supports_resend:
@@ -98,12 +110,13 @@ class SessionReader(SessionLogon):
     def _late(self, message: Message) -> None:
         """A number that has been dealt with: a duplicate, a reset, or a contradiction."""
         kind = message.msg_type
-        if message.poss_dup:
-            self.duplicates += 1
+        resets = kind == "4" and message.get(123) != b"Y"
+        if resets and not (message.poss_dup and self._initiator):  # an old reset that a venue replays asks for nothing
+            self._sequence_reset(message)
+        elif message.poss_dup:
+            self.duplicates += kind == "4" or self._duplicate_holds(message)
         elif kind == "5":
             self._logout_received(message)
-        elif kind == "4" and message.get(123) != b"Y":
-            self._sequence_reset(message)
         elif kind == "A" and message.get(141) == b"Y":
             self._logon_again(message)
         elif self._too_low(message):
@@ -117,9 +130,7 @@ class SessionReader(SessionLogon):
         if message.poss_dup and kind in _STALE_WHEN_DUP:
             self._store.advance_in(seq)
         elif off_ns > 0:
-            self._reject(message, 52, 10, "SendingTime accuracy problem")
-            self._store.advance_in(seq)
-            self._logout_and_end(time_text(off_ns))
+            self._bad_time(message, off_ns)
         elif kind == "4":
             self._reset_or_fill(message)
         elif kind == "5":
@@ -153,7 +164,7 @@ class SessionReader(SessionLogon):
     def _answer_test(self, message: Message) -> None:
         test_id = message.get(112)
         if not test_id:
-            self._reject(message, 112, 1, "Required tag missing")
+            self._reject_field(message, 112)
         else:
             self._send_admin("0", b"112=%s\x01" % test_id)
 
@@ -172,7 +183,6 @@ class SessionReader(SessionLogon):
             return
         new_seq, seq = read_int(message, 36), message.seq_num
         if new_seq is None or new_seq <= seq:
-            self._reject(message, 36, 1 if new_seq is None else 5, "NewSeqNo(36) missing or not above MsgSeqNum")
-            self._store.advance_in(seq)
+            self._new_seq_fault(message, new_seq)
         else:
             self._store.set_next_in(new_seq)

@@ -1,14 +1,15 @@
 """Recovery in both directions: gaps in what the peer sent, and its requests for what we sent."""
 
 from fix._codec import Message
-from fix.session_core import SessionCore, read_int
+from fix.session_checks import SessionChecks
+from fix.session_core import read_int
 from fix.session_events import GapClosed, GapOpened, NumbersReset, ResendServed, State
 from fix.settings import NEVER_REPLAYED, SequencePolicy
 
 _ADMIN = frozenset({"0", "1", "2", "4", "5", "A"})  # gap-filled, never replayed; a Reject(3) is replayed
 
 
-class SessionRecovery(SessionCore):
+class SessionRecovery(SessionChecks):
     """Asks for what is missing, one range at a time, and answers what the peer asks."""
 
     _serving: tuple[int, int, int, int] | None = None
@@ -24,8 +25,11 @@ class SessionRecovery(SessionCore):
 
     # --- what the peer has not sent us
 
-    def _too_high(self, message: Message, dealt_with: bool = False) -> None:
-        """A number past the expected one: hold the message, and ask for the gap unless that is under way."""
+    def _too_high(self, message: Message, dealt_with: bool = False, ask: bool = True) -> None:
+        """A number past the expected one: hold the message, and ask for the gap unless that is under way.
+
+        Without `ask` the peer knows already; it is asked when nothing comes in time.
+        """
         seq = message.seq_num
         if not self.settings.supports_resend:
             text = f"MsgSeqNum gap: expected {self._store.next_in}, received {seq}"
@@ -42,9 +46,9 @@ class SessionRecovery(SessionCore):
         if self._state is State.LOGGED_ON:
             self._enter(State.RECOVERING)
         if self._state is State.RECOVERING:
-            self._ask()
+            self._ask(silently=not ask)
 
-    def _ask(self) -> None:
+    def _ask(self, silently: bool = False) -> None:
         """Send the ResendRequest for the first missing run."""
         gap, first = self._gap, self._store.next_in
         last = gap.missing_to(first)
@@ -53,6 +57,8 @@ class SessionRecovery(SessionCore):
         gap.replaying = False
         gap.deadline_ns = self._mono_ns + self.settings.gap_timeout_ns
         self._hasten(gap.deadline_ns)
+        if silently:
+            return
         self._send_admin("2", b"7=%d\x0116=%d\x01" % (first, end))
 
     def _gap_progress(self) -> None:
@@ -89,7 +95,7 @@ class SessionRecovery(SessionCore):
         first, last = read_int(message, 7), read_int(message, 16)
         newest = self._store.next_out - 1
         if first is None or last is None:
-            self._reject(message, 7 if first is None else 16, 1, "Required tag missing")
+            self._reject_field(message, 7 if first is None else 16)
             return False
         if not self.settings.supports_resend:
             self._logout_and_end("ResendRequest received, resend is not supported", fresh=True)
@@ -100,10 +106,12 @@ class SessionRecovery(SessionCore):
         if self._asked_too_often(first):
             self._logout_and_end(f"ResendRequest for {first} came {self._asked_times} times")
             return False
-        end = newest if last == 0 or last > newest else last
-        self._serving = (first, first, end, 0)
-        self._serve_on()
+        self._begin_serving(first, newest if last == 0 or last > newest else last)
         return True
+
+    def _begin_serving(self, first: int, last: int) -> None:
+        self._serving = (first, first, last, 0)
+        self._serve_on()
 
     def _asked_too_often(self, first: int) -> bool:
         self._asked_times = self._asked_times + 1 if first == self._asked_first else 1
@@ -156,7 +164,7 @@ class SessionRecovery(SessionCore):
         if first >= new_seq:
             return
         dup = b"43=Y\x01122=%s\x01" % self._sending_time() if self.settings.gap_fill_poss_dup else b""
-        self._write_again(self._encode("4", first, b"123=Y\x0136=%d\x01" % new_seq, dup))
+        self._write_again(self._encode("4", first, b"36=%d\x01123=Y\x01" % new_seq, dup))
 
     # --- numbers that contradict each other
 
@@ -180,7 +188,7 @@ class SessionRecovery(SessionCore):
         """SequenceReset-Reset: 34 is not looked at, 36 is expected next; it may not go back."""
         new_seq = read_int(message, 36)
         if new_seq is None or new_seq < 1:
-            self._reject(message, 36, 1 if new_seq is None else 5, "NewSeqNo(36) missing or not positive")
+            self._new_seq_fault(message, new_seq)
         elif new_seq >= self._store.next_in:
             self._store.set_next_in(new_seq)
             self._say(NumbersReset(new_seq, self._store.next_out, "SequenceReset received"))
@@ -188,7 +196,14 @@ class SessionRecovery(SessionCore):
         elif self.settings.sequence_policy is SequencePolicy.TRUST_VENUE:
             self._reset_numbers("SequenceReset received: adopted", new_seq, self._store.next_out)
         else:
-            self._reject(message, 36, 5, f"NewSeqNo {new_seq} is lower than {self._store.next_in}, the number expected")
+            self._new_seq_fault(message, new_seq)
+
+    def _new_seq_fault(self, message: Message, new_seq: int | None) -> None:
+        """NewSeqNo(36) is missing or goes back: rejected, and no number moves."""
+        if new_seq is None:
+            self._reject_field(message, 36)
+        else:
+            self._reject(message, 0, 5, f"NewSeqNo {new_seq} goes back: {self._store.next_in} is expected")
 
     def _gap_progress_if_open(self) -> None:
         if self._gap.is_open:

@@ -23,6 +23,8 @@ class SequencePolicy(Enum):
 
     RESET_AT_LOGON = "reset_at_logon"
     """Every Logon carries 141=Y: both sides start at 1 on each connection, nothing is resent from before."""
+    RESET_QUIETLY = "reset_quietly"
+    """Acceptors only: both sides start at 1 on each connection without a word of 141."""
     CONTINUE = "continue"
     """Numbers go on over reconnects; one that is too low ends the connection and the next Logon asks for 141=Y."""
     TRUST_VENUE = "trust_venue"
@@ -77,12 +79,16 @@ class SessionSettings:
     heartbeat_s: int = 30
     """HeartBtInt(108) asked for by an initiator; an acceptor takes the initiator's."""
     heartbeat_range_s: tuple[int, int] = (1, 300)
-    """An acceptor refuses a HeartBtInt outside this range."""
+    """An acceptor refuses a HeartBtInt outside this range; 0, where the range has it, means no heartbeats."""
     sequence_policy: SequencePolicy = SequencePolicy.CONTINUE
     resets: ResetTimes | None = None
     """When the venue starts its numbers again (rollovers); None for never."""
     validation: Validation = Validation.OFF
     """How strictly received messages are held against the dictionary handed to the session."""
+    next_expected: bool = False
+    """Logons carry NextExpectedMsgSeqNum(789), and the peer's is what we resend from: no ResendRequest at logon."""
+    last_processed: bool = False
+    """Messages carry LastMsgSeqNumProcessed(369), those rendered by templates excepted."""
     supports_resend: bool = True
     """False: 35=2 and 35=4 are never sent; a gap ends the connection and the next Logon starts afresh."""
     initiator_replays: frozenset[str] = frozenset()
@@ -124,7 +130,8 @@ class SessionSettings:
             "sender_comp_id": not self.sender_comp_id,
             "target_comp_id": not self.target_comp_id and not learns,
             "heartbeat_s": not 0 < self.heartbeat_s <= 3600,
-            "heartbeat_range_s": not 0 < low <= high,
+            "heartbeat_range_s": not 0 <= low <= high,
+            "sequence_policy": self.sequence_policy is SequencePolicy.RESET_QUIETLY and not learns,
             "sending_time_digits": self.sending_time_digits not in (0, 3, 6, 9),
             "initiator_replays": bool(self.initiator_replays & NEVER_REPLAYED),
             "max_latency_s": self.max_latency_s < 0,

@@ -286,12 +286,12 @@ def test_a_logon_with_reset_while_logged_on_starts_both_numbers_anew():
 # --- header
 
 
-@pytest.mark.parametrize(("who", "tag"), [({"sender": "EVIL"}, b"49"), ({"target": "EVIL"}, b"56")])
-def test_wrong_comp_ids_are_rejected_and_end_the_session(who, tag):
+@pytest.mark.parametrize("who", [{"sender": "EVIL"}, {"target": "EVIL"}])
+def test_wrong_comp_ids_are_rejected_and_end_the_session(who):
     rig = logged_on()
     rig.say("8", **who)
     reject, logout = rig.out()
-    assert (reject.msg_type, reject.get(371), reject.get(373)) == ("3", tag, b"9")
+    assert (reject.msg_type, reject.get(58), reject.get(373)) == ("3", b"CompID problem", b"9")
     assert logout.msg_type == "5"
     assert rig.app.messages == []
     assert rig.session.next_in == 3
