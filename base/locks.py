@@ -4,13 +4,19 @@ The kernel releases it when the holder ends, however it ends. The file itself st
 processes come to hold "the same" lock. Only a fork that keeps running shares the lock, so nothing here forks on.
 """
 
+import errno
 import fcntl
+import logging
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from base.errors import LockHeldError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+log = logging.getLogger("locks")
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,19 @@ class RoleLock:
         except BlockingIOError:
             os.close(fd)
             return False
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()} {wall_ns}\n".encode(), 0)
         self._fd = fd
+        self._sign(f"{os.getpid()} {wall_ns}\n".encode())
         return True
+
+    def _sign(self, holder: bytes) -> None:
+        """Write down who holds it, over what stood there: that needs no room on a full disk."""
+        try:
+            os.pwrite(self._fd, holder, 0)
+            os.ftruncate(self._fd, len(holder))
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            log.warning("%s: held, but not signed: %s", self.path, error.strerror)
 
     def acquire(self, wall_ns: int) -> None:
         """Take the lock, or raise LockHeldError naming the holder and since when it holds."""

@@ -4,6 +4,7 @@ One record is one line: UTC time, level, process, logger, text; line breaks insi
 and error can be turned into the same file, so that nothing ever blocks on a pipe that a supervisor does not drain.
 """
 
+import errno
 import logging
 import os
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 DEFAULT_BUDGET = 64 * 1024 * 1024
 DEFAULT_FILES = 8
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 LINE = "%(asctime)s.%(msecs)03dZ %(levelname)s %(process)d %(name)s %(message)s"
 
 
@@ -30,7 +32,8 @@ class LineFormatter(logging.Formatter):
 class BudgetHandler(logging.Handler):
     """Appends to `path`, at most `budget` bytes in `files` files: path, path.1 (the newest of the old), ...
 
-    A record that cannot be written (full disk) is counted in `lost`, and the count is logged once writing works again.
+    A record that cannot be written (full disk) is counted in `lost`, which is logged once writing works again, and in
+    `lost_in_all`.
     """
 
     def __init__(
@@ -43,13 +46,14 @@ class BudgetHandler(logging.Handler):
     ) -> None:
         super().__init__()
         self.lost = 0
+        self.lost_in_all = 0
         self._path = path
         self._files = max(2, files)
         self._limit = budget // self._files
         self._take_stdio = take_stdio
         self._write = write
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._fd = self._open()
+        self._fd = self._take(os.open(path, FLAGS, 0o600))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -73,25 +77,36 @@ class BudgetHandler(logging.Handler):
             if os.fstat(self._fd).st_size + len(line) > self._limit:
                 self._rotate()
             if self.lost:
-                self._write(self._fd, b"%d log records were lost before this one\n" % self.lost)
+                self._whole(b"%d log records were lost before this one\n" % self.lost)
                 self.lost = 0
-            self._write(self._fd, line)
+            self._whole(line)
         except OSError:
             self.lost += 1
+            self.lost_in_all += 1
+
+    def _whole(self, line: bytes) -> None:
+        """Write the line or nothing: a disk that fills up takes a part of one, which would spoil the next."""
+        written = self._write(self._fd, line)
+        if written < len(line):
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise OSError(errno.ENOSPC, "only a part was written")
 
     def _rotate(self) -> None:
+        """The new file first: on a disk where it cannot be made, the old ones keep their names and stay."""
+        following = self._path.with_name(f"{self._path.name}.new")
+        fd = os.open(following, FLAGS, 0o600)
         for number in range(self._files - 1, 0, -1):
             older = self._numbered(number - 1)
             if older.exists():
                 older.replace(self._numbered(number))
-        before, self._fd = self._fd, self._open()
+        following.rename(self._path)
+        before, self._fd = self._fd, self._take(fd)
         os.close(before)
 
     def _numbered(self, number: int) -> Path:
         return self._path if number == 0 else self._path.with_name(f"{self._path.name}.{number}")
 
-    def _open(self) -> int:
-        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _take(self, fd: int) -> int:
         if self._take_stdio:
             os.dup2(fd, 1)
             os.dup2(fd, 2)

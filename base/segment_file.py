@@ -63,6 +63,12 @@ def allocate(fd: int, size: int) -> None:
     os.posix_fallocate(fd, 0, size)
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes that this user may still allocate on the file system of `folder`."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 @cache
 def this_boot() -> int:
     """A number of the present boot of this host."""

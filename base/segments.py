@@ -5,7 +5,6 @@ depends on when `sync` ran. Space for the next segment is set aside beforehand; 
 so while that space is used up, and with `recycle` the oldest segment then makes room, so that appending never stops.
 """
 
-import errno
 import logging
 import os
 import stat
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from base._segments import Appender
 from base.errors import CorruptError, StoreError
-from base.locks import RoleLock
+from base.locks import NO_ROOM, RoleLock
 from base.segment_file import (
     BOOT_WORD,
     CLOSED_CLEANLY,
@@ -27,6 +26,7 @@ from base.segment_file import (
     Record,
     Segment,
     allocate,
+    free_bytes,
     require_fit,
     segment_numbers,
     segment_path,
@@ -37,7 +37,6 @@ from base.segment_reader import SegmentReader
 __all__ = ["Record", "SegmentReader", "SegmentSettings", "SegmentWriter"]
 
 MEBIBYTE = 1024 * 1024
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EVERYTHING = 1 << 63
 HELD_TIMES = 4
 
@@ -69,6 +68,7 @@ class SegmentWriter(Appender):
         hook: Hook | None = None,
         reserve: Callable[[int, int], None] = allocate,
         first_record: Callable[[], tuple[int, bytes]] | None = None,
+        free: Callable[[Path], int] = free_bytes,
     ) -> None:
         """Open the log or begin it; `wall_ns` names a new log and the lock's holder.
 
@@ -88,6 +88,7 @@ class SegmentWriter(Appender):
         self._end = HEADER_SIZE
         self._hook = hook
         self._reserve = reserve
+        self._free = free
         self._first_record = first_record
         self._spare: Segment | None = None
         self._tried_spare = False
@@ -156,6 +157,7 @@ class SegmentWriter(Appender):
             self._tried_spare = False
             self._prepare_spare()
             return self._spare is not None
+        self._look_at_room()
         step, ahead = self.settings.populate_step, self.settings.populate_ahead
         return self._segment.populate(step, ahead) or self._spare.populate(step, ahead)
 
@@ -250,14 +252,25 @@ class SegmentWriter(Appender):
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise StoreError(f"{self.folder / self.prefix}: {error.strerror}") from error
-            if not self.full:
-                log.warning("%s: no room for the next segment: %s", self.folder / self.prefix, error.strerror)
-            self.full = True
+            self._say_full(os.strerror(error.errno))
             return
-        if self.full:
-            log.warning("%s: there is room again", self.folder / self.prefix)
-        self.full = False
+        self._look_at_room()
         self._at("space set aside")
+
+    def _look_at_room(self) -> None:
+        """Full is said before it hurts: while a segment stands ready, as soon as there is no room for one after it."""
+        free = self._free(self.folder)
+        need = self.settings.segment_bytes * (2 if self.full else 1)  # not to and fro with a few bytes
+        if free < need:
+            self._say_full(f"{free} bytes are free")
+        elif self.full:
+            log.warning("%s: there is room again", self.folder / self.prefix)
+            self.full = False
+
+    def _say_full(self, why: str) -> None:
+        if not self.full:
+            log.warning("%s: no room for a segment beyond what is set aside: %s", self.folder / self.prefix, why)
+        self.full = True
 
     def _allocate(self, number: int) -> Segment:
         """Under its final name only once it has its size, so that a short file is known to be damaged."""

@@ -243,7 +243,7 @@ class ProcessHost:
             ProcessState(
                 process=self.name, kind=self.kind, pid=os.getpid(), readiness=self.page.readiness,
                 reason=self.page.reason, since_ns=self._since_ns, build=self._build, config=self.desk.fingerprint,
-                counters=dict(self.counters),
+                counters={**self.counters, "log_lines_lost": self.log_handler.lost_in_all},
             ),
         )  # fmt: skip
 

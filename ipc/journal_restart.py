@@ -7,7 +7,7 @@ since, and, in the file before, what a venue may still repeat or add to.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -95,9 +95,11 @@ def read_restart(folder: str | Path, name: str, *, whole: bool = False) -> Itera
                 yield read_order_id(record)
 
 
-def _events(data: bytes) -> Iterator[AnyEvent]:
+def _events(data: bytes) -> Iterable[AnyEvent]:
     head = frames.read_header(data)
-    packed = memoryview(data)[head.offset :]
-    for found in decode(head.topic, head.epoch, head.first_seq, head.n_events, packed)[0]:
-        if not isinstance(found.event, Gap):
-            yield found.event
+    packed = data[head.offset :]
+    try:
+        return frames.decode_events(frames.events_array(head.n_events, packed))
+    except frames.UNREADABLE:  # of a later schema, or broken: what is beside it still counts
+        found, _ = decode(head.topic, head.epoch, head.first_seq, head.n_events, packed)
+        return [delivery.event for delivery in found if not isinstance(delivery.event, Gap)]

@@ -14,6 +14,7 @@ from ipc.host import ProcessHost, run_process
 from ipc.journal import Journal
 from ipc.readiness import Readiness
 from ipc.requests import Answer
+from ipc.room import RoomWatch
 from venues.context import dialect_of, session_context
 from venues.interface import SessionPhase, VenueSession
 from venues.link import Leg, Link
@@ -38,6 +39,7 @@ class DropCopy:
         sync = host.desk.config.session[session].sync
         self.journal = Journal(host.desk.data_dir / session, host.clock.wall_ns(), sync_each=sync == "every")
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
+        self.room = RoomWatch(self.journal, session, "reports take the place of the oldest kept", host.alert)
         host.open_bus(self.journal, [self.topic])
         host.serve(lambda command, _: Answer(command.command_id, False, f"{session} takes no commands"), self.journal)
         host.on_stop(self._stop)
@@ -77,16 +79,26 @@ class DropCopy:
         if phase is SessionPhase.DISCONNECTED and self.host.stopping:
             self._finish()
             return
-        if not self.host.stopping:
-            ready = phase is SessionPhase.READY
-            self.host.set(Readiness.READY if ready else Readiness.RECOVERING, "" if ready else str(self.report))
+        self._settle()
         self.report.say(self.link, self.counters)
+
+    def _settle(self) -> None:
+        """Show in the readiness word where we stand."""
+        if self.host.stopping:
+            return
+        if self.report.phase is SessionPhase.READY:
+            full = self.room.reason
+            self.host.set(Readiness.DEGRADED if full else Readiness.READY, full)
+        else:
+            self.host.set(Readiness.RECOVERING, str(self.report))
 
     def alert(self, severity: str, code: str, text: str) -> None:
         """Tell people."""
         self.host.alert(severity, code, text)
 
     def _say(self) -> None:
+        if self.room.look():
+            self._settle()
         self.report.say(self.link, self.counters)
         self.host.reactor.call_later(SECOND_NS, self._say, "state")
 
