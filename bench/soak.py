@@ -43,7 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     seconds: float
     seed: int
-    every_s: float = 2.5
+    every_s: float = 2.0
     rate: float = 12.0
     flow: int = 40  # actions of the crowd a second on each instrument
     folder: str = ""  # "" = a fresh one below the system's temporary directory
@@ -185,7 +185,7 @@ class Soak:
         def ready() -> bool:
             self.desk.mend()
             view = self.desk.view()
-            return view.ready and view.gate == "ARMED"
+            return view.ready and view.gate == "ARMED" and not self.desk.shut
 
         if not wait(ready, SETTLE_S, 0.2):
             self.report.failures.append(f"not ready {SETTLE_S:g} s {when}: {'; '.join(self.desk.unready())}")

@@ -15,6 +15,13 @@ from ipc.events import OPEN_STATES, OrderState
 ENDS = {"2": {"FILLED"}, "4": {"CANCELED"}, "C": {"EXPIRED", "CANCELED"}, "8": {"REJECTED"}}
 
 
+def _ends(order: dict[str, Any]) -> set[str]:
+    """What the desk may say of an order that the venue left in this state."""
+    ends = ENDS.get(order["ord_status"], set())
+    # A late fill may complete an order after its cancel was told.
+    return ends | {"FILLED"} if order["cum_qty"] == order["order_qty"] else ends
+
+
 class Finding(NamedTuple):
     """Something that does not agree."""
 
@@ -84,7 +91,7 @@ class Audit:
         desk_says = f"{known.state} cum {self._qty(known, known.cum_qty)} {known.reason}"
         if known.state in OPEN_STATES:
             self._find("still open", *where, venue_says, desk_says, order["closed_ns"])
-        elif known.state not in ENDS.get(order["ord_status"], {"-"}):
+        elif known.state not in _ends(order):
             self._find("wrong end", *where, venue_says, desk_says, order["closed_ns"])
 
     def _fills(self, name: str, said: Session, fills: list[dict[str, Any]], known: dict[str, OrderState | None]) -> int:

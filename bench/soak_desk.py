@@ -23,6 +23,7 @@ from quarterdeck.orders import Operator
 from sim.client import call, control_of
 
 READY_S = 90.0
+LOOK_S = 0.5
 FORCE_AFTER_S = 12.0  # how long the person waits for proofs before forcing a reset
 
 HEAD = """
@@ -100,7 +101,7 @@ _PEER += _instrument("ETH-USD", "ETH-USD", 'px_scale = 2, qty_scale = 5, tick_si
 
 # venue: dialect, instruments, options, plain, sim options
 VENUES: dict[str, tuple[str, str, str, bool, str]] = {
-    "kraken": ("kraken", _KRAKEN, "", False, ""),
+    "kraken": ("kraken", _KRAKEN, '[venue.kraken.options]\ntier = "none"\n', False, ""),
     "binance": ("binance", _BINANCE, "", False, ""),
     "peer": (
         "fix44", _PEER,
@@ -159,6 +160,8 @@ class SoakDesk:
         self.config: DeskConfig = load(path)
         self.config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._tripped_at: dict[str, float] = {}
+        self._look_at = 0.0
+        self.shut = False  # something is not armed, as of the last look
         self.resets = 0
         self.forced = 0
 
@@ -229,8 +232,9 @@ class SoakDesk:
 
     def mend(self) -> None:
         """Open what was tripped, as a person would: once it is proven, or by force after a while."""
-        if self.view().gate == "ARMED" and not self._tripped_at:
+        if time.monotonic() < self._look_at:
             return
+        self._look_at = time.monotonic() + LOOK_S
         try:
             status = self.kill("status")
             for scope in (s["scope"] for s in status["scopes"] if s["state"] in ("TRIPPED", "TRIPPING")):
@@ -240,6 +244,7 @@ class SoakDesk:
             shut = [s["scope"] for s in status["scopes"] if s["state"] != "ARMED"]
         except (BusError, CommandError):
             return  # it is down, or not that far yet: asked again
+        self.shut = bool(shut)
         self._tripped_at = {s: self._tripped_at.get(s, time.monotonic()) for s in shut}
 
     def _reset(self, scope: str) -> None:

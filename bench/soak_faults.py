@@ -145,13 +145,14 @@ class Faults:
         seconds = str(dice.randint(1, 4))
         often = str(dice.randint(1, 4))
         message = {"kind": kind, "msg_type": dice.choice(MESSAGES), "n": often}
+        # A report that a drop copy never sends takes no number there: nothing could ever show it on that session.
         arguments: dict[str, str] = {
             "disconnect": {"kind": kind, "logout": "0"},
             "logout": {"kind": kind, "logout": "1"},
             "stall": {"kind": kind, "seconds": seconds},
             "refuse_logon": {"n": often},
             "delay": {"kind": kind, "ms": str(dice.randint(20, 800)), "seconds": seconds},
-            "lost_report": {"kind": kind, "exec_type": dice.choice("04F5"), "n": often},
+            "lost_report": {"kind": "trading", "exec_type": dice.choice("04F5"), "n": often},
             "reject": {"kind": "trading", "n": often},
             "swallow": {"kind": "trading", "n": often},
             "late_fill": {"when": dice.choice(("before", "after")), "ms": str(dice.randint(1, 300))},

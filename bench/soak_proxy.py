@@ -33,10 +33,10 @@ class Pipe:
     def reset(self) -> None:
         """A RST to both sides."""
         for writer in (self.client, self.server):
-            sock = writer.get_extra_info("socket")
-            if sock is not None:
+            if not writer.transport.is_closing():
+                sock = writer.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            writer.transport.abort()
+                writer.transport.abort()
 
     def close(self) -> None:
         """An orderly end to both sides."""

@@ -88,7 +88,7 @@ class Trader:
             self.say("cancel", self.dice.choice(list(self.open)), self.desk.cancel)
         elif self.open and roll < 0.42:
             self.replace()
-        elif roll < 0.425:
+        elif 0.42 <= roll < 0.424:
             self.say("cancel_all", "", lambda _: self.desk.cancel_all(self.session))
         else:
             self.place()

@@ -55,6 +55,8 @@ class Watch:
             seen = process.memory_info().rss / (1 << 20), process.num_fds()
         except psutil.Error:
             return
+        if not seen[0]:
+            return  # it has just ended
         life.last, life.end = now, seen
         if life.warm is None and now - life.began >= WARM_S:
             life.warm = seen

@@ -8,7 +8,7 @@ import sys
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1, help="of faults, strategies and markets")
-    parser.add_argument("--every", type=float, default=2.5, metavar="S", help="mean time between faults")
+    parser.add_argument("--every", type=float, default=2.0, metavar="S", help="mean time between faults")
     parser.add_argument("--rate", type=float, default=12.0, help="commands a second of each of the three strategies")
     parser.add_argument("--flow", type=int, default=40, help="actions of the crowd a second on each instrument")
     parser.add_argument("--calm", action="store_true", help="no faults")
