@@ -21,6 +21,7 @@ from ipc.host import ProcessHost, run_process
 from ipc.journal import Journal, OrderId
 from ipc.readiness import Readiness
 from ipc.requests import NewOrder
+from ipc.room import FULL, RoomWatch
 from risk.exposure import ExposureBook, Figures
 from risk.orders import Applied, Order, OrderTable
 from venues.carry_over import Carrier, never_sent, restore
@@ -29,8 +30,10 @@ from venues.in_flight import InFlight
 from venues.interface import RestRequest, SessionPhase, TradingSession
 from venues.link import Leg, Link
 from venues.order_entry import OrderEntry
+from venues.rate_share import DeskRates
 from venues.recovery import Answered, Recovery
 from venues.rest_client import RestClient, open_rest
+from venues.rest_rates import RestRates
 from venues.session_report import SessionReport
 from venues.sweep import Sweep
 
@@ -39,6 +42,7 @@ LOOK_NS = 20 * MS
 DUTY_NS = 100 * MS
 STOP_DEADLINE_NS = 10_000 * MS
 GRACE_SHARE = 4  # of the fence's deadline
+ONLY_CANCELS = "no new orders; receiving and cancelling go on"
 ROWS_MIN = 64
 ROWS_SPARE = 8  # for instruments that were taken out of the configuration with something still at risk
 
@@ -69,6 +73,7 @@ class Trading:
         sync = self.config.sync
         self.journal = Journal(folder, host.clock.wall_ns(), sync_each=sync == "every")
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
+        self.room = RoomWatch(self.journal, session, ONLY_CANCELS, host.alert)
         self.carrier = Carrier(self.journal, self._write_again)
         self.table = OrderTable()
         positions: dict[str, tuple[int, int]] = {}
@@ -81,6 +86,7 @@ class Trading:
         self.wide_words = GateReader(desk.shm_dir / "gate", desk.shm_dir / "operator", scopes[:-1])
         mass = [s for s in self.plan.steps if s.action == "owner_mass_cancel"]
         self.mass_is_wide = any(s.reaches == "account" for s in mass)
+        rates = DeskRates(desk, self.venue, self.dialect)
         self.entry = OrderEntry(
             session,
             self.account,
@@ -91,10 +97,12 @@ class Trading:
             host.clock,
             per_instrument=any(s.per_instrument for s in mass),
             mass_is_wide=self.mass_is_wide,
+            throttle=rates.orders(session),
         )
         self.sweep = Sweep(self.entry)
         self.entry.on_open_report = self.sweep.seen_open
-        self.rest = RestClient(host.reactor, desk, self.venue) if venue_config.rest else None
+        self.rest_rates = RestRates(rates.rest(session), host.clock)
+        self.rest = RestClient(host.reactor, desk, self.venue, rates=self.rest_rates) if venue_config.rest else None
         rest_api = open_rest(desk, self.venue, self.dialect)
         self.recovery = Recovery(self.entry, rest_api, self, Backoff(random.random), self.plan.list_lag_ms * MS)
         self.link = Link(host.reactor, desk, session, self, self._make_session)
@@ -159,7 +167,7 @@ class Trading:
 
     def may_send_new(self) -> str:
         """Why the journal lets nothing out that adds risk; empty when it does."""
-        return "the disk is full: only cancels are let through" if self.journal.full else ""
+        return f"{FULL}: {ONLY_CANCELS}" if self.journal.full else ""
 
     def gate(self, strategy: str, instrument: str) -> str:
         """Why no new order may leave; empty when it may."""
@@ -258,14 +266,17 @@ class Trading:
         if self.host.stopping:
             return
         if self.report.phase is SessionPhase.READY and self.recovery.done:
-            self.host.set(Readiness.READY)
+            full = self.room.reason
+            self.host.set(Readiness.DEGRADED if full else Readiness.READY, full)
         elif self.report.phase is SessionPhase.READY:
             self.host.set(Readiness.RECOVERING, self.entry.ready_reason)
         else:
             self.host.set(Readiness.RECOVERING, str(self.report))
 
     def _say_session(self) -> None:
-        self.report.say(self.link, self.entry.counters)
+        left = self.entry.throttle.left(self.host.clock.mono_ns(), self.host.clock.wall_ns())
+        rest = {f"rest_{name}": figure for name, figure in self.rest_rates.left().items()} if self.rest else {}
+        self.report.say(self.link, {**self.entry.counters, **left, **rest})
 
     # -- gate, lease, timers ---------------------------------------------------------------------------------
 
@@ -322,6 +333,8 @@ class Trading:
             self._lease_sweep = lost
             self._gate_moved()
         self.carrier.look()
+        if self.room.look():
+            self._settle()
         self._say_session()
         if self.host.stopping and (not self.sweep.left or mono_ns >= self._stop_by_ns):
             self._log_out()
