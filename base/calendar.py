@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -108,7 +109,7 @@ class Rule:
         if self.end_s is None and self.what is What.CLOSED:
             return date.min
         span = 1 if self.end_weekday is None else 7
-        margin = self.return_s // DAY_S + 2
+        margin = self.return_s // DAY_S + 1
         return local_day(wall_ns, self.zone) - timedelta(days=span + margin)
 
     def _days_to_end(self, day: date) -> int:
@@ -264,6 +265,7 @@ def local_day(wall_ns: int, zone: ZoneInfo) -> date:
     return datetime.fromtimestamp(wall_ns // SECOND_NS, zone).date()
 
 
+@lru_cache(maxsize=1024)  # neighbouring questions ask for the same days
 def local_to_ns(day: date, second: int, zone: ZoneInfo) -> int:
     """UTC ns of a local time: the first of two where clocks go back, the moment of change where it does not come."""
     naive = _NAIVE_EPOCH + timedelta(days=day.toordinal() - _NAIVE_EPOCH.toordinal(), seconds=second)
