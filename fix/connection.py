@@ -1,5 +1,7 @@
 """A FIX session on a transport and the poll loop: bytes, times and deadlines carried between them, nothing decided."""
 
+from collections.abc import Callable
+
 from base.reactor import Reactor, Timer
 from base.transport import TcpTransport
 from base.transport_types import Closed
@@ -28,8 +30,12 @@ class FixConnection:
 
     def on_connected(self) -> None:
         assert self._transport is not None
+        self.begin(self._transport.write)
+
+    def begin(self, write: Callable[[bytes], object]) -> None:
+        """The connection stands; the session speaks through `write`."""
         self._finished = False
-        self.session.connected(self._transport.write, self._mono_ns(), self._wall_ns())
+        self.session.connected(write, self._mono_ns(), self._wall_ns())
         self.settle()
 
     def on_data(self, data: memoryview) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "session": "sequence numbers of a stopped session: show or set them",
     "kill": "trip, reset and look at the kill switch",
     "sim": "a simulated venue",
+    "fix": "an echoing FIX acceptor; the session layer held against its scenarios",
     "bench": "benchmarks, each beside its peer",
     "soak": "a desk on simulated venues with faults every few seconds: nothing may be lost or doubled",
 }
