@@ -22,7 +22,9 @@ from risk.orders import Order
 from venues.context import dialect_of, session_context
 from venues.interface import OpenOrder, RestRequest, SessionPhase, TradingSession, WorkingOrder
 from venues.link import Leg, Link
+from venues.rate_share import DeskRates
 from venues.rest_client import Answered, RestClient, open_rest
+from venues.rest_rates import RestRates
 
 RETRY_NS = 250_000_000
 FIRST_RETRY_NS = 20_000_000
@@ -56,6 +58,7 @@ class OwnSession:
         config = desk.config.session[name]
         dialect = dialect_of(desk, config.venue)
         self._instruments = {i.name: i for i in desk.session_instruments(name)}
+        self._throttle = DeskRates(desk, config.venue, dialect).orders(name)
         self._unsent: dict[str, None] = {}
 
         def make(leg: Leg, sender_comp_id: str) -> TradingSession:
@@ -82,6 +85,7 @@ class OwnSession:
             self._note("not sent", {"path": self.name, "instrument": action.instrument, "why": str(e)})
             return False
         self._unsent.pop(action.instrument, None)
+        self._throttle.force("mass", mono_ns, wall_ns, action.instrument)  # counted, never asked
         self._link.arm()
         return True
 
@@ -120,11 +124,13 @@ class RestPath:
         self.venue = venue
         self._reactor, self._note = reactor, note
         self._desk = desk
-        self._api = open_rest(desk, venue, dialect_of(desk, venue), kill=True)
+        dialect = dialect_of(desk, venue)
+        self._api = open_rest(desk, venue, dialect, kill=True)
         self._instruments = {i.name: i for i in desk.venue_instruments(venue)}
         self._names = {i.symbol: i.name for i in self._instruments.values()}
-        self._cancels = RestClient(reactor, desk, venue, Priority.COMMAND)
-        self._lists = RestClient(reactor, desk, venue, Priority.COMMAND)
+        rates = RestRates(DeskRates(desk, venue, dialect).rest("killswitch"), reactor.clock, forced=True)
+        self._cancels = RestClient(reactor, desk, venue, Priority.COMMAND, rates)
+        self._lists = RestClient(reactor, desk, venue, Priority.COMMAND, rates)
         self._round = 0
         self._cancelling = 0
         self._hold_until_ns = 0

@@ -76,8 +76,8 @@ class Meter:
         self.noted += amount
         column = self._column
         if column is not None:
+            column.show(self.used, self._at(mono_ns, wall_ns))  # first: who starts in between counts it twice
             column.add(amount)
-            column.show(self.used, self._at(mono_ns, wall_ns))
 
     def give_back(self, amount: int) -> None:
         """One that was counted counts no more."""

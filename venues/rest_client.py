@@ -11,6 +11,7 @@ from base.secrets import resolve
 from base.tls import TlsClient
 from venues.interface import Dialect, RestApi, RestRequest
 from venues.link import resolve_address, resolve_file
+from venues.rest_rates import RestRates
 
 DEADLINE_NS = 5_000_000_000
 
@@ -20,7 +21,14 @@ Answered = Callable[[int, bytes, str], None]  # status, body, error ("" when the
 class RestClient:
     """Requests to one venue, one after the other; each ends with exactly one call of `answered`."""
 
-    def __init__(self, reactor: Reactor, desk: DeskConfig, venue: str, priority: Priority = Priority.NORMAL) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        desk: DeskConfig,
+        venue: str,
+        priority: Priority = Priority.NORMAL,
+        rates: RestRates | None = None,
+    ) -> None:
         config = desk.config.venue[venue].rest
         if config is None:
             raise ConfigError(f"{desk.path}: venue.{venue}.rest: missing")
@@ -29,6 +37,7 @@ class RestClient:
         self._desk = desk
         self._venue = venue
         self._priority = priority
+        self._rates = rates
         self._client: HttpClient | None = None
 
     def ask(self, request: RestRequest, answered: Answered, deadline_ns: int = DEADLINE_NS) -> None:
@@ -36,8 +45,11 @@ class RestClient:
         try:
             client = self._client or self._open()
         except ConfigError as e:
-            error = str(e)
-            self._reactor.call_soon(lambda: answered(0, b"", error), f"{self._venue} rest")
+            self._fail(str(e), answered)
+            return
+        late = self._rates.late(request) if self._rates is not None else ""
+        if late:
+            self._fail(late, answered)
             return
 
         def done(outcome: Outcome) -> None:
@@ -45,10 +57,15 @@ class RestClient:
                 self._forget(client)  # the next request reads address and authorities anew
                 answered(0, b"", outcome.reason)
             else:
+                if self._rates is not None:
+                    self._rates.heed(outcome)
                 answered(outcome.status, outcome.body, "")
 
         sent = Request(request.method, request.target, request.headers, request.body)
         client.send(sent, self._reactor.clock.mono_ns() + deadline_ns, done)
+
+    def _fail(self, error: str, answered: Answered) -> None:
+        self._reactor.call_soon(lambda: answered(0, b"", error), f"{self._venue} rest")
 
     def close(self) -> None:
         """Drop the connection; requests under way fail."""

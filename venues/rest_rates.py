@@ -1,0 +1,50 @@
+"""A REST side under its venue's limits: what may leave, and what its answers say of that. Pure."""
+
+from base.clock import Clock
+from base.http import Response
+from venues.interface import RestRequest
+from venues.throttle import Throttle
+
+SECOND_NS = 1_000_000_000
+TOO_MANY, BANNED = 429, 418
+WITHOUT_A_WORD_NS = {TOO_MANY: 10 * SECOND_NS, BANNED: 120 * SECOND_NS}
+"""How long to be silent where the venue sends no Retry-After; the shortest ban that venues name is two minutes."""
+MOST_NS = 3 * 86_400 * SECOND_NS
+READ = 2_000  # characters of a body that are searched for a refusal
+
+
+class RestRates:
+    """One user of a venue's REST side."""
+
+    def __init__(self, throttle: Throttle, clock: Clock, *, forced: bool = False) -> None:
+        """`forced`: the kill path, counted and never held back."""
+        self.throttle = throttle
+        self._clock = clock
+        self._forced = forced
+
+    def late(self, request: RestRequest) -> str:
+        """ "" when the request may leave now, and is counted; else why not and how long that lasts."""
+        call = f"{request.method} {request.target.partition('?')[0]}"
+        mono_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
+        if self._forced:
+            self.throttle.force(call, mono_ns, wall_ns)
+            return ""
+        return self.throttle.take(call, mono_ns, wall_ns)
+
+    def heed(self, response: Response) -> None:
+        """An answer: the venue may ask for silence, or say that a limit is passed."""
+        mono_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
+        if response.status in WITHOUT_A_WORD_NS:
+            silence_ns = _seconds(response.header("Retry-After")) * SECOND_NS or WITHOUT_A_WORD_NS[response.status]
+            until_ns = mono_ns + min(silence_ns, MOST_NS)
+            self.throttle.hold(until_ns, f"HTTP {response.status} of the venue")
+        else:
+            self.throttle.answered("", response.body[:READ].decode("utf-8", "replace"), mono_ns, wall_ns)
+
+    def left(self) -> dict[str, int]:
+        """Counters of what is left."""
+        return self.throttle.left(self._clock.mono_ns(), self._clock.wall_ns())
+
+
+def _seconds(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
