@@ -41,7 +41,7 @@ class Limits:
         self._attempts.append(self._clock.mono_ns())
         if self._attempts_max and len(self._attempts) > self._attempts_max:
             self.refused += 1
-            raise RefusedError(-1034, f"Too many connection attempts; the limit is {self._attempts_max} per 30 seconds.")
+            raise RefusedError(-1034, f"Too many connection attempts; the limit is {self._attempts_max} per 30 s.")
 
     def weight(self, weight: int) -> int:
         """A REST request of that weight; seconds until the minute ends when it is too many, else 0."""
