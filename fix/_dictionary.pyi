@@ -14,14 +14,14 @@ class Tables:
 
     def __init__(
         self,
-        fields: list[tuple[int, int, list[bytes], bool]],
+        fields: list[tuple[int, int, list[bytes], bool, int]],
         blocks: list[tuple[int, list[tuple[int, bool, int]], int]],
         header: int,
         trailer: int,
         messages: dict[bytes, int],
         unsupported: Iterable[bytes],
     ) -> None:
-        """Fields (tag, type, values, others allowed); blocks (count tag or 0, members, limit) with members
+        """Fields (tag, type, values, others allowed, length tag of data or 0); blocks (count tag or 0, members, limit) with members
         (tag, required, block of the group it counts or -1); MsgTypes to their blocks; MsgTypes of the standard."""
     def check(self, data: Buffer, checks: int) -> tuple[int, int, int] | None:
         """(reason, tag, business) of the first fault of a whole message, None when there is none."""

@@ -16,7 +16,7 @@ cdef extern from "fix/dictionary.h" nogil:
     ctypedef struct qd_fault:
         int32_t reason, tag, business
     ctypedef struct qd_dict_field:
-        int32_t tag
+        int32_t tag, length_tag
         uint8_t type
         bint any_value
         uint64_t *single
@@ -132,8 +132,9 @@ cdef class Tables:
         self.d.by_tag_shift = 32 - _bits(len(fields))
         self.d.by_tag = <qd_dict_slot *>_room(1 << (32 - self.d.by_tag_shift), sizeof(qd_dict_slot))
         for i in range(len(fields)):
-            tag, type_, values, any_value = fields[i]
+            tag, type_, values, any_value, length_tag = fields[i]
             self._field(&self.d.fields[i], tag, type_, values, any_value)
+            self.d.fields[i].length_tag = length_tag
             entry.tag, entry.at, entry.field, entry.group = self.d.fields[i].tag, 0, <uint16_t>i, -1
             _place(self.d.by_tag, self.d.by_tag_shift, entry)
             places[tag] = i

@@ -329,15 +329,17 @@ static bool first_three(walk *w, int index, int32_t tag)
 }
 
 /* The value's end. Data is as long as the length field before it says, when that leads to a SOH. */
-static bool data_end(walk *w, const uint8_t *value, const uint8_t *end, int64_t length, int32_t length_tag,
-                     const uint8_t **stop)
+static bool data_end(walk *w, const qd_dict_field *field, const uint8_t *value, const uint8_t *end, int64_t length,
+                     int32_t length_tag, const uint8_t **stop)
 {
-    if (length < end - value && value[length] == QD_SOH) {
+    if (!length_tag) {
+        if (field->length_tag && w->checks & QD_CHECK_REQUIRED)
+            FAULT(1, field->length_tag);
+    } else if (length < end - value && value[length] == QD_SOH) {
         *stop = value + length;
-        return false;
-    }
-    if (w->checks & QD_CHECK_VALUES)
+    } else if (w->checks & QD_CHECK_VALUES) {
         FAULT(5, length_tag);
+    }
     return false;
 }
 
@@ -359,8 +361,9 @@ static void walk_fields(walk *w, const uint8_t *p, const uint8_t *end)
             continue;
         }
         const qd_dict_slot *defined = probe(dict->by_tag, dict->by_tag_shift, tag);
-        int type = defined ? dict->fields[defined->field].type : QD_TEXT;
-        if (type == QD_DATA && length_tag && data_end(w, value, end, length, length_tag, &stop))
+        const qd_dict_field *field = defined ? &dict->fields[defined->field] : NULL;
+        int type = field ? field->type : QD_TEXT;
+        if (type == QD_DATA && data_end(w, field, value, end, length, length_tag, &stop))
             return;
         size_t n = (size_t)(stop - value);
         if (first_three(w, index, tag) || (before == 10 && out_of_order(w, tag)))

@@ -43,7 +43,7 @@ typedef struct {
 #define QD_USER_TAGS 5000
 
 typedef struct {
-    int32_t tag;
+    int32_t tag, length_tag; /* of data: the field that must stand before it, 0 when not known */
     uint8_t type;
     bool any_value; /* no list, or values beside the list are fine */
     uint64_t single[4]; /* values of one byte, by byte */

@@ -132,12 +132,7 @@ class Dictionary:
 
     def rules(self) -> FieldRules:
         """Its data fields with their lengths, and its NumInGroup tags, for the codec."""
-        tags = {each.name: each.number for each in self._model.fields.values()}
-        pairs = {}
-        for each in self._model.fields.values():
-            length = tags.get(each.name + "Len") or tags.get(each.name + "Length")
-            if length and each.type in ("DATA", "XMLDATA"):
-                pairs[length] = each.number
+        pairs = {length: data for data, length in self._model.data_lengths().items()}
         return FieldRules(pairs, sorted(self._model.count_tags()))
 
     # --- what it says

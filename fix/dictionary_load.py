@@ -200,11 +200,14 @@ def _yes(element: Element, key: str, default: bool = False) -> bool:
 
 def with_transport(application: Model, transport: Model, path: str) -> Model:
     """The application's messages inside the transport's header and trailer, with its administrative messages."""
-    fields = dict(application.fields)
+    fields = {**transport.fields, **application.fields}
     for number, each in transport.fields.items():
-        known = fields.setdefault(number, each)
-        if known.name != each.name:
-            raise ConfigError(f"{path}: field {number} is {each.name!r} here, {known.name!r} in the application's file")
+        if fields[number].name != each.name:
+            names = f"{fields[number].name!r} here, {each.name!r} in the transport's file"
+            raise ConfigError(f"{path}: field {number} is {names}")
+    for member in (*transport.header, *transport.trailer):  # theirs is what their own file says
+        if transport.fields[member.tag].values:
+            fields[member.tag] = transport.fields[member.tag]
     messages = {**application.messages, **{m: d for m, d in transport.messages.items() if d.admin}}
     return Model(
         transport.version, transport.header, transport.trailer, messages, fields, [*application.notes, *transport.notes]

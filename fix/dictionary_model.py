@@ -54,6 +54,16 @@ class Model:
     notes: list[str] = field(default_factory=list)
     """What was read but cannot be checked, with file and line."""
 
+    def data_lengths(self) -> dict[int, int]:
+        """Data tag -> tag of its length, which is named like it with `Len` or `Length` behind."""
+        tags = {each.name: each.number for each in self.fields.values()}
+        lengths = {}
+        for each in self.fields.values():
+            length = tags.get(each.name + "Len") or tags.get(each.name + "Length")
+            if length and each.type in ("DATA", "XMLDATA"):
+                lengths[each.number] = length
+        return lengths
+
     def count_tags(self) -> set[int]:
         """NumInGroup tags of all groups, nested ones included."""
         found: set[int] = set()

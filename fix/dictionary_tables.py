@@ -20,14 +20,15 @@ def compile_tables(model: Model, application: str) -> Tables:
         msg_type.encode(): blocks.add(0, message.members, _BODY_LIMIT) for msg_type, message in model.messages.items()
     }
     known = {*standard_types(application), *_values(model, _MSG_TYPE)}
-    fields = [_field(each) for each in model.fields.values()]
+    lengths = model.data_lengths()
+    fields = [_field(each, lengths.get(each.number, 0)) for each in model.fields.values()]
     return Tables(fields, blocks.rows, header, trailer, messages, [each.encode() for each in sorted(known)])
 
 
-def _field(each: FieldDef) -> tuple[int, int, list[bytes], bool]:
+def _field(each: FieldDef, length_tag: int) -> tuple[int, int, list[bytes], bool, int]:
     # What MsgType may be is what messages there are, not what its field lists.
     values = [] if each.number == _MSG_TYPE else [value.encode() for value in each.values]
-    return each.number, TYPES[each.type], values, each.open_values
+    return each.number, TYPES[each.type], values, each.open_values, length_tag
 
 
 def _values(model: Model, tag: int) -> list[str]:

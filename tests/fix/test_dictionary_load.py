@@ -240,7 +240,7 @@ def test_an_application_dictionary_needs_its_transport_for_checks_but_not_for_na
 def test_transport_and_application_must_agree_on_names(tmp_path: Path) -> None:
     transport, application = Dictionary.standard("5.0sp2").paths
     text = Path(transport).read_text().replace("'Text'", "'Words'")
-    with pytest.raises(ConfigError, match="field 58 is 'Words' here, 'Text' in the application's file"):
+    with pytest.raises(ConfigError, match="field 58 is 'Text' here, 'Words' in the transport's file"):
         Dictionary.load(application, write(tmp_path, text, "transport.xml"))
 
 
