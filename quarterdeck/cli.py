@@ -18,6 +18,7 @@ COMMANDS = {
     "cancel": "cancel an order",
     "orders": "working orders",
     "book": "an order book from shared memory",
+    "schedule": "what comes at the venues: windows, rollovers, releases",
     "session": "sequence numbers of a stopped session: show or set them",
     "kill": "trip, reset and look at the kill switch",
     "sim": "a simulated venue",

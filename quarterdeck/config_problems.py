@@ -9,6 +9,7 @@ from base.secrets import resolve
 from base.transport_types import check_plain
 from ipc.gate import account_scope
 from risk.limits import LimitBook
+from venues.calendar import configured_rules
 from venues.context import dialect_of
 
 _SYMBOLIC = re.compile(r"run:sim-([\w-]+)#\w+")
@@ -35,6 +36,7 @@ def _venue(desk: DeskConfig, name: str) -> list[str]:
     try:
         sessions = {n: s for n, s in desk.config.session.items() if s.venue == name}
         dialect_of(desk, name).check(venue, sessions, f"venue.{name}")
+        configured_rules(venue, False, f"venue.{name}")
     except ConfigError as e:
         found.append(str(e))
     if venue.rest is not None:
