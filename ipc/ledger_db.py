@@ -31,7 +31,7 @@ VERSION: Final = len(SCRIPTS)
 FIRST_KEY: Final = (-(1 << 62), 0, "", 0)
 _BIG: Final = 1 << 63
 
-_json = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
 _names = msgspec.json.Decoder(list[str]).decode
 _fees = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
@@ -51,6 +51,10 @@ _BOOKS = [
     "id", "strategy", "venue", "account", "instrument", "px_scale", "qty_scale", "position", "realised", "bought",
     "sold", "bought_value", "sold_value", "open_value", "fees", "fills", "last_ns", "state",
 ]  # fmt: skip
+
+
+def _json(value: object) -> str:
+    return _encode(value).decode()
 
 
 def _put(table: str, columns: list[str]) -> str:
@@ -125,15 +129,22 @@ class LedgerDb:
     def transaction(self) -> Iterator[None]:
         """All or nothing. StoreError when it cannot be written: a full disk, say."""
         run = self.database.execute
+        with self.errors():
+            try:
+                run("BEGIN IMMEDIATE")
+                yield
+                run("COMMIT")
+            finally:
+                if self.database.in_transaction:
+                    run("ROLLBACK")
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """What SQLite says as a StoreError that names the file."""
         try:
-            run("BEGIN IMMEDIATE")
             yield
-            run("COMMIT")
         except sqlite3.Error as e:
             raise StoreError(f"{self.path}: {e}") from None
-        finally:
-            if self.database.in_transaction:
-                run("ROLLBACK")
 
     # -- reading what is not in memory -----------------------------------------------------------------------------
 

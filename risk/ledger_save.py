@@ -48,6 +48,10 @@ class Keeper:
 
         StoreError: nothing of it is stored.
         """
+        with self.store.errors():
+            return self._step(now_ns)
+
+    def _step(self, now_ns: int) -> Progress:
         events, more = 0, False
         gaps: list[BreakRecord] = []
         faults: dict[str, str] = {}
@@ -104,11 +108,13 @@ class Keeper:
     def close(self) -> None:
         """Release journals and store."""
         self._end()
+        self.store.close()
 
     def _begin(self) -> None:
         store = self.store
         two = frozenset((s.venue, s.account) for s in self._journals if s.two_views)
-        start = Start(*store.next_ids(), store.books(), store.open_breaks(), store.due())
+        with store.errors():
+            start = Start(*store.next_ids(), store.books(), store.open_breaks(), store.due())
         self.ledger = Ledger(store, start, self._break_after_ns, two)
 
     def _end(self) -> None:
