@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 from base.errors import CodecError, SessionError, TransportError
 from fix._codec import FieldRules, Framer, Message, encode, format_utc
 from fix.session_app import SessionApp
-from fix.session_events import Disconnect, FieldDefect, Halted, NumbersReset, SessionEvent, State
+from fix.session_events import Disconnect, FieldDefect, Halted, NumbersReset, OddSent, SessionEvent, State
 from fix.session_gap import Gap
 from fix.settings import SECOND_NS, Role, SessionSettings, Validation
 
 if TYPE_CHECKING:
-    from fix.dictionary import Dictionary
+    from fix.dictionary import Dictionary, Fault
     from fix.fixlog import FixLog
     from fix.store import MessageStore
 
 _FRESH = "session.fresh"
 _HALTED = "session.halted"
+ALWAYS_LEAVES = frozenset({"0", "1", "2", "3", "4", "5", "A", "F", "K", "Z", "q", "j"})
+"""Administrative messages, cancels and refusals: no dictionary holds them back."""
 _UP = (State.LOGGED_ON, State.RECOVERING)
 
 
@@ -40,6 +42,8 @@ class SessionCore:
         self._dictionary = dictionary
         self._strict = settings.validation is Validation.REJECT
         self._check = dictionary.check if dictionary and settings.validation is not Validation.OFF else None
+        self._check_out = dictionary.check if dictionary else None
+        self._odd: set[tuple[str, int]] = set()  # what was told of messages that break the dictionary's rules
         self._initiator = settings.role is Role.INITIATOR
         self._begin = settings.begin_string.encode()
         self._sender = settings.sender_comp_id.encode()
@@ -178,11 +182,13 @@ class SessionCore:
     def _send(self, message: bytes, seq: int, act_first: bool = False) -> None:
         """Store, then write: a number that left is never used again, whatever happens in between.
 
+        CodecError when the dictionary has something against a request; what must always leave does, and is told of.
         TransportError when the connection is gone: the message is stored then, and its fate is not known.
         """
         write = self._write
         if write is None:
             raise SessionError(f"{self.settings.name}: not connected")
+        fault = None if self._check_out is None else self._fault_out(message, act_first)
         if act_first:
             write(message)
             self._store.sent(seq, message)
@@ -192,6 +198,23 @@ class SessionCore:
         self._last_out_ns = self._mono_ns
         if self._log is not None:
             self._log.put(self._wall_ns, False, message)
+        if fault is not None:
+            self._say_odd(message, seq, fault)
+
+    def _fault_out(self, message: bytes, act_first: bool) -> "Fault | None":
+        """Strict out: what the dictionary has against a message of ours that leaves all the same."""
+        fault = self._check_out(message) if self._check_out is not None else None
+        if fault is not None and not act_first and (msg_type := _type_of(message)) not in ALWAYS_LEAVES:
+            where = f"tag {fault.tag}: " if fault.tag else ""
+            raise CodecError(f"{self.settings.name}: 35={msg_type} was not sent: {where}{fault.text}")
+        return fault
+
+    def _say_odd(self, message: bytes, seq: int, fault: "Fault") -> None:
+        """Once for each message type and tag."""
+        msg_type = _type_of(message)
+        if (msg_type, fault.tag) not in self._odd:
+            self._odd.add((msg_type, fault.tag))
+            self._say(OddSent(msg_type, seq, fault.tag, fault.text))
 
     def _encode(self, msg_type: str | bytes, seq: int, body: bytes, header: bytes = b"") -> bytes:
         settings = self.settings
@@ -248,3 +271,8 @@ def field_defects(message: Message) -> tuple[FieldDefect, ...]:
         FieldDefect(defect.tag, f"{defect.kind.name.lower().replace('_', ' ')} at offset {defect.offset}")
         for defect in message.defects
     )
+
+
+def _type_of(message: bytes) -> str:
+    """MsgType of a message of our own making: its third field."""
+    return message.split(b"\x01", 3)[2][3:].decode()

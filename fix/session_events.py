@@ -109,6 +109,16 @@ class RejectSent:
 
 
 @dataclass(frozen=True, slots=True)
+class OddSent:
+    """Our message `seq_num` breaks the dictionary's rules but had to leave: the first of its type with that tag."""
+
+    msg_type: str
+    seq_num: int
+    tag: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Garbled:
     """`count` garbled messages were skipped since the last such event; `total` since the session was made."""
 
@@ -171,6 +181,7 @@ SessionEvent = (
     | Garbled
     | HeartbeatRoundTrip
     | NumbersReset
+    | OddSent
     | Halted
     | Disconnect
     | Disconnected
