@@ -36,6 +36,7 @@ MS = 1_000_000
 WATCH_NS = 20 * MS
 BUSY_NS = 1 * MS
 SLOW_NS = 100 * MS
+LOGGED_ON = (Readiness.READY, Readiness.DEGRADED, Readiness.STOPPING)  # DEGRADED, a full disk: cancels still pass
 JOURNAL_BATCH = 2_000
 SLICE_NS = 1_000  # between two batches at the start: timers and signals have their turn
 
@@ -295,7 +296,7 @@ class Killswitch:
             if status is None:
                 continue
             left = sum(r.open_orders for r in owner.rows)
-            ready = status.readiness in (Readiness.READY, Readiness.STOPPING)
+            ready = status.readiness in LOGGED_ON
             why = self.loss.look(OwnerView(name, ready, left, status.reason), self.clock.mono_ns())
             if why and self._stands(f"session:{name}"):
                 self._trip(f"session:{name}", "session", why)

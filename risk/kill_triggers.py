@@ -43,7 +43,7 @@ class OwnerView(msgspec.Struct, frozen=True):
     """What is known of an owner of orders at one moment."""
 
     session: str
-    ready: bool  # its venue session is logged on and it says READY
+    ready: bool  # its venue session is logged on, and it says READY or DEGRADED: it can cancel
     open_orders: int
     reason: str = ""
 
