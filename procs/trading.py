@@ -24,14 +24,16 @@ from ipc.requests import NewOrder
 from ipc.room import FULL, RoomWatch
 from risk.exposure import ExposureBook, Figures
 from risk.orders import Applied, Order, OrderTable
+from venues.balances import Balances
 from venues.carry_over import Carrier, never_sent, restore
 from venues.context import dialect_of, session_context
 from venues.in_flight import InFlight
 from venues.interface import RestRequest, SessionPhase, TradingSession
 from venues.link import Leg, Link
+from venues.means import Answered
 from venues.order_entry import OrderEntry
 from venues.rate_share import DeskRates
-from venues.recovery import Answered, Recovery
+from venues.recovery import Recovery
 from venues.rest_client import RestClient, open_rest
 from venues.rest_rates import RestRates
 from venues.session_report import SessionReport
@@ -75,7 +77,7 @@ class Trading:
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
         self.room = RoomWatch(self.journal, session, ONLY_CANCELS, host.alert)
         self.carrier = Carrier(self.journal, self._write_again)
-        self.table = OrderTable()
+        self.table = OrderTable(shared_trade_ids=self.capabilities.shared_trade_ids)
         positions: dict[str, tuple[int, int]] = {}
         unsaid = restore(folder, self.table, positions)
         host.open_bus(self.journal, [self.topic])
@@ -105,6 +107,11 @@ class Trading:
         self.rest = RestClient(host.reactor, desk, self.venue, rates=self.rest_rates) if venue_config.rest else None
         rest_api = open_rest(desk, self.venue, self.dialect)
         self.recovery = Recovery(self.entry, rest_api, self, Backoff(random.random), self.plan.list_lag_ms * MS)
+        clock = host.clock
+        every_ns = venue_config.rest.balances_every_s * 1_000 * MS if venue_config.rest else 0
+        names = (session, self.venue, self.account)
+        self.balances = Balances(self, rest_api, names, lambda: (clock.mono_ns(), clock.wall_ns()), every_ns)
+        self._reconciled = False
         self.link = Link(host.reactor, desk, session, self, self._make_session)
         self.in_flight = InFlight(self.link, host.clock, desk.config.kill.fence_deadline_ms * MS // GRACE_SHARE)
         self.link.holds_orders = self.in_flight.look
@@ -263,9 +270,13 @@ class Trading:
 
     def _settle(self) -> None:
         """Show in the readiness word where we stand."""
+        done = self.report.phase is SessionPhase.READY and self.recovery.done
+        if done != self._reconciled:
+            self._reconciled = done
+            (self.balances.logged_on if done else self.balances.lost)()
         if self.host.stopping:
             return
-        if self.report.phase is SessionPhase.READY and self.recovery.done:
+        if done:
             full = self.room.reason
             self.host.set(Readiness.DEGRADED if full else Readiness.READY, full)
         elif self.report.phase is SessionPhase.READY:
@@ -292,6 +303,8 @@ class Trading:
         if mono_ns >= self.recovery.deadline_ns:
             self.recovery.tick(mono_ns)
             self._settle()
+        if mono_ns >= self.balances.deadline_ns:
+            self.balances.tick(mono_ns)
         if mono_ns >= self.sweep.deadline_ns:
             self.sweep.tick(mono_ns)
         self.host.reactor.call_later(LOOK_NS, self._look, "look")

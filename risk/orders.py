@@ -142,6 +142,7 @@ class OrderTable:
         self._orders: dict[str, Order] = {}  # by first ClOrdID, insertion order
         self._open: dict[str, Order] = {}
         self._finished: dict[str, None] = {}
+        self.untold: dict[str, Order] = {}  # by first ClOrdID: orders with fills that are not known one by one
 
     def __iter__(self) -> Iterator[Order]:
         return iter(list(self._orders.values()))
@@ -229,6 +230,22 @@ class OrderTable:
         if order.is_open:
             self._infer(order, "CANCELED" if order.order_id or order.cum_qty else "REJECTED", reason, now_ns)
 
+    def name(self, order: Order, order_id: str) -> None:
+        """The venue calls the order so; the first name stays."""
+        if order_id and not order.order_id:
+            order.order_id = order_id
+            self._index_order_id(order)
+
+    def revive(self, order: Order, now_ns: int) -> None:
+        """An order thought finished by inference lives: nothing but the venue's word counts now."""
+        order.inferred = False
+        self._move(order, "UNCERTAIN", f"was thought {order.state}, and the venue reports it", now_ns)
+
+    def stands(self, order: Order, reason: str, now_ns: int) -> None:
+        """Nothing happened to an UNCERTAIN order since the venue last spoke of it: it is open."""
+        order.leaves_qty = max(order.order_qty - order.cum_qty, 0)
+        self._move(order, "PARTIALLY_FILLED" if order.cum_qty else "NEW", reason, now_ns)
+
     def _infer(self, order: Order, state: str, reason: str, now_ns: int) -> None:
         order.leaves_qty = 0
         order.requests.clear()
@@ -243,9 +260,11 @@ class OrderTable:
         order.requests.pop(report.request_id, None)
         order.asked.pop(report.request_id, None)
         if order.is_open:
-            if report.unknown_order:
+            if report.unknown_order and order.state != "UNCERTAIN":
                 self._move(order, "UNCERTAIN", f"venue does not know the order: {report.text}", now_ns)
-            elif order.state != "UNCERTAIN":  # a refusal, of a throttle say, does not tell how the order is
+            elif (
+                not report.unknown_order and order.state != "UNCERTAIN"
+            ):  # a refusal, of a throttle say, does not tell how the order is
                 self._settle_pending(order, now_ns)
         return order
 
@@ -259,18 +278,23 @@ class OrderTable:
             if mark in order.seen:
                 return Applied(order, duplicate=True)
             order.seen.add(mark)
-        if report.order_id and not order.order_id:
-            order.order_id = report.order_id
-            self._index_order_id(order)
+        self.name(order, report.order_id)
         before, was = (order.cum_qty, order.state, order.order_qty), "" if order.is_open else order.state
         known = report.exec_type == "F" and self._told_before(order, report)
         self._quantities(order, report, known)
         if not (known and order.inferred):
             self._advance(order, report, now_ns)
+        self._count_untold(order)
         revived = was if order.is_open else ""
         changed = not known or before != (order.cum_qty, order.state, order.order_qty)
         filled = order.cum_qty - before[0]
         return Applied(order, filled, report.last_px, duplicate=known, changed=changed, revived=revived)
+
+    def _count_untold(self, order: Order) -> None:
+        if order.untold:
+            self.untold[order.ids[0]] = order
+        else:
+            self.untold.pop(order.ids[0], None)
 
     def _told_before(self, order: Order, report: ExecutionReport) -> bool:
         """Whether the trade is known; if not, it is from now on."""
@@ -302,6 +326,7 @@ class OrderTable:
         order.cum_qty, order.leaves_qty = event.cum_qty, event.leaves_qty
         order.inferred = event.inferred
         self._index_order_id(order)
+        self._count_untold(order)
         self._move(order, event.state, event.reason, event.since_ns)
         return order
 
@@ -341,13 +366,11 @@ class OrderTable:
         if request is not None and report.exec_type in ("4", "I"):
             order.requests.pop(report.request_id, None)
         final = _final(order, report)
-        trade = report.exec_type == "F" and report.origin == "rest"  # says nothing of what became of the rest
-        if order.inferred and not order.is_open and (
-            final or report.ord_status or trade or report.exec_type in SHOWS_LIFE
-        ):
-            # Nothing but the venue's word counts now: as if the order had never been thought finished.
-            order.inferred = False
-            self._move(order, "UNCERTAIN", f"was thought {order.state}, and the venue reports it", now_ns)
+        # A trade alone, or a quantity alone, says nothing of what became of the rest.
+        silent = not report.ord_status and report.exec_type in ("F", "I")
+        alive = final or report.ord_status or report.exec_type in SHOWS_LIFE or report.exec_type == "F"
+        if order.inferred and not order.is_open and alive:
+            self.revive(order, now_ns)
         if not order.is_open:
             if order.cum_qty >= order.order_qty > 0 and order.state in ("CANCELED", "EXPIRED"):
                 self._move(order, "FILLED", "filled before the cancel", now_ns)
@@ -359,7 +382,7 @@ class OrderTable:
             order.asked.clear()
             self._move(order, final or "FILLED", report.text, now_ns)
             return
-        if report.exec_type == "A" or report.ord_status == "A" or (trade and order.state == "UNCERTAIN"):
+        if report.exec_type == "A" or report.ord_status == "A" or (silent and order.state == "UNCERTAIN"):
             return
         self._settle_pending(order, now_ns)
 
@@ -407,6 +430,7 @@ class OrderTable:
             self._forget(self._orders.pop(oldest))
 
     def _forget(self, order: Order) -> None:
+        self.untold.pop(order.ids[0], None)
         for known in order.ids:
             if self._by_id.get(known) is order:
                 del self._by_id[known]

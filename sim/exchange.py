@@ -21,6 +21,7 @@ class Exchange:
             s: Market(s, lot=max(i.lot_size, 1), keep_l3=keep_l3) for s, i in self.instruments.items()
         }
         self.orders: dict[str, Order] = {}  # every order of a client, finished ones too
+        self._by_order: dict[str, list[Fill]] = {}
         self.executions: list[Fill] = []  # every fill of a client's order
         self._by_client: dict[tuple[str, str], Order] = {}
         self._event_hooks: list[EventHook] = []
@@ -64,6 +65,15 @@ class Exchange:
                 continue
             if not order.closed_ns or order.closed_ns > wall_ns:
                 yield order
+
+    def fills_of(self, order: Order, wall_ns: int | None = None) -> list[Fill]:
+        """Executions of an order, oldest first; those that a list of that moment knows."""
+        return [f for f in self._by_order.get(order.order_id, ()) if wall_ns is None or f.time_ns <= wall_ns]
+
+    def cum_as_of(self, order: Order, wall_ns: int) -> int:
+        """What was filled of an order at a moment in the past."""
+        fills = self.fills_of(order, wall_ns)
+        return fills[-1].cum if fills else 0
 
     # -- doing ----------------------------------------------------------------------------------------------------
 
@@ -135,7 +145,11 @@ class Exchange:
     def announce(self, event: Event) -> None:
         """Tell the listeners of an event."""
         if event.kind == "F":
-            fill = Fill(event.time_ns, event.order.order_id, event.trade_id, event.last_px, event.last_qty, event.cum)
+            order_id = event.order.order_id
+            fill = Fill(
+                event.time_ns, order_id, event.trade_id, event.last_px, event.last_qty, event.cum, event.aggressor
+            )  # fmt: skip
             self.executions.append(fill)
+            self._by_order.setdefault(order_id, []).append(fill)
         for on_event in self._event_hooks:
             on_event(event)

@@ -9,10 +9,12 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from base.clock import Clock
 from base.http import Request, Response
+from sim.accounts import Accounts
 from sim.exchange import Exchange
 from sim.faults import Faults
 from sim.matching import Market
@@ -91,6 +93,7 @@ class Venue(ABC):
         self.clock = clock
         self.exchange = Exchange(setup.instruments, clock, self.keep_l3)
         self.exchange.listen(self.on_event, self.on_update)
+        self.accounts = Accounts(self.exchange, self.fee)
         self.faults = Faults()
         self.source = "flow"  # what moves the markets, for people
         self.seats: dict[tuple[str, str], Seat] = {}
@@ -111,6 +114,10 @@ class Venue(ABC):
     @abstractmethod
     def check_logon(self, link: Link, seat: Seat, logon: Message) -> Refusal | None:
         """Refuse a logon for what it says, or accept it."""
+
+    def fee(self, order: Order, px: int, qty: int) -> Decimal:
+        """What a fill costs its order's owner, in quote currency; px and qty are scaled."""
+        return Decimal(0)
 
     def find_grant(self, link: Link, logon: Message) -> Grant | None:
         """Whose logon this is."""
@@ -333,7 +340,7 @@ class Venue(ABC):
             order.notional,
             last_px=px,
             last_qty=qty,
-            trade_id=self.next_id(),
+            trade_id=1_000_000_000 + self.next_id(),  # the market's own ids are below
         )
         self.exchange.announce(event)
 

@@ -139,6 +139,7 @@ class Fill:
     px: int
     qty: int
     cum: int
+    aggressor: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from venues.interface import WorkingOrder
 KEPT = 10_000
 
 
-Kind: TypeAlias = Literal["new", "cancel", "replace", "status", "mass"]
+Kind: TypeAlias = Literal["new", "cancel", "replace", "status", "mass", "list"]
 
 
 class Request(NamedTuple):

@@ -10,10 +10,11 @@ from fix.session_events import FieldDefect, RejectReceived
 from fix.store import MessageStore
 from ipc.requests import NewOrder
 from venues.fix_dialect import DropCopyProfile, Said, TradingProfile
-from venues.fix_reports import ReportDecoder
+from venues.fix_reports import FieldReader, ReportDecoder
 from venues.fix_requests import Request, RequestBook, cancel_like
 from venues.fix_session import FixVenueSession
-from venues.interface import SessionContext, Sink, WorkingOrder
+from venues.interface import MassStatus, SessionContext, Sink, WorkingOrder
+from venues.mass_status import MassStatusBook
 
 
 class FixTradingSession(FixVenueSession):
@@ -25,6 +26,7 @@ class FixTradingSession(FixVenueSession):
         super().__init__(context, sink, profile, store)
         self._orders = profile
         self._requests = RequestBook()
+        self._lists = MassStatusBook()
         self._decoder = ReportDecoder(context, profile.report_rules, self._requests)
         self._counters["foreign"] = 0  # reports on orders whose ClOrdID was not made here
 
@@ -84,6 +86,14 @@ class FixTradingSession(FixVenueSession):
         seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
         self._requests.add(seq, cancel_like("status", request_id, order))
 
+    def mass_status(self, request_id: str, answered: MassStatus, mono_ns: int, wall_ns: int) -> None:
+        """Ask for the state of every order."""
+        body = BodyWriter()
+        msg_type = self._orders.mass_status(body, request_id, wall_ns)
+        seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
+        self._requests.add(seq, Request("list", request_id, None))
+        self._lists.asked(request_id, answered)
+
     def mass_cancel(
         self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int, *, act_first: bool = False
     ) -> None:
@@ -100,6 +110,8 @@ class FixTradingSession(FixVenueSession):
     def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
         decoder, wall_ns = self._decoder, self._wall_ns
         match message.msg_type:
+            case "8" if message.has(584) and self._lists.take(message):
+                pass
             case "8":
                 nothing = decoder.status_of_unknown(message, wall_ns)
                 if nothing is not None:
@@ -111,14 +123,25 @@ class FixTradingSession(FixVenueSession):
             case "r":
                 self._sink.event(decoder.mass_cancel_report(message, wall_ns))
             case "j":
-                self._say_all(decoder.business_reject(message, wall_ns))
+                self._business_reject(message)
             case refusal if refusal in self._orders.report_rules.cancel_rejects:
                 self._say_all(decoder.cancel_reject(message, wall_ns))
             case _:
                 return False
         return True
 
+    def _business_reject(self, message: Message) -> None:
+        read = FieldReader(message)
+        request = self._requests.by_id(read.text(379)) or self._requests.by_seq(read.integer(45) or 0)
+        if not self._list_refused(request, read.text(58)):
+            self._say_all(self._decoder.business_reject(message, self._wall_ns))
+
+    def _list_refused(self, request: Request | None, text: str) -> bool:
+        return request is not None and request.kind == "list" and self._lists.refused(request.request_id, text)
+
     def _rejected(self, event: RejectReceived) -> None:
+        if self._list_refused(self._requests.by_seq(event.ref_seq_num), event.text):
+            return
         self._say_all(self._decoder.session_reject(event, self._wall_ns))
 
     def _say_all(self, said: Iterable[Said]) -> None:
@@ -127,6 +150,9 @@ class FixTradingSession(FixVenueSession):
 
     def _renumbered(self) -> None:
         self._requests.renumbered()
+
+    def _lost(self) -> None:
+        self._lists.forget()
 
 
 class FixDropCopySession(FixVenueSession):

@@ -163,6 +163,7 @@ class TradePage(msgspec.Struct, frozen=True):
 
     trades: tuple[VenueTrade, ...]
     cursor: str = ""
+    newest_first: bool = False  # pages go back in time: who knows since when may stop there
 
 
 class VenueBalance(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,19 @@ def plain(number: Decimal, path: str) -> str:
     return f"{number:f}"
 
 
+def signed(number: Decimal, path: str) -> str:
+    """As `plain`, and negative numbers too: balances, fees."""
+    return f"-{plain(-number, path)}" if number < 0 else plain(number + 0, path)
+
+
+def signed_text(text: str, path: str) -> str:
+    """Decimal text as `signed`."""
+    try:
+        return signed(Decimal(text), path)
+    except InvalidOperation:
+        raise VenueError(f"{path}: {text!r} is not a number") from None
+
+
 def amount(text: str, path: str) -> str:
     """Decimal text of a price or quantity, as `plain`; VenueError naming `path` otherwise."""
     try:

@@ -99,6 +99,7 @@ class OrderEntry:
         self.ready_reason = "starting"  # why new orders are not let through yet; "" once reconciled
         self.throttle = throttle or Throttle(capabilities.limits.orders, self.instruments)
         self.on_open_report: Callable[[Order], None] | None = None  # told of orders a report shows to be open
+        self.on_status: Callable[[Order, bool], None] | None = None  # a status request's answer: order, whether known
         self._lost_orders: set[str] = set()
         self.counters = {"orders": 0, "refused": 0, "cancels": 0, "reports": 0, "duplicates": 0, "unknown_orders": 0}
 
@@ -350,12 +351,16 @@ class OrderEntry:
         """Take in what the session delivers: journalled and published before this returns."""
         if isinstance(event, ExecutionReport):
             self.report(event)
+            if event.exec_type == "I":
+                self._answered(self.table.find(event.cl_ord_id, event.order_id, event.instrument), known=True)
         elif isinstance(event, CancelReject):
             self._heed(event.reason_code, event.text, event.instrument)
             order = self.table.apply_reject(event, self.clock.wall_ns())
             self.port.record(event, *([order.snapshot()] if order else []))
             if order is not None:
                 self.port.moved(order)
+            if event.unknown_order and not event.response_to:
+                self._answered(order, known=False)
         elif isinstance(event, VenueLimit):
             self.throttle.told(event, self.clock.mono_ns(), self.clock.wall_ns())
             self.port.record(event)
@@ -367,6 +372,10 @@ class OrderEntry:
         passed = self.throttle.answered(code, text, self.clock.mono_ns(), self.clock.wall_ns(), instrument)
         if passed:
             self.port.alert("warning", "rate_limit", f"{self.name}: the venue says that it is passed: {passed}")
+
+    def _answered(self, order: Order | None, *, known: bool) -> None:
+        if order is not None and self.on_status is not None:
+            self.on_status(order, known)
 
     def report(self, report: ExecutionReport) -> None:
         """Apply one report; a duplicate is counted and not published again."""

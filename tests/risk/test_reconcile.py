@@ -1,11 +1,16 @@
 """Reconciliation: the venue is right, and what cannot be learnt stays uncertain."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
+from base.errors import VenueError
 from base.instruments import Instrument
-from risk.orders import OrderTable
-from risk.reconcile import AskList, AskOrder, Done, Reconciler, Terms, Wait
+from ipc.events import ExecutionReport
+from risk.listed import Finding, Terms
+from risk.orders import Order, OrderTable
+from risk.reconcile import PAGES_MOST, Action, AskList, AskOrder, AskTrades, Done, Reconciler, Wait
 from tests.risk.test_orders import order, report, table_with
 
 LAG = 1_000_000_000
@@ -26,238 +31,569 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "0"
 
 
-def reconciler(table: OrderTable, *, asks_single: bool = True, owned: str = "") -> Reconciler:
-    terms = Terms("s", "v", "main", LAG, MIN_AGE, (BTC, ETH), lambda cl_ord_id: cl_ord_id == owned)
-    return Reconciler(table, terms, asks_single)
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    trade_id: str = "T1"
+    order_id: str = "O1"
+    cl_ord_id: str = ""
+    symbol: str = "BTC/USD"
+    px: str = "50"
+    qty: str = "0.04"
+    fees: tuple[tuple[str, str], ...] = (("USD", "0.01"),)
+    liquidity: str = "M"
+    transact_ns: int = 7
 
 
-def settle(run: Reconciler, started_ns: int = NOW) -> None:
-    """A run without single queries in which both lists are empty."""
-    run.start(0, started_ns)
-    run.page([], "", 1, started_ns + 1)
-    run.resume(LAG)
-    run.page([], "", LAG + 1, started_ns + LAG + 1)
+class Run:
+    """A run whose findings are applied at once, as the process does."""
+
+    def __init__(self, table: OrderTable, *, asks_single: bool = True, owned: str = "", skip: str = "", **terms: Any):
+        fixed = Terms("s", "v", "main", LAG, MIN_AGE, (BTC, ETH), lambda cl_ord_id: cl_ord_id == owned)
+        self.terms = msgspec.structs.replace(fixed, **terms)
+        self.table = table
+        self.run = Reconciler(table, self.terms, asks_single=asks_single, skip=lambda o: o.cl_ord_id == skip)
+        self.findings: list[Finding] = []
+        self.mono = 0
+        self.wall = NOW
+
+    def _then(self) -> Action:
+        self._apply()
+        action = self.run.next(self.mono, self.wall)
+        self._apply()
+        return action
+
+    def _apply(self) -> None:
+        for finding in self.run.take_findings():
+            self.findings.append(finding)
+            if finding.report is not None:
+                self.table.apply(finding.report, self.wall)
+
+    def start(self) -> Action:
+        self.run.start(self.mono, self.wall)
+        return self._then()
+
+    def page(self, *orders: Listed, cursor: str = "") -> Action:
+        self.run.page(orders, cursor, self.wall)
+        return self._then()
+
+    def order(self, cl_ord_id: str, answer: Listed | None) -> Action:
+        self.run.order(cl_ord_id, answer, self.wall)
+        return self._then()
+
+    def trades(self, *trades: Told, cursor: str = "") -> Action:
+        self.run.trades(trades, cursor, self.wall)
+        return self._then()
+
+    def no_trades(self, *, cannot: bool) -> Action:
+        self.run.no_trades(self.wall, cannot=cannot)
+        return self._then()
+
+    def resume(self) -> Action:
+        self.mono += LAG
+        self.wall += LAG
+        self.run.resume()
+        return self._then()
+
+    def follow(self, order: Order) -> Action:
+        self.run.follow(order, self.wall)
+        return self._then()
+
+    def explain(self, order: Order) -> Action:
+        self.run.explain(order)
+        return self._then()
+
+    def settle(self) -> Action:
+        """A run of which both lists are empty and no single order is asked for."""
+        self.start()
+        self.page()
+        self.resume()
+        return self.page()
+
+    @property
+    def kinds(self) -> list[str]:
+        return [f.difference.kind for f in self.findings if f.difference is not None]
+
+    @property
+    def fills(self) -> list[ExecutionReport]:
+        return [f.report for f in self.findings if f.report is not None and f.report.exec_type == "F"]
 
 
-def apply_all(run: Reconciler, table: OrderTable) -> list[str]:
-    kinds = []
-    for finding in run.take_findings():
-        if finding.report is not None:
-            table.apply(finding.report, 5)
-        if finding.difference is not None:
-            kinds.append(finding.difference.kind)
-    return kinds
+def uncertain(cl_ord_id: str = "a1", **more: Any) -> OrderTable:
+    return table_with(order(cl_ord_id, state="UNCERTAIN", **more))
 
 
-def test_an_order_on_the_list_is_confirmed_without_a_difference() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    run = reconciler(table)
-    assert run.start(0, NOW) == [AskList("")]
-    assert run.page([Listed()], "", 1, 1) == [Done()]
-    assert apply_all(run, table) == []
-    assert table.find("a1").state == "NEW"  # type: ignore[union-attr]
+def first(table: OrderTable) -> Order:
+    found = table.find("a1")
+    assert found is not None
+    return found
+
+
+# --- the list, and how old it may be
+
+
+def test_an_order_open_on_a_list_younger_than_the_logon_is_confirmed_without_a_difference() -> None:
+    run = Run(uncertain())
+    assert run.start() == AskList("")
+    assert run.page(Listed()) == Wait(LAG)
+    assert first(run.table).state == "UNCERTAIN"
+    assert run.resume() == AskList("")
+    assert run.page(Listed()) == Done()
+    assert (run.kinds, first(run.table).state) == ([], "NEW")
+
+
+def test_a_list_that_is_never_behind_settles_at_once() -> None:
+    run = Run(uncertain(), list_lag_ns=0)
+    run.start()
+    assert run.page(Listed()) == Done()
+    assert first(run.table).state == "NEW"
+
+
+def test_an_order_cancelled_since_the_list_was_taken_is_not_taken_for_open() -> None:
+    run = Run(uncertain())
+    run.start()
+    run.page(Listed())
+    run.resume()
+    assert run.page() == AskOrder("a1")
+    assert run.order("a1", Listed(status="4")) == Done()
+    assert (run.kinds, first(run.table).state) == (["finished_meanwhile"], "CANCELED")
+
+
+def test_an_order_that_leaves_the_list_and_is_then_unknown_stays_uncertain() -> None:
+    run = Run(uncertain())
+    run.start()
+    run.page(Listed())
+    run.resume()
+    run.page()
+    assert run.order("a1", None) == Done()
+    assert first(run.table).state == "UNCERTAIN"
 
 
 def test_every_page_is_fetched_before_anything_is_concluded() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    run = reconciler(table)
-    run.start(0, NOW)
-    assert run.page([], "next", 1, 1) == [AskList("next")]
-    run.page([Listed()], "", 1, 1)
-    assert apply_all(run, table) == []
+    run = Run(uncertain(), list_lag_ns=0)
+    run.start()
+    assert run.page(cursor="next") == AskList("next")
+    assert run.page(Listed()) == Wait(0)
+    assert first(run.table).state == "NEW"
+
+
+def test_an_order_that_moved_between_pages_unseen_is_asked_for() -> None:
+    run = Run(uncertain(), list_lag_ns=0)
+    run.start()
+    run.page(Listed(order_id="O7", cl_ord_id="web"), cursor="2")
+    assert run.page(Listed(order_id="O8", cl_ord_id="web2")) == AskOrder("a1")
+    run.order("a1", Listed())
+    assert first(run.table).state == "NEW"
+
+
+def test_a_lost_order_of_ours_that_moved_between_pages_is_taken_in_from_the_second_reading() -> None:
+    run = Run(table_with(), owned="lost1", list_lag_ns=0)
+    run.start()
+    run.page(cursor="2")
+    assert isinstance(run.page(), Wait)
+    run.run.resume()
+    run.page(Listed(cl_ord_id="lost1"), cursor="2")
+    assert run.page() == Done()
+    assert [o.state for o in run.table.open()] == ["NEW"]
+
+
+def test_an_order_on_two_pages_counts_once_by_its_later_line() -> None:
+    run = Run(uncertain(), list_lag_ns=0)
+    run.start()
+    run.page(Listed(), cursor="2")
+    run.page(Listed(cum_qty="0.04", status="1"))
+    assert (run.kinds, first(run.table).cum_qty) == (["filled_meanwhile"], 40)
+
+
+@pytest.mark.parametrize("cursors", [["a", "b", "a"], [str(n) for n in range(PAGES_MOST + 1)]], ids=["loop", "many"])
+def test_pages_that_never_end_are_an_error(cursors: list[str]) -> None:
+    run = Run(uncertain())
+    run.start()
+    with pytest.raises(VenueError, match="page"):
+        for cursor in cursors:
+            run.page(cursor=cursor)
+
+
+def test_what_the_session_reported_since_is_newer_than_any_list() -> None:
+    run = Run(table_with(order(state="NEW", order_qty=100, order_id="O1")))
+    run.start()
+    run.table.apply(report("5", "0", order_qty=50, price=4000, cum_qty=0), NOW + 1)
+    assert run.page(Listed()) == Done()
+    assert (first(run.table).order_qty, first(run.table).price, run.findings) == (50, 4000, [])
+
+
+def test_a_fill_that_the_session_lost_counts_although_the_order_is_not_in_doubt() -> None:
+    run = Run(table_with(order(state="NEW", order_id="O1")))
+    run.start()
+    run.page(Listed(cum_qty="0.04", status="1"))
+    assert (run.kinds, first(run.table).cum_qty, first(run.table).state) == (
+        ["filled_meanwhile"], 40, "PARTIALLY_FILLED",
+    )  # fmt: skip
+
+
+def test_an_order_finished_by_a_report_is_not_opened_by_a_list_that_is_behind() -> None:
+    table = table_with(order(state="NEW", order_id="O1"))
+    table.apply(report("4", "4", cum_qty=0), NOW)
+    run = Run(table)
+    run.start()
+    assert run.page(Listed()) == Done()
+    assert (first(table).state, run.findings) == ("CANCELED", [])
+
+
+# --- single orders
 
 
 def test_an_order_filled_while_away_is_asked_for_and_settled_with_its_quantity() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    run = reconciler(table)
-    run.start(0, NOW)
-    assert run.page([], "", 1, 1) == [AskOrder("a1")]
-    assert run.order("a1", Listed(status="2", cum_qty="0.1"), 2, 2) == [Done()]
-    assert apply_all(run, table) == ["filled_meanwhile"]
-    found = table.find("a1")
-    assert found is not None
-    assert (found.state, found.cum_qty) == ("FILLED", 100)
+    run = Run(uncertain())
+    run.start()
+    assert run.page() == AskOrder("a1")
+    assert run.order("a1", Listed(status="2", cum_qty="0.1")) == Done()
+    assert run.kinds == ["filled_meanwhile"]
+    assert (first(run.table).state, first(run.table).cum_qty) == ("FILLED", 100)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("2", "FILLED"), ("4", "CANCELED"), ("8", "REJECTED"), ("C", "EXPIRED"), ("3", "CANCELED")]
+)
+def test_every_final_state_settles_at_once(status: str, state: str) -> None:
+    run = Run(uncertain())
+    run.start()
+    run.page()
+    assert run.order("a1", Listed(status=status, cum_qty="0.1" if status == "2" else "0")) == Done()
+    assert first(run.table).state == state
 
 
 def test_a_partial_fill_while_away_shows_in_the_list() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    run = reconciler(table)
-    run.start(0, NOW)
-    run.page([Listed(status="1", cum_qty="0.04")], "", 1, 1)
-    assert apply_all(run, table) == ["filled_meanwhile"]
-    found = table.find("a1")
-    assert found is not None
+    run = Run(uncertain(), list_lag_ns=0)
+    run.start()
+    run.page(Listed(status="1", cum_qty="0.04"))
+    assert run.kinds == ["filled_meanwhile"]
+    found = first(run.table)
     assert (found.state, found.cum_qty, found.leaves_qty) == ("PARTIALLY_FILLED", 40, 60)
 
 
+def test_an_order_replaced_while_away_has_the_terms_of_the_list() -> None:
+    run = Run(uncertain(), list_lag_ns=0)
+    run.start()
+    run.page(Listed(order_qty="0.05", price="49"))
+    found = first(run.table)
+    assert (run.kinds, found.order_qty, found.price, found.state) == (["qty"], 50, 4900, "NEW")
+
+
+def test_an_order_that_cannot_be_asked_for_holds_up_no_other() -> None:
+    table = table_with(order(state="UNCERTAIN"), order("b1", state="UNCERTAIN"))
+    run = Run(table)
+    run.start()
+    assert run.page() == AskOrder("a1")
+    assert run._then() == AskOrder("b1")
+    assert run.order("b1", Listed(cl_ord_id="b1", order_id="O2", status="4")) == Done()
+    assert {o.cl_ord_id: o.state for o in table} == {"a1": "UNCERTAIN", "b1": "CANCELED"}
+
+
+def test_an_order_given_up_is_not_asked_for_again() -> None:
+    run = Run(uncertain(), skip="a1")
+    run.start()
+    assert run.page() == Done()
+    assert first(run.table).state == "UNCERTAIN"
+
+
+def test_following_one_order_asks_for_no_list() -> None:
+    run = Run(uncertain())
+    assert run.follow(first(run.table)) == AskOrder("a1")
+    assert run.order("a1", Listed()) == Done()
+    assert (first(run.table).state, run.run.unheard) == ("NEW", set())
+
+
+def test_following_an_order_that_nobody_knows_names_it_and_settles_nothing() -> None:
+    run = Run(uncertain())
+    run.follow(first(run.table))
+    assert run.order("a1", None) == Done()
+    assert (first(run.table).state, run.run.unheard) == ("UNCERTAIN", {"a1"})
+
+
+# --- absence
+
+
 def test_an_order_the_venue_never_heard_of_needs_a_second_list_after_the_lag() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    run = reconciler(table)
-    run.start(10, NOW)
-    run.page([], "", 11, 1)
-    assert run.order("a1", None, 12, 2) == [Wait(10 + LAG)]
-    assert table.find("a1").state == "UNCERTAIN"  # type: ignore[union-attr]
-    assert run.resume(10 + LAG) == [AskList("")]
-    assert run.page([], "", 12 + LAG, 3) == [Done()]
-    assert apply_all(run, table) == ["unknown_at_venue"]
-    assert table.find("a1").state == "REJECTED"  # type: ignore[union-attr]
+    run = Run(uncertain())
+    run.start()
+    run.page()
+    assert run.order("a1", None) == Wait(LAG)
+    assert first(run.table).state == "UNCERTAIN"
+    assert run.resume() == AskList("")
+    assert run.page() == Done()
+    assert (run.kinds, first(run.table).state) == (["unknown_at_venue"], "REJECTED")
 
 
 def test_an_order_that_appears_in_the_second_list_lives() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    run = reconciler(table)
-    run.start(0, NOW)
-    run.page([], "", 1, 1)
-    run.order("a1", None, 2, 2)
-    run.resume(LAG)
-    run.page([Listed()], "", LAG + 1, 3)
-    assert apply_all(run, table) == []
-    assert table.find("a1").state == "NEW"  # type: ignore[union-attr]
+    run = Run(uncertain())
+    run.start()
+    run.page()
+    run.order("a1", None)
+    run.resume()
+    run.page(Listed())
+    assert (run.kinds, first(run.table).state) == ([], "NEW")
 
 
 def test_without_single_queries_two_lists_settle() -> None:
-    table = table_with(order(state="UNCERTAIN", order_id="O1"))
-    run = reconciler(table, asks_single=False)
-    run.start(0, NOW)
-    assert run.page([], "", 1, 1) == [Wait(LAG)]
-    run.resume(LAG)
-    run.page([], "", LAG + 1, 2)
-    assert table.find("a1").state == "CANCELED"  # type: ignore[union-attr]
+    run = Run(uncertain(order_id="O1"), asks_single=False)
+    run.start()
+    assert run.page() == Wait(LAG)
+    run.resume()
+    run.page()
+    assert first(run.table).state == "CANCELED"
 
 
-def test_orders_of_others_are_told_and_left_alone() -> None:
-    table = table_with()
-    run = reconciler(table)
-    run.start(0, NOW)
-    run.page([Listed(cl_ord_id="someone", order_id="O9")], "", 1, 1)
-    assert apply_all(run, table) == ["unknown_here"]
-    assert len(table) == 0
-
-
-def test_an_unreadable_quantity_leaves_the_order_uncertain() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    run = reconciler(table)
-    run.start(0, NOW)
-    run.page([Listed(cum_qty="0.00001")], "", 1, 1)
-    assert apply_all(run, table) == ["qty"]
-    assert table.find("a1").state == "UNCERTAIN"  # type: ignore[union-attr]
+def test_where_absence_proves_nothing_an_order_stays_uncertain() -> None:
+    run = Run(uncertain(), asks_single=False, settles_absent=False)
+    assert run.settle() == Done()
+    assert first(run.table).state == "UNCERTAIN"
 
 
 def test_a_resume_that_nobody_waits_for_does_nothing() -> None:
-    run = reconciler(table_with())
-    run.start(0, NOW)
-    assert run.resume(5) == []
+    run = Run(table_with(), list_lag_ns=0)
+    run.start()
+    run.page()
+    assert run.resume() == Done()
 
 
 def test_what_is_in_flight_is_neither_asked_for_nor_settled_by_absence() -> None:
-    table = table_with(order(), order("b1", state="NEW"))
-    run = reconciler(table)
-    run.start(0, NOW)
-    assert run.page([], "", 1, NOW + 1) == [Done()]
-    assert {o.state for o in table} == {"PENDING_NEW", "NEW"}
+    run = Run(table_with(order(), order("b1", state="NEW")))
+    run.start()
+    assert run.page() == Done()
+    assert {o.state for o in run.table} == {"PENDING_NEW", "NEW"}
 
 
 def test_an_order_that_becomes_uncertain_during_a_run_waits_for_the_next() -> None:
     table = table_with(order(state="UNCERTAIN"), order("b1"))
-    run = reconciler(table, asks_single=False)
-    run.start(0, NOW)
+    run = Run(table, asks_single=False)
+    run.start()
     table.uncertain(table.find("b1"), "no answer", NOW + 1)  # type: ignore[arg-type]
-    run.page([], "", 1, NOW + 2)
-    run.resume(LAG)
-    run.page([], "", LAG + 1, NOW + LAG)
-    assert (table.find("a1").state, table.find("b1").state) == ("REJECTED", "UNCERTAIN")  # type: ignore[union-attr]
+    run.page()
+    run.resume()
+    run.page()
+    assert {o.cl_ord_id: o.state for o in table} == {"a1": "REJECTED", "b1": "UNCERTAIN"}
 
 
 def test_an_order_that_moved_between_the_lists_is_not_settled() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    the_order = table.open()[0]
-    run = reconciler(table, asks_single=False)
-    run.start(0, NOW)
-    run.page([], "", 1, NOW + 1)
+    table = uncertain()
+    run = Run(table, asks_single=False)
+    run.start()
+    run.page()
     table.apply(report("0", "0"), NOW + 2)
-    table.uncertain(the_order, "lost again", NOW + 3)
-    run.resume(LAG)
-    run.page([], "", LAG + 1, NOW + LAG)
-    assert the_order.state == "UNCERTAIN"
+    table.uncertain(first(table), "lost again", NOW + 3)
+    run.resume()
+    run.page()
+    assert first(table).state == "UNCERTAIN"
 
 
 @pytest.mark.parametrize(("age_ns", "state"), [(MIN_AGE - 1, "UNCERTAIN"), (MIN_AGE, "REJECTED")])
 def test_an_order_too_young_to_be_on_the_first_list_is_not_settled(age_ns: int, state: str) -> None:
-    table = table_with(order(state="UNCERTAIN", sent_ns=NOW - age_ns))
-    settle(reconciler(table, asks_single=False))
-    assert table.find("a1").state == state  # type: ignore[union-attr]
+    run = Run(uncertain(sent_ns=NOW - age_ns), asks_single=False)
+    run.settle()
+    assert first(run.table).state == state
 
 
 def test_an_order_whose_instrument_is_not_configured_stays_uncertain() -> None:
-    table = table_with(order(state="UNCERTAIN", instrument="SOL-USD"))
-    settle(reconciler(table, asks_single=False))
-    assert table.find("a1").state == "UNCERTAIN"  # type: ignore[union-attr]
+    run = Run(uncertain(instrument="SOL-USD"), asks_single=False)
+    run.settle()
+    assert first(run.table).state == "UNCERTAIN"
 
 
 def test_what_was_settled_is_handed_out_to_be_journalled() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    run = reconciler(table, asks_single=False)
-    settle(run)
-    assert [f.changed for f in run.take_findings()] == [table.find("a1")]
+    run = Run(uncertain(), asks_single=False)
+    run.settle()
+    assert [f.changed for f in run.findings] == [first(run.table)]
 
 
 def test_an_order_finished_by_inference_comes_back_from_the_list() -> None:
-    table = table_with(order(state="UNCERTAIN"))
-    settle(reconciler(table, asks_single=False))
-    run = reconciler(table)
-    run.start(0, NOW)
-    run.page([Listed()], "", 1, NOW)
-    apply_all(run, table)
-    assert table.find("a1").state == "NEW"  # type: ignore[union-attr]
+    table = uncertain()
+    Run(table, asks_single=False).settle()
+    run = Run(table)
+    run.start()
+    assert run.page(Listed()) == Wait(LAG)
+    assert (run.kinds, first(table).state) == (["alive_after_all"], "UNCERTAIN")
+    run.resume()
+    run.page(Listed())
+    assert first(table).state == "NEW"
+
+
+def test_an_order_finished_by_inference_comes_back_with_a_fill_and_stays_in_doubt() -> None:
+    table = uncertain(order_id="O1")
+    Run(table, asks_single=False).settle()
+    table.apply(report("F", "", trade_id="T1", last_qty=40, last_px=5000, origin="rest"), NOW)
+    assert (first(table).state, first(table).cum_qty) == ("UNCERTAIN", 40)
 
 
 def test_a_listed_order_id_counts_for_its_own_instrument_only() -> None:
-    table = table_with(order(state="UNCERTAIN", order_id="77"))
-    run = reconciler(table)
-    run.start(0, NOW)
-    theirs = Listed(cl_ord_id="web", order_id="77", symbol="ETH/USD", cum_qty="0.1", status="2")
-    assert run.page([theirs], "", 1, NOW) == [AskOrder("a1")]
-    assert apply_all(run, table) == ["unknown_here"]
-    run = reconciler(table)
-    run.start(0, NOW)
-    run.page([Listed(cl_ord_id="", order_id="77")], "", 1, NOW)
-    apply_all(run, table)
-    assert table.find("a1").state == "NEW"  # type: ignore[union-attr]
+    run = Run(uncertain(order_id="77"))
+    run.start()
+    theirs = Listed(cl_ord_id="web", order_id="77", symbol="ETH/USD", cum_qty="0.1")
+    assert run.page(theirs) == AskOrder("a1")
+    assert run.kinds == ["unknown_here"]
+    run = Run(uncertain(order_id="77"), list_lag_ns=0)
+    run.start()
+    run.page(Listed(cl_ord_id="", order_id="77"))
+    assert first(run.table).state == "NEW"
 
 
 def test_a_line_of_an_unknown_symbol_keeps_an_order_of_its_order_id_from_being_buried() -> None:
-    table = table_with(order(state="UNCERTAIN", order_id="77"))
-    run = reconciler(table, asks_single=False)
+    run = Run(uncertain(order_id="77"), asks_single=False)
     line = Listed(cl_ord_id="", order_id="77", symbol="XXBTZUSD")
-    run.start(0, NOW)
-    run.page([line], "", 1, NOW)
-    run.resume(LAG)
-    run.page([line], "", LAG + 1, NOW)
-    assert table.find("a1").state == "UNCERTAIN"  # type: ignore[union-attr]
+    run.start()
+    run.page(line)
+    run.resume()
+    run.page(line)
+    assert first(run.table).state == "UNCERTAIN"
+
+
+# --- orders of others, and our own that were lost
+
+
+def test_orders_of_others_are_told_and_left_alone() -> None:
+    run = Run(table_with())
+    run.start()
+    run.page(Listed(cl_ord_id="someone", order_id="O9"))
+    assert (run.kinds, len(run.table)) == (["unknown_here"], 0)
+
+
+def test_an_unreadable_quantity_leaves_the_order_uncertain() -> None:
+    run = Run(uncertain(), list_lag_ns=0)
+    run.start()
+    run.page(Listed(cum_qty="0.00001"))
+    assert (run.kinds, first(run.table).state) == (["qty"], "UNCERTAIN")
 
 
 def test_a_listed_order_of_our_own_making_is_taken_into_the_books() -> None:
-    table = table_with()
-    run = reconciler(table, owned="lost1")
-    run.start(0, NOW)
-    assert run.page([Listed(cl_ord_id="lost1", cum_qty="0.04", status="1")], "", 1, NOW) == [Done()]
-    (adopted,) = table.open()
+    run = Run(table_with(), owned="lost1")
+    line = Listed(cl_ord_id="lost1", cum_qty="0.04", status="1")
+    run.start()
+    assert isinstance(run.page(line), Wait)
+    (adopted,) = run.table.open()
     assert (adopted.state, adopted.instrument, adopted.order_qty, adopted.price) == ("UNCERTAIN", "BTC-USD", 100, 5000)
-    findings = run.take_findings()
-    assert [f.difference.kind for f in findings if f.difference] == ["adopted", "filled_meanwhile"]
-    assert findings[0].changed is adopted
-    assert "lost1" in findings[0].alert
-    for finding in findings:
-        if finding.report is not None:
-            table.apply(finding.report, NOW)
+    assert (run.kinds, run.findings[0].changed) == (["adopted"], adopted)
+    assert "lost1" in run.findings[0].alert
+    run.resume()
+    assert run.page(line) == Done()
+    assert run.kinds == ["adopted", "filled_meanwhile"]
     assert (adopted.state, adopted.cum_qty, adopted.leaves_qty) == ("PARTIALLY_FILLED", 40, 60)
 
 
 @pytest.mark.parametrize("change", [{"symbol": "SOL/USD"}, {"side": "?"}, {"order_qty": "0.00001"}])
 def test_an_order_of_our_own_making_that_cannot_be_read_is_said_loudly(change: dict[str, str]) -> None:
-    table = table_with()
-    run = reconciler(table, owned="lost1")
-    run.start(0, NOW)
-    run.page([Listed(**({"cl_ord_id": "lost1"} | change))], "", 1, NOW)
-    (finding,) = run.take_findings()
-    assert (len(table), "lost1" in finding.alert) == (0, True)
+    run = Run(table_with(), owned="lost1")
+    run.start()
+    run.page(Listed(**({"cl_ord_id": "lost1"} | change)))
+    (finding,) = run.findings
+    assert (len(run.table), "lost1" in finding.alert) == (0, True)
+
+
+# --- trades
+
+
+def test_missed_fills_are_had_one_by_one_before_the_order_is_settled() -> None:
+    run = Run(uncertain(), tells_trades=True)
+    run.start()
+    run.page()
+    assert run.order("a1", Listed(status="2", cum_qty="0.1")) == AskTrades("a1", "")
+    assert run.trades(Told(), cursor="p2") == AskTrades("a1", "p2")
+    assert run.trades(Told(trade_id="T2", qty="0.06")) == Done()
+    assert run.kinds == ["missed_fill", "missed_fill", "filled_meanwhile"]
+    assert [(f.trade_id, f.last_qty, f.last_px, f.fees, f.liquidity, f.origin) for f in run.fills] == [
+        ("T1", 40, 5000, (("USD", "0.01"),), "M", "rest"), ("T2", 60, 5000, (("USD", "0.01"),), "M", "rest"),
+    ]  # fmt: skip
+    assert (first(run.table).state, first(run.table).cum_qty, first(run.table).untold) == ("FILLED", 100, 0)
+
+
+def test_a_trade_that_the_session_told_is_no_news() -> None:
+    table = uncertain(order_id="O1")
+    table.apply(report("F", "1", exec_id="e1", trade_id="T1", last_qty=40, last_px=5000, cum_qty=40), NOW - 9)
+    table.uncertain(first(table), "session lost", NOW - 8)
+    run = Run(table, tells_trades=True)
+    run.start()
+    run.page()
+    run.order("a1", Listed(status="2", cum_qty="0.1"))
+    run.trades(Told(), Told(trade_id="T2", qty="0.06"))
+    assert [f.trade_id for f in run.fills] == ["T2"]
+
+
+def test_an_order_filled_and_forgotten_by_the_venue_is_filled_and_not_buried() -> None:
+    run = Run(uncertain(order_id="O1"), tells_trades=True)
+    run.start()
+    run.page()
+    run.order("a1", None)
+    run.resume()
+    assert run.page() == AskTrades("a1", "")
+    assert run.trades(Told(qty="0.1")) == Done()
+    assert (first(run.table).state, run.kinds) == ("FILLED", ["missed_fill"])
+
+
+def test_an_order_partly_filled_and_forgotten_by_the_venue_keeps_its_fill() -> None:
+    run = Run(uncertain(order_id="O1"), tells_trades=True)
+    run.start()
+    run.page()
+    run.order("a1", None)
+    run.resume()
+    run.page()
+    assert run.trades(Told()) == Done()
+    found = first(run.table)
+    assert (found.state, found.cum_qty, run.kinds) == ("CANCELED", 40, ["missed_fill", "unknown_at_venue"])
+
+
+def test_an_order_whose_trades_cannot_be_had_now_is_not_buried() -> None:
+    run = Run(uncertain(order_id="O1"), tells_trades=True)
+    run.start()
+    run.page()
+    run.order("a1", None)
+    run.resume()
+    run.page()
+    assert run.no_trades(cannot=False) == Done()
+    assert first(run.table).state == "UNCERTAIN"
+
+
+def test_trades_that_cannot_be_had_leave_the_quantity_untold() -> None:
+    run = Run(uncertain(), tells_trades=True)
+    run.start()
+    run.page()
+    run.order("a1", Listed(status="2", cum_qty="0.1"))
+    assert run.no_trades(cannot=False) == Done()
+    assert (first(run.table).state, first(run.table).untold, run.table.untold) == (
+        "FILLED", 100, {"a1": first(run.table)},
+    )  # fmt: skip
+
+
+def test_explaining_an_order_asks_for_its_trades_alone() -> None:
+    table = uncertain()
+    table.apply(report("I", "2", cum_qty=100, origin="rest"), NOW)
+    run = Run(table, tells_trades=True)
+    assert run.explain(first(table)) == AskTrades("a1", "")
+    assert run.trades(Told(qty="0.1")) == Done()
+    assert (first(table).untold, first(table).cum_qty, table.untold) == (0, 100, {})
+
+
+def test_one_answer_about_the_account_serves_every_order_in_it() -> None:
+    table = table_with(order(state="UNCERTAIN", order_id="O1"), order("b1", state="UNCERTAIN", order_id="O2"))
+    run = Run(table, tells_trades=True)
+    run.start()
+    run.page()
+    assert run.order("a1", Listed(status="2", cum_qty="0.1")) == AskTrades("a1", "")
+    both = Told(qty="0.1"), Told(trade_id="T2", order_id="O2", qty="0.1")
+    assert run.trades(*both) == Done()
+    assert {o.state for o in table} == {"FILLED"}
+
+
+def test_a_trade_too_fine_to_be_told_is_named_and_left_out() -> None:
+    run = Run(uncertain(), tells_trades=True)
+    run.start()
+    run.page()
+    run.order("a1", Listed(status="2", cum_qty="0.1"))
+    run.trades(Told(qty="0.00001"))
+    assert (run.kinds, run.fills) == (["qty", "filled_meanwhile"], [])
+
+
+def test_pages_of_trades_that_never_end_are_an_error() -> None:
+    run = Run(uncertain(), tells_trades=True)
+    run.start()
+    run.page()
+    run.order("a1", Listed(status="2", cum_qty="0.1"))
+    run.trades(cursor="x")
+    with pytest.raises(VenueError, match="twice"):
+        run.trades(cursor="x")

@@ -110,6 +110,10 @@ class Orders:
         """The venue has no status request in FIX."""
         raise VenueError("35=H: binance has none; ask over REST")
 
+    def mass_status(self, body: BodyWriter, request_id: str, wall_ns: int) -> str:
+        """There is none: the list is had over REST."""
+        raise VenueError("35=AF: binance has no status requests in FIX")
+
     def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str:
         """35=q 530=1: one symbol, and every order of the account on it, whoever placed it."""
         symbol = need_instrument(instrument, _NAME).symbol

@@ -1,6 +1,10 @@
-"""Binance Spot REST: open orders, one order, cancel all on a symbol. Ed25519 over the percent-encoded query."""
+"""Binance Spot REST: open orders, one order, its trades, balances, cancel all on a symbol.
+
+Ed25519 over the percent-encoded query.
+"""
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import TypeVar
 
 import msgspec
@@ -8,8 +12,8 @@ import msgspec
 from base.errors import VenueError
 from base.instruments import Instrument
 from venues.binance.signing import private_key, signed_query
-from venues.interface import OpenOrder, Page, RestRequest, WorkingOrder
-from venues.json import amount, answer, decode
+from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
+from venues.json import amount, answer, decode, signed, signed_text
 
 T = TypeVar("T")
 _SIDES = {"BUY": "1", "SELL": "2"}
@@ -27,6 +31,7 @@ _STATES = {
 _NO_SUCH_ORDER = -2013
 _NOTHING_OPEN = -2011
 _RECV_WINDOW_MS = 10_000
+_TRADES_A_PAGE = 1_000
 
 
 class _Order(msgspec.Struct, rename="camel"):
@@ -40,6 +45,29 @@ class _Order(msgspec.Struct, rename="camel"):
     side: str
     time: int = 0
     update_time: int = 0
+
+
+class _Trade(msgspec.Struct, rename="camel"):
+    symbol: str
+    id: int
+    order_id: int
+    price: str
+    qty: str
+    commission: str
+    commission_asset: str
+    time: int
+    is_buyer: bool
+    is_maker: bool
+
+
+class _Balance(msgspec.Struct):
+    asset: str
+    free: str
+    locked: str
+
+
+class _Account(msgspec.Struct):
+    balances: list[_Balance]
 
 
 class _Failure(msgspec.Struct):
@@ -78,6 +106,30 @@ class Rest:
             return None
         return _open_order(_success(status, body, _Order, "order"), "order")
 
+    def trades(self, wall_ns: int, order: WorkingOrder, since_ns: int, cursor: str = "") -> RestRequest | None:
+        """The trades of one order, oldest first; the venue wants its OrderID. `cursor`: the first trade id wanted."""
+        if not order.order_id:
+            return None
+        more = {"fromId": cursor} if cursor else {}
+        fields = {"symbol": order.instrument.symbol, "orderId": order.order_id, "limit": str(_TRADES_A_PAGE)}
+        return self._request("GET", "/api/v3/myTrades", wall_ns, **fields, **more)
+
+    def parse_trades(self, status: int, body: bytes) -> TradePage:
+        """The page; a full one may have another behind it."""
+        said = _success(status, body, list[_Trade], "myTrades")
+        full = len(said) >= _TRADES_A_PAGE
+        cursor = str(max(t.id for t in said) + 1) if full else ""
+        return TradePage(tuple(_trade(t, f"myTrades[{n}]") for n, t in enumerate(said)), cursor)
+
+    def balances(self, wall_ns: int) -> RestRequest | None:
+        """The account, currencies of which there are none left out."""
+        return self._request("GET", "/api/v3/account", wall_ns, omitZeroBalances="true")
+
+    def parse_balances(self, status: int, body: bytes) -> tuple[VenueBalance, ...]:
+        """Free and locked of each asset; what is free may be spent."""
+        said = _success(status, body, _Account, "account")
+        return tuple(_balance(b, f"account.balances[{n}]") for n, b in enumerate(said.balances))
+
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """One request a symbol: the venue has no account-wide form."""
         path = "/api/v3/openOrders"
@@ -105,6 +157,26 @@ def _success(status: int, body: bytes, kind: type[T], what: str) -> T:
         failure = decode(body, _Failure, f"{what}: HTTP status {status}")
         raise VenueError(f"{what}: {failure.code} {failure.msg}")
     return answer(status, body, kind, what)
+
+
+def _trade(trade: _Trade, path: str) -> VenueTrade:
+    return VenueTrade(
+        trade_id=str(trade.id),
+        order_id=str(trade.order_id),
+        symbol=trade.symbol,
+        side="1" if trade.is_buyer else "2",
+        px=amount(trade.price, f"{path}.price"),
+        qty=amount(trade.qty, f"{path}.qty"),
+        fees=((trade.commission_asset, signed_text(trade.commission, f"{path}.commission")),),
+        liquidity="M" if trade.is_maker else "T",
+        transact_ns=trade.time * 1_000_000,
+    )
+
+
+def _balance(said: _Balance, path: str) -> VenueBalance:
+    free, locked = signed_text(said.free, f"{path}.free"), signed_text(said.locked, f"{path}.locked")
+    total = signed(Decimal(free) + Decimal(locked), path)
+    return VenueBalance(currency=said.asset, total=total, available=free, held=locked, buying_power=free)
 
 
 def _open_order(order: _Order, path: str) -> OpenOrder:

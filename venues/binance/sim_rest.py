@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature
 
 from base.http import Request, Response
 from sim.gateway import MS_NS
-from sim.orders import BUY, Order
+from sim.orders import BUY, Fill, Order
 from sim.wire import number
 from venues.binance.sim_orders import fixed
 
@@ -62,6 +62,8 @@ class BinanceRest:
             "GET /api/v3/openOrders": self._open_orders,
             "DELETE /api/v3/openOrders": self._cancel_all,
             "GET /api/v3/order": self._order,
+            "GET /api/v3/myTrades": self._my_trades,
+            "GET /api/v3/account": self._holdings,
             "DELETE /api/v3/order": self._cancel,
         }
         if call not in calls:
@@ -105,8 +107,42 @@ class BinanceRest:
 
     def _open_orders(self, account: str, said: dict[str, str]) -> Any:
         symbol = self._symbol(said, needed=False)
-        orders = self._venue.exchange.as_of(account, self._venue.list_time_ns())
-        return [self._describe(o) for o in orders if not symbol or o.symbol == symbol]
+        at_ns, exchange = self._venue.list_time_ns(), self._venue.exchange
+        orders = [o for o in exchange.as_of(account, at_ns) if not symbol or o.symbol == symbol]
+        return [self._describe(o, exchange.cum_as_of(o, at_ns)) for o in orders]
+
+    def _my_trades(self, account: str, said: dict[str, str]) -> Any:
+        """Trades of an order, oldest first, from an id on."""
+        symbol = self._symbol(said, needed=True)
+        order = self._venue.exchange.orders.get(said.get("orderId", ""))
+        if order is None or order.owner.account != account or order.symbol != symbol:
+            return []
+        first, most = number(said.get("fromId", ""), 0), min(number(said.get("limit", ""), 500), 1_000)
+        fills = self._venue.exchange.fills_of(order, self._venue.list_time_ns())
+        return [self._trade(order, f) for f in fills if f.trade_id >= first][:most]
+
+    def _trade(self, o: Order, f: Fill) -> dict[str, Any]:
+        i = self._venue.exchange.instruments[o.symbol]
+        return {
+            "symbol": o.symbol,
+            "id": f.trade_id,
+            "orderId": int(o.order_id),
+            "orderListId": -1,
+            "price": fixed(f.px, i.px_scale),
+            "qty": fixed(f.qty, i.qty_scale),
+            "quoteQty": fixed(f.px * f.qty, i.px_scale + i.qty_scale),
+            "commission": format(self._venue.fee(o, f.px, f.qty), ".8f"),
+            "commissionAsset": i.name.split("-")[1],
+            "time": f.time_ns // MS_NS,
+            "isBuyer": o.side == BUY,
+            "isMaker": not f.aggressor,
+            "isBestMatch": True,
+        }
+
+    def _holdings(self, account: str, said: dict[str, str]) -> Any:
+        held = self._venue.accounts.holdings(account)
+        balances = [{"asset": c, "free": f"{h.available:.8f}", "locked": f"{h.held:.8f}"} for c, h in held.items()]
+        return {"canTrade": True, "accountType": "SPOT", "balances": balances}
 
     def _find(self, account: str, said: dict[str, str]) -> Order:
         symbol = self._symbol(said, needed=True)
@@ -138,7 +174,7 @@ class BinanceRest:
             raise RestError(-2011, "Order was not canceled due to cancel restrictions.")
         return [self._describe(o) for o in orders[:count]]
 
-    def _describe(self, o: Order) -> dict[str, Any]:
+    def _describe(self, o: Order, cum: int | None = None) -> dict[str, Any]:
         i = self._venue.exchange.instruments[o.symbol]
         kind = TYPES[o.wire.get(40, "2")]
         return {
@@ -148,7 +184,7 @@ class BinanceRest:
             "clientOrderId": o.cl_ord_id,
             "price": fixed(o.price or 0, i.px_scale),
             "origQty": fixed(o.qty, i.qty_scale),
-            "executedQty": fixed(o.cum, i.qty_scale),
+            "executedQty": fixed(o.cum if cum is None else cum, i.qty_scale),
             "origQuoteOrderQty": fixed(o.quote_qty, i.px_scale + i.qty_scale),
             "cummulativeQuoteQty": fixed(o.notional, i.px_scale + i.qty_scale),
             "status": STATUS[o.status],

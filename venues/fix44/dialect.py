@@ -159,7 +159,7 @@ class Fix44:
             mass_cancel_report="q" in knows and settings.mass_cancel_report,
             open_orders=_open_orders(settings),
             disconnect=settings.on_disconnect,
-            resend=settings.resend and settings.sequence is not SequencePolicy.RESET_AT_LOGON,
+            resend=_resends(settings),
             checksum=False,
             update_ids=False,
             reference_data=False,
@@ -172,6 +172,8 @@ class Fix44:
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming what the venue cannot be or do."""
         capabilities_of = options.read(dict(venue.options), f"{path}.options")
+        if capabilities_of.replay_proves and not _resends(capabilities_of):
+            raise ConfigError(f"{path}.options.open_orders: replay wants numbers that go on and resend = true")
         if capabilities_of.rest and venue.rest is None:
             raise ConfigError(f"{path}.rest: missing, though options.rest is true")
         for name, session in sessions.items():
@@ -209,7 +211,8 @@ class Fix44:
 
     def rest(self, venue: VenueConfig, key: str, secret: str) -> RestApi | None:
         """The REST side where `rest` is on."""
-        return Rest(key, secret) if _settings(venue).rest else None
+        settings = _settings(venue)
+        return Rest(key, secret, settings.rest_calls) if settings.rest else None
 
 
 def _settings(venue: VenueConfig) -> Settings:
@@ -234,7 +237,15 @@ def _read(context: SessionContext) -> Settings:
 def _open_orders(settings: Settings) -> OpenOrders:
     if settings.rest:
         return OpenOrders.REST
+    if settings.replay_proves:
+        return OpenOrders.REPLAY
+    if "AF" in settings.messages:
+        return OpenOrders.MASS_STATUS
     return OpenOrders.STATUS_EACH if "H" in settings.messages else OpenOrders.NONE
+
+
+def _resends(settings: Settings) -> bool:
+    return settings.resend and settings.sequence is not SequencePolicy.RESET_AT_LOGON
 
 
 def _steps(settings: Settings) -> list[CancelStep]:

@@ -116,6 +116,15 @@ class Orders:
         body.text(790, request_id)
         return "H"
 
+    def mass_status(self, body: BodyWriter, request_id: str, wall_ns: int) -> str:
+        """35=AF for everything: MassStatusReqType(585)=7."""
+        self._knows("AF")
+        body.text(584, request_id)
+        body.integer(585, 7)
+        if self._settings.account:
+            body.text(1, self._settings.account)
+        return "AF"
+
     def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str:
         """35=q: 530=1 for one instrument, 530=7 for everything."""
         self._knows("q")

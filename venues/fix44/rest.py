@@ -2,7 +2,8 @@
 
 `GET /orders?status=open[&cursor=C]` -> {"orders": [...], "next": "C"}; `GET /orders/<ClOrdID>` -> one order or 404;
 `DELETE /orders` -> {"cancelled": n}. An order: order_id, cl_ord_id, symbol, side, order_qty, cum_qty, price,
-ord_status, transact_time, all texts with the values of FIX. Basic authentication. docs/venues/fix44.md.
+ord_status, transact_time, all texts with the values of FIX. Where the options say so, `GET /fills?order=<OrderID>` and
+`GET /balances`, too. Basic authentication. docs/venues/fix44.md.
 """
 
 from base64 import b64encode
@@ -14,8 +15,8 @@ import msgspec
 from base.errors import CodecError, VenueError
 from base.instruments import Instrument
 from fix.codec import parse_utc_ns
-from venues.interface import OpenOrder, Page, RestRequest, WorkingOrder
-from venues.json import amount, answer
+from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
+from venues.json import amount, answer, signed_text
 
 
 class _Order(msgspec.Struct):
@@ -35,6 +36,40 @@ class _List(msgspec.Struct):
     next: str = ""
 
 
+class _Fee(msgspec.Struct):
+    currency: str
+    amount: str
+
+
+class _Fill(msgspec.Struct):
+    trade_id: str
+    order_id: str
+    symbol: str
+    side: str
+    last_qty: str
+    last_px: str
+    cl_ord_id: str = ""
+    transact_time: str = ""
+    liquidity: str = ""
+    fees: list[_Fee] = []
+
+
+class _Fills(msgspec.Struct):
+    fills: list[_Fill]
+    next: str = ""
+
+
+class _Balance(msgspec.Struct):
+    currency: str
+    total: str
+    available: str
+    held: str
+
+
+class _Balances(msgspec.Struct):
+    balances: list[_Balance]
+
+
 class _Cancelled(msgspec.Struct):
     cancelled: int | None = None
 
@@ -42,7 +77,9 @@ class _Cancelled(msgspec.Struct):
 class Rest:
     """RestApi of a fix44 venue."""
 
-    def __init__(self, key: str, secret: str) -> None:
+    def __init__(self, key: str, secret: str, calls: frozenset[str] = frozenset()) -> None:
+        """`calls`: what the peer offers beyond orders, of fills and balances."""
+        self._calls = calls
         credentials = b64encode(f"{key}:{secret}".encode()).decode()
         self._headers = (("Authorization", f"Basic {credentials}"),) if key else ()
 
@@ -66,6 +103,27 @@ class Rest:
             return None
         return _open_order(answer(status, body, _Order, "order"), "order")
 
+    def trades(self, wall_ns: int, order: WorkingOrder, since_ns: int, cursor: str = "") -> RestRequest | None:
+        """The fills of one order, oldest first."""
+        if "fills" not in self._calls or not order.order_id:
+            return None
+        page = f"&cursor={quote(cursor, safe='')}" if cursor else ""
+        return RestRequest("GET", f"/fills?order={quote(order.order_id, safe='')}{page}", self._headers)
+
+    def parse_trades(self, status: int, body: bytes) -> TradePage:
+        """The page."""
+        said = answer(status, body, _Fills, "fills")
+        return TradePage(tuple(_trade(f, f"fills[{n}]") for n, f in enumerate(said.fills)), said.next)
+
+    def balances(self, wall_ns: int) -> RestRequest | None:
+        """What the account holds."""
+        return RestRequest("GET", "/balances", self._headers) if "balances" in self._calls else None
+
+    def parse_balances(self, status: int, body: bytes) -> tuple[VenueBalance, ...]:
+        """One for each currency; what is available may be spent."""
+        said = answer(status, body, _Balances, "balances")
+        return tuple(_balance(b, f"balances[{n}]") for n, b in enumerate(said.balances))
+
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """One request cancels every order of the account."""
         return [RestRequest("DELETE", "/orders", self._headers)]
@@ -75,11 +133,41 @@ class Rest:
         return answer(status, body, _Cancelled, "cancel all").cancelled
 
 
-def _open_order(order: _Order, path: str) -> OpenOrder:
+def _utc(text: str, path: str) -> int:
     try:
-        transact_ns = parse_utc_ns(order.transact_time.encode()) if order.transact_time else 0
+        return parse_utc_ns(text.encode()) if text else 0
     except CodecError as e:
         raise VenueError(f"{path}.transact_time: {e}") from None
+
+
+def _trade(fill: _Fill, path: str) -> VenueTrade:
+    return VenueTrade(
+        trade_id=fill.trade_id,
+        order_id=fill.order_id,
+        cl_ord_id=fill.cl_ord_id,
+        symbol=fill.symbol,
+        side=fill.side,
+        px=amount(fill.last_px, f"{path}.last_px"),
+        qty=amount(fill.last_qty, f"{path}.last_qty"),
+        fees=tuple((f.currency, signed_text(f.amount, f"{path}.fees[{n}].amount")) for n, f in enumerate(fill.fees)),
+        liquidity=fill.liquidity if fill.liquidity in ("M", "T") else "",
+        transact_ns=_utc(fill.transact_time, path),
+    )
+
+
+def _balance(said: _Balance, path: str) -> VenueBalance:
+    available = signed_text(said.available, f"{path}.available")
+    return VenueBalance(
+        currency=said.currency,
+        total=signed_text(said.total, f"{path}.total"),
+        available=available,
+        held=signed_text(said.held, f"{path}.held"),
+        buying_power=available,
+    )
+
+
+def _open_order(order: _Order, path: str) -> OpenOrder:
+    transact_ns = _utc(order.transact_time, path)
     return OpenOrder(
         order_id=order.order_id,
         cl_ord_id=order.cl_ord_id,

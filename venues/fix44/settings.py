@@ -8,7 +8,8 @@ from venues.interface import Disconnect
 from venues.limits import Limit, written
 from venues.options import Options, Value
 
-MESSAGES = frozenset("DFGHqV")
+MESSAGES = frozenset({*"DFGHqV", "AF"})
+REST_CALLS = frozenset({"fills", "balances"})
 ORD_TYPES = frozenset("1234")
 TIMES_IN_FORCE = frozenset("01346")
 _POLICIES = {
@@ -33,6 +34,8 @@ class Settings:
     mass_cancel_reaches: str
     on_disconnect: Disconnect
     rest: bool
+    rest_calls: frozenset[str]
+    replay_proves: bool
     levels: frozenset[int]
     order_id_tag: int
     account: str
@@ -48,7 +51,7 @@ def read(values: dict[str, Value], path: str) -> Settings:
     """Options into settings; ConfigError names `path` and the key."""
     o = Options(values, path)
     settings = Settings(
-        messages=o.texts("messages", sorted(MESSAGES), MESSAGES),
+        messages=o.texts("messages", sorted(MESSAGES - {"AF"}), MESSAGES),
         ord_types=o.texts("ord_types", sorted(ORD_TYPES), ORD_TYPES),
         times_in_force=o.texts("times_in_force", sorted(TIMES_IN_FORCE), TIMES_IN_FORCE),
         sequence=_POLICIES[o.text("sequence", "continue", _POLICIES)],
@@ -58,6 +61,8 @@ def read(values: dict[str, Value], path: str) -> Settings:
         mass_cancel_reaches=o.text("mass_cancel_reaches", "session", ("connection", "session", "comp_id", "account")),
         on_disconnect=Disconnect(o.text("on_disconnect", "unknown", list(Disconnect))),
         rest=o.flag("rest", False),
+        rest_calls=frozenset(o.texts("rest_calls", sorted(REST_CALLS), REST_CALLS)),
+        replay_proves=o.text("open_orders", "ask", ("ask", "replay")) == "replay",
         levels=frozenset(int(level) for level in o.texts("levels", ["2"], ("2", "3"))),
         order_id_tag=o.integer("order_id_tag", 278, 1, 99_999),
         account=o.text("account"),

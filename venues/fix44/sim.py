@@ -85,6 +85,7 @@ class PlainSim(Venue):
         kind = message.msg_type
         trades = seat.grant.kind == "trading"
         calls = {"D": self._new, "F": self._cancel, "G": self._replace, "H": self._status, "q": self._mass_cancel}
+        calls["AF"] = self._mass_status
         if kind == "V" and (seat.grant.kind == "marketdata" or self.setup.any_logon):
             self.market_data.request(link, seat, message)
             return
@@ -104,8 +105,8 @@ class PlainSim(Venue):
     def business_reject(self, link: Link, message: Message, reason: str, text: str) -> None:
         """35=j."""
         fields = [(45, str(message.seq)), (372, message.msg_type), (380, reason), (58, text)]
-        if message.has(11):
-            fields.insert(2, (379, message.get(11)))
+        if message.has(11) or message.has(584):
+            fields.insert(2, (379, message.get(11) or message.get(584)))
         link.send("j", fields)
 
     def refuse(self, link: Link, message: Message, text: str) -> None:
@@ -189,6 +190,22 @@ class PlainSim(Venue):
             if message.has(790):
                 fields.append((790, message.get(790)))
         self.report(seat, "8", fields)
+
+    def _mass_status(self, link: Link, seat: Seat, message: Message) -> None:
+        """35=AF: a report for each working order of the comp id, counted (911) and the last one marked (912)."""
+        sim_orders.need(message, 584, 585)
+        scope, symbol = message.get(585), message.get(55)
+        if scope not in {"1", "7"} or (scope == "1" and symbol not in self.exchange.markets):
+            self.business_reject(link, message, "5", "only one symbol (585=1) or everything (585=7)")
+            return
+        orders = self.exchange.working(comp_id=seat.grant.sender, symbol=symbol if scope == "1" else "")
+        for n, order in enumerate(orders, 1):
+            event = sim_orders.standing(order, self.clock.wall_ns())
+            fields = sim_orders.report(event, self.exchange.instruments[order.symbol], self.exec_id())
+            last = "Y" if n == len(orders) else "N"
+            self.report(seat, "8", [*fields, (584, message.get(584)), (911, str(len(orders))), (912, last)])
+        if not orders:
+            self.report(seat, "8", sim_orders.no_orders(message, self.exec_id()))
 
     def _mass_cancel(self, link: Link, seat: Seat, message: Message) -> None:
         sim_orders.need(message, 11, 530)

@@ -138,6 +138,25 @@ def unknown_order(message: Message, exec_id: str) -> list[Field]:
     ]
 
 
+def no_orders(message: Message, exec_id: str) -> list[Field]:
+    """35=8 150=I 39=8 for a mass status request that matches nothing."""
+    return [
+        (37, "NONE"),
+        (17, exec_id),
+        (150, "I"),
+        (39, "8"),
+        (103, "5"),
+        (54, "7"),
+        (151, "0"),
+        (14, "0"),
+        (6, "0"),
+        (584, message.get(584)),
+        (911, "0"),
+        (912, "Y"),
+        (58, "no orders"),
+    ]
+
+
 def cancel_reject(message: Message, order: Order | None, reason: str, text: str, now_ns: int) -> list[Field]:
     """35=9. `reason` is CxlRejReason(102)."""
     return [

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs, unquote
 
 from base.http import Request, Response
 from sim import timetext
-from sim.orders import BUY, Order
+from sim.accounts import plain
+from sim.orders import BUY, Fill, Order
 from sim.wire import number
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ PAGE = 100
 
 
 class PlainRest:
-    """GET /orders[?status=open&cursor=], GET /orders/<ClOrdID or OrderID>, DELETE /orders."""
+    """GET /orders[?status=open&cursor=], GET /orders/<ClOrdID or OrderID>, DELETE /orders, GET /fills and /balances."""
 
     def __init__(self, venue: "PlainSim") -> None:
         self._venue = venue
@@ -33,6 +34,10 @@ class PlainRest:
         if request.path == "/orders" and request.method == "DELETE":
             count = self._venue.cancel_many(self._venue.exchange.working(account=account), "")
             return _json({"error": "cancels are not taken now"}, 503) if count is None else _json({"cancelled": count})
+        if request.path == "/fills" and request.method == "GET":
+            return self._fills(account, request.query)
+        if request.path == "/balances" and request.method == "GET":
+            return self._balances(account)
         if request.path.startswith("/orders/") and request.method == "GET":
             return self._one(account, unquote(request.path.removeprefix("/orders/")))
         return _json({"error": f"{request.method} {request.path}: no such call"}, 404)
@@ -52,10 +57,45 @@ class PlainRest:
 
     def _list(self, account: str, query: str) -> Response:
         start = number(parse_qs(query).get("cursor", ["0"])[0], 0)
-        orders = list(self._venue.exchange.as_of(account, self._venue.list_time_ns()))
+        at_ns = self._venue.list_time_ns()
+        orders = list(self._venue.exchange.as_of(account, at_ns))
         page = orders[start : start + PAGE]
         following = str(start + PAGE) if start + PAGE < len(orders) else ""
-        return _json({"orders": [self._describe(o) for o in page], "next": following})
+        return _json({"orders": [self._describe(o, at_ns) for o in page], "next": following})
+
+    def _fills(self, account: str, query: str) -> Response:
+        said = parse_qs(query)
+        start = number(said.get("cursor", ["0"])[0], 0)
+        exchange = self._venue.exchange
+        order = exchange.orders.get(said.get("order", [""])[0])
+        if order is None or order.owner.account != account:
+            return _json({"fills": [], "next": ""})
+        fills = exchange.fills_of(order, self._venue.list_time_ns())
+        page = [self._fill(order, f) for f in fills[start : start + PAGE]]
+        return _json({"fills": page, "next": str(start + PAGE) if start + PAGE < len(fills) else ""})
+
+    def _fill(self, o: Order, f: Fill) -> dict[str, Any]:
+        i = self._venue.exchange.instruments[o.symbol]
+        return {
+            "trade_id": str(f.trade_id),
+            "order_id": o.order_id,
+            "cl_ord_id": o.cl_ord_id,
+            "symbol": o.symbol,
+            "side": "1" if o.side == BUY else "2",
+            "last_qty": i.qty_text(f.qty),
+            "last_px": i.px_text(f.px),
+            "transact_time": timetext.date_time(f.time_ns),
+            "liquidity": "T" if f.aggressor else "M",
+            "fees": [],
+        }
+
+    def _balances(self, account: str) -> Response:
+        holdings = self._venue.accounts.holdings(account)
+        lines = [
+            {"currency": c, "total": plain(h.total), "available": plain(h.available), "held": plain(h.held)}
+            for c, h in holdings.items()
+        ]
+        return _json({"balances": lines})
 
     def _one(self, account: str, name: str) -> Response:
         order = self._venue.exchange.orders.get(name) or self._venue.exchange.find(account, name)
@@ -63,19 +103,28 @@ class PlainRest:
             return _json({"error": "unknown order"}, 404)
         return _json(self._describe(order))
 
-    def _describe(self, o: Order) -> dict[str, Any]:
+    def _describe(self, o: Order, at_ns: int | None = None) -> dict[str, Any]:
         i = self._venue.exchange.instruments[o.symbol]
+        cum = o.cum if at_ns is None else self._venue.exchange.cum_as_of(o, at_ns)
         return {
             "order_id": o.order_id,
             "cl_ord_id": o.cl_ord_id,
             "symbol": o.symbol,
             "side": "1" if o.side == BUY else "2",
             "order_qty": i.qty_text(o.qty),
-            "cum_qty": i.qty_text(o.cum),
+            "cum_qty": i.qty_text(cum),
             "price": i.px_text(o.price) if o.price is not None else "",
-            "ord_status": "4" if o.status == "C" and not o.expire_ns else o.status,
+            "ord_status": ("1" if cum else "0")
+            if at_ns is not None
+            else "4"
+            if o.status == "C" and not o.expire_ns
+            else o.status,
             "transact_time": timetext.date_time(o.closed_ns or o.opened_ns),
         }
+
+
+def _status(o: Order) -> str:
+    return "4" if o.status == "C" and not o.expire_ns else o.status
 
 
 def _json(content: object, status: int = 200) -> Response:

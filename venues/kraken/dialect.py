@@ -147,6 +147,7 @@ class Kraken:
             planned_moves=False,
             account_wide_reports=False,
             limits=rate_limits(settings),
+            shared_trade_ids=not settings.derivatives,  # fills of Derivatives REST have ids of their own
         )
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:

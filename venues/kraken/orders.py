@@ -144,6 +144,10 @@ class Orders:
         self._what(body, order, wall_ns)
         return "H"
 
+    def mass_status(self, body: BodyWriter, request_id: str, wall_ns: int) -> str:
+        """There is none: the list is had over REST."""
+        raise VenueError("35=AF: kraken has no mass status request")
+
     def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str:
         """35=q: 530=1 for one instrument of this session, otherwise 6 or 7. Nothing answers when nothing matches."""
         body.text(11, request_id)

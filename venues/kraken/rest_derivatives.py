@@ -1,11 +1,11 @@
-"""Kraken Derivatives REST v3: open orders, one order, cancel all.
+"""Kraken Derivatives REST v3: open orders, one order, fills, accounts, cancel all.
 
 Our venue reference names the headers only; the signature and the shapes come from the venue's public guide and API
 reference, and have not been tried against it. The venue withdraws this API on 2027-03-01.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, TypeAlias, TypeVar
 from urllib.parse import urlencode
@@ -14,14 +14,15 @@ import msgspec
 
 from base.errors import VenueError
 from base.instruments import Instrument
-from venues.interface import OpenOrder, Page, RestRequest, WorkingOrder
-from venues.json import answer, plain
+from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
+from venues.json import answer, plain, signed
 from venues.kraken.signing import Nonce, derivatives_sign, secret_bytes
 
 _PREFIX = "/derivatives"
 _SIDES = {"buy": "1", "sell": "2"}
 _STATES = {"ENTERED_BOOK": "0", "FULLY_EXECUTED": "2", "REJECTED": "8", "CANCELLED": "4", "TRIGGER_PLACED": "0"}
 _Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+_FILLS_A_PAGE = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,6 +67,38 @@ class _Status(msgspec.Struct):
 
 class _StatusList(_Said):
     orders: list[_Status] | None = None
+
+
+class _Fill(msgspec.Struct, rename={"time": "fillTime", "kind": "fillType", "cl_ord_id": "cliOrdId"}):
+    fill_id: str
+    order_id: str
+    symbol: str
+    side: str
+    size: Decimal
+    price: Decimal
+    time: _Time
+    kind: str = ""
+    cl_ord_id: str | None = None
+
+
+class _Fills(_Said):
+    fills: list[_Fill] | None = None
+
+
+class _Currency(msgspec.Struct):
+    quantity: Decimal
+    available: Decimal | None = None
+
+
+class _Account(msgspec.Struct, rename={"margin": "availableMargin"}):
+    type: str = ""
+    balances: dict[str, Decimal] = {}
+    currencies: dict[str, _Currency] = {}
+    margin: Decimal | None = None
+
+
+class _Accounts(_Said):
+    accounts: dict[str, _Account] | None = None
 
 
 class _Cancelled(msgspec.Struct, rename={"cancelled": "cancelledOrders"}):
@@ -113,6 +146,32 @@ class DerivativesRest:
             raise VenueError(f"orders/status: {len(said.orders)} orders in the answer to a question about one")
         return _single(said.orders[0], "orders[0]") if said.orders else None
 
+    def trades(self, wall_ns: int, order: WorkingOrder, since_ns: int, cursor: str = "") -> RestRequest | None:
+        """The account's fills, newest first, 100 at a time; `cursor`: fills before that time."""
+        return self._request("GET", "/api/v3/fills", wall_ns, **({"lastFillTime": cursor} if cursor else {}))
+
+    def parse_trades(self, status: int, body: bytes) -> TradePage:
+        """The page. The next one overlaps a full one by a millisecond: fills of one moment may be on both."""
+        said = _checked(answer(status, body, _Fills, "fills"), "fills")
+        if said.fills is None:
+            raise VenueError("fills: fills is missing")
+        cursor = ""
+        if len(said.fills) >= _FILLS_A_PAGE:
+            before = min(f.time for f in said.fills).astimezone(UTC) + timedelta(milliseconds=1)
+            cursor = before.strftime("%Y-%m-%dT%H:%M:%S.") + f"{before.microsecond // 1000:03d}Z"
+        return TradePage(tuple(_trade(f, f"fills[{n}]") for n, f in enumerate(said.fills)), cursor, True)
+
+    def balances(self, wall_ns: int) -> RestRequest | None:
+        """The accounts: cash, single-collateral and multi-collateral margin."""
+        return self._request("GET", "/api/v3/accounts", wall_ns)
+
+    def parse_balances(self, status: int, body: bytes) -> tuple[VenueBalance, ...]:
+        """Currencies of the multi-collateral account and of the cash account; margin still free is in USD."""
+        said = _checked(answer(status, body, _Accounts, "accounts"), "accounts")
+        if said.accounts is None:
+            raise VenueError("accounts: accounts is missing")
+        return tuple(_balances(said.accounts))
+
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """One request cancels every derivatives order of the account."""
         return [self._request("POST", "/api/v3/cancelallorders", wall_ns)]
@@ -128,21 +187,66 @@ class DerivativesRest:
     def _request(self, method: str, endpoint: str, wall_ns: int, **fields: str) -> RestRequest:
         nonce = self._nonce.next(wall_ns)
         data = urlencode(fields).encode()
+        query = f"?{data.decode()}" if data and method == "GET" else ""
         headers = [
             ("APIKey", self._key),
             ("Nonce", nonce),
             ("Authent", derivatives_sign(self._secret, endpoint, nonce, data)),
             ("User-Agent", "quarterdeck"),
         ]
-        if data:
+        if data and not query:
             headers.append(("Content-Type", "application/x-www-form-urlencoded"))
-        return RestRequest(method, _PREFIX + endpoint, tuple(headers), data)
+        return RestRequest(method, _PREFIX + endpoint + query, tuple(headers), b"" if query else data)
 
 
 def _checked(said: T, what: str) -> T:
     if said.result != "success":
         raise VenueError(f"{what}: {said.result} {said.error or ', '.join(said.errors)}".rstrip())
     return said
+
+
+def _trade(fill: _Fill, path: str) -> VenueTrade:
+    if fill.side not in _SIDES:
+        raise VenueError(f"{path}.side: {fill.side!r} is neither buy nor sell")
+    return VenueTrade(
+        trade_id=fill.fill_id,
+        order_id=fill.order_id,
+        cl_ord_id=fill.cl_ord_id or "",
+        symbol=fill.symbol.upper(),
+        side=_SIDES[fill.side],
+        px=plain(fill.price, f"{path}.price"),
+        qty=plain(fill.size, f"{path}.size"),
+        liquidity={"maker": "M", "taker": "T"}.get(fill.kind, ""),  # fees are not told
+        transact_ns=_ns(fill.time),
+    )
+
+
+def _balances(accounts: dict[str, _Account]) -> list[VenueBalance]:
+    found: list[VenueBalance] = []
+    for name, account in accounts.items():
+        path = f"accounts.{name}"
+        for currency, said in account.currencies.items():
+            found.append(_collateral(currency, said, account.margin, f"{path}.currencies.{currency}"))
+        if account.type == "cashAccount":
+            for currency, quantity in account.balances.items():
+                text = signed(quantity, f"{path}.balances.{currency}")
+                ticker = {"XBT": "BTC", "XDG": "DOGE"}.get(currency.upper(), currency.upper())
+                found.append(VenueBalance(currency=f"{ticker}.cash", total=text, available=text, held="0",
+                                          buying_power=""))  # fmt: skip
+    return found
+
+
+def _collateral(currency: str, said: _Currency, margin: Decimal | None, path: str) -> VenueBalance:
+    available = said.quantity if said.available is None else said.available
+    ticker = {"XBT": "BTC", "XDG": "DOGE"}.get(currency.upper(), currency.upper())
+    power = signed(margin, f"{path}.availableMargin") if ticker == "USD" and margin is not None else ""
+    return VenueBalance(
+        currency=ticker,
+        total=signed(said.quantity, f"{path}.quantity"),
+        available=signed(available, f"{path}.available"),
+        held=signed(said.quantity - available, f"{path}.available"),
+        buying_power=power,
+    )
 
 
 def _listed(order: _Open, path: str) -> OpenOrder:

@@ -1,6 +1,6 @@
-"""Kraken Spot REST: open orders, one order, cancel all. Every call is a signed POST with a rising nonce.
+"""Kraken Spot REST: open orders, one order, trades, balances, cancel all. Each call is a POST with a rising nonce.
 
-The list is not paged. Shapes of OpenOrders, QueryOrders and ClosedOrders follow the venue's public API reference.
+The list of orders is not paged, that of trades is, newest first. Shapes follow the venue's public API reference.
 """
 
 from collections.abc import Iterable
@@ -12,14 +12,17 @@ import msgspec
 
 from base.errors import VenueError
 from base.instruments import Instrument
-from venues.interface import OpenOrder, Page, RestRequest, WorkingOrder
-from venues.json import answer, decode, plain, seconds_ns
+from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
+from venues.json import answer, decode, plain, seconds_ns, signed
 from venues.kraken.signing import Nonce, secret_bytes, spot_sign
 
 _ALIASES = {"BTC": "XBT", "DOGE": "XDG"}
 """FIX says BTC, the REST side's pair names say XBT."""
 _SIDES = {"buy": "1", "sell": "2"}
 _CLOSED = {"closed": "2", "canceled": "4", "expired": "C", "pending": "A"}
+_LEGACY = {"XXBT": "BTC", "XBT": "BTC", "XXDG": "DOGE", "XDG": "DOGE"}
+"""Assets that the REST side calls by a name of its own; others have X or Z before a name of three letters."""
+_TRADES_A_PAGE = 50
 _UNKNOWN = ("EOrder:Unknown order", "EOrder:Invalid order", "EQuery:Unknown order")
 
 
@@ -46,6 +49,29 @@ class _Open(msgspec.Struct):
 
 class _Closed(msgspec.Struct):
     closed: dict[str, _Order]
+
+
+class _Trade(msgspec.Struct):
+    ordertxid: str
+    pair: str
+    type: str
+    price: Decimal
+    vol: Decimal
+    time: Decimal
+    fee: Decimal = Decimal(0)
+    trade_id: int | None = None
+    maker: bool | None = None
+
+
+class _Trades(msgspec.Struct):
+    trades: dict[str, _Trade]
+
+
+class _Balance(msgspec.Struct):
+    balance: Decimal
+    hold_trade: Decimal = Decimal(0)
+    credit: Decimal = Decimal(0)
+    credit_used: Decimal = Decimal(0)
 
 
 class _Count(msgspec.Struct):
@@ -96,6 +122,31 @@ class SpotRest:
             return self._order(txid, order, f"result.{txid}")
         return None
 
+    def trades(self, wall_ns: int, order: WorkingOrder, since_ns: int, cursor: str = "") -> RestRequest | None:
+        """The account's trades since then, newest first; they name orders by OrderID. `cursor`: the last one had."""
+        if not order.order_id:
+            return None
+        fields = {"start": str(since_ns // 1_000_000_000)} if since_ns else {}
+        if cursor:
+            fields["end"] = cursor
+        return self._post("/0/private/TradesHistory", wall_ns, **fields)
+
+    def parse_trades(self, status: int, body: bytes) -> TradePage:
+        """The page; the next one begins with the oldest trade of a full one."""
+        said = decode(_result(status, body, "TradesHistory"), _Trades, "TradesHistory.result")
+        trades = said.trades
+        cursor = min(trades, key=lambda t: trades[t].time) if len(trades) >= _TRADES_A_PAGE else ""
+        return TradePage(tuple(self._trade(k, t, f"result.trades.{k}") for k, t in trades.items()), cursor, True)
+
+    def balances(self, wall_ns: int) -> RestRequest | None:
+        """What the account holds."""
+        return self._post("/0/private/BalanceEx", wall_ns)
+
+    def parse_balances(self, status: int, body: bytes) -> tuple[VenueBalance, ...]:
+        """Balance and what orders hold of each asset; credit counts for what may be spent, not for what is owned."""
+        said = decode(_result(status, body, "BalanceEx"), dict[str, _Balance], "BalanceEx.result")
+        return tuple(_balance(asset, b, f"result.{asset}") for asset, b in said.items())
+
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """One request cancels every Spot order of the account, whatever placed it."""
         return [self._post("/0/private/CancelAll", wall_ns)]
@@ -134,6 +185,46 @@ class SpotRest:
             transact_ns=seconds_ns(order.opentm, f"{path}.opentm"),
         )
 
+    def _trade(self, txid: str, trade: _Trade, path: str) -> VenueTrade:
+        side = _SIDES.get(trade.type)
+        if side is None:
+            raise VenueError(f"{path}.type: {trade.type!r} is neither buy nor sell")
+        symbol = self._symbols.get(trade.pair, trade.pair)
+        fee = signed(trade.fee, f"{path}.fee")
+        return VenueTrade(
+            # What FIX calls TradeID(1003); older trades lack it.
+            trade_id=txid if trade.trade_id is None else str(trade.trade_id),
+            order_id=trade.ordertxid,
+            symbol=symbol,
+            side=side,
+            px=plain(trade.price, f"{path}.price"),
+            qty=plain(trade.vol, f"{path}.vol"),
+            fees=((symbol.partition("/")[2], fee),) if trade.fee else (),
+            liquidity={True: "M", False: "T", None: ""}[trade.maker],
+            transact_ns=seconds_ns(trade.time, f"{path}.time"),
+        )
+
+
+def _balance(asset: str, said: _Balance, path: str) -> VenueBalance:
+    available = signed(said.balance - said.hold_trade, f"{path}.balance")
+    return VenueBalance(
+        currency=_ticker(asset),
+        total=signed(said.balance, f"{path}.balance"),
+        available=available,
+        held=signed(said.hold_trade, f"{path}.hold_trade"),
+        buying_power=signed(said.balance - said.hold_trade + said.credit - said.credit_used, f"{path}.credit"),
+    )
+
+
+def _ticker(asset: str) -> str:
+    """The common ticker; what earns or is staked (a letter behind a dot) keeps its mark."""
+    name, dot, mark = asset.partition(".")
+    if name in _LEGACY:
+        name = _LEGACY[name]
+    elif len(name) == 4 and name[0] in "XZ":
+        name = name[1:]
+    return name + dot + mark
+
 
 def _status(status: str, cum_qty: Decimal, path: str) -> str:
     if status == "open":
@@ -156,4 +247,6 @@ def _checked(said: _Answer, what: str) -> bytes:
 def _pair_names(symbol: str) -> list[str]:
     base, _, quote = symbol.partition("/")
     bases, quotes = {base, _ALIASES.get(base, base)}, {quote, _ALIASES.get(quote, quote)}
-    return [b + sep + q for b in bases for q in quotes for sep in ("", "/")]
+    names = [b + sep + q for b in bases for q in quotes for sep in ("", "/")]
+    # Trades go by the pair's old name, as XXBTZUSD.
+    return names + [f"X{b}{kind}{q}" for b in bases for q in quotes for kind in "XZ"]

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import random
+from decimal import Decimal
 from uuid import UUID
 
 from base.clock import Clock
@@ -120,6 +121,9 @@ class KrakenSim(Venue):
 
     def _rollover_day(self) -> int:
         return (self.clock.wall_ns() // SECOND_NS - 22 * 3600) // 86_400
+
+    def fee(self, order: Order, px: int, qty: int) -> Decimal:
+        return sim_orders.fee_of(px, qty, self.exchange.instruments[order.symbol])
 
     def announce_maintenance(self, seconds: int) -> None:
         self._set_status("1")

@@ -277,14 +277,18 @@ def report(event: Event, instrument: Instrument, exec_id: str, cl_ord_id: str) -
     return [*fields, *_trade_fields(event, i)] if kind == "F" else fields
 
 
+def fee_of(px: int, qty: int, i: Instrument) -> Decimal:
+    """What a fill costs, in quote currency."""
+    notional = from_scaled(px * qty, i.px_scale + i.qty_scale)
+    return (notional * FEE_BPS / 10_000).quantize(Decimal("0.00001"))
+
+
 def _trade_fields(event: Event, i: Instrument) -> list[Field]:
-    notional = from_scaled(event.last_px * event.last_qty, i.px_scale + i.qty_scale)
-    fee = (notional * FEE_BPS / 10_000).quantize(Decimal("0.00001"))
     return [
         (31, i.px_text(event.last_px)),
         (32, i.qty_text(event.last_qty)),
         (136, "1"),
-        (137, format(fee, "f")),
+        (137, format(fee_of(event.last_px, event.last_qty, i), "f")),
         (138, i.symbol.partition("/")[2] or "USD"),
         (527, str(event.trade_id)),
         (1003, str(event.trade_id)),

@@ -11,11 +11,13 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
+from uuid import NAMESPACE_OID, uuid5
 
 from base.http import Request, Response
 from sim import timetext
+from sim.accounts import plain
 from sim.gateway import SECOND_NS
-from sim.orders import BUY, Order
+from sim.orders import BUY, Fill, Order
 from sim.setup import RestKey
 from sim.wire import number
 
@@ -26,6 +28,7 @@ CALLS = {"starter": (15, 0.33), "intermediate": (20, 0.5), "pro": (20, 1.0)}
 STATUS = {"A": "pending", "0": "open", "1": "open", "2": "closed", "4": "canceled", "C": "expired"}
 FUTURES_STATUS = {"A": "TRIGGER_PLACED", "0": "ENTERED_BOOK", "1": "ENTERED_BOOK", "2": "FULLY_EXECUTED"}
 FUTURES_STATUS |= {"4": "CANCELLED", "C": "CANCELLED", "8": "REJECTED"}
+LEGACY = {"BTC": "XXBT", "ETH": "XETH", "USD": "ZUSD", "EUR": "ZEUR"}
 TYPES = {"1": "market", "2": "limit", "3": "stop-loss", "4": "stop-loss-limit", "R": "take-profit"}
 TYPES |= {"T": "take-profit-limit", "U": "trailing-stop", "V": "trailing-stop-limit"}
 
@@ -48,6 +51,8 @@ class KrakenRest:
             "/0/private/OpenOrders": self._open_orders,
             "/0/private/QueryOrders": self._query_orders,
             "/0/private/ClosedOrders": self._closed_orders,
+            "/0/private/TradesHistory": self._trades_history,
+            "/0/private/BalanceEx": self._balance_ex,
             "/0/private/CancelAll": self._cancel_all,
             "/0/private/CancelAllOrdersAfter": self._cancel_after,
         }
@@ -97,8 +102,9 @@ class KrakenRest:
 
     def _open_orders(self, account: str, parameters: dict[str, str]) -> dict[str, Any]:
         wanted = parameters.get("cl_ord_id", "")
-        orders = self._venue.exchange.as_of(account, self._venue.list_time_ns())
-        found = {o.order_id: self._describe(o, "open") for o in orders if "/" in o.symbol}
+        at_ns, exchange = self._venue.list_time_ns(), self._venue.exchange
+        orders = [o for o in exchange.as_of(account, at_ns) if "/" in o.symbol]
+        found = {o.order_id: self._describe(o, "open", exchange.cum_as_of(o, at_ns)) for o in orders}
         return {"open": {k: v for k, v in found.items() if not wanted or v["cl_ord_id"] == wanted}}
 
     def _query_orders(self, account: str, parameters: dict[str, str]) -> dict[str, Any] | str:
@@ -117,7 +123,7 @@ class KrakenRest:
         found = {k: v for k, v in found.items() if not wanted or v["cl_ord_id"] == wanted}
         return {"closed": found, "count": len(found)}
 
-    def _describe(self, o: Order, status: str) -> dict[str, Any]:
+    def _describe(self, o: Order, status: str, cum: int | None = None) -> dict[str, Any]:
         i = self._venue.exchange.instruments[o.symbol]
         price = i.px_text(o.price) if o.price is not None else "0"
         stop = i.px_text(o.trigger.px) if o.trigger else "0"
@@ -138,12 +144,63 @@ class KrakenRest:
                 "price2": price if o.trigger else "0",
             },
             "vol": i.qty_text(o.qty),
-            "vol_exec": i.qty_text(o.cum),
+            "vol_exec": i.qty_text(o.cum if cum is None else cum),
             "cost": cost,
             "price": i.px_text(o.notional // o.cum) if o.cum else "0",
             "stopprice": stop,
             "misc": "",
             "oflags": "",
+        }
+
+    def _trades_history(self, account: str, parameters: dict[str, str]) -> dict[str, Any]:
+        """The newest 50 between `start` (not included) and `end`, each a time or a trade's id."""
+        trades = self._trades(account, spot=True)
+        ids = [txid for txid, _ in trades]
+        start, end = parameters.get("start", ""), parameters.get("end", "")
+        if end in ids:
+            trades = trades[: ids.index(end) + 1]
+        elif end:
+            trades = [t for t in trades if t[1].time_ns <= float(end) * SECOND_NS]
+        if start:
+            trades = [t for t in trades if t[1].time_ns > float(start) * SECOND_NS]
+        page = list(reversed(trades))[number(parameters.get("ofs", ""), 0) :][:50]
+        return {"trades": {txid: self._trade(f) for txid, f in page}, "count": len(trades)}
+
+    def _trades(self, account: str, *, spot: bool) -> list[tuple[str, Fill]]:
+        """(id, fill) of the account's trades that the venue's history knows by now, oldest first."""
+        exchange, at_ns = self._venue.exchange, self._venue.list_time_ns()
+        return [
+            (trade_txid(f), f)
+            for f in exchange.executions
+            if f.time_ns <= at_ns
+            and exchange.orders[f.order_id].owner.account == account
+            and ("/" in exchange.orders[f.order_id].symbol) == spot
+        ]
+
+    def _trade(self, f: Fill) -> dict[str, Any]:
+        o = self._venue.exchange.orders[f.order_id]
+        i = self._venue.exchange.instruments[o.symbol]
+        base, _, quote = o.symbol.replace("BTC", "XBT").partition("/")
+        return {
+            "ordertxid": o.order_id,
+            "pair": f"X{base}Z{quote}",
+            "time": f.time_ns / SECOND_NS,
+            "type": "buy" if o.side == BUY else "sell",
+            "ordertype": TYPES.get(o.wire.get(40, "2"), "limit"),
+            "price": i.px_text(f.px),
+            "fee": format(self._venue.fee(o, f.px, f.qty), "f"),
+            "vol": i.qty_text(f.qty),
+            "margin": "0.00000",
+            "misc": "",
+            "trade_id": f.trade_id,
+            "maker": not f.aggressor,
+        }
+
+    def _balance_ex(self, account: str, parameters: dict[str, str]) -> dict[str, Any]:
+        holdings = self._venue.accounts.holdings(account, lambda symbol: "/" in symbol)
+        return {
+            LEGACY.get(currency, currency): {"balance": plain(h.total), "hold_trade": plain(h.held)}
+            for currency, h in holdings.items()
         }
 
     def _cancel_all(self, account: str, parameters: dict[str, str]) -> dict[str, Any] | str:
@@ -184,8 +241,13 @@ class KrakenRest:
         now = timetext.iso_nanos(self._venue.clock.wall_ns())
         ok = {"result": "success", "serverTime": now}
         if call == "openorders" and request.method == "GET":
-            orders = self._venue.exchange.as_of(key.account, self._venue.list_time_ns())
-            return _json({**ok, "openOrders": [self._futures_order(o) for o in orders if "/" not in o.symbol]})
+            at_ns = self._venue.list_time_ns()
+            orders = [o for o in self._venue.exchange.as_of(key.account, at_ns) if "/" not in o.symbol]
+            return _json({**ok, "openOrders": [self._futures_order(o, at_ns) for o in orders]})
+        if call == "fills" and request.method == "GET":
+            return _json({**ok, "fills": self._futures_fills(key.account, said.get("lastFillTime", ""))})
+        if call == "accounts" and request.method == "GET":
+            return _json({**ok, "accounts": self._futures_accounts(key.account)})
         if request.path.endswith("/orders/status") and request.method == "POST":
             return _json({**ok, "orders": self._futures_status(key.account, said)})
         if call == "cancelallorders" and request.method == "POST":
@@ -194,6 +256,38 @@ class KrakenRest:
             self._arm(key.account, number(said.get("timeout", ""), 0), spot=False)
             return _json({**ok, "status": {"currentTime": now}})
         return _json({"result": "error", "error": "notFound"}, 404)
+
+    def _futures_fills(self, account: str, before: str) -> list[dict[str, Any]]:
+        """The newest 100, or the newest 100 before that time, which has milliseconds."""
+        fills = [f for _, f in self._trades(account, spot=False)]
+        if before:
+            fills = [f for f in fills if _iso_ms(f.time_ns) < before]
+        return [self._futures_fill(f) for f in reversed(fills[-100:])]
+
+    def _futures_fill(self, f: Fill) -> dict[str, Any]:
+        o = self._venue.exchange.orders[f.order_id]
+        i = self._venue.exchange.instruments[o.symbol]
+        return {
+            "fill_id": str(uuid5(NAMESPACE_OID, f"{f.order_id}/{f.trade_id}")),
+            "symbol": o.symbol,
+            "side": "buy" if o.side == BUY else "sell",
+            "order_id": o.order_id,
+            "cliOrdId": o.cl_ord_id,
+            "size": float(i.qty_text(f.qty)),
+            "price": float(i.px_text(f.px)),
+            "fillTime": _iso_ms(f.time_ns),
+            "fillType": "taker" if f.aggressor else "maker",
+        }
+
+    def _futures_accounts(self, account: str) -> dict[str, Any]:
+        holdings = self._venue.accounts.holdings(account, lambda symbol: "/" not in symbol)
+        currencies = {
+            c: {"quantity": float(h.total), "value": float(h.total), "available": float(h.available)}
+            for c, h in holdings.items()
+        }
+        margin = sum(h.available for h in holdings.values())
+        flex = {"type": "multiCollateralMarginAccount", "currencies": currencies, "availableMargin": float(margin)}
+        return {"cash": {"type": "cashAccount", "balances": {}}, "flex": flex}
 
     def _futures_cancel(self, account: str, symbol: str, ok: dict[str, Any]) -> Response:
         orders = [o for o in self._venue.exchange.working(account=account) if "/" not in o.symbol]
@@ -229,8 +323,9 @@ class KrakenRest:
             "lastUpdateTimestamp": timetext.iso_nanos(o.closed_ns or o.opened_ns),
         }
 
-    def _futures_order(self, o: Order) -> dict[str, Any]:
+    def _futures_order(self, o: Order, at_ns: int) -> dict[str, Any]:
         i = self._venue.exchange.instruments[o.symbol]
+        cum = self._venue.exchange.cum_as_of(o, at_ns)
         return {
             "order_id": o.order_id,
             "cliOrdId": o.cl_ord_id,
@@ -238,11 +333,22 @@ class KrakenRest:
             "side": "buy" if o.side == BUY else "sell",
             "orderType": "lmt" if o.price is not None else "stop",
             "limitPrice": float(i.px_text(o.price)) if o.price is not None else None,
-            "filledSize": float(i.qty_text(o.cum)),
-            "unfilledSize": float(i.qty_text(max(o.qty - o.cum, 0))),
+            "filledSize": float(i.qty_text(cum)),
+            "unfilledSize": float(i.qty_text(max(o.qty - cum, 0))),
             "receivedTime": timetext.iso_nanos(o.opened_ns),
-            "status": "partiallyFilled" if o.cum else "untouched",
+            "status": "partiallyFilled" if cum else "untouched",
         }
+
+
+def trade_txid(f: Fill) -> str:
+    """A trade's id on one side of it: the other side has another."""
+    digits = hashlib.sha256(f"{f.order_id}/{f.trade_id}".encode()).hexdigest()[:17].upper()
+    return f"T{digits[:5]}-{digits[5:10]}-{digits[10:16]}"
+
+
+def _iso_ms(ns: int) -> str:
+    text = timetext.iso_nanos(ns)
+    return text[:23] + "Z"
 
 
 def _spot(result: object) -> Response:
