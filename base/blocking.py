@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+JOINED_MOST = 64
 Done = Callable[[Any, Exception | None], object]
 
 
@@ -19,9 +20,23 @@ class Helpers:
         self._threads: list[threading.Thread] = []
         self._work: queue.SimpleQueue[tuple[Callable[[], Any], Done, str] | None] = queue.SimpleQueue()
         self._finished: deque[tuple[Done, Any, Exception | None, str]] = deque()
+        self._joined: dict[str, list[Done]] = {}
         self._busy = 0
         self._closed = False
         self._lock = threading.Lock()
+
+    def join(self, function: Callable[[], Any], done: Done, name: str) -> None:
+        """As `submit`, but what is under way by that name already is waited for instead: one that hangs stays one."""
+        waiting = self._joined.setdefault(name, [])
+        waiting.append(done)
+        if len(waiting) == 1:
+            self.submit(function, lambda result, error: self._tell_all(name, result, error), name)
+        elif len(waiting) > JOINED_MOST:
+            del waiting[0]  # long past its deadline
+
+    def _tell_all(self, name: str, result: Any, error: Exception | None) -> None:
+        for done in self._joined.pop(name):
+            done(result, error)
 
     def submit(self, function: Callable[[], Any], done: Done, name: str) -> None:
         """Queue `function`; its outcome is among `finished` later."""

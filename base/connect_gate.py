@@ -1,13 +1,16 @@
-"""One gate per venue for the whole machine: how often anybody here may try to connect.
+"""One gate per venue and address for the whole machine: how often anybody here may try to connect.
 
-Venues ban addresses that reconnect in storms, and all sessions of a host share its address. Each attempt asks the
-gate first; the attempts of the last while lie in a small file under a file lock. The kill path passes always: its
-attempts are counted, so that others hold back, and it waits for nothing, not even for the lock.
+Venues ban addresses that reconnect in storms, and all sessions of a host share its address, whatever desk and user they
+belong to. Each attempt asks the gate first; the attempts of the last while lie in a small file under a file lock. The
+kill path passes always: its attempts are counted, so that others hold back, and it waits for nothing, not even for the
+lock.
 """
 
+import errno
 import fcntl
 import logging
 import os
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,9 @@ from base.segment_file import this_boot
 
 SECOND_NS = 1_000_000_000
 BUSY_RETRY_NS = 5_000_000
+BUSY_MOST = 400  # two seconds: whoever holds the lock is stopped
 WORD = struct.Struct("<Q")
+SHARED_FOLDER, SHARED_FILE = 0o1777, 0o666
 
 log = logging.getLogger("connect_gate")
 
@@ -44,28 +49,45 @@ def wait_ns(attempts: list[int], now_ns: int, settings: ConnectGateSettings) -> 
 
 
 class ConnectGate:
-    """The gate of one venue, shared by all processes that name the same file."""
+    """The gate of one venue and address, shared by all processes that name the same file."""
 
-    def __init__(self, path: str | Path, settings: ConnectGateSettings | None = None) -> None:
+    def __init__(
+        self, path: str | Path, settings: ConnectGateSettings | None = None, fallback: str | Path = ""
+    ) -> None:
+        """`fallback`: a file of our own for when the shared one cannot be used; without one that is an error."""
         self.path = Path(path)
         self.settings = settings or ConnectGateSettings()
+        self.fault = ""  # why the fallback is in use
+        self._fallback = Path(fallback) if fallback else None
+        self._busy = 0
 
     def ask(self, mono_ns: int, kill: bool = False) -> int:
         """0: go now, and the attempt is counted. Else ask again in that many nanoseconds.
 
-        With `kill` the answer is 0 always; otherwise TransportError when the file cannot be used.
+        With `kill` the answer is 0 always; otherwise TransportError when no file can be used.
         """
         try:
-            return self._ask(mono_ns, kill)
+            wait = self._ask(self.path, mono_ns, kill)
         except OSError as error:
-            if not kill:
-                raise TransportError(f"{self.path}: the connect gate cannot be used: {error.strerror}") from error
+            wait = self._without(error, mono_ns, kill)
+        self._busy = self._busy + 1 if wait == BUSY_RETRY_NS else 0
+        if self._busy > BUSY_MOST and self._fallback is not None and not self.fault:
+            self.fault = f"{self.path}: the connect gate's lock is not given back"
+            self.path = self._fallback
+        return wait
+
+    def _without(self, error: OSError, mono_ns: int, kill: bool) -> int:
+        if kill:
             log.warning("%s: %s; the kill path goes on", self.path, error)
             return 0
+        fault = f"{self.path}: the connect gate cannot be used: {error.strerror}"
+        if self._fallback is None or self.path == self._fallback:
+            raise TransportError(fault) from error
+        self.fault, self.path = fault, self._fallback
+        return self.ask(mono_ns)
 
-    def _ask(self, mono_ns: int, kill: bool) -> int:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _ask(self, path: Path, mono_ns: int, kill: bool) -> int:
+        fd = _open(path)
         try:
             # Never waited for: a process stopped while it holds the lock would stop all the others.
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,3 +115,32 @@ class ConnectGate:
         content = b"".join(WORD.pack(word) for word in (this_boot(), *kept))
         os.pwrite(fd, content, 0)
         os.ftruncate(fd, len(content))
+
+
+def _open(path: Path) -> int:
+    """The gate's file, for every user of the machine; OSError when it is not a plain file.
+
+    It is not opened by O_CREAT where it stands: in a folder that all may write, the kernel refuses that for a file of
+    somebody else's (fs.protected_regular).
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        fd = os.open(path, flags)
+    except FileNotFoundError:
+        _make_folder(path.parent)
+        try:
+            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, SHARED_FILE)
+            os.fchmod(fd, SHARED_FILE)  # whatever the umask says
+        except FileExistsError:
+            fd = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is not a plain file")
+    return fd
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(SHARED_FOLDER)

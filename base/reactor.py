@@ -252,12 +252,17 @@ class Reactor:
         function: Callable[[], Any],
         done: Callable[[Any, Exception | None], object],
         name: str = "blocking",
+        *,
+        join: bool = False,
     ) -> None:
-        """Run `function` in a helper thread, then `done(result, None)` or `done(None, error)` in the loop."""
+        """Run `function` in a helper thread, then `done(result, None)` or `done(None, error)` in the loop.
+
+        `join`: while one of that name is under way, its outcome is waited for, and no other one is begun.
+        """
         if self._helpers is None:
             self._helpers = Helpers()
             self.add_reader(self._helpers.fd, self._collect, "helpers", Priority.COMMAND)
-        self._helpers.submit(function, done, name)
+        (self._helpers.join if join else self._helpers.submit)(function, done, name)
 
     def _collect(self) -> None:
         assert self._helpers is not None

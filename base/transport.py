@@ -72,6 +72,7 @@ class TcpTransport:
         self._deadline: Timer | None = None
         self._attempt = 0
         self._addresses: list[tuple[int, Any]] = []
+        self._patience_ns = 0  # with each address
         self._server_name = ""
         # Anonymous maps: their pages cost nothing until the traffic needs them.
         self._cipher = memoryview(mmap.mmap(-1, self._limits.read_buffer))
@@ -79,33 +80,40 @@ class TcpTransport:
 
     # -- what the owner asks for -----------------------------------------------------------------------------
 
-    def connect(self, host: str, port: int) -> None:
+    def connect(self, host: str, port: int, first: int = 0) -> None:
         """Resolve `host` anew and connect; the outcome is `on_connected` or `on_closed`.
 
-        Raises ConfigError for plain TCP to anything but a loopback address, TransportError while connected.
+        Of several addresses that with number `first` (counted round) is tried first, then the others: an address that
+        answers and is of no use must not hold up the next attempt. Raises ConfigError for plain TCP to anything but a
+        loopback address, TransportError while connected.
         """
         if self.state not in (State.IDLE, State.CLOSED):
             raise TransportError(f"{self.name}: connect while {self.state}")
         if self._tls is None:
             check_plain(host)
-        self._begin(State.CONNECTING, self._limits.connect_ns)
+        self._begin(State.RESOLVING, self._limits.resolve_ns)
         self.peer = f"{host}:{port}"
         self._server_name = (self._tls.server_name if self._tls else "") or host
         attempt = self._attempt
 
         def resolved(found: Any, error: Exception | None) -> None:
-            if attempt != self._attempt or self.state is not State.CONNECTING:
+            if attempt != self._attempt or self.state is not State.RESOLVING:
                 return  # given up in the meantime
             if error is not None:
                 self._end(Closed(CloseKind.RESOLVE, f"{host}: {error}"))
                 return
-            self._addresses = [(family, address) for family, _, _, _, address in found]
+            self.state = State.CONNECTING
+            addresses = [(family, address) for family, _, _, _, address in found]
+            turn = first % max(len(addresses), 1)
+            self._addresses = addresses[turn:] + addresses[:turn]
+            self._patience_ns = self._limits.connect_ns // max(len(addresses), 1)
             self._try_next("no address")
 
         def resolve() -> Any:
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
-        self._reactor.run_blocking(resolve, resolved, f"{self.name} resolve")
+        # A resolver that hangs must not take one helper thread after the other.
+        self._reactor.run_blocking(resolve, resolved, f"resolve {host}:{port}", join=True)
 
     def write(self, data: bytes | bytearray | memoryview) -> bool:
         """Send at once what the kernel takes and queue the rest; True when nothing is queued.
@@ -162,7 +170,7 @@ class TcpTransport:
     @property
     def unacknowledged(self) -> int:
         """Bytes that the kernel took and the peer's has not acknowledged: they may still be delivered."""
-        if self._socket is None or self.state in (State.IDLE, State.CONNECTING):
+        if self._socket is None or self.state in (State.IDLE, State.RESOLVING, State.CONNECTING):
             return 0
         try:
             held = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
@@ -218,6 +226,9 @@ class TcpTransport:
             self._deadline = None
 
     def _late(self) -> None:
+        if self.state is State.CONNECTING and self._addresses:
+            self._try_next("no answer")
+            return
         self._end(Closed(CloseKind.TIMEOUT, f"still {self.state} to {self.peer}"))
 
     def _try_next(self, why: str) -> None:
@@ -227,6 +238,7 @@ class TcpTransport:
             self._end(Closed(CloseKind.CONNECT, f"{self.peer}: {why}"))
             return
         family, address = self._addresses.pop(0)
+        self._set_deadline(self._patience_ns)
         sock = self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._perishable:

@@ -39,7 +39,8 @@ class Closed:
 class Limits:
     """Bounds of one connection."""
 
-    connect_ns: int = 10 * SECOND_NS  # name resolution and TCP, all addresses together
+    resolve_ns: int = 5 * SECOND_NS
+    connect_ns: int = 10 * SECOND_NS  # TCP, all addresses together: each has its part, so that a dead one costs little
     handshake_ns: int = 10 * SECOND_NS  # TLS, from the TCP connection on
     write_queue: int = 4 * 1024 * 1024  # bytes that the kernel has not taken yet
     read_buffer: int = 256 * 1024  # bytes a read
@@ -70,6 +71,7 @@ class State(StrEnum):
     """Life of a connection."""
 
     IDLE = "idle"
+    RESOLVING = "resolving"
     CONNECTING = "connecting"
     HANDSHAKE = "handshake"
     OPEN = "open"

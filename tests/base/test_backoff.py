@@ -51,3 +51,33 @@ def test_a_connection_that_lasted_starts_over() -> None:
     assert backoff.healthy(SETTINGS.stable_ns)
     assert backoff.failed(SETTINGS.stable_ns) == SECOND_NS // 2
     assert backoff.failures == 1
+
+
+@given(st.integers(), st.integers(1, 100))
+def test_after_refusals_the_wait_doubles_to_a_cap_of_its_own_and_is_never_less_than_half_of_it(
+    seed: int, refusals: int
+) -> None:
+    settings = BackoffSettings(refused_ns=15 * SECOND_NS, refused_cap_ns=600 * SECOND_NS)
+    backoff = Backoff(random.Random(seed).random, settings)
+    for n in range(refusals):
+        ceiling = min(15 << min(n, 30), 600) * SECOND_NS
+        assert ceiling // 2 <= backoff.refused(0) <= ceiling
+
+
+def test_a_wrong_password_costs_few_attempts_an_hour() -> None:
+    backoff, now, attempts = Backoff(lambda: 0.0), 0, 0
+    while now < 3600 * SECOND_NS:
+        now += backoff.refused(now)
+        attempts += 1
+    assert attempts <= 17
+    assert backoff.refusals == attempts
+
+
+def test_refusals_are_forgotten_only_after_a_stable_time_too() -> None:
+    backoff = Backoff(lambda: 0.0, SETTINGS)
+    for _ in range(3):
+        backoff.refused(0)
+    backoff.connected(0)
+    assert backoff.refused(SETTINGS.stable_ns - 1) == 60 * SECOND_NS
+    backoff.connected(0)
+    assert backoff.refused(SETTINGS.stable_ns) == SETTINGS.refused_ns // 2

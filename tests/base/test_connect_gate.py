@@ -3,6 +3,9 @@
 import fcntl
 import itertools
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -99,3 +102,73 @@ def test_the_file_does_not_grow(tmp_path: Path) -> None:
     for number in range(500):
         gate.ask(NOW + number, kill=True)
     assert gate.path.stat().st_size <= 100
+
+
+# -- a machine with several desks and users --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that other users can reach; pytest's own are for one user."""
+    folder = Path(tempfile.mkdtemp(prefix="gate-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def ask_as(uid: int, path: Path, mono_ns: int) -> int:
+    """What a process of another user is answered: milliseconds, or -1 for an error."""
+    child = os.fork()
+    if child == 0:
+        code = 255
+        try:
+            os.setuid(uid)
+            code = min(ConnectGate(path, SETTINGS).ask(mono_ns) // 10_000_000, 200)
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return -1 if code == 255 else code * 10
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_users_of_one_machine_share_one_budget(public: Path, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        path = public / "gates" / "venue"
+        assert ConnectGate(path, SETTINGS).ask(NOW) == 0
+        assert ask_as(65534, path, NOW + S // 4) == 750, "a second apart, whoever asks"
+        assert ask_as(65534, path, NOW + S) == 0
+        assert ConnectGate(path, SETTINGS).ask(NOW + S) > 0
+        assert ask_as(65533, public / "gates" / "other", NOW) == 0, "any user may be the first"
+        assert ConnectGate(public / "gates" / "other", SETTINGS).ask(NOW) > 0
+    finally:
+        os.umask(old)
+
+
+def test_a_gate_that_cannot_be_shared_is_kept_alone_and_that_is_said(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    target.write_bytes(b"mine")
+    (tmp_path / "gates").mkdir()
+    (tmp_path / "gates" / "venue").symlink_to(target)
+    gate = ConnectGate(tmp_path / "gates" / "venue", SETTINGS, tmp_path / "own")
+    assert storm_count(gate) == SETTINGS.limit - SETTINGS.reserve
+    assert "cannot be used" in gate.fault
+    assert target.read_bytes() == b"mine", "a link is not followed"
+
+
+def test_a_lock_that_is_never_given_back_does_not_stop_us_for_ever(tmp_path: Path) -> None:
+    gate = ConnectGate(tmp_path / "venue", SETTINGS, tmp_path / "own")
+    gate.ask(NOW)
+    holder = os.open(gate.path, os.O_RDWR)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    now, waits = NOW + 30 * S, 0
+    while (wait := gate.ask(now)) and waits < 1_000:
+        now, waits = now + wait, waits + 1
+    assert waits < 1_000
+    assert "not given back" in gate.fault
+    os.close(holder)
+
+
+def storm_count(gate: ConnectGate) -> int:
+    return sum(gate.ask(NOW + n * S) == 0 for n in range(20))

@@ -1,5 +1,6 @@
 """Streams over the poll loop: TCP on loopback, TLS with verification, bounds and deadlines."""
 
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -514,3 +516,129 @@ def test_an_orderly_close_of_a_perishable_connection_still_delivers(reactor: Rea
         transport.close("done")
         assert read_out(venue) == sent
         venue.close()
+
+
+# -- names and several addresses -----------------------------------------------------------------------------------
+
+
+class Resolver:
+    """Stands in for name resolution: what each call answers, and how often it was asked."""
+
+    def __init__(self, *ports: int) -> None:
+        self.ports = ports
+        self.calls = 0
+        self.hang = threading.Event()
+        self.hang.set()
+
+    def __call__(self, host: str, port: int, **_: Any) -> Any:
+        self.calls += 1
+        self.hang.wait(30)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", p)) for p in self.ports]
+
+
+def dead_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        return int(reserved.getsockname()[1])
+
+
+def full_listener() -> tuple[socket.socket, list[socket.socket]]:
+    """A socket whose backlog is full: further connects get no answer, as from a host that is gone."""
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen(0)
+    fillers = []
+    for _ in range(4):
+        filler = socket.socket()
+        filler.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            filler.connect(server.getsockname())
+        fillers.append(filler)
+    return server, fillers
+
+
+def test_names_are_resolved_anew_at_each_attempt(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = socket.create_server(("127.0.0.1", 0))
+    resolver = Resolver(dead_port())
+    monkeypatch.setattr("base.transport.socket.getaddrinfo", resolver)
+    peer = Peer()
+    client = TcpTransport(reactor, peer, "client")
+    client.connect("localhost", 1)
+    assert reactor.run_until(lambda: peer.closed, WAIT_NS)
+    assert peer.closed[0].kind is CloseKind.CONNECT
+    assert resolver.calls == 1
+    resolver.ports = (alive.getsockname()[1],)
+    client.connect("localhost", 1)
+    assert reactor.run_until(lambda: peer.connected, WAIT_NS)
+    assert resolver.calls == 2
+    client.close()
+    alive.close()
+
+
+def test_a_dead_address_costs_its_part_of_the_time_and_the_next_is_tried(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, fillers = full_listener()
+    with socket.create_server(("127.0.0.1", 0)) as alive:
+        monkeypatch.setattr(
+            "base.transport.socket.getaddrinfo", Resolver(gone.getsockname()[1], alive.getsockname()[1])
+        )
+        peer = Peer()
+        limits = Limits(connect_ns=600_000_000)
+        client = TcpTransport(reactor, peer, "client", limits=limits)
+        client.connect("localhost", 1)
+        assert reactor.run_until(lambda: peer.connected, WAIT_NS)
+        assert not peer.closed
+        client.close()
+    for each in (gone, *fillers):
+        each.close()
+
+
+def test_when_no_address_answers_the_attempt_ends_at_the_deadline_of_all_together(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, fillers = full_listener()
+    monkeypatch.setattr("base.transport.socket.getaddrinfo", Resolver(*[gone.getsockname()[1]] * 3))
+    peer = Peer()
+    began = time.monotonic()
+    TcpTransport(reactor, peer, "client", limits=Limits(connect_ns=300_000_000)).connect("localhost", 1)
+    assert reactor.run_until(lambda: peer.closed, WAIT_NS)
+    assert peer.closed[0].kind is CloseKind.TIMEOUT
+    assert time.monotonic() - began >= 0.3
+    for each in (gone, *fillers):
+        each.close()
+
+
+def test_an_attempt_begins_with_the_address_it_is_told_to(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    monkeypatch.setattr("base.transport.socket.getaddrinfo", Resolver(*(s.getsockname()[1] for s in servers)))
+    for first in range(5):
+        peer = Peer()
+        client = TcpTransport(reactor, peer, "client")
+        client.connect("localhost", 1, first)
+        assert reactor.run_until(lambda peer=peer: peer.connected, WAIT_NS)
+        assert client._socket is not None
+        assert client._socket.getpeername() == servers[first % 3].getsockname()
+        client.close()
+    for server in servers:
+        server.close()
+
+
+def test_a_resolver_that_hangs_ends_the_attempt_and_is_asked_once(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver = Resolver(dead_port())
+    resolver.hang.clear()
+    monkeypatch.setattr("base.transport.socket.getaddrinfo", resolver)
+    try:
+        for _ in range(6):
+            peer = Peer()
+            limits = Limits(resolve_ns=20_000_000)
+            TcpTransport(reactor, peer, "client", limits=limits).connect("localhost", 1)
+            assert reactor.run_until(lambda peer=peer: peer.closed, WAIT_NS)
+            assert peer.closed[0] == Closed(CloseKind.TIMEOUT, "still resolving to localhost:1")
+        assert resolver.calls == 1, "helper threads are few, and other work needs them"
+        done: list[int] = []
+        reactor.run_blocking(lambda: 1, lambda result, _: done.append(result))
+        assert reactor.run_until(lambda: done, WAIT_NS)
+    finally:
+        resolver.hang.set()
