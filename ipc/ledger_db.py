@@ -41,7 +41,7 @@ _ORDER = list(OrderRecord.__struct_fields__)
 _BREAK = list(BreakRecord.__struct_fields__)
 _BALANCE = list(BalanceRecord.__struct_fields__)
 _SOURCE = list(SourceRecord.__struct_fields__)
-_FILL = [
+FILL_COLUMNS = [
     "id", "order_row", "book", "side", "px_scale", "qty_scale", "qty", "px", "first_qty", "first_px", "transact_ns",
     "trade_id", "cum_qty", "names", "channels", "entry_qty", "entry_px", "entry_session", "entry_amended_ns",
     "copy_qty", "copy_px", "copy_session", "copy_amended_ns", "liquidity", "fees", "rank", "recv_ns", "changed_ns",
@@ -63,9 +63,9 @@ def _put(table: str, columns: list[str]) -> str:
     return f"INSERT OR REPLACE INTO {table} ({','.join(columns)}) VALUES ({marks})"
 
 
-_PUT_ORDER, _PUT_FILL, _PUT_BOOK = _put("orders", _ORDER), _put("fills", _FILL), _put("positions", _BOOKS)
+_PUT_ORDER, _PUT_FILL, _PUT_BOOK = _put("orders", _ORDER), _put("fills", FILL_COLUMNS), _put("positions", _BOOKS)
 _PUT_BREAK, _PUT_BALANCE, _PUT_SOURCE = _put("breaks", _BREAK), _put("balances", _BALANCE), _put("sources", _SOURCE)
-_SORT: Final = "transact_ns, length(trade_id), trade_id, coalesce(cum_qty, 0)"
+BOOK_SORT: Final = "transact_ns, length(trade_id), trade_id, coalesce(cum_qty, 0)"
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -168,7 +168,7 @@ class LedgerDb:
 
     def fills_after(self, book: int, key: tuple[int, int, str, int]) -> Iterator[Fill]:
         """A position's fills that come after a place, in the order in which they count."""
-        return self._fills(f"book=? AND ({_SORT}) > (?,?,?,?) ORDER BY {_SORT}, id", (book, *key))
+        return self._fills(f"book=? AND ({BOOK_SORT}) > (?,?,?,?) ORDER BY {BOOK_SORT}, id", (book, *key))
 
     def mark_before(self, book: int, key: tuple[int, int, str, int]) -> BookRecord | None:
         """The last kept state of a position that none of the fills from `key` on is in."""
@@ -205,7 +205,9 @@ class LedgerDb:
         return SourceRecord(**dict(zip(_SOURCE, row, strict=True))) if row else None
 
     def _fills(self, where: str, values: tuple[object, ...]) -> Iterator[Fill]:
-        with closing(self.database.execute(f"SELECT {','.join(_FILL)} FROM fills WHERE {where}", values)) as rows:
+        with closing(
+            self.database.execute(f"SELECT {','.join(FILL_COLUMNS)} FROM fills WHERE {where}", values)
+        ) as rows:
             yield from map(fill_of, rows)
 
     # -- writing, inside a transaction -----------------------------------------------------------------------------
@@ -308,7 +310,7 @@ def _fill_row(f: Fill) -> tuple[Any, ...]:
 
 
 def fill_of(row: tuple[Any, ...]) -> Fill:
-    """A fill out of a row with the columns of `_FILL`."""
+    """A fill out of a row with the columns of `FILL_COLUMNS`."""
     whole = _whole
     return Fill(
         id=row[0], order=row[1], book=row[2], side=row[3], px_scale=row[4], qty_scale=row[5], qty=int(row[6]),

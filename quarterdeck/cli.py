@@ -17,6 +17,7 @@ COMMANDS = {
     "order": "place an order",
     "cancel": "cancel an order",
     "orders": "working orders",
+    "ledger": "orders, fills, positions and breaks of record",
     "book": "an order book from shared memory",
     "schedule": "what comes at the venues: windows, rollovers, releases",
     "session": "sequence numbers of a stopped session: show or set them",
