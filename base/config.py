@@ -117,6 +117,7 @@ class SessionConfig(_Strict, frozen=True, kw_only=True):
     alternate_sender_comp_id: str = ""  # for a planned move to a new session while the old one lives
     options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
 
+    fix_log: Literal["all", "no_marketdata"] = "no_marketdata"  # whether batches of market data are logged, too
 
 class BookConfig(_Strict, frozen=True, kw_only=True):
     """[book.X]: one shard of shared-memory books."""
@@ -222,6 +223,26 @@ class DeskConfig:
     def sessions(self, kind: Kind) -> list[str]:
         """Names of the sessions of one kind that have a process of their own (the kill switch's own are left out)."""
         own = set(self.config.kill.sessions)
+    @property
+    def process_log_bytes(self) -> int:
+        """Share of one process's log in [desk].log_budget_mb, of which processes have half and FIX logs half."""
+        c = self.config
+        processes = len(c.session) + len(c.book) + len(c.sim) + 4  # kill switch, ledger, informer, and one to spare
+        return self._log_budget // 2 // processes
+
+    @property
+    def fix_log_bytes(self) -> int:
+        """Share of one FIX log: each SenderCompID of each session has one, and one for market data where it is kept."""
+        logs = 0
+        for session in self.config.session.values():
+            files = 2 if logs_marketdata(session) else 1
+            logs += files * (2 if session.alternate_sender_comp_id else 1)
+        return self._log_budget // 2 // max(logs, 1)
+
+    @property
+    def _log_budget(self) -> int:
+        return self.config.desk.log_budget_mb << 20
+
         return [n for n, s in self.config.session.items() if s.kind == kind and n not in own]
 
     def _check(self) -> None:
@@ -254,6 +275,11 @@ class DeskConfig:
 def _instrument(venue: str, item: InstrumentConfig, path: str) -> Instrument:
     check_name(item.name, f"{path}.name")
     for key, scale in (("px_scale", item.px_scale), ("qty_scale", item.qty_scale)):
+def logs_marketdata(session: SessionConfig) -> bool:
+    """Whether a session keeps a log of its market data."""
+    return session.kind == Kind.MARKETDATA and session.fix_log == "all"
+
+
         if not 0 <= scale <= 18:
             raise ConfigError(f"{path}.{key}: {scale} is not within 0 to 18")
     return Instrument(

@@ -125,6 +125,8 @@ class Framer:
     @property
     def consumed(self) -> int:
         """Bytes taken or skipped since the framer was made."""
+    def since(self, consumed: int) -> bytes:
+        """What was taken or skipped since `consumed` was so; before the next feed or fill only. CodecError."""
     @property
     def messages(self) -> int:
         """Messages taken, those of batches included."""

@@ -47,6 +47,7 @@ cdef extern from "fix/codec.h" nogil:
         size_t total, begin_len, body
         int garble
     ctypedef struct qd_framer:
+        uint8_t *buf
         size_t head, tail, max_body
         uint64_t base, messages, garbled_bytes, n_garbled, last_offset
         uint64_t *garbled

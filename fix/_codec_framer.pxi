@@ -119,6 +119,14 @@ cdef class Framer:
     def consumed(self):
         return self.f.base + self.f.head
 
+    def since(self, uint64_t consumed):
+        cdef uint64_t now = self.f.base + self.f.head
+        if consumed < self.f.base or consumed > now:
+            raise CodecError(f"since: the buffer holds what was taken from {self.f.base} to {now}, not from {consumed}")
+        return PyBytes_FromStringAndSize(
+            <const char *>self.f.buf + (consumed - self.f.base), <Py_ssize_t>(now - consumed)
+        )
+
     @property
     def messages(self):
         return self.f.messages

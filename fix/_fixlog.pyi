@@ -30,6 +30,8 @@ class LogQueue:
         """Take messages until more than `most` bytes wait."""
     def put(self, wall_ns: int, incoming: bool, message: bytes) -> None:
         """Remember one message; masking, formatting and writing happen elsewhere."""
+    def put_run(self, wall_ns: int, incoming: bool, run: bytes) -> None:
+        """Remember messages that follow one another, each on its own; they were framed already."""
     def turn(self) -> None:
         """Have what was put until now taken next, once all that was taken before is."""
     def take(self, limit: int) -> tuple[bytes, int, int]:

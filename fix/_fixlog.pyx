@@ -18,6 +18,7 @@ cdef extern from "fix/logline.h":
     ctypedef struct qd_stamp:
         int64_t second
     size_t qd_line_room(size_t n) nogil
+    size_t qd_message_end(const uint8_t *m, size_t n) nogil
     int qd_mask_add(qd_mask *mask, int tag) nogil
     size_t qd_mask_into(const qd_mask *mask, const uint8_t *m, size_t n, uint8_t *to) nogil
     size_t qd_line(const qd_mask *mask, qd_stamp *stamp, const qd_entry *entry, const uint8_t *m, uint8_t *to) nogil
@@ -105,14 +106,25 @@ cdef class LogQueue:
         self._most = most
 
     def put(self, int64_t wall_ns, bint incoming, bytes message not None):
+        self._put(wall_ns, incoming, <const uint8_t *>PyBytes_AS_STRING(message), <size_t>PyBytes_GET_SIZE(message))
+
+    def put_run(self, int64_t wall_ns, bint incoming, bytes run not None):
+        cdef const uint8_t *bytes = <const uint8_t *>PyBytes_AS_STRING(run)
+        cdef size_t left = <size_t>PyBytes_GET_SIZE(run), size
+        while left:
+            size = qd_message_end(bytes, left)
+            self._put(wall_ns, incoming, bytes, size)
+            bytes += size
+            left -= size
+
+    cdef void _put(self, int64_t wall_ns, bint incoming, const uint8_t *message, size_t size) noexcept:
         cdef qd_entry entry
-        cdef size_t size = <size_t>PyBytes_GET_SIZE(message)
         if self.waiting > self._most or size >= 1 << 31 or _reserve(&self._filled, sizeof(entry) + size):
             self.refused += 1
             return
         entry.wall_ns, entry.length, entry.incoming = wall_ns, <uint32_t>size, incoming
         memcpy(self._filled.bytes + self._filled.n, &entry, sizeof(entry))
-        memcpy(self._filled.bytes + self._filled.n + sizeof(entry), PyBytes_AS_STRING(message), size)
+        memcpy(self._filled.bytes + self._filled.n + sizeof(entry), message, size)
         self._filled.n += sizeof(entry) + size
         self.waiting += size
 

@@ -38,6 +38,20 @@ static size_t qd_line_room(size_t n)
     return 4 * n + 64;
 }
 
+/* Where the first of the messages at m ends, by its BodyLength; all n bytes when they do not look like messages. */
+static size_t qd_message_end(const uint8_t *m, size_t n)
+{
+    const uint8_t *soh = memchr(m, QD_SOH_BYTE, n);
+    size_t at = soh ? (size_t)(soh - m) + 1 : n, length = 0, digits = 0;
+    if (n - at < 4 || m[at] != '9' || m[at + 1] != '=')
+        return n;
+    for (at += 2; at < n && m[at] >= '0' && m[at] <= '9' && digits < 9; at++, digits++)
+        length = length * 10 + (size_t)(m[at] - '0');
+    if (at >= n || m[at] != QD_SOH_BYTE || length + 8 > n - at) /* SOH, body, 10=nnn SOH */
+        return n;
+    return at + 1 + length + 7;
+}
+
 /* -1 when there are too many tags. */
 static int qd_mask_add(qd_mask *mask, int tag)
 {

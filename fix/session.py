@@ -7,12 +7,16 @@ connection, input, time, sending. docs/fix-session.md describes the whole.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from base.errors import SessionError
 from fix._codec import Framer, MdDecoder, Message, Template
 from fix.codec_types import StopReason
 from fix.session_events import Disconnect, Disconnected, Garbled, NumbersReset, State
 from fix.session_reader import SessionReader
+
+if TYPE_CHECKING:
+    from fix.fixlog import FixLog
 
 _LOGGED_ON, _DISCONNECTING = State.LOGGED_ON, State.DISCONNECTING
 
@@ -22,6 +26,8 @@ class FixSession(SessionReader):
 
     _garbled = 0
     _tests = 0
+    md_log: "FixLog | None" = None
+    """Set by a market-data owner that wants batches logged, too."""
 
     @property
     def md_decoder(self) -> MdDecoder | None:
@@ -120,9 +126,12 @@ class FixSession(SessionReader):
 
     def _batch(self, decoder: MdDecoder) -> bool:
         """Take a run of in-sequence market data; True when there may be more of it right behind."""
+        log, before = self.md_log, self._framer.consumed
         messages, next_seq, why = decoder.decode(self._framer, self._store.next_in, self._wall_ns)
         if messages:
             self._last_in_ns = self._mono_ns
+            if log is not None:
+                log.put_run(self._wall_ns, True, self._framer.since(before))
             self._app.on_batch(decoder, messages)
             self._store.set_next_in(next_seq)
         return messages > 0 and why is StopReason.LIMIT

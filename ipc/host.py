@@ -73,9 +73,7 @@ class ProcessHost:
         self._servers: list[CommandServer] = []
         self._lock = RoleLock(desk.run_dir / "lock" / name)
         self._prepare_directories()
-        self.log_handler = open_log(
-            desk.log_dir, name, budget=desk.config.desk.log_budget_mb * 1024 * 1024 // 16, take_stdio=_is_child()
-        )
+        self.log_handler = open_log(desk.log_dir, name, budget=desk.process_log_bytes, take_stdio=_is_child())
         self.page: StatusPage
         self.publisher: Publisher
         self.reactor.on_signal(signal.SIGTERM, lambda: self.stop("SIGTERM"))

@@ -67,7 +67,7 @@ def main() -> int:
     parser.add_argument("--config", required=True)
     desk = load(parser.parse_args().config)
     clock = SystemClock()
-    open_log(desk.log_dir, NAME)
+    open_log(desk.log_dir, NAME, budget=desk.process_log_bytes)
     lock = RoleLock(desk.run_dir / "lock" / NAME)
     if not lock.try_acquire(clock.wall_ns()):
         raise LockHeldError(f"{lock.path} is held by {lock.holder()}")

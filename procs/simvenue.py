@@ -50,7 +50,7 @@ def run(desk: DeskConfig, venue: str) -> int:
     lock = RoleLock(desk.run_dir / "lock" / name)
     lock.acquire(clock.wall_ns())
     desk.log_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-    open_log(desk.log_dir, name, budget=desk.config.desk.log_budget_mb * 1024 * 1024 // 16)
+    open_log(desk.log_dir, name, budget=desk.process_log_bytes)
     (desk.shm_dir / "proc").mkdir(parents=True, exist_ok=True)
     page = StatusPage(
         desk.shm_dir / "proc" / name,

@@ -21,6 +21,7 @@ def session_context(desk: DeskConfig, session: str, epoch: int, sender_comp_id: 
         # Each SenderCompID has numbers of its own: a session that moved must not share a store with the old one.
         data_dir=desk.data_dir / session / own,
         log_dir=desk.log_dir / "fix",
+        log_bytes=desk.fix_log_bytes,
         sender_comp_id=own,
     )
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
+from base.config import logs_marketdata
 from base.errors import SessionError, StoreError, TransportError
 from base.segments import SegmentSettings
 from fix.codec import MdDecoder, Message
@@ -55,9 +56,10 @@ def open_store(context: SessionContext) -> MessageStore:
     return FileStore(context.data_dir, context.epoch, settings)
 
 
-def _open_log(context: SessionContext, profile: FixProfile) -> FixLog:
+def _open_log(context: SessionContext, profile: FixProfile, kind: str = "") -> FixLog:
     settings = profile.settings
-    return FixLog(context.log_dir, f"{settings.name}-{settings.sender_comp_id}", settings.secret_tags)
+    name = f"{settings.name}-{settings.sender_comp_id}{kind}"
+    return FixLog(context.log_dir, name, settings.secret_tags, context.log_bytes)
 
 
 class FixVenueSession(ABC):
@@ -69,7 +71,12 @@ class FixVenueSession(ABC):
         self._profile = profile
         self._store = store
         self._log = _open_log(context, profile) if context.log_dir != Path() else None
-        self._fix = FixSession(profile.settings, store, self, self._log, profile.rules)
+        dictionary = session_dictionary(context, profile.settings.begin_string)
+        settings = validated(profile.settings, context)
+        self._fix = FixSession(settings, store, self, self._log, profile.rules, None)
+        if self._log is not None and logs_marketdata(context.config):
+            # In a file of its own: the feed would push out the logons and rejects that one looks for.
+            self._fix.md_log = _open_log(context, profile, ".md")
         self.phase = SessionPhase.DISCONNECTED
         self._reason = ""
         self._mono_ns = self._wall_ns = 0
@@ -147,8 +154,9 @@ class FixVenueSession(ABC):
     def close(self) -> None:
         """Give back store and log."""
         self._store.close()
-        if self._log is not None:
-            self._log.close()
+        for log in (self._log, self._fix.md_log):
+            if log is not None:
+                log.close()
 
     # --- what the FIX session asks and says
 

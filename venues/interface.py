@@ -232,6 +232,7 @@ class SessionContext(msgspec.Struct, kw_only=True):
     password: str = ""
     data_dir: Path = Path()
     log_dir: Path = Path()
+    log_bytes: int = 64 << 20  # of each FIX log, all its parts together
     options: dict[str, Any] = {}
     sender_comp_id: str = ""  # overrides the configured one (planned move to the alternate)
 
