@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from base.errors import CorruptError
-from base.segment_file import Found, Segment, segment_numbers, segment_path
+from base.segment_file import HEADER_SIZE, Found, Segment, segment_numbers, segment_path
 
-ALL_KINDS = range(64)
+SET_ASIDE = "damaged"  # folders of this name hold what was moved away, and are not looked into
 SEGMENT_GLOB = "*-" + "[0-9]" * 10 + ".seg"
 
 
@@ -27,6 +27,7 @@ class FileReport:
     log_id: int = 0
     records: int = 0
     used: int = 0
+    committed: int = 0
     damage: str = ""
 
 
@@ -54,7 +55,7 @@ class LogReport:
 def find_logs(place: Path) -> list[tuple[Path, str]]:
     """Folder and prefix of every log in `place` and below it."""
     found = {(path.parent, path.name[:-15]) for path in place.rglob(SEGMENT_GLOB)}
-    return sorted(found)
+    return sorted((folder, prefix) for folder, prefix in found if SET_ASIDE not in folder.relative_to(place).parts)
 
 
 def inspect(folder: Path, prefix: str) -> LogReport:
@@ -72,6 +73,9 @@ def inspect(folder: Path, prefix: str) -> LogReport:
         _compare(found, before, last=number == numbers[-1])
         report.files.append(found)
         before = found
+    for file in report.files[:-2]:
+        if file.begun and not file.sealed and not file.damage:
+            file.damage = f"{file.path}: offset 120: not sealed, but others follow"
     return report
 
 
@@ -86,16 +90,28 @@ def opened(path: Path) -> Iterator[Segment]:
 
 
 def whole_records(file: FileReport) -> Iterator[Found]:
-    """The records of a file that are before its damage, in order; none when it was dropped since."""
-    if not file.begun or not file.records:
+    """The records of a file that match their checksums, in order, also those beyond damage.
+
+    None when the file was dropped since, or when its header is damaged, which the checksums begin with.
+    """
+    if not file.begun or not file.log_id:
         return
     try:
         with opened(file.path) as segment:
-            for place in segment.scan(ALL_KINDS, file.used).places:
-                if segment.still(file.number) and (found := segment.record_at(place, None)):
-                    yield found
+            yield from _whole(segment, file)
     except FileNotFoundError:
         return
+
+
+def _whole(segment: Segment, file: FileReport) -> Iterator[Found]:
+    offset, index = HEADER_SIZE, file.first_index
+    while offset < min(file.committed, segment.size) and segment.still(file.number):
+        found = segment.record_at(offset, None)
+        if found is None or found.record.index < index:
+            offset += 8  # every record begins at a multiple of 8
+            continue
+        yield found
+        offset, index = found.end, found.record.index + 1
 
 
 def holder_pid(lock: Path) -> int:
@@ -123,7 +139,7 @@ def _inspect_file(path: Path, number: int) -> FileReport:
 def _scan(segment: Segment, report: FileReport) -> None:
     report.begun, report.sealed, report.log_id = True, segment.sealed, segment.log_id
     report.first_index = segment.first_index
-    committed = segment.committed
+    committed = report.committed = segment.committed
     scanned = segment.scan((), min(committed, segment.size))
     report.next_index, report.used = scanned.next_index, scanned.end
     report.records = scanned.next_index - segment.first_index

@@ -87,6 +87,8 @@ class Segment:
         self.size = size
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
         self.map = mmap.mmap(fd, size, access=access)
+        if writable:
+            self.map.madvise(mmap.MADV_DONTFORK)  # one writer: a fork that tried would die, not write
         self.words = memoryview(self.map)[:HEADER_SIZE].cast("Q")
         self.number = 0
         self.first_index = 0

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from base.errors import CorruptError, StoreError
-from base.segment_file import HEADER_SIZE, Found, Record, Segment, segment_numbers, segment_path
+from base.segment_file import COMMITTED_WORD, HEADER_SIZE, Found, Record, Segment, segment_numbers, segment_path
 
 OPEN_TRIES = 5
 NOT_BEGUN = 1 << 63
@@ -76,9 +76,9 @@ class SegmentReader:
             for number in reversed(self._begun()):
                 segment = self._open(number)
                 if segment is None:
-                    if later is None or segment_path(self.folder, self.prefix, number - 1).exists():
-                        raise CorruptError(f"{segment_path(self.folder, self.prefix, number)}: not begun", number)
-                    return  # dropped meanwhile: with its neighbours, oldest first
+                    if wrong := self._not_begun(number):
+                        raise wrong
+                    return  # dropped meanwhile, as all that is older
                 earlier, later = later, segment
                 try:
                     yield from self._backwards(segment, earlier, kinds)
@@ -167,10 +167,14 @@ class SegmentReader:
         assert segment is not None
         # The seal is looked at before the end of the records is: nothing is appended after a seal.
         if not segment.sealed or self._offset < segment.committed:
+            if not segment.sealed and segment_path(self.folder, self.prefix, segment.number + 2).exists():
+                self._require_sealed(segment)
             return segment.sealed
         following = self._open(segment.number + 1)
         if following is None:
-            raise StoreError(f"{segment.path}: what follows was dropped before it was read")
+            raise self._not_begun(segment.number + 1) or StoreError(
+                f"{segment.path}: what follows was dropped before it was read"
+            )
         try:
             following.require_after(segment, self._index)
         except CorruptError:
@@ -179,17 +183,34 @@ class SegmentReader:
         self._enter(following)
         return True
 
+    def _require_sealed(self, segment: Segment) -> None:
+        """The second file after this one is made once the first is begun, and this one sealed with that."""
+        if not segment.sealed and segment.still(segment.number):
+            text = f"{segment.path}: offset {COMMITTED_WORD * 8}: not sealed, but others follow"
+            raise CorruptError(text, segment.number)
+
     def _find(self) -> bool:
         """Enter the segment that holds, or will hold, `next_index`; False when there is no log yet."""
+        number = 0
         for _ in range(OPEN_TRIES):
-            number = self._choose(self._begun())
-            if number is None:
+            chosen = self._choose(self._begun())
+            if chosen is None:
                 return False
+            number = chosen
             segment = self._open(number)
             if segment is not None:
                 self._enter(segment)
                 return True
-        raise StoreError(f"{self.folder / self.prefix}: segments are dropped faster than they can be opened")
+        raise self._not_begun(number) or StoreError(
+            f"{self.folder / self.prefix}: segments are dropped faster than they can be opened"
+        )
+
+    def _not_begun(self, number: int) -> CorruptError | None:
+        """The error for a file that is there, but says of itself that it was not begun, though others follow."""
+        path = segment_path(self.folder, self.prefix, number)
+        if not path.exists():
+            return None
+        return CorruptError(f"{path}: offset {COMMITTED_WORD * 8}: not begun, but another follows it", number)
 
     def _choose(self, begun: list[int]) -> int | None:
         """The segment to enter; None when none was begun yet."""

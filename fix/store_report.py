@@ -26,7 +26,7 @@ class StoreReport:
 
 
 def read_report(log: LogReport) -> StoreReport:
-    """Replay every whole record; each file begins with all the numbers, so what damage hides ends with its file."""
+    """Replay every whole record; what damage hides of the numbers, the next record and the next file tell again."""
     report = StoreReport()
     for file in log.files:
         for found in whole_records(file):

@@ -3,31 +3,34 @@
 Used by every process that owns a session. The session itself does no I/O; this does, on the process's poll loop.
 """
 
-import json
 import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from base.backoff import Backoff
-from base.config import DeskConfig, Kind, SessionConfig
-from base.connect_gate import ConnectGate, ConnectGateSettings
+from base.backoff import SECOND_NS, Backoff
+from base.config import DeskConfig, Kind
 from base.errors import ConfigError, QuarterdeckError
 from base.reactor import Priority, Reactor, Timer
 from base.tls import TlsClient
-from base.transport import Closed, State, TcpTransport
+from base.transport import State, TcpTransport
 from base.upkeep import SYNC_NS, Upkeep
 from ipc.events import AnyEvent
+from venues.address import backoff_settings, connect_gate, is_simulated, resolve_address, resolve_file
+from venues.calendar import session_calendar
 from venues.interface import SessionPhase, VenueSession
+from venues.leg import Leg
+from venues.opening import Opening
+
+__all__ = ["Leg", "Link", "Owner", "resolve_address", "resolve_file"]
 
 log = logging.getLogger("link")
 
 FAR = 1 << 62
-# A session that was moved away from has its Logout answered by then (its own time-out is 5 s), or is cut.
-LEAVE_NS = 10_000_000_000
-# A simulated venue bans nobody, and tests restart sessions by the dozen.
-SIMULATED = ConnectGateSettings(limit=200, window_ns=10_000_000_000, reserve=20, spacing_ns=1_000_000)
+DAY_NS = 86_400 * SECOND_NS
+# All sessions of all desks come back when a venue opens: each within so long.
+OPENING_NS, OPENING_SIMULATED_NS = 10 * SECOND_NS, SECOND_NS
 
 
 class Owner(Protocol):
@@ -39,100 +42,6 @@ class Owner(Protocol):
         ...
 
     def alert(self, severity: str, code: str, text: str) -> None: ...
-
-
-def resolve_address(desk: DeskConfig, address: str) -> tuple[str, int]:
-    """(host, port) of a configured address; `run:NAME#KEY` is read from the address file. ConfigError otherwise."""
-    if address.startswith("run:"):
-        name, _, key = address.removeprefix("run:").partition("#")
-        path = desk.run_dir / f"{name}.json"
-        try:
-            address = json.loads(path.read_text())["endpoints"][key]
-        except (OSError, ValueError, KeyError, TypeError) as e:
-            raise ConfigError(f"{path}: no endpoint {key!r} to be had: {e}") from None
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigError(f"address {address!r}: expected host:port")
-    return host.strip("[]"), int(port)
-
-
-def resolve_file(desk: DeskConfig, name: str) -> str:
-    """Path of a configured file; `run:FILE` lies below the run directory; empty stays empty."""
-    return str(desk.run_dir / name.removeprefix("run:")) if name.startswith("run:") else name
-
-
-def _connect_gate(desk: DeskConfig, config: SessionConfig) -> ConnectGate:
-    """The venue's gate, one for the whole machine: venues count attempts by address, whatever desk they come from."""
-    if config.address.startswith("run:"):
-        return ConnectGate(desk.run_dir / "gate" / config.venue, SIMULATED)
-    name = desk.config.venue[config.venue].dialect
-    return ConnectGate(desk.shm_dir.parent / "quarterdeck-gate" / name)
-
-
-class Leg:
-    """One session on one connection: sink of the former, handler of the latter."""
-
-    def __init__(self, link: "Link", session_of: Callable[["Leg"], VenueSession]) -> None:
-        self.link = link
-        self.transport: TcpTransport | None = None
-        self.moving = False
-        self.refused = False  # connected, and not logged on since
-        self.cut_ns = FAR  # when it is ended, answered or not
-        self.session = session_of(self)
-
-    @property
-    def held(self) -> int:
-        """Bytes handed over that the other host has not acknowledged: they may still leave."""
-        return self.transport.queued + self.transport.unacknowledged if self.transport is not None else 0
-
-    # what the transport calls
-
-    def on_connected(self) -> None:
-        assert self.transport is not None
-        clock = self.link.reactor.clock
-        self.refused = True
-        self.moving = False
-        self.link.connected()
-        self.session.connected(self.transport.write, clock.mono_ns(), clock.wall_ns())
-        self.link.arm()
-
-    def on_data(self, data: memoryview) -> None:
-        clock = self.link.reactor.clock
-        self.session.received(data, clock.mono_ns(), clock.wall_ns())
-        self.link.arm()
-
-    def on_writable(self) -> None:
-        """Nothing waits for this: what does not fit the transport's queue ends the connection."""
-
-    def on_closed(self, reason: Closed) -> None:
-        clock = self.link.reactor.clock
-        self.transport = None
-        self.session.disconnected(str(reason), clock.mono_ns(), clock.wall_ns())
-        self.link.closed(self, str(reason))
-
-    # what the session calls
-
-    def event(self, event: AnyEvent) -> None:
-        self.link.owner.event(event)
-
-    def phase(self, phase: SessionPhase, reason: str) -> None:
-        if phase in (SessionPhase.READY, SessionPhase.RECOVERING):
-            self.refused = False
-        self.link.phase(self, phase, reason)
-
-    def disconnect(self, reason: str) -> None:
-        if self.transport is None:
-            return
-        if self.link.holds_orders() and self.held:
-            self.transport.abort(reason)  # what a closed socket still holds would leave behind our back
-        else:
-            self.transport.close(reason)
-
-    def planned_move(self, seconds_left: int, text: str) -> None:
-        self.link.planned_move(self, seconds_left, text)
-
-    def alert(self, severity: str, code: str, text: str) -> None:
-        self.link.owner.alert(severity, code, text)
 
 
 class _Stores:
@@ -174,8 +83,15 @@ class Link:
         self._make = make
         self._priority = priority
         self._urgent = urgent
-        self._gate = _connect_gate(desk, self.config)
-        self._backoff = Backoff(random.random)
+        self._gate = connect_gate(desk, self.config)
+        self._gate_fault = ""
+        self._backoff = Backoff(random.random, backoff_settings(self.config, urgent=urgent))
+        self._refused_as: set[str] = set()  # SenderCompIDs turned away since the last logon
+        venue, path = desk.config.venue[self.config.venue], f"venue.{self.config.venue}"
+        jitter_ns = OPENING_SIMULATED_NS if is_simulated(self.config) else OPENING_NS
+        self._opening = Opening(session_calendar(venue, self.config, path=path), random.random, jitter_ns)
+        self._calendar_look: Timer | None = None
+        self._expires_ns = 0
         self._timer: Timer | None = None
         self._retry: Timer | None = None
         self._stopping = False
@@ -196,14 +112,18 @@ class Link:
         """Connect now, and look after the session's store from now on."""
         sync_ns = SYNC_NS if self.config.sync == "interval" else 0
         self._upkeep = Upkeep(self.reactor, _Stores(self._legs), f"{self.name} store", sync_ns)
+        if other := self.config.alternate_sender_comp_id:
+            self._other_leg(other, close=True)  # its store stands from now on: a full disk would have no room for it
         self._connect(self.leg)
+        self._look_at_calendar()
 
     def stop(self, reason: str) -> None:
         """Log out in order and stay away; the owner hears DISCONNECTED when it is done."""
         self._stopping = True
         clock = self.reactor.clock
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._calendar_look):
+            if timer is not None:
+                timer.cancel()
         for other in self._legs()[1:]:
             other.disconnect(reason)
         if self.leg.transport is None or self.leg.transport.state is not State.OPEN:
@@ -229,6 +149,12 @@ class Link:
         """Bytes handed over, unsent ones included, that may still leave: their receipt is not acknowledged."""
         return sum(leg.held for leg in self._legs())
 
+    def counters(self) -> dict[str, int]:
+        """Figures of the connection, for people."""
+        days = {"cert_days": self._cert_days()} if self._expires_ns else {}
+        backoff = self._backoff
+        return {"connects": self.connects, "failures": backoff.failures, "refusals": backoff.refusals, **days}
+
     def close(self) -> None:
         """Give back what the sessions hold."""
         if self._upkeep is not None:
@@ -246,11 +172,12 @@ class Link:
         self._retry = None
         if self._stopping or leg not in (self.leg, self._successor):
             return  # a leg that was moved away from, or gave way to another id, is closed
-        if self._stands_still(leg):
+        if self._stands_still(leg) or self._keeps_away(leg):
             return
         clock = self.reactor.clock
         try:
             wait_ns = self._gate.ask(clock.mono_ns(), kill=self._urgent)
+            self._look_at_gate()
             if wait_ns:
                 self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} gate")
                 return
@@ -265,16 +192,68 @@ class Link:
                 self.reactor, leg, self.name, tls, priority=self._priority,
                 perishable=self.config.kind is Kind.TRADING and not self._urgent,  # a kill may outlive its sender
             )  # fmt: skip
-            leg.transport.connect(host, port)
+            leg.transport.connect(host, port, self._backoff.failures)
         except QuarterdeckError as e:
             leg.transport = None
             self._again(leg, str(e))
             return
         self.connects += 1
 
-    def connected(self) -> None:
-        """A transport stands."""
-        self._backoff.connected(self.reactor.clock.mono_ns())
+    def connected(self, leg: Leg) -> None:
+        """A transport stands. That is not success yet: back-off ends some time after READY."""
+        assert leg.transport is not None
+        self._expires_ns = leg.transport.certificate_expires_ns
+        if self._expires_ns:
+            self._look_at_certificate(self._expires_ns)
+
+    def _look_at_certificate(self, expires_ns: int) -> None:
+        """On each new connection, and once a day on one that lasts."""
+        if expires_ns != self._expires_ns or self._stopping:
+            return
+        days, most = self._cert_days(), self._desk.config.desk.cert_warn_days
+        if days < most:
+            text = f"{self.name}: the venue's certificate ends in {days} days (alerts begin below {most})"
+            self.owner.alert("warning", "certificate", text)
+        self.reactor.call_later(DAY_NS, lambda: self._look_at_certificate(expires_ns), f"{self.name} certificate")
+
+    def _cert_days(self) -> int:
+        return (self._expires_ns - self.reactor.clock.wall_ns()) // DAY_NS
+
+    def _look_at_gate(self) -> None:
+        if self._gate.fault != self._gate_fault:
+            self._gate_fault = self._gate.fault
+            self.owner.alert("warning", "gate", f"{self.name}: {self._gate.fault}; attempts are counted by desk")
+
+    # -- the venue's calendar --------------------------------------------------------------------------------
+
+    def _keeps_away(self, leg: Leg) -> bool:
+        """While the venue is closed nothing is tried, and nothing grows."""
+        wall_ns = self.reactor.clock.wall_ns()
+        shut = self._opening.shut(wall_ns)
+        if shut:
+            if leg is self.leg:
+                self.owner.phase(SessionPhase.DISCONNECTED, shut)
+            wait_ns = self._opening.wait_ns(wall_ns)
+            self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} opening")
+        return bool(shut)
+
+    def _look_at_calendar(self) -> None:
+        """Log out when the venue closes."""
+        clock = self.reactor.clock
+        wall_ns = clock.wall_ns()
+        shut = self._opening.shut(wall_ns)
+        for leg in self._legs() if shut else []:
+            if leg.transport is None:
+                continue
+            if leg.transport.state is State.OPEN and leg.session.phase is not SessionPhase.LOGGING_OUT:
+                leg.session.logout(shut, clock.mono_ns(), wall_ns)
+            elif leg.transport.state is not State.OPEN:
+                leg.disconnect(shut)
+        wait_ns = self._opening.wait_ns(wall_ns) if shut else self._opening.watch_ns(wall_ns)
+        self._calendar_look = self.reactor.call_later(wait_ns, self._look_at_calendar, f"{self.name} calendar")
+        self.arm()
+
+    # -- after an attempt ------------------------------------------------------------------------------------
 
     def _stands_still(self, leg: Leg) -> bool:
         """A halted session is not tried again: numbers that disagree stay so until a person has settled them."""
@@ -283,8 +262,12 @@ class Link:
             self.owner.phase(SessionPhase.DISCONNECTED, halted)
         return bool(halted)
 
-    def _again(self, leg: Leg, reason: str) -> None:
-        delay_ns = self._backoff.failed(self.reactor.clock.mono_ns())
+    def _again(self, leg: Leg, reason: str, refused_as: str = "") -> None:
+        mono_ns = self.reactor.clock.mono_ns()
+        delay_ns = self._backoff.refused(mono_ns) if refused_as else self._backoff.failed(mono_ns)
+        if refused_as:
+            text = f"{self.name}: turned away as {refused_as}: {reason}; next attempt in {delay_ns // SECOND_NS} s"
+            self.owner.alert("critical", "turned_away", text)
         log.info("%s: %s; next attempt in %d ms", self.name, reason, delay_ns // 1_000_000)
         if leg is self.leg:
             self.owner.phase(SessionPhase.DISCONNECTED, reason)
@@ -307,26 +290,48 @@ class Link:
         if self._stopping:
             self.owner.phase(SessionPhase.DISCONNECTED, reason)
             return
-        if self._stands_still(leg):
+        if self._stands_still(leg) or self._keeps_away(leg):
             return
+        was = self._comp_id if leg.turned_away else ""
+        seen = was in self._refused_as
+        if was:
+            self._refused_as.add(was)
         # While a move is under way the other id is taken, and its store with it.
         if leg.refused and self.config.alternate_sender_comp_id and len(self._legs()) == 1:
             leg = self._take_other_id(leg)
-        self._again(leg, reason)
+            was = was if seen or self._comp_id in self._refused_as else ""  # the other one is tried without delay
+        self._again(leg, reason, was)
 
     def _take_other_id(self, leg: Leg) -> Leg:
         """A venue may hold an id for a while after an unclean end: the other one need not wait for it."""
         own, other = self.config.sender_comp_id, self.config.alternate_sender_comp_id
-        self._comp_id = other if self._comp_id == own else own
-        log.info("%s: logon refused; next as %s", self.name, self._comp_id)
+        comp_id = other if self._comp_id == own else own
+        taken = self._other_leg(comp_id)
+        if taken is None:
+            return leg
+        log.info("%s: logon refused; next as %s", self.name, comp_id)
         leg.session.close()
-        self.leg = Leg(self, lambda new: self._make(new, self._comp_id))
-        return self.leg
+        self.leg, self._comp_id = taken, comp_id
+        return taken
+
+    def _other_leg(self, comp_id: str, *, close: bool = False) -> Leg | None:
+        """A leg under the other id; None, and told, when its store is damaged, held by somebody, or has no room."""
+        try:
+            leg = Leg(self, lambda new: self._make(new, comp_id))
+        except QuarterdeckError as e:
+            self.owner.alert("critical", "move", f"{self.name}: no session as {comp_id}: {e}")
+            return None
+        if close:
+            leg.session.close()
+        return leg
 
     # -- phases and time -------------------------------------------------------------------------------------
 
     def phase(self, leg: Leg, phase: SessionPhase, reason: str) -> None:
         """A session went into another phase."""
+        if phase is SessionPhase.READY:
+            self._refused_as.clear()
+            self._backoff.connected(self.reactor.clock.mono_ns())
         if leg is self._successor and phase is SessionPhase.READY:
             self._move_over()
         elif leg is self.leg:
@@ -334,7 +339,7 @@ class Link:
 
     def arm(self) -> None:
         """Set the timer to the earliest deadline of the sessions."""
-        due = min(min(leg.session.deadline_ns, leg.cut_ns) for leg in self._legs())
+        due = min(leg.deadline_ns for leg in self._legs())
         if self._timer is not None and self._timer.pending:
             if self._timer.due_ns <= due:
                 return
@@ -345,10 +350,7 @@ class Link:
     def _tick(self) -> None:
         clock = self.reactor.clock
         for leg in self._legs():
-            leg.session.tick(clock.mono_ns(), clock.wall_ns())
-            if clock.mono_ns() >= leg.cut_ns:
-                leg.cut_ns = FAR
-                leg.disconnect("its Logout was not answered")
+            leg.tick(clock.mono_ns(), clock.wall_ns())
         self.arm()
 
     # -- moving over -----------------------------------------------------------------------------------------
@@ -365,10 +367,8 @@ class Link:
         if self._comp_id == other:
             other = self.config.sender_comp_id
         self.owner.alert("info", "move", f"{self.name}: {text} ({seconds_left} s left): moving to {other}")
-        try:
-            successor = Leg(self, lambda new: self._make(new, other))
-        except QuarterdeckError as e:  # its store is damaged, or held by somebody: the present session goes on
-            self.owner.alert("critical", "move", f"{self.name}: no session as {other}: {e}")
+        successor = self._other_leg(other)
+        if successor is None:  # the present session goes on
             leg.moving = False
             return
         self._successor_id, self._successor = other, successor
@@ -385,9 +385,9 @@ class Link:
         clock = self.reactor.clock
         self.owner.phase(SessionPhase.READY, "moved to a new session")
         if old.transport is not None:
-            old.cut_ns = clock.mono_ns() + LEAVE_NS
             self._leaving.append(old)
             old.session.logout("moved to a new session", clock.mono_ns(), clock.wall_ns())
+            old.watch.only("leaving", clock.mono_ns())
         else:
             old.session.close()
         self.arm()

@@ -22,9 +22,9 @@ from ipc.journal_report import read_report as read_journal
 
 STORE = "store"
 DAMAGED = 4
-AWAY = "stop its process, then: mkdir {folder}/damaged && mv {folder}/{prefix}-* {folder}/damaged/"
+AWAY = "stop its process, then: mkdir -p {folder}/damaged && mv {folder}/{prefix}-* {folder}/damaged/"
 AFTER_STORE = (
-    "agree with the venue on the numbers (the best known here: next out {next_out}, next in {next_in}; more may have"
+    "agree with the venue on the numbers (the last found here: next out {next_out}, next in {next_in}; more may have"
     " been used), then: qd session reset NAME --next-out N --next-in M --reason TEXT; start the process"
 )
 AFTER_JOURNAL = (
