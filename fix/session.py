@@ -174,13 +174,21 @@ class FixSession(SessionReader):
         if not interval:
             return
         patience = interval + interval // 5  # FIX: HeartBtInt and a reasonable transmission time
-        if self._test_id and self._test_sent_ns > self._last_in_ns and now - self._test_sent_ns >= patience:
+        if self._pending() and now - self._test_sent_ns >= patience:
             self._given_up()
             return
-        if now - self._last_in_ns >= patience and (not self._test_id or self._test_sent_ns <= self._last_in_ns):
+        if now - self._last_in_ns >= patience and not self._pending():
             self._send_test(b"TEST")
-        if now - self._last_out_ns >= interval:
+        if now - self._last_out_ns >= interval and self._beats():
             self._send_admin("0")
+
+    def _pending(self) -> bool:
+        """A TestRequest of ours waits for an answer, and nothing else came since."""
+        return bool(self._test_id) and self._test_sent_ns > self._last_in_ns
+
+    def _beats(self) -> bool:
+        """Our TestRequest stands for a Heartbeat at an acceptor, as other engines have it."""
+        return self._initiator or not self._pending()
 
     def _given_up(self) -> None:
         """Nobody is there: an initiator says so all the same, since it may have been us who did not hear."""
@@ -203,9 +211,9 @@ class FixSession(SessionReader):
         if self.is_logged_on and self._heartbeat_ns:
             interval = self._heartbeat_ns
             patience = interval + interval // 5
-            pending = self._test_id and self._test_sent_ns > self._last_in_ns
-            due.append((self._test_sent_ns if pending else self._last_in_ns) + patience)
-            due.append(self._last_out_ns + interval)
+            due.append((self._test_sent_ns if self._pending() else self._last_in_ns) + patience)
+            if self._beats():
+                due.append(self._last_out_ns + interval)
         if self.is_logged_on:
             if self._state is State.RECOVERING and self._gap.deadline_ns:
                 due.append(self._gap.deadline_ns)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from fix.dictionary import Fault
 
 ADMIN = frozenset({"0", "1", "2", "3", "4", "5", "A"})
+_REQUESTS = frozenset({"2"})
+_LIVENESS = frozenset({"0", "1", "2"})
 _STALE_WHEN_DUP = frozenset({"0", "1", "2", "5", "A"})  # replayed by sloppy peers; only their number matters
 
 
@@ -23,6 +25,11 @@ class SessionReader(SessionLogon):
 
     _test_id = b""
     _test_sent_ns = 0
+
+    @property
+    def _at_once(self) -> frozenset[str]:
+        """MsgTypes that do not wait for a gap to be filled: a venue's TestRequest is not kept waiting."""
+        return _LIVENESS if self._initiator else _REQUESTS
 
     def _take(self, message: Message) -> None:
         """One framed message, whatever the state: by its number."""
@@ -101,7 +108,7 @@ class SessionReader(SessionLogon):
             self._logon_again(message)
         elif kind == "4" and message.get(123) != b"Y":
             self._sequence_reset(message)
-        elif kind in ("0", "1", "2") and self.settings.supports_resend:
+        elif kind in self._at_once and self.settings.supports_resend:
             if self._liveness(message) and self._reading() and not self._gap.has(message.seq_num):
                 self._too_high(message, dealt_with=True)
         else:
