@@ -112,12 +112,15 @@ class SessionConfig(_Strict, frozen=True, kw_only=True):
     stale_after_s: int = 0  # marketdata only: silence that makes a book STALE; 0 = silence is normal
     instruments: list[str] = []  # [] = all of the venue
     on_stop: Literal["cancel", "keep"] = "cancel"
+    validate: Literal["off", "defects", "reject"] = "off"  # received messages, against the dictionary
+    dictionary: str = ""  # FIX only: QuickFIX XML file; "" = the venue's own (docs/fix-dictionary.md)
+    transport_dictionary: str = ""  # beside it for FIX 5.0 and later
     sync: Literal["none", "interval", "every"] = "none"  # of store and journal, against a power cut (docs/store.md)
     reconnect: ReconnectConfig = ReconnectConfig()
+    fix_log: Literal["all", "no_marketdata"] = "no_marketdata"  # whether batches of market data are logged, too
     alternate_sender_comp_id: str = ""  # for a planned move to a new session while the old one lives
     options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
 
-    fix_log: Literal["all", "no_marketdata"] = "no_marketdata"  # whether batches of market data are logged, too
 
 class BookConfig(_Strict, frozen=True, kw_only=True):
     """[book.X]: one shard of shared-memory books."""
@@ -220,9 +223,6 @@ class DeskConfig:
         names = s.instruments or [i.name for i in self.venue_instruments(s.venue)]
         return [self.instruments[s.venue, n] for n in names]
 
-    def sessions(self, kind: Kind) -> list[str]:
-        """Names of the sessions of one kind that have a process of their own (the kill switch's own are left out)."""
-        own = set(self.config.kill.sessions)
     @property
     def process_log_bytes(self) -> int:
         """Share of one process's log in [desk].log_budget_mb, of which processes have half and FIX logs half."""
@@ -243,6 +243,9 @@ class DeskConfig:
     def _log_budget(self) -> int:
         return self.config.desk.log_budget_mb << 20
 
+    def sessions(self, kind: Kind) -> list[str]:
+        """Names of the sessions of one kind that have a process of their own (the kill switch's own are left out)."""
+        own = set(self.config.kill.sessions)
         return [n for n, s in self.config.session.items() if s.kind == kind and n not in own]
 
     def _check(self) -> None:
@@ -272,14 +275,14 @@ class DeskConfig:
                 raise ConfigError(f"{at}: sim.{name}: no venue of that name")
 
 
-def _instrument(venue: str, item: InstrumentConfig, path: str) -> Instrument:
-    check_name(item.name, f"{path}.name")
-    for key, scale in (("px_scale", item.px_scale), ("qty_scale", item.qty_scale)):
 def logs_marketdata(session: SessionConfig) -> bool:
     """Whether a session keeps a log of its market data."""
     return session.kind == Kind.MARKETDATA and session.fix_log == "all"
 
 
+def _instrument(venue: str, item: InstrumentConfig, path: str) -> Instrument:
+    check_name(item.name, f"{path}.name")
+    for key, scale in (("px_scale", item.px_scale), ("qty_scale", item.qty_scale)):
         if not 0 <= scale <= 18:
             raise ConfigError(f"{path}.{key}: {scale} is not within 0 to 18")
     return Instrument(
