@@ -32,6 +32,10 @@ ROW_WORDS = 24  # one exposure row, a record
 _REASON_BYTES = 240
 
 
+VENUE_CLOSED = "venue closed until "
+"""Begins the reason of a session that keeps away by its venue's calendar: no cause for an alarm."""
+
+
 class Readiness(StrEnum):
     """What a process can be relied on for."""
 

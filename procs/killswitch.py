@@ -19,7 +19,7 @@ from ipc.gate import GateState, GateWriter
 from ipc.host import ProcessHost, run_process
 from ipc.kill_files import KillFiles, read_latch
 from ipc.owners import JournalTail, OwnerWatch, Reviver, drain
-from ipc.readiness import Readiness, read_all, read_status
+from ipc.readiness import VENUE_CLOSED, Readiness, read_all, read_status
 from ipc.requests import Answer, AnyCommand, Ops
 from risk.kill import KillSwitch
 from risk.kill_latch import LatchReading, decode
@@ -296,7 +296,7 @@ class Killswitch:
             if status is None:
                 continue
             left = sum(r.open_orders for r in owner.rows)
-            ready = status.readiness in LOGGED_ON
+            ready = status.readiness in LOGGED_ON or VENUE_CLOSED in status.reason
             why = self.loss.look(OwnerView(name, ready, left, status.reason), self.clock.mono_ns())
             if why and self._stands(f"session:{name}"):
                 self._trip(f"session:{name}", "session", why)

@@ -29,7 +29,7 @@ class SessionReport:
     def say(self, link: Link, counters: dict[str, int]) -> None:
         """Publish phase, sequence numbers and counters; the counters stand in the process's state as well."""
         next_out, next_in = link.session.numbers()
-        merged = {**counters, **link.session.counters(), "connects": link.connects}
+        merged = {**counters, **link.session.counters(), **link.counters()}
         self._host.counters.update(merged)
         self._host.publish(
             f"state.{self._host.name}",
