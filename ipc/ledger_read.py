@@ -81,10 +81,8 @@ class LedgerReader:
     def orders(self, asked: Filter, limit: int = 0) -> list[Row]:
         """Orders of record, by when they were first heard of; the last `limit` of them."""
         where, values = _where(asked, "", "first_ns")
-        order = f"DESC LIMIT {limit}" if limit else ""
-        rows = self._rows(
-            f"SELECT * FROM orders WHERE {where} ORDER BY first_ns {order}, id {order and 'DESC'}", values
-        )
+        order = f"first_ns DESC, id DESC LIMIT {limit}" if limit else "first_ns, id"
+        rows = self._rows(f"SELECT * FROM orders WHERE {where} ORDER BY {order}", values)
         found = [order_row(row) for row in rows]
         return found[::-1] if limit else found
 
@@ -102,10 +100,14 @@ class LedgerReader:
         return [dict(r) for r in self._rows(f"SELECT * FROM balances WHERE {where}", values)]
 
     def counts(self) -> dict[str, int]:
-        """Fills that count, and breaks that are open."""
-        one = self.database.execute
-        fills = one("SELECT count(*) FROM fills WHERE qty > 0").fetchone()[0]
-        return {"fills": fills, "breaks": one("SELECT count(*) FROM breaks WHERE closed_ns = 0").fetchone()[0]}
+        """Fills that count, breaks that are open, and what waits for the other view or for a missing report."""
+        questions = {
+            "fills": "SELECT count(*) FROM fills WHERE qty <> 0",
+            "breaks": "SELECT count(*) FROM breaks WHERE closed_ns = 0",
+            "waiting": "SELECT (SELECT count(*) FROM fills WHERE due_ns > 0)"
+            " + (SELECT count(*) FROM orders WHERE due_ns > 0)",
+        }
+        return {name: int(self.database.execute(text).fetchone()[0]) for name, text in questions.items()}
 
     def books(self) -> list[BookRecord]:
         """Every position, with nothing counted: whose fills `fills_of` gives."""

@@ -18,6 +18,7 @@ import msgspec
 
 from base.config import DeskConfig, Kind
 from base.errors import CommandError, ConfigError, QuarterdeckError
+from ipc.ledger_read import LedgerReader
 from ipc.requests import Ops
 from quarterdeck import supervisord
 from quarterdeck.desk_status import DeskView, read_desk
@@ -29,6 +30,7 @@ PROOF_S = 60.0
 LEVELS = 6  # quotes a side of each instrument: 48 over the default desk
 WORKING = 20  # orders that must be working before the disaster
 WORKING_S = 15.0
+LEDGER_S = 20.0
 
 
 class Result(msgspec.Struct):
@@ -51,6 +53,8 @@ class Result(msgspec.Struct):
     still_working_at_venues: int
     killed_process: str
     lost_report_at: str
+    ledger_fills: int  # fills of record, once the ledger has heard of all: those of the venues
+    ledger_breaks: int  # where the drop copy says otherwise
     ok: bool
 
 
@@ -124,6 +128,7 @@ class Demo:
         return self._result(before, trip, left, victim, other)
 
     def _result(self, before: DeskView, trip: dict[str, Any], left: int, victim: str, other: str) -> Result:
+        ledger = self._ledger()
         stats = [call(control_of(self.desk, v), "GET", "/stats") for v in self.desk.config.sim]
         ready = before.sessions_ready == before.sessions_total and before.books_live == before.books_total
         proven = trip.get("all_proven_ms") is not None and not trip.get("unproven")
@@ -145,8 +150,34 @@ class Demo:
             still_working_at_venues=left,
             killed_process=victim,
             lost_report_at=other,
-            ok=ready and proven and not left and trip["proven"] == trip["orders"] >= WORKING,
+            ledger_fills=ledger["fills"],
+            ledger_breaks=ledger["breaks"],
+            ok=ready
+            and proven
+            and not left
+            and trip["proven"] == trip["orders"] >= WORKING
+            and (ledger["fills"], ledger["breaks"]) == (self._fills(), 0),
         )
+
+    def _fills(self) -> int:
+        return sum(int(call(control_of(self.desk, v), "GET", "/stats")["fills"]) for v in self.desk.config.sim)
+
+    def _ledger(self) -> dict[str, int]:
+        """What the ledger counts, once it has every fill of the venues in every view, or says that it lacks one."""
+        config = self.desk.config.ledger
+        if config is None:
+            raise ConfigError(f"{self.desk.path}: no [ledger]")
+
+        def counts() -> dict[str, int]:
+            with LedgerReader(self.desk.data_dir / config.path) as reader:
+                return reader.counts()
+
+        def settled() -> bool:
+            found = counts()
+            return found["breaks"] > 0 or (found["fills"] == self._fills() and not found["waiting"])
+
+        supervisord.wait_until(settled, LEDGER_S)
+        return counts()
 
     def _alive(self, process: str) -> bool:
         """Whether a killed process was started again, and has found out what became of its orders."""

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 KEYS = {
     "sessions_ready", "sessions_total", "books_live", "books_total", "md_messages", "orders_sent", "fills",
-    "working_at_trip", "proven_dead", "gate_closed_ms", "all_proven_ms",
+    "working_at_trip", "proven_dead", "gate_closed_ms", "all_proven_ms", "ledger_fills", "ledger_breaks",
 }  # fmt: skip
 
 
@@ -29,6 +29,8 @@ def test_the_desk_trades_loses_a_process_and_a_report_and_proves_every_order_dea
     assert said["working_at_trip"] >= 20
     assert said["proven_dead"] == said["working_at_trip"]
     assert said["still_working_at_venues"] == 0
+    assert said["ledger_fills"] == said["fills"] > 0
+    assert said["ledger_breaks"] == 0
     assert said["md_messages"] > 1000
 
 

@@ -1,0 +1,142 @@
+"""The ledger of a whole desk: what it counts is what the venues' matching engines did, whoever dies meanwhile."""
+
+import os
+import signal
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ipc.ledger_read import Filter, LedgerReader
+from quarterdeck import supervisord
+from quarterdeck.demo import Demo
+from tests.e2e.conftest import RunningDesk, end_desk, make_desk, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+def text(value: Decimal) -> str:
+    """As the venues print it: without superfluous zeros."""
+    plain = format(value, "f")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+class Book:
+    """The ledger beside what the venues say."""
+
+    def __init__(self, desk: RunningDesk) -> None:
+        self.desk = desk
+        self.path = desk.desk.data_dir / "ledger" / "ledger.db"
+
+    def at_venues(self) -> list[tuple[str, ...]]:
+        """Every fill that the venues' matching engines made."""
+        found = []
+        for venue in self.desk.desk.config.sim:
+            begin, more = 0, True
+            while more:
+                page = self.desk.venue(venue, "GET", f"/record/fills?from={begin}")
+                found += [
+                    (venue, f["order_id"], f["trade_id"], f["side"], f["last_qty"], f["last_px"]) for f in page["fills"]
+                ]
+                begin = page["next"]
+                more = begin > 0
+        return sorted(found)
+
+    def recorded(self) -> list[tuple[str, ...]]:
+        """Every fill of record."""
+        sides = {"buy": "1", "sell": "2"}
+        with LedgerReader(self.path) as reader:
+            return sorted(
+                (f["venue"], f["order_id"], f["trade_id"], sides[f["side"]], text(f["qty"]), text(f["px"]))
+                for f in reader.fills(Filter())
+            )
+
+    def fills_at_venues(self) -> int:
+        return sum(self.desk.venue(v, "GET", "/stats")["fills"] for v in self.desk.desk.config.sim)
+
+    def counts(self) -> dict[str, int]:
+        with LedgerReader(self.path) as reader:
+            return reader.counts()
+
+    def agrees(self) -> bool:
+        counts = self.counts()
+        return counts["fills"] == self.fills_at_venues() and not counts["waiting"]
+
+
+def kill(desk: RunningDesk, process: str) -> None:
+    before = desk.pid(process)
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: desk.pid(process) not in (before, 0), 30, f"{process} started again")
+    wait_for(lambda: desk.readiness(process) == "READY", 40, lambda: f"{process}: {desk.unready()}")
+
+
+def quote_until(desk: RunningDesk, book: Book, more: int, seconds: float) -> None:
+    """Wait for so many more fills at the venues."""
+    enough = book.fills_at_venues() + more
+    wait_for(lambda: book.fills_at_venues() >= enough, seconds, f"{more} fills")
+
+
+def test_no_fill_is_lost_or_doubled_whoever_is_killed_in_the_middle_of_it(folder: Path) -> None:
+    config = make_desk(
+        folder, lambda t: t.replace("arm_at_start = true", "arm_at_start = true\ndead_owner_trips = false")
+    )
+    demo = Demo(config, lambda _: None)
+    supervisord.start(config)
+    desk = RunningDesk(config)
+    book = Book(desk)
+    try:
+        desk.wait_ready()
+        demo.start_quoter()
+        quote_until(desk, book, 10, 60)
+        for process in ("ledger", "binance-trd", "ledger", "kraken-trd"):
+            kill(desk, process)
+            quote_until(desk, book, 5, 60)
+        os.kill(desk.pid("ledger"), signal.SIGSTOP)  # away for a while: it catches up
+        quote_until(desk, book, 10, 60)
+        os.kill(desk.pid("ledger"), signal.SIGKILL)
+        demo.stop_quoter()
+        assert desk.qd("kill", "trip", "--reason", "end of the test", "--config", str(config.path)).returncode == 0
+        wait_for(lambda: desk.ask("kill", "status")["last_trip"]["all_proven_ms"] is not None, 60, "all proven")
+        wait_for(lambda: desk.readiness("ledger") == "READY", 40, lambda: f"the ledger is back: {desk.unready()}")
+        wait_for(book.agrees, 40, lambda: f"{book.counts()}, at the venues {book.fills_at_venues()}")
+        assert book.recorded() == book.at_venues()
+        assert book.counts()["breaks"] == 0, desk.qd("ledger", "breaks", "--config", str(config.path)).stdout
+    finally:
+        demo.stop_quoter()
+        end_desk(config)
+
+
+def test_a_fill_that_the_drop_copy_never_showed_is_a_break_within_the_stated_time(folder: Path) -> None:
+    config = make_desk(folder, lambda t: t.replace("break_after_ms = 5000", "break_after_ms = 2500"))
+    supervisord.start(config)
+    desk = RunningDesk(config)
+    try:
+        desk.wait_ready()
+        fault = {"kind": "lost_report", "arguments": {"exec_type": "F", "session": "QDDC1"}}
+        desk.venue("binance", "POST", "/fault", fault)
+        cl_ord_id = desk.order("binance", "BTC-USDT", "buy", "0.01", "30000")
+        order = wait_for(
+            lambda: next((o for o in desk.working("binance") if o["cl_ord_id"] == cl_ord_id), None), 10, "it works"
+        )
+        desk.venue("binance", "POST", "/fill", {"order_id": order["order_id"]})
+        filled = time.monotonic()
+
+        def breaks() -> list[str]:
+            done = desk.qd("ledger", "breaks", "--json", "--config", str(config.path))
+            return done.stdout.splitlines()
+
+        found = wait_for(breaks, 10, "the break is shown")
+        assert time.monotonic() - filled < 2.5 + 4
+        assert len(found) == 1
+        assert '"kind":"missing","lacks":"drop_copy"' in found[0]
+        assert order["order_id"] in found[0]
+        accepted = desk.qd(
+            "ledger", "accept", "1", "--reason", "seen on the venue's page", "--config", str(config.path)
+        )
+        assert accepted.returncode == 0, accepted.stderr
+        wait_for(lambda: not breaks(), 5, "closed")
+        closed = desk.qd("ledger", "breaks", "--all", "--json", "--config", str(config.path)).stdout
+        assert "accepted: seen on the venue's page" in closed
+    finally:
+        end_desk(config)
