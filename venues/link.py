@@ -7,7 +7,6 @@ import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from base.backoff import SECOND_NS, Backoff
 from base.config import DeskConfig, Kind
@@ -16,12 +15,12 @@ from base.reactor import Priority, Reactor, Timer
 from base.tls import TlsClient
 from base.transport import State, TcpTransport
 from base.upkeep import SYNC_NS, Upkeep
-from ipc.events import AnyEvent
 from venues.address import backoff_settings, connect_gate, is_simulated, resolve_address, resolve_file
 from venues.calendar import session_calendar
 from venues.interface import SessionPhase, VenueSession
-from venues.leg import Leg
+from venues.leg import Leg, Owner, Stores
 from venues.opening import Opening
+from venues.watch import Watch
 
 __all__ = ["Leg", "Link", "Owner", "resolve_address", "resolve_file"]
 
@@ -31,32 +30,6 @@ FAR = 1 << 62
 DAY_NS = 86_400 * SECOND_NS
 # All sessions of all desks come back when a venue opens: each within so long.
 OPENING_NS, OPENING_SIMULATED_NS = 10 * SECOND_NS, SECOND_NS
-
-
-class Owner(Protocol):
-    """What a link tells the process."""
-
-    def event(self, event: AnyEvent) -> None: ...
-    def phase(self, phase: SessionPhase, reason: str) -> None:
-        """The active session went into another phase."""
-        ...
-
-    def alert(self, severity: str, code: str, text: str) -> None: ...
-
-
-class _Stores:
-    """The stores of a link's sessions, as base.upkeep wants them."""
-
-    def __init__(self, legs: Callable[[], list[Leg]]) -> None:
-        self._legs = legs
-
-    def prepare(self) -> bool:
-        more = [leg.session.upkeep() for leg in self._legs()]
-        return any(more)
-
-    def sync(self) -> None:
-        for leg in self._legs():
-            leg.session.sync()
 
 
 class Link:
@@ -92,6 +65,7 @@ class Link:
         self._opening = Opening(session_calendar(venue, self.config, path=path), random.random, jitter_ns)
         self._calendar_look: Timer | None = None
         self._expires_ns = 0
+        self._watch = Watch()
         self._timer: Timer | None = None
         self._retry: Timer | None = None
         self._stopping = False
@@ -111,7 +85,7 @@ class Link:
     def start(self) -> None:
         """Connect now, and look after the session's store from now on."""
         sync_ns = SYNC_NS if self.config.sync == "interval" else 0
-        self._upkeep = Upkeep(self.reactor, _Stores(self._legs), f"{self.name} store", sync_ns)
+        self._upkeep = Upkeep(self.reactor, Stores(self._legs), f"{self.name} store", sync_ns)
         if other := self.config.alternate_sender_comp_id:
             self._other_leg(other, close=True)  # its store stands from now on: a full disk would have no room for it
         self._connect(self.leg)
@@ -277,6 +251,7 @@ class Link:
         """A leg's connection is gone."""
         if leg is self._successor:
             self._successor = None
+            self._watch.only("", self.reactor.clock.mono_ns())
             self.leg.moving = False  # the venue says it again
             leg.session.close()
             self.owner.alert("warning", "move", f"{self.name}: the new session failed: {reason}")
@@ -339,7 +314,7 @@ class Link:
 
     def arm(self) -> None:
         """Set the timer to the earliest deadline of the sessions."""
-        due = min(leg.deadline_ns for leg in self._legs())
+        due = min(self._watch.deadline_ns, *(leg.deadline_ns for leg in self._legs()))
         if self._timer is not None and self._timer.pending:
             if self._timer.due_ns <= due:
                 return
@@ -351,6 +326,8 @@ class Link:
         clock = self.reactor.clock
         for leg in self._legs():
             leg.tick(clock.mono_ns(), clock.wall_ns())
+        for late in self._watch.late(clock.mono_ns()):
+            self._give_up_move(late.text)
         self.arm()
 
     # -- moving over -----------------------------------------------------------------------------------------
@@ -372,13 +349,23 @@ class Link:
             leg.moving = False
             return
         self._successor_id, self._successor = other, successor
+        self._watch.only("moving over", self.reactor.clock.mono_ns())
+        self.arm()
         if self._retry is not None:
             self._retry.cancel()
         self._connect(successor)
 
+    def _give_up_move(self, why: str) -> None:
+        leg = self._successor
+        if leg is not None and leg.transport is not None:
+            leg.disconnect(why)
+        elif leg is not None:
+            self.closed(leg, why)
+
     def _move_over(self) -> None:
         assert self._successor is not None
         old, self.leg, self._successor = self.leg, self._successor, None
+        self._watch.only("", self.reactor.clock.mono_ns())
         self._comp_id = self._successor_id
         if self._retry is not None:
             self._retry.cancel()
