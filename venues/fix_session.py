@@ -23,6 +23,7 @@ from fix.session_events import (
     LoggedOn,
     LoggedOut,
     NumbersReset,
+    OddSent,
     Refused,
     RejectReceived,
     RejectSent,
@@ -31,6 +32,7 @@ from fix.session_events import (
     State,
 )
 from fix.store import MemoryStore, MessageStore
+from venues.dictionaries import session_dictionary, validated
 from venues.fix_dialect import FixProfile, Notice, PlannedMove, Said
 from venues.interface import SessionContext, SessionPhase, Sink
 
@@ -73,7 +75,7 @@ class FixVenueSession(ABC):
         self._log = _open_log(context, profile) if context.log_dir != Path() else None
         dictionary = session_dictionary(context, profile.settings.begin_string)
         settings = validated(profile.settings, context)
-        self._fix = FixSession(settings, store, self, self._log, profile.rules, None)
+        self._fix = FixSession(settings, store, self, self._log, profile.rules, dictionary)
         if self._log is not None and logs_marketdata(context.config):
             # In a file of its own: the feed would push out the logons and rejects that one looks for.
             self._fix.md_log = _open_log(context, profile, ".md")
@@ -213,6 +215,10 @@ class FixVenueSession(ABC):
                 self._rejected(event)
             case RejectSent(ref_seq_num=seq, text=text):
                 self._alert("warning", "reject_sent", f"message {seq} of the venue: {text}")
+            case OddSent(msg_type=msg_type, seq_num=seq, tag=tag, text=text):
+                self._alert(
+                    "warning", "odd_sent", f"our 35={msg_type} {seq} is not as the dictionary has it: {tag}: {text}"
+                )
             case Garbled(count=count, total=total):
                 self._counters["garbled"] = total
                 self._alert("warning", "garbled", f"{count} garbled messages skipped, {total} so far")
