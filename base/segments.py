@@ -69,8 +69,11 @@ class SegmentWriter(Appender):
         reserve: Callable[[int, int], None] = allocate,
         first_record: Callable[[], tuple[int, bytes]] | None = None,
         free: Callable[[Path], int] = free_bytes,
+        confirm: bool = True,
     ) -> None:
         """Open the log or begin it; `wall_ns` names a new log and the lock's holder.
+
+        `confirm` False: the owner calls `confirm` itself, once it has acted on `host_went_down`.
 
         `first_record` gives type and payload of a record that each segment begins with after a rotation.
         `hook` is called with the name of each boundary at which a crash leaves another state on disk, for tests.
@@ -108,6 +111,8 @@ class SegmentWriter(Appender):
             self._write_to(self._segment)
             self._find_end()
             self._first_spare()
+            if confirm:
+                self.confirm()
         except BaseException:
             self._leave()
             for opened in (segment, self._spare):
@@ -142,6 +147,10 @@ class SegmentWriter(Appender):
     def room(self) -> int:
         """Payload bytes that still fit the present segment."""
         return max(0, self._segment.size - self._end - HEAD_SIZE)
+
+    def confirm(self) -> None:
+        """What the host's going down means was dealt with: a process that dies from now on leaves no doubt of it."""
+        self._segment.words[BOOT_WORD] = this_boot()
 
     def prepare(self) -> bool:
         """A bounded bit of work ahead, for quiet moments: tidy up, set space aside, bring pages in.
@@ -387,7 +396,6 @@ class SegmentWriter(Appender):
         if end < committed:
             self._cut(end, committed)
         segment.words[COMMITTED_WORD] = self._end = end
-        segment.words[BOOT_WORD] = this_boot()
 
     def _cut(self, end: int, committed: int) -> None:
         """Committed records are not there: a power cut may do that, within one boot it is corruption."""

@@ -70,7 +70,7 @@ class FileStore(Numbers):
         self._state = State(1, wall_ns, 1, 1, {})
         extra = {"reserve": reserve} if reserve else {}
         self._log = SegmentWriter(
-            folder, "store", wall_ns, settings.segments, hook, first_record=self._checkpoint, **extra
+            folder, "store", wall_ns, settings.segments, hook, first_record=self._checkpoint, confirm=False, **extra
         )
         self._reader = SegmentReader(folder, "store")
         self._sync_every = settings.sync is Sync.EVERY
@@ -80,6 +80,7 @@ class FileStore(Numbers):
                 self._append(*self._checkpoint())
             if self._log.host_went_down and (not self._sync_every or self._log.lost_bytes):
                 self.set_meta(BEHIND, b"1")
+            self._log.confirm()
         except BaseException:
             self._reader.close()
             self._log.abandon()

@@ -64,7 +64,7 @@ class Journal:
         self._remember = remember
         self._index = Index()
         self._older: _OlderFiles | None = None
-        self._writer = SegmentWriter(folder, NAME, wall_ns, settings, hook)
+        self._writer = SegmentWriter(folder, NAME, wall_ns, settings, hook, confirm=False)
         self._reader = SegmentReader(folder, NAME)
         try:
             self._begin()
@@ -83,6 +83,7 @@ class Journal:
             self._index.add(found.record, (self._reader.number, found.offset))
         if begin > self._first_number:
             self._older = _OlderFiles(self.folder, begin)
+        self._writer.confirm()
 
     @property
     def full(self) -> bool:

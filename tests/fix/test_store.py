@@ -278,6 +278,24 @@ def test_after_the_host_went_down_the_numbers_are_in_doubt_until_settled(
     assert not opened().may_be_behind
 
 
+def test_a_death_while_the_store_is_opened_after_the_host_went_down_leaves_it_in_doubt(
+    opened: Callable[..., FileStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened()
+    store.sent(1, b"a")
+    store._log.abandon()
+    host_went_down(tmp_path)
+
+    def dies(self: FileStore) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FileStore, "_replay", dies)
+        with pytest.raises(InterruptedError):
+            opened()
+    assert opened().may_be_behind
+
+
 def test_a_clean_close_before_a_reboot_leaves_no_doubt(opened: Callable[..., FileStore], tmp_path: Path) -> None:
     opened().close()
     assert not opened().may_be_behind
