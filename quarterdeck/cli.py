@@ -22,6 +22,7 @@ COMMANDS = {
     "schedule": "what comes at the venues: windows, rollovers, releases",
     "session": "sequence numbers of a stopped session: show or set them",
     "store": "message stores and journals on disk: what they hold, and whether it is whole",
+    "fixlog": "the FIX logs in words; one order's life",
     "kill": "trip, reset and look at the kill switch",
     "sim": "a simulated venue",
     "fix": "an echoing FIX acceptor; the session layer held against its scenarios",
