@@ -241,12 +241,20 @@ class Soak:
                     commands.update(f"{x['verb']} {x['result']}" for x in lines)
                     audit.commands(name, said, lines)
                 else:
-                    r.copies[name] = audit.dropcopy(name, said, fills, replays=name in REPLAYING)
+                    replays, anew = name in REPLAYING, self._anew(name, venue)
+                    r.copies[name] = audit.dropcopy(name, said, fills, replays=replays, anew=anew)
         r.commands = dict(commands)
         r.tallies, r.findings, r.found = audit.tallies, audit.findings, dict(audit.count())
         r.uncertain_left = sum(
             o.state == "UNCERTAIN" for s in self.ears.sessions.values() for o in _latest(s.orders.values())
         )
+
+    def _anew(self, session: str, venue: str) -> list[tuple[int, int]]:
+        """From each rollover of the venue to the session's next logon."""
+        at = [s.ns for s in self.report.trail if s.kind == "venue:rollover" and s.target.startswith(f"{venue} ")]
+        ready = self.ears.ready_ns.get(session, [])
+        # The rollover is at work before its answer is: a second of grace.
+        return [(ns - 1_000_000_000, next((r for r in ready if r > ns), 1 << 63)) for ns in at]
 
     def _told(self, venue: str) -> list[dict[str, Any]]:
         """What the strategies of a venue wrote; a line cut short by a SIGKILL is left out."""

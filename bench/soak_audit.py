@@ -144,15 +144,21 @@ class Audit:
 
     # -- drop copy and bus -----------------------------------------------------------------------------------
 
-    def dropcopy(self, name: str, said: Session, fills: list[dict[str, Any]], *, replays: bool) -> tuple[int, int]:
-        """Copies of the account's fills: (seen, missing). Missing ones are findings where the venue replays."""
+    def dropcopy(
+        self, name: str, said: Session, fills: list[dict[str, Any]], *, replays: bool, anew: list[tuple[int, int]]
+    ) -> tuple[int, int]:
+        """Copies of the account's fills: (seen, missing). Missing ones are findings where the venue replays.
+
+        `anew`: times (from, to) between a rollover at the venue and the next logon, which starts numbers again: what
+        the venue kept for that session meanwhile goes with its numbers.
+        """
         reports = Counter((r.order_id, r.trade_id) for r in said.reports if r.exec_type == "F" and r.trade_id)
         missing = 0
         for fill in fills:
             count = reports[fill["order_id"], fill["trade_id"]]
             missing += not count
             text = f"trade {fill['trade_id']} {fill['last_qty']} at {fill['last_px']}"
-            if not count and replays:
+            if not count and replays and not any(began <= fill["time_ns"] <= until for began, until in anew):
                 self._find("copies lost", name, fill["order_id"], text, "no report", fill["time_ns"])
             elif count > 1:
                 self._find("copies doubled", name, fill["order_id"], text, f"{count} reports", fill["time_ns"])

@@ -84,6 +84,7 @@ class Ears(threading.Thread):
         self.alerts: Counter[str] = Counter()
         self.alert_texts: list[tuple[int, str]] = []
         self.logons: Counter[str] = Counter()
+        self.ready_ns: dict[str, list[int]] = {}
         self._state: dict[str, str] = {}
 
     def run(self) -> None:
@@ -129,4 +130,5 @@ class Ears(threading.Thread):
         elif isinstance(event, SessionState):
             if event.state == "READY" and self._state.get(event.session) != "READY":
                 self.logons[event.session] += 1
+                self.ready_ns.setdefault(event.session, []).append(event.since_ns)
             self._state[event.session] = event.state

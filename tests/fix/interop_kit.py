@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import trustme
 
 from base.clock import SystemClock
+from base.errors import TransportError
 from base.listener import Listener
 from base.reactor import Reactor
 from base.tls import TlsClient, server_context
@@ -27,6 +29,7 @@ from tests.fix.session_kit import ACCEPTOR, INITIATOR, Recorder
 
 LONG = 30_000_000_000
 AGAIN_NS = 20_000_000
+PESTER_NS = 200_000_000
 
 
 def free_port() -> int:
@@ -149,6 +152,22 @@ class Desk:
         """Turn the loop until it holds."""
         assert self.reactor.run_until(condition, LONG), self.told()
 
+    def pester(self, condition: Callable[[], object]) -> None:
+        """As `until`, with a question to the peer now and then: an answer shows what the peer sent and we have not."""
+        due_ns = 0
+
+        def holds() -> bool:
+            nonlocal due_ns
+            if condition():
+                return True
+            now_ns = self.clock.mono_ns()
+            if now_ns >= due_ns and self.session.is_logged_on:
+                due_ns = now_ns + PESTER_NS
+                self.ask()
+            return False
+
+        self.until(holds)
+
     def told(self) -> object:
         """What a failing test shows."""
         numbers = self.store.next_in, self.store.next_out
@@ -167,7 +186,10 @@ class Desk:
     # -- messages --------------------------------------------------------------------------------------------
 
     def send(self, msg_type: str, body: bytes) -> int:
-        seq = self.session.send(msg_type, body, self.clock.mono_ns(), self.clock.wall_ns())
+        """Its number; what meets a connection that has just broken is stored all the same."""
+        seq = self.store.next_out
+        with suppress(TransportError):
+            self.session.send(msg_type, body, self.clock.mono_ns(), self.clock.wall_ns())
         self.connection.settle()
         return seq
 
@@ -186,6 +208,12 @@ class Desk:
         body += [b"55=BTC/USD", b"54=1", b"38=1", *([b"32=1", b"31=50000"] if filled else [])]
         body += [b"151=0", b"14=1", b"6=50000"] if filled else [b"151=1", b"14=0", b"6=0"]
         return self.send("8", b"\x01".join([*body, b"60=" + now_text()]) + b"\x01")
+
+    def ask(self) -> None:
+        """A TestRequest."""
+        with suppress(TransportError):
+            self.session.test_request(self.clock.mono_ns(), self.clock.wall_ns())
+        self.connection.settle()
 
     def answer(self, message: Message) -> None:
         """An acceptor's two reports on an order, as QuickFIX's side of these tests gives them."""
@@ -233,7 +261,7 @@ class Desk:
             peer.do("numbers")
             return False
 
-        assert self.reactor.run_until(same, LONG), (peer.last("numbers"), self.told(), peer.events[-5:], peer.noise)
+        self.pester(same)
 
     def no_rejects(self, peer: QuickFix) -> None:
         """Neither side found fault with what the other said."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+ON = 1500
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER 0: the end is a RST
 
 
@@ -15,7 +16,7 @@ class Break(NamedTuple):
 
     direction: str
     after: int
-    how: str  # fin, rst, garble (one bit of that byte, and the connection goes on)
+    how: str  # fin, rst, or garble: one bit of that byte is wrong, and the end comes ON bytes later
 
 
 def random_breaks(seed: int, count: int, most: int, hows: tuple[str, ...] = ("fin", "rst")) -> list[Break]:
@@ -98,10 +99,10 @@ class Proxy:
                     sink.sendall(data)
                     left -= len(data)
                     continue
-                self.broken += 1
+                self.broken += plan.how != "garble"
                 if plan.how == "garble":
                     sink.sendall(data[:left] + bytes([data[left] ^ 0x10]) + data[left + 1 :])
-                    plan = None
+                    plan, left = plan._replace(how="fin"), ON
                     continue
                 sink.sendall(data[:left])
                 _end(pair, reset=plan.how == "rst")
