@@ -12,7 +12,7 @@ from fix.store import MemoryStore
 from ipc.events import CancelReject, ExecutionReport, InstrumentDefinition, MassCancelReport
 from ipc.requests import NewOrder
 from tests.venues.kit import SECOND, WALL, Heard, Records, Venue, context
-from venues.ids import CombIds, MicrosecondIds
+from venues.ids import CombIds, NumberIds
 from venues.interface import Disconnect, OpenOrders, Replace, WorkingOrder
 from venues.kraken.signing import logon_password, spot_sign
 from venues.registry import dialect
@@ -133,14 +133,34 @@ def test_the_rollover_ends_the_session_and_the_next_logon_resets() -> None:
 # --- ids
 
 
-def test_spot_ids_are_rising_microseconds() -> None:
+def test_spot_ids_are_rising_numbers_of_18_digits_with_lane_and_check() -> None:
     store = MemoryStore(0)
-    ids = MicrosecondIds(store, 7)
-    made = [int(ids.next(t)) for t in (WALL, WALL, WALL + 1_000, WALL - 10 * SECOND)]
-    assert made == sorted(set(made))
-    assert 0 <= made[0] - WALL // 1_000 < 100
-    assert all(n % 100 == 7 and ids.owns(str(n)) for n in made)
-    assert int(MicrosecondIds(store, 7).next(WALL - 3600 * SECOND)) > made[-1]
+    ids = NumberIds(store, "kraken-oe", 7)
+    made = [ids.next(t) for t in (WALL, WALL, WALL + 100_000, WALL - 10 * SECOND)]
+    numbers = [int(text) for text in made]
+    assert numbers == sorted(set(numbers))
+    assert all(len(text) == 18 and text[14:16] == "07" and ids.owns(text) for text in made)
+    assert 0 <= int(made[0][:14]) - WALL // 100_000 < 100
+    assert int(NumberIds(store, "kraken-oe", 7).next(WALL - 3600 * SECOND)) > numbers[-1]
+
+
+def test_spot_ids_go_on_above_those_of_16_digits_that_were_made_before() -> None:
+    store = MemoryStore(0)
+    store.set_meta("venue.clordid", b"%d" % (WALL // 1_000 + 5_000_000))
+    assert int(NumberIds(store, "s", 7).next(WALL)) > WALL // 1_000 + 5_000_000
+
+
+def test_ids_of_strangers_are_not_taken_for_our_own() -> None:
+    ids = NumberIds(MemoryStore(0), "kraken-oe", 7)
+    microseconds = [str(WALL // 1_000 + n) for n in range(1_000)]
+    wider = [str(WALL // 10 + n * 1_234_567) for n in range(20_000)]
+    other_lane, renamed = NumberIds(MemoryStore(0), "kraken-oe", 8), NumberIds(MemoryStore(0), "other", 7)
+    assert not any(map(ids.owns, microseconds))
+    assert len(wider[0]) == 18
+    assert sum(map(ids.owns, wider)) < 20  # one in ten thousand is to be expected
+    assert not any(ids.owns(other_lane.next(WALL)) for _ in range(100))
+    assert sum(ids.owns(renamed.next(WALL)) for _ in range(1_000)) < 50
+    assert not ids.owns("\u0661" * 18)
 
 
 def test_derivatives_ids_are_uuids_that_begin_with_time_in_10_microseconds() -> None:

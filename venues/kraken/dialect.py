@@ -15,7 +15,7 @@ from venues.fix_dialect import ReportRules, Said
 from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
 from venues.fix_trading import FixTradingSession
-from venues.ids import CombIds, IdSource, MicrosecondIds, default_lane
+from venues.ids import CombIds, IdSource, NumberIds, default_lane
 from venues.interface import (
     CancelPlan,
     CancelStep,
@@ -86,7 +86,7 @@ class _Trading(Orders, _Profile):
         self.store = open_store(context)
         lane = settings.id_lane if settings.id_lane >= 0 else default_lane(context.name)
         uuids = settings.uuid_ids
-        self.ids: IdSource = CombIds(self.store, context.name) if uuids else MicrosecondIds(self.store, lane)
+        self.ids: IdSource = CombIds(self.store, context.name) if uuids else NumberIds(self.store, context.name, lane)
 
     def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
         """Key, signature, nonce, and what becomes of orders when the connection is lost (0 cancels, 1 keeps)."""

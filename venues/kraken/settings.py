@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from venues.ids import MicrosecondIds
+from venues.ids import NumberIds
 from venues.limits import Limit, written
 from venues.options import Options, Value
 
@@ -63,7 +63,7 @@ def read(values: dict[str, Value], path: str) -> Settings:
         status_id="order" if o.text("status_id", "request", ("order", "request")) == "order" else "request",
         mass_cancel_type=o.text("mass_cancel_type", "7", ("6", "7")),
         uuid_ids=derivatives or o.text("id_form", "number", ("number", "uuid")) == "uuid",
-        id_lane=o.integer("id_lane", -1, -1, MicrosecondIds.LANES - 1),
+        id_lane=o.integer("id_lane", -1, -1, NumberIds.LANES - 1),
         cancel_on_disconnect=cancels if given else None,
         check_checksum=o.text("checksum", "check", ("check", "off")) == "check",
         client_id=o.text("client_id"),
