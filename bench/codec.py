@@ -1,4 +1,6 @@
-"""The codec beside simplefix and QuickFIX's Python binding: decode a report, decode market data, encode an order."""
+"""The codec beside simplefix and QuickFIX's Python binding: decode a report, decode market data, encode an order,
+hold each against a dictionary.
+"""
 
 import time
 from collections.abc import Callable
@@ -6,8 +8,9 @@ from collections.abc import Callable
 import quickfix
 import simplefix
 
-from bench.report import Row, faster, interleave, print_rows
+from bench.report import Row, faster, interleave, print_rows, within
 from fix.codec import Framer, MdDecoder, StopReason, Template, encode
+from fix.dictionary import Dictionary
 
 SENT_NS = 1_750_000_000_123_000_000
 FIELDS = (37, 11, 17, 150, 39, 55, 54, 38, 44, 32, 151, 60)
@@ -229,9 +232,84 @@ def order_rows() -> list[Row]:
     ]
 
 
+def new_order() -> bytes:
+    """A NewOrderSingle as FIX 4.4 has it."""
+    body = b"11=order-0000001|55=BTC/USD|54=1|60=20250615-15:06:40.121|38=0.75|40=2|44=84000.5|59=1|"
+    return encode("FIX.4.4", "D", "DESK", "VENUE", 1234, SENT_NS, body.replace(b"|", b"\x01"))
+
+
+def standard_refresh(entries: int) -> bytes:
+    """A 35=X with so many entries, each with the fields and their order of FIX 4.4."""
+    body = b"262=1|268=%d|" % entries
+    for i in range(entries):
+        body += b"279=%d|269=%d|278=O%d|55=BTC/USD|270=%d.%d|271=0.%03d50000|273=15:06:40.123|" % (
+            i % 2, i % 2, 84000 + i, 84000 + i, i % 10, i + 1,
+        )  # fmt: skip
+    return encode("FIX.4.4", "X", "VENUE", "DESK", 1234, SENT_NS, body.replace(b"|", b"\x01"))
+
+
+def our_validation(raw: bytes) -> Callable[[], object]:
+    """Framed, indexed and held against the dictionary."""
+    framer, check = Framer(), Dictionary.standard("4.4").check
+
+    def work() -> object:
+        framer.feed(raw)
+        fault = check(framer.next().raw)  # type: ignore[union-attr]  # a whole message was fed
+        assert fault is None
+        return fault
+
+    return work
+
+
+def our_check(raw: bytes) -> Callable[[], object]:
+    """What an order pays on its way out."""
+    check = Dictionary.standard("4.4").check
+
+    def work() -> object:
+        fault = check(raw)
+        assert fault is None
+        return fault
+
+    return work
+
+
+def quickfix_validation(raw: bytes) -> Callable[[], object]:
+    text = raw.decode()
+    dictionary = quickfix.DataDictionary(Dictionary.standard("4.4").paths[0])  # the same file
+
+    def work() -> object:
+        message = quickfix.Message(text, dictionary, True)
+        dictionary.validate(message)  # raises when something is wrong
+        return message
+
+    return work
+
+
+def validation_rows() -> list[Row]:
+    """From bytes to a verdict, with the reach of each; then what strict out adds to an order."""
+    peer, rows = "QuickFIX, same dictionary", []
+    for name, raw, reach in (
+        ("ExecutionReport", execution_report(), 5),
+        ("NewOrderSingle", new_order(), 6),
+        ("35=X, 10 entries", standard_refresh(10), 3),
+    ):
+        works = [micros(our_validation(raw), 2000), micros(quickfix_validation(raw), 300)]
+        ours, quick = interleave(ROUNDS, works)
+        rows.append(faster(f"validate {name}, {len(raw)} B, framing included", ours, "us", peer, quick, reach))
+    works = [
+        micros(our_check(new_order()), 4000),
+        micros(our_order(), 4000),
+        micros(quickfix_validation(new_order()), 300),
+    ]
+    check, order, quick = interleave(ROUNDS, works)
+    rows.append(faster("strict out: check a NewOrderSingle", check, "us", peer, quick, 8))
+    rows.append(within("strict out: check a NewOrderSingle", check, "us", "encoding it", order, 1.5))
+    return rows
+
+
 def run(json: bool = False) -> int:
     """Prints the codec's figures; exit status 0 when all were reached, 4 otherwise."""
-    rows = [*report_rows(execution_report()), *refresh_rows(), *order_rows()]
+    rows = [*report_rows(execution_report()), *refresh_rows(), *order_rows(), *validation_rows()]
     print_rows(rows, json)
     return 0 if all(row.ok for row in rows) else 4
 

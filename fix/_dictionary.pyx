@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 from base.errors import ConfigError
 
 cdef extern from "fix/dictionary.h" nogil:
-    int QD_MAX_MEMBERS, QD_MAX_GROUP_MEMBERS, QD_TYPES
+    int QD_MAX_MEMBERS, QD_MAX_GROUP_MEMBERS, QD_TYPES, QD_IN_HEADER, QD_IN_TRAILER
 
     ctypedef struct qd_fault:
         int32_t reason, tag, business
@@ -96,6 +96,8 @@ cdef class Tables:
         if not 0 <= header < len(blocks) or not 0 <= trailer < len(blocks):
             raise ConfigError("header and trailer must be among the blocks")
         self.d.header, self.d.trailer = header, trailer
+        self._mark(blocks[trailer][1], <uint16_t>QD_IN_TRAILER)
+        self._mark(blocks[header][1], <uint16_t>QD_IN_HEADER)
         self._messages(messages, [t for t in unsupported if t not in messages], len(blocks))
 
     def __dealloc__(self):
@@ -194,6 +196,16 @@ cdef class Tables:
             if required:
                 self.d.required[block.required + at // 64] |= <uint64_t>1 << (at % 64)
             at += 1
+        return 0
+
+    cdef int _mark(self, list members, uint16_t where) except -1:
+        """Note at the fields themselves that they stand in the header or trailer."""
+        cdef uint32_t i, mask = (<uint32_t>0xFFFFFFFF) >> self.d.by_tag_shift
+        for tag, _, _ in members:
+            i = qd_tag_hash(tag, self.d.by_tag_shift)
+            while self.d.by_tag[i].tag != <int32_t>tag:
+                i = (i + 1) & mask
+            self.d.by_tag[i].at = where
         return 0
 
     cdef int _messages(self, dict messages, list unsupported, int n_blocks) except -1:

@@ -238,6 +238,7 @@ static bool take(walk *w, const qd_dict_slot *defined, int32_t tag, const uint8_
 {
     const qd_dictionary *dict = w->dict;
     const qd_dict_slot *slot = NULL;
+    int where = defined ? defined->at : 0;
     for (int depth = w->depth; depth > 0; depth--)
         if ((slot = find(dict, w->levels[depth].block, tag))) {
             if (close_to(w, depth) || group_member(w, &w->levels[depth], slot) ||
@@ -247,9 +248,9 @@ static bool take(walk *w, const qd_dict_slot *defined, int32_t tag, const uint8_
                 open_group(w, slot->group, p, n);
             return false;
         }
-    if ((slot = find(dict, &dict->blocks[dict->header], tag)))
+    if (where == QD_IN_HEADER && (slot = find(dict, &dict->blocks[dict->header], tag)))
         return close_to(w, 0) || (w->region != HEADER && out_of_order(w, tag)) || member(w, w->seen_header, slot, p, n);
-    if ((slot = find(dict, &dict->blocks[dict->trailer], tag))) {
+    if (where == QD_IN_TRAILER && (slot = find(dict, &dict->blocks[dict->trailer], tag))) {
         if (close_to(w, 0))
             return true;
         w->region = TRAILER;

@@ -50,6 +50,9 @@ typedef struct {
     uint32_t values, mask; /* longer ones: a hash table at `values` of the dictionary's, with mask + 1 places */
 } qd_dict_field;
 
+#define QD_IN_HEADER 1
+#define QD_IN_TRAILER 2
+
 typedef struct {
     uint32_t off, len;
 } qd_dict_value; /* len 0: a free place */
@@ -77,7 +80,7 @@ typedef struct {
 
 typedef struct {
     qd_dict_field *fields;
-    qd_dict_slot *by_tag; /* every field, `at` and `group` unused */
+    qd_dict_slot *by_tag; /* every field, `at` being QD_IN_HEADER, QD_IN_TRAILER or 0, `group` unused */
     uint32_t n_fields, by_tag_shift;
     qd_dict_value *values;
     uint8_t *text;

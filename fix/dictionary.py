@@ -14,7 +14,6 @@ from typing_extensions import Buffer
 
 from base.errors import ConfigError
 from fix._codec import FieldRules
-from fix._dictionary import Tables
 from fix.dictionary_load import Source, load, with_transport
 from fix.dictionary_model import MessageDef
 from fix.dictionary_tables import compile_tables
@@ -94,7 +93,8 @@ class Dictionary:
         self._application = application.version
         path = sources[-1].root.path
         self._model = model = with_transport(application, load(transport), path) if transport else application
-        self._native = compile_tables(model, application.version) if model.header else None
+        self._tables = compile_tables(model, application.version) if model.header else None
+        self._check = self._tables.check if self._tables else self._no_check
 
     @classmethod
     def load(cls, path: Path | str, transport: Path | str | None = None) -> "Dictionary":
@@ -117,18 +117,18 @@ class Dictionary:
 
     def check(self, raw: Buffer, options: Checks = STRICT) -> Fault | None:
         """The first fault of a whole message in the order of its bytes, None when it is clean."""
-        found = self._tables.check(raw, options.mask)
+        found = self._check(raw, options.mask)
         return None if found is None else _fault(found)
 
     def faults(self, raw: Buffer, options: Checks = STRICT, limit: int = 16) -> list[Fault]:
         """All of them in that order, as many as `limit` (at most 64)."""
+        if self._tables is None:
+            self._no_check(raw, 0)
+            return []
         return [_fault(found) for found in self._tables.faults(raw, options.mask, limit)]
 
-    @property
-    def _tables(self) -> Tables:
-        if self._native is None:
-            raise ConfigError(f"{self._sources[0].root.path}: {self.version} needs a transport dictionary beside it")
-        return self._native
+    def _no_check(self, raw: Buffer, mask: int) -> tuple[int, int, int] | None:
+        raise ConfigError(f"{self._sources[0].root.path}: {self.version} needs a transport dictionary beside it")
 
     def rules(self) -> FieldRules:
         """Its data fields with their lengths, and its NumInGroup tags, for the codec."""
