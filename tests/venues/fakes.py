@@ -10,7 +10,7 @@ from base.instruments import Instrument
 from ipc.events import AnyEvent, ExecutionReport
 from ipc.requests import NewOrder
 from risk.orders import Applied, Order, OrderTable
-from venues.interface import Capabilities, Disconnect, OpenOrders, Replace, SessionPhase, WorkingOrder
+from venues.interface import Capabilities, Disconnect, MassStatus, OpenOrders, Replace, SessionPhase, WorkingOrder
 from venues.limits import Limit, RateLimits
 from venues.order_entry import OrderEntry
 
@@ -52,7 +52,12 @@ class FakeSession:
         self.refuse = ""
         self.successor = False
         self.wants_symbol = False
+        self.resets = 0
+        self.lists: list[MassStatus] = []  # mass status requests that wait for their answer
         self._n = 0
+
+    def counters(self) -> dict[str, int]:
+        return {"resets": self.resets}
 
     def make_cl_ord_id(self, wall_ns: int) -> str:
         self._n += 1
@@ -83,6 +88,10 @@ class FakeSession:
 
     def order_status(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None:
         self._send("status", order.cl_ord_id)
+
+    def mass_status(self, request_id: str, answered: MassStatus, mono_ns: int, wall_ns: int) -> None:
+        self._send("list", request_id)
+        self.lists.append(answered)
 
     def mass_cancel(self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int) -> None:
         if instrument is None and self.wants_symbol:

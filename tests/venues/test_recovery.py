@@ -3,9 +3,11 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from base.backoff import Backoff
 from base.errors import VenueError
-from ipc.events import AnyEvent, Difference, OrderState
+from ipc.events import AnyEvent, CancelReject, Difference, ExecutionReport, OrderState
 from ipc.requests import ReplaceOrder
 from risk.orders import Order
 from tests.venues.fakes import Bench
@@ -26,7 +28,6 @@ from venues.recovery import (
     ANSWER_AFTER_NS,
     FOLLOW_EVERY_NS,
     STATUS_DEADLINE_NS,
-    TRIES,
     Recovery,
 )
 from venues.sweep import Sweep
@@ -464,3 +465,309 @@ def test_the_word_that_the_process_stops_outlives_the_end_of_a_run() -> None:
     desk.entry.ready_reason = "stopping"
     desk.asker.answer_all()
     assert (desk.recovery.done, desk.entry.ready_reason) == (True, "stopping")
+
+
+# --- REST that fails, an order that cannot be asked for
+
+
+def hopeless(desk: Desk, order: Order) -> None:
+    """One order's query fails whenever it is asked for; everything else is answered."""
+    for _ in range(4_000):
+        desk.turn(10_000_000)
+        while desk.asker.waiting:
+            target = desk.asker.waiting[0][0].target
+            desk.asker.answer_one("timed out" if target == f"/order/{order.cl_ord_id}" else "")
+        if desk.recovery.done:
+            return
+    raise AssertionError(desk.entry.ready_reason)
+
+
+def test_one_order_that_can_never_be_asked_for_does_not_keep_the_session_shut() -> None:
+    desk = Desk()
+    bad, good = desk.place(), desk.place()
+    desk.rest.orders[good.cl_ord_id] = listed(good.cl_ord_id, status="2", cum_qty="0.1")
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    hopeless(desk, bad)
+    assert (bad.state, good.state, desk.entry.ready_reason) == ("UNCERTAIN", "FILLED", "")
+    assert [text for text in desk.asker.alerts if bad.cl_ord_id in text and "stays UNCERTAIN" in text]
+    assert desk.entry.handle(desk.new()).accepted
+
+
+def test_an_order_given_up_is_followed_and_settled_when_the_venue_answers_again() -> None:
+    desk = Desk()
+    bad = desk.place()
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    hopeless(desk, bad)
+    desk.rest.orders[bad.cl_ord_id] = listed(bad.cl_ord_id, status="4")
+    for _ in range(50):
+        desk.turn(100_000_000)
+        desk.asker.answer_all()
+    assert bad.state == "CANCELED"
+
+
+def test_a_session_stays_shut_as_long_as_the_list_itself_fails() -> None:
+    desk = Desk()
+    desk.place()
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    for _ in range(600):
+        desk.turn(100_000_000)
+        desk.asker.answer_all(error="connection refused")
+    assert not desk.recovery.done
+    assert "connection refused" in desk.entry.handle(desk.new()).reason
+
+
+def test_rest_that_dies_during_a_run_has_the_run_begin_again_with_the_list() -> None:
+    desk = Desk()
+    orders = [desk.place() for _ in range(20)]
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    desk.asker.answer_one()
+    asked = desk.asker.answer_all(error="connection refused")
+    assert len(asked) == 3
+    assert all(o.state == "UNCERTAIN" for o in orders)
+    desk.turn(10_000_000_000)
+    assert desk.asker.waiting[0][0].target == "/open?"
+
+
+def test_a_question_that_nobody_ever_answers_counts_as_failed() -> None:
+    desk = Desk()
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    desk.asker.waiting.clear()
+    for _ in range(200):
+        desk.turn(100_000_000)
+        if desk.asker.waiting:
+            break
+    assert "no answer" in desk.entry.ready_reason
+    desk.asker.answer_all()
+    assert desk.recovery.done
+
+
+def test_a_disconnect_in_the_middle_of_reconciliation_time_and_again_leaves_nothing_behind() -> None:
+    desk = Desk()
+    order = desk.place()
+    desk.clock.advance(OLD_NS)
+    stale: list[Answered] = []
+    for n in range(20):
+        desk.recovery.lost("reset")
+        desk.recovery.logged_on(desk.clock.mono_ns())
+        for _ in range(n % 3):
+            desk.asker.answer_one()
+        stale += [answered for _, answered in desk.asker.waiting]
+        desk.asker.waiting.clear()
+    for answered in stale:
+        answered(200, b"0", "")
+    assert (order.state, desk.recovery.done, desk.asker.waiting) == ("UNCERTAIN", False, [])
+    desk.rest.orders[order.cl_ord_id] = listed(order.cl_ord_id, status="2", cum_qty="0.1")
+    desk.reconcile()
+    assert (order.state, desk.port.fills) == ("FILLED", [100])
+
+
+# --- missed fills
+
+
+def told(trade_id: str, qty: str, **more: Any) -> VenueTrade:
+    fields: dict[str, Any] = {
+        "trade_id": trade_id, "order_id": "V-id1", "symbol": "BTC/USD", "side": "1", "px": "50", "qty": qty,
+        "fees": (("USD", "0.02"),), "liquidity": "T",
+    }  # fmt: skip
+    return VenueTrade(**(fields | more))
+
+
+def published_fills(desk: Desk) -> list[tuple[str, int | None, str]]:
+    reports = [e for e in desk.port.recorded if isinstance(e, ExecutionReport) and e.exec_type == "F"]
+    return [(r.trade_id, r.last_qty, r.origin) for r in reports]
+
+
+def away_and_filled(desk: Desk) -> Order:
+    order = desk.place()
+    desk.rest.tells_trades = True
+    desk.rest.orders[order.cl_ord_id] = listed(order.cl_ord_id, status="2", cum_qty="0.1")
+    desk.rest.fills[order.cl_ord_id] = [TradePage((told("T1", "0.04"),), "1"), TradePage((told("T2", "0.06"),))]
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    desk.asker.answer_all()
+    return order
+
+
+def test_missed_fills_are_published_with_trade_id_and_fees_before_the_session_is_ready() -> None:
+    desk = Desk()
+    order = away_and_filled(desk)
+    assert (order.state, desk.recovery.done) == ("FILLED", True)
+    assert published_fills(desk) == [("T1", 40, "rest"), ("T2", 60, "rest")]
+    assert desk.port.fills == [40, 60]
+    assert desk.differences() == ["missed_fill", "missed_fill", "filled_meanwhile"]
+
+
+def test_a_late_report_of_a_fill_that_rest_told_is_not_published_again() -> None:
+    desk = Desk()
+    order = away_and_filled(desk)
+    desk.report(order, "F", "1", exec_id="e1", trade_id="T1", last_qty=40, last_px=500, cum_qty=40)
+    desk.report(order, "F", "2", exec_id="e2", trade_id="T2", last_qty=60, last_px=500, cum_qty=100)
+    assert (len(published_fills(desk)), desk.port.fills, desk.entry.counters["duplicates"]) == (2, [40, 60], 2)
+
+
+def test_a_late_report_that_ends_the_order_counts_although_its_fill_is_known() -> None:
+    desk = Desk()
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    desk.asker.answer_all()
+    order = desk.place()
+    desk.report(order, "F", "", trade_id="T1", last_qty=40, last_px=500, origin="rest")
+    desk.report(order, "F", "2", exec_id="e9", trade_id="T1", last_qty=40, last_px=500, cum_qty=100)
+    assert (order.state, order.cum_qty, len(published_fills(desk))) == ("FILLED", 100, 1)
+
+
+def test_a_fill_that_the_trade_list_did_not_know_yet_is_had_later() -> None:
+    desk = Desk()
+    order = desk.place()
+    desk.rest.tells_trades = True
+    desk.rest.orders[order.cl_ord_id] = listed(order.cl_ord_id, status="2", cum_qty="0.1")
+    desk.reconcile()
+    assert (order.state, order.untold, desk.recovery.done) == ("FILLED", 100, True)
+    desk.rest.fills[order.cl_ord_id] = [TradePage((told("T1", "0.1"),))]
+    for _ in range(30):
+        desk.turn(100_000_000)
+        desk.asker.answer_all()
+    assert (published_fills(desk), order.untold, desk.port.fills) == ([("T1", 100, "rest")], 0, [100])
+
+
+def test_a_fill_that_no_trade_ever_tells_is_named_in_the_end() -> None:
+    desk = Desk()
+    order = desk.place()
+    desk.rest.tells_trades = True
+    desk.rest.orders[order.cl_ord_id] = listed(order.cl_ord_id, status="2", cum_qty="0.1")
+    desk.reconcile()
+    for _ in range(600):
+        desk.turn(1_000_000_000)
+        desk.asker.answer_all()
+    assert [text for text in desk.asker.alerts if "in no trade told" in text] != []
+    desk.turn(60_000_000_000)
+    assert desk.asker.waiting == []
+
+
+def test_a_fill_lost_on_the_session_is_had_by_its_trade_id() -> None:
+    desk = Desk()
+    desk.rest.tells_trades = True
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    desk.asker.answer_all()
+    order = desk.place()
+    desk.rest.fills[order.cl_ord_id] = [TradePage((told("T1", "0.04"), told("T2", "0.06")))]
+    desk.report(order, "F", "2", exec_id="e2", trade_id="T2", last_qty=60, last_px=500, cum_qty=100)
+    for _ in range(30):
+        desk.turn(100_000_000)
+        desk.asker.answer_all()
+    assert published_fills(desk) == [("T2", 60, "8"), ("T1", 40, "rest")]
+
+
+# --- status requests and lists over the session
+
+
+def test_status_requests_do_not_pile_up_ids() -> None:
+    desk = Desk(rest=False, open_orders=OpenOrders.STATUS_EACH)
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    order = desk.place()
+    for _ in range(600):
+        desk.turn(1_000_000_000)
+    asked = desk.session.sent.count(("status", order.cl_ord_id))
+    assert 5 < asked < 20  # the distance grows to a minute
+    assert (order.state, len(order.ids), len(order.requests)) == ("UNCERTAIN", 2, 1)
+
+
+def test_a_status_answer_ends_the_waiting_at_once() -> None:
+    desk = Desk(rest=False, open_orders=OpenOrders.STATUS_EACH)
+    order = desk.place()
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    desk.report(order, "I", "0", cum_qty=0, leaves_qty=100)
+    desk.turn(100_000_000)
+    assert (desk.recovery.done, order.state) == (True, "NEW")
+
+
+def mass(desk: Desk) -> Any:
+    """The request that waits for its answer."""
+    (waiting,) = desk.session.lists
+    desk.session.lists.clear()
+    return waiting
+
+
+def test_a_mass_status_request_confirms_settles_and_adopts() -> None:
+    desk = Desk(rest=False, open_orders=OpenOrders.MASS_STATUS)
+    known, filled = desk.place(), desk.place()
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    finished = listed(filled.cl_ord_id, status="2", cum_qty="0.1")
+    mass(desk)((listed(known.cl_ord_id), finished, listed("id77")), "")
+    assert desk.recovery.done
+    assert (known.state, filled.state) == ("NEW", "FILLED")
+    adopted = desk.table.find("id77")
+    assert adopted is not None
+    assert adopted.state == "NEW"
+
+
+def test_an_order_missing_from_the_mass_status_is_asked_for_singly() -> None:
+    desk = Desk(rest=False, open_orders=OpenOrders.MASS_STATUS)
+    order = desk.place()
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    mass(desk)((), "")
+    assert desk.session.sent[-1] == ("status", order.cl_ord_id)
+    desk.report(order, "I", "4", cum_qty=0)
+    assert (order.state, desk.recovery.done) == ("CANCELED", True)
+
+
+def unknown(desk: Desk, order: Order) -> None:
+    desk.entry.event(
+        CancelReject(
+            session="s", venue="v", instrument=order.instrument, cl_ord_id=order.cl_ord_id, request_id="",
+            order_id="", response_to="", reason_code="5", text="unknown", origin="8", recv_ns=0, unknown_order=True,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("resend", "state"), [(True, "REJECTED"), (False, "UNCERTAIN")])
+def test_an_order_that_no_status_request_knows_is_settled_only_where_nothing_can_have_been_missed(
+    resend: bool, state: str
+) -> None:
+    desk = Desk(rest=False, open_orders=OpenOrders.MASS_STATUS, resend=resend)
+    order = desk.place()
+    desk.clock.advance(OLD_NS)
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    mass(desk)((), "")
+    unknown(desk, order)
+    desk.turn(1)
+    mass(desk)((), "")
+    assert (order.state, desk.recovery.done) == (state, True)
+
+
+def test_a_refused_mass_status_request_is_tried_again_and_said() -> None:
+    desk = Desk(rest=False, open_orders=OpenOrders.MASS_STATUS)
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    mass(desk)((), "not now")
+    assert "not now" in desk.entry.ready_reason
+    desk.turn(10_000_000_000)
+    mass(desk)((), "")
+    assert desk.recovery.done
+
+
+def test_after_an_unbroken_replay_an_order_that_was_not_spoken_of_stands_as_before() -> None:
+    desk = Desk(rest=False, open_orders=OpenOrders.REPLAY)
+    order, unanswered = desk.place(), desk.place()
+    desk.report(order, "0", "0")
+    desk.recovery.lost("reset")
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    assert desk.recovery.done
+    assert (order.state, unanswered.state) == ("NEW", "UNCERTAIN")
+
+
+def test_numbers_that_began_anew_prove_nothing() -> None:
+    desk = Desk(rest=False, open_orders=OpenOrders.REPLAY)
+    order = desk.place()
+    desk.report(order, "0", "0")
+    desk.recovery.lost("reset")
+    desk.session.resets = 1
+    desk.recovery.logged_on(desk.clock.mono_ns())
+    assert (desk.recovery.done, order.state) == (True, "UNCERTAIN")
+    assert any("began anew" in text for text in desk.asker.alerts)
