@@ -96,7 +96,8 @@ def test_no_fill_is_lost_or_doubled_whoever_is_killed_in_the_middle_of_it(folder
         quote_until(desk, book, 10, 60)
         os.kill(desk.pid("ledger"), signal.SIGKILL)
         demo.stop_quoter()
-        assert desk.qd("kill", "trip", "--reason", "end of the test", "--config", str(config.path)).returncode == 0
+        trip = ("kill", "trip", "--reason", "end of the test", "--config", str(config.path))
+        wait_for(lambda: desk.qd(*trip).returncode == 0, 30, "a trip that is answered")
         wait_for(lambda: desk.ask("kill", "status")["last_trip"]["all_proven_ms"] is not None, 60, "all proven")
         wait_for(lambda: desk.readiness("ledger") == "READY", 40, lambda: f"the ledger is back: {desk.unready()}")
         wait_for(book.agrees, 40, lambda: f"{book.counts()}, at the venues {book.fills_at_venues()}")
