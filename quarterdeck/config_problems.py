@@ -11,6 +11,7 @@ from ipc.gate import account_scope
 from risk.limits import LimitBook
 from venues.calendar import configured_rules
 from venues.context import dialect_of
+from venues.dictionaries import configured_dictionary
 
 _SYMBOLIC = re.compile(r"run:sim-([\w-]+)#\w+")
 _HOST_PORT = re.compile(r"([^:/\s#]+|\[[0-9a-fA-F:]+\]):(\d+)")
@@ -58,6 +59,10 @@ def _session(desk: DeskConfig, name: str) -> list[str]:
             check_plain(session.address.rpartition(":")[0])
         except ConfigError as e:
             found.append(f"{path}.tls: {e}")
+    try:
+        configured_dictionary(session, path)
+    except ConfigError as e:
+        found.append(str(e) if str(e).startswith(path) else f"{path}.dictionary: {e}")
     found += _secrets(desk, path, {"username": session.username, "password": session.password})
     if session.kind == Kind.MARKETDATA and not session.stale_after_s and desk.config.desk.environment == "production":
         # Heartbeats alone show a dead line only after two of their intervals.

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from base.config import SessionConfig
 from base.errors import ConfigError
 from fix.dictionary import Dictionary
 from fix.settings import SessionSettings, Validation
@@ -15,15 +16,23 @@ _VERSIONS = {"FIX.4.2": "4.2", "FIX.4.4": "4.4", "FIXT.1.1": "5.0sp2"}
 
 def session_dictionary(context: SessionContext, begin_string: str) -> Dictionary:
     """What this session's messages are held against. ConfigError names the session's key, or file, line and element."""
-    config = context.config
-    if not config.dictionary:
+    config, path = context.config, f"session.{context.name}"
+    own = configured_dictionary(config, path)
+    if own is None:
         return venue_dictionary(context.venue.dialect, begin_string)
-    path = f"session.{context.name}.dictionary"
-    dictionary = _read(config.dictionary, config.transport_dictionary)
-    if dictionary.begin_string != begin_string:
-        what = f"{config.dictionary} is for {dictionary.begin_string}"
-        raise ConfigError(f"{path}: {what}, the session speaks {begin_string}")
-    return dictionary
+    if own.begin_string != begin_string:
+        what = f"{config.dictionary} is for {own.begin_string}"
+        raise ConfigError(f"{path}.dictionary: {what}, the session speaks {begin_string}")
+    return own
+
+
+def configured_dictionary(config: SessionConfig, path: str) -> Dictionary | None:
+    """The dictionary that a session names, None when it names none. ConfigError."""
+    if config.dictionary:
+        return _read(config.dictionary, config.transport_dictionary)
+    if config.transport_dictionary:
+        raise ConfigError(f"{path}.transport_dictionary: goes with dictionary, which is missing")
+    return None
 
 
 @cache

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from base.config import Kind
+from base.config import Kind, load
 from base.errors import CodecError, ConfigError
 from base.instruments import Instrument
 from fix.dictionary import Checks, Dictionary
 from fix.settings import Role, SessionSettings, Validation
+from quarterdeck.config_problems import problems
 from tests.fix.dictionary_kit import ORDER
 from tests.venues.kit import Heard, Venue, context, raw
 from venues.dictionaries import session_dictionary, validated, venue_dictionary
@@ -115,3 +116,20 @@ def test_an_execution_report_with_an_odd_tag_is_delivered_whatever_is_asked_for(
     assert len(heard.events) == 1
     told = heard.events[0].defects  # type: ignore[union-attr]  # an ExecutionReport
     assert sum("9999" in text for text in map(str, told)) == defects
+
+
+def test_a_check_of_the_configuration_reads_the_dictionaries_that_sessions_name(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "config" / "desk.toml").read_text()
+    session = next(line for line in text.splitlines() if line.startswith("[session."))
+    broken = tmp_path / "broken.xml"
+    broken.write_text("<fix type='FIX' major='4' minor='4'><fields><field name='A'/></fields></fix>")
+    path = tmp_path / "config" / "desk.toml"
+    path.parent.mkdir()
+    path.write_text(text.replace(session, f'{session}\ndictionary = "{broken}"'))
+    found = problems(load(path))
+    assert len(found) == 1
+    assert f"{session[1:-1]}.dictionary: {broken}:1: <fix>: section <messages> is missing" in found[0]
+    path.write_text(text.replace(session, f'{session}\ntransport_dictionary = "x.xml"'))
+    assert [line.partition(": ")[2] for line in problems(load(path))] == [
+        f"{session[1:-1]}.transport_dictionary: goes with dictionary, which is missing"
+    ]
