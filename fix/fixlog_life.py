@@ -84,40 +84,47 @@ def _rejects(read: Read, found: list[tuple[Line, Fields]]) -> list[tuple[Line, F
     return rejects
 
 
-def in_words(fields: Fields, namer: Namer) -> str:
-    """What a message says about its order, short."""
+def in_words(fields: Fields, namer: Namer, only_id: str = "") -> str:
+    """What a message says about its order, short; a ClOrdID that is `only_id` need not be said again."""
     match value_of(fields, 35):
         case "D" | "G":
-            return _joined(namer, fields, (54, 38, 55, 40, 44, 99, 59), after=_replaces(fields))
+            return _joined(namer, fields, (54, 38, 55, 40, 44, 99, 59), _replaces(fields, only_id))
         case "F" | "H":
-            return _joined(namer, fields, (54, 38, 55), after=_replaces(fields))
+            return _joined(namer, fields, (54, 38, 55), _replaces(fields, only_id))
         case "8":
-            return _report(fields, namer)
+            return _report(fields, namer, only_id)
     tags = (41, 11, 37, 434, 102, 530, 531, 45, 371, 372, 373, 380, 58)
     return "  ".join(_said(namer, fields, tag) for tag in tags if value_of(fields, tag))
 
 
-def _report(fields: Fields, namer: Namer) -> str:
+def _report(fields: Fields, namer: Namer, only_id: str) -> str:
     exec_type, status = (namer.shown(tag, value_of(fields, tag)) for tag in (150, 39))
     said = [exec_type if exec_type == status else f"{exec_type}/{status}"]
     if value_of(fields, 32).strip("0."):
-        said.append(f"{value_of(fields, 32)} @ {value_of(fields, 31) or '?'}")
-    said += [f"{name} {value}" for name, tag in (("cum", 14), ("leaves", 151)) if (value := value_of(fields, tag))]
+        said.append(f"{_number(value_of(fields, 32))} @ {_number(value_of(fields, 31)) or '?'}")
+    said += [
+        f"{name} {_number(value)}" for name, tag in (("cum", 14), ("leaves", 151)) if (value := value_of(fields, tag))
+    ]
     said += [_said(namer, fields, tag) for tag in (103, 102, 378) if value_of(fields, tag)]
     said += [_said(namer, fields, tag) for tag in (97, 43) if value_of(fields, tag) == "Y"]
     said += [_said(namer, fields, tag) for tag in (17, 58) if value_of(fields, tag)]
-    return "  ".join([*said, *_replaces(fields)])
+    return "  ".join([*said, *_replaces(fields, only_id)])
 
 
-def _replaces(fields: Fields) -> list[str]:
+def _number(text: str) -> str:
+    """Without the zeros that say nothing."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _replaces(fields: Fields, only_id: str) -> list[str]:
     own, original = value_of(fields, 11), value_of(fields, 41)
     if original in _NO_ID or original == own:
-        return [own] if own else []
+        return [own] if own not in ("", only_id) else []
     return [f"{own} for {original}"]
 
 
 def _joined(namer: Namer, fields: Fields, tags: tuple[int, ...], after: list[str]) -> str:
-    said = [namer.shown(tag, value) for tag in tags if (value := value_of(fields, tag))]
+    said = [_number(namer.shown(tag, value)) for tag in tags if (value := value_of(fields, tag))]
     return "  ".join([" ".join(said), *after])
 
 

@@ -1,5 +1,6 @@
 """A message of a log in words: fields and values by their names, in lines that fit the screen."""
 
+import re
 from collections.abc import Iterable
 from datetime import date
 
@@ -12,6 +13,7 @@ Fields = list[tuple[int, str]]
 _DATA = {90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 356: 357, 358: 359, 360: 361,
          362: 363, 364: 365, 445: 446, 618: 619, 621: 622}  # fmt: skip
 """Lengths, and the data that follows them."""
+_DATA_LENGTH = re.compile(rb"\x01(?:%s)=" % b"|".join(b"%d" % tag for tag in _DATA))
 _LEFT_OUT = frozenset({8, 9, 10, 34, 35, 49, 52, 56})
 """Said in the heading, or by the log's name."""
 _MOST_LINES = 12
@@ -22,6 +24,13 @@ IN, OUT = "←", "→"
 
 def fields_of(raw: bytes) -> Fields:
     """Tags and values; data by its length where that holds. What has no number is left out."""
+    if _DATA_LENGTH.search(raw):
+        return _with_data(raw)
+    parts = [field.partition("=") for field in raw.decode("utf-8", "backslashreplace").split("\1")]
+    return [(int(tag), value) for tag, equals, value in parts if equals and tag.isdecimal() and tag.isascii()]
+
+
+def _with_data(raw: bytes) -> Fields:
     found: Fields = []
     at, size, data_tag, data_size = 0, len(raw), 0, 0
     while at < size:
@@ -47,6 +56,7 @@ class Namer:
         self._dictionary = dictionary
         self._secret = frozenset(secret_tags) | set(SECRET_TAGS)
         self._fields: dict[int, str] = {}
+        self._heads: dict[int, str] = {}
         self._values: dict[tuple[int, str], str] = {}
         self._messages: dict[str, str] = {}
 
@@ -83,9 +93,13 @@ class Namer:
 
     def field_text(self, tag: int, value: str) -> str:
         """ "Side(54)=1 BUY"."""
-        text = "***" if tag in self._secret else printable(value)
+        head = self._heads.get(tag)
+        if head is None:
+            head = self._heads[tag] = f"{self.field(tag)}({tag})="
+        if tag in self._secret:
+            return f"{head}***"
         name = self.value(tag, value)
-        return f"{self.field(tag)}({tag})={text}{' ' + name if name else ''}"
+        return f"{head}{printable(value)} {name}" if name else f"{head}{printable(value)}"
 
 
 def printable(value: str) -> str:

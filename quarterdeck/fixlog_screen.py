@@ -123,6 +123,7 @@ class Screen:
         yield f"  ClOrdID {', '.join(life.cl_ord_ids) or '-'}   OrderID {', '.join(life.order_ids) or '-'}\n"
         yield self._new_day(life.lines[0][0].stamp[:8])
         yield self._paint("dim", f"  {'time':<15} {'elapsed':>12} {'step':>12}    log and message") + "\n"
+        only_id = life.cl_ord_ids[0] if len(life.cl_ord_ids) == 1 else ""
         for line, fields in life.lines:
             at_ns, namer = stamp_ns(line.stamp), self._names.of(line)
             times = f"{elapsed_text(at_ns - first_ns):>12} {elapsed_text(at_ns - before_ns):>12}"
@@ -132,7 +133,7 @@ class Screen:
             head = f"  {line.stamp[9:24].decode()} {times}  {arrow(line)} {line.log:<{self._width}}  {name} #{number}"
             colour = "bad" if value_of(fields, 35) in _BAD_TYPES or value_of(fields, 39) == "8" else arrow(line)
             yield self._new_day(line.stamp[:8]) + self._paint(colour, head) + "\n"
-            yield "".join(f"{' ' * 46}{part}\n" for part in wrapped(in_words(fields, namer), WIDTH - 46))
+            yield "".join(f"{' ' * 46}{part}\n" for part in wrapped(in_words(fields, namer, only_id), WIDTH - 46))
 
     def _new_day(self, day: bytes) -> str:
         if day == self._day:
