@@ -2,9 +2,11 @@
 the other says by the same dictionaries.
 """
 
+import socket
+
 import pytest
 
-from fix.session_events import GapClosed, HeartbeatRoundTrip, LoggedOn, LoggedOut, ResendServed
+from fix.session_events import GapClosed, HeartbeatRoundTrip, LoggedOn, LoggedOut, ResendServed, State
 from fix.settings import Role, SequencePolicy
 from tests.fix.interop_kit import Certificates, acceptor, free_port, initiator, of_version
 from tests.fix.session_kit import ACCEPTOR, INITIATOR, settings
@@ -186,3 +188,26 @@ def test_quickfix_resets_when_it_wants_to(reactor, make_desk, tmp_path):
         desk.until(lambda: len(desk.app.messages) == 2)
     assert [e.reset for e in desk.app.events_of(LoggedOn)] == [True, True]
     assert [seq for _, seq, *_ in desk.app.messages] == [2, 2]
+
+
+def test_a_peer_that_is_back_before_the_news_of_its_end_is_turned_away(reactor, make_desk):
+    """Seen once: QuickFIX came back within the turn of the loop that was about to tell of its last connection's end."""
+    desk = make_desk(ACCEPTOR)
+    port = desk.listen()
+    with socket.create_connection(("127.0.0.1", port)):
+        desk.until(lambda: desk.session.state is State.AWAIT_LOGON)
+        desk.transport.close("cut")
+        with socket.create_connection(("127.0.0.1", port)) as early:
+            desk.until(lambda: desk.session.state is State.DISCONNECTED)
+            early.setblocking(False)
+            desk.until(lambda: hung_up(early))
+        with socket.create_connection(("127.0.0.1", port)):
+            desk.until(lambda: desk.session.state is State.AWAIT_LOGON)
+
+
+def hung_up(sock):
+    """Whether the other side has closed."""
+    try:
+        return sock.recv(100) == b""
+    except BlockingIOError:
+        return False
