@@ -1,7 +1,9 @@
-"""Order to report over TLS, session engine at both ends with store and log on, beside a bare TLS round trip.
+"""Order to report over TLS at each level of the desk's store, session engine at both ends, log on, beside a bare TLS
+round trip and QuickFIX.
 
-The bare trip sends as many bytes each way through the same reactor and transport and decodes nothing. The other peer
-is QuickFIX's Python binding at both ends, over TLS, with its file store. All three take turns in one run.
+The bare trip sends as many bytes each way through the same reactor and transport and decodes nothing. QuickFIX is its
+Python binding at both ends, over TLS, with its file store, which is never flushed: beside our `none`. The venue's
+side of ours has a store of level `none` always. All take turns in one run.
 """
 
 import gc
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,23 +24,33 @@ from base.clock import SystemClock
 from base.reactor import Reactor
 from base.tls import TlsClient
 from base.transport import TcpTransport
-from base.transport_types import Closed
-from base.upkeep import Upkeep
+from base.transport_types import Closed, State
+from base.upkeep import SYNC_NS, Upkeep
 from bench.codec import execution_report
 from bench.orders_peers import HEARTBEAT_S
 from bench.report import Row, faster, print_rows, within
 from fix.codec import MdDecoder, Message, Template
 from fix.connection import FixConnection
-from fix.file_store import FileStore
+from fix.file_store import FileStore, StoreSettings, Sync
 from fix.fixlog import FixLog
 from fix.session import FixSession
 from fix.session_events import FieldDefect, SessionEvent
 from fix.settings import Role, SessionSettings
+from fix.store import MemoryStore, MessageStore
 
-ROUNDS, TRIPS, QUICKFIX_TRIPS = 40, 1000, 150
+ROUNDS, TRIPS, SYNCED_TRIPS, QUICKFIX_TRIPS = 40, 500, 50, 150
+LEVELS = ("memory", "none", "interval", "every")
+QUICKFIX = "QuickFIX, TLS, file store"
 WAIT_NS = 60_000_000_000
 ORDER = b"x" * 178
 """As many bytes as the order that the session renders."""
+
+
+def store_of(folder: Path, level: str) -> MessageStore:
+    """The desk's store: forgetting, or on disk with that `sync`."""
+    if level == "memory":
+        return MemoryStore(time.time_ns())
+    return FileStore(folder, time.time_ns(), StoreSettings(Sync(level)))
 
 
 class BareDesk:
@@ -84,12 +97,12 @@ class BareDesk:
 class FixDesk:
     """Owner of the initiator's session: from the decision to send until the report is in its hands."""
 
-    def __init__(self, reactor: Reactor, folder: Path) -> None:
+    def __init__(self, reactor: Reactor, folder: Path, level: str) -> None:
         self._reactor = reactor
         settings = SessionSettings("desk", Role.INITIATOR, "DESK", "VENUE", heartbeat_s=HEARTBEAT_S)
-        store = FileStore(folder / "store-desk", time.time_ns())
-        self.upkeep = Upkeep(reactor, store, "desk store")  # as procs do
-        self.log = FixLog(folder, "desk")
+        store = store_of(folder / f"store-desk-{level}", level)
+        self.upkeep = Upkeep(reactor, store, "desk store", SYNC_NS if level == "interval" else 0)  # as procs do
+        self.log = FixLog(folder, f"desk-{level}")
         self.session = FixSession(settings, store, self, self.log)
         self.connection = FixConnection(reactor, self.session)
         self._template = Template(
@@ -203,41 +216,54 @@ def certificates(folder: Path) -> TlsClient:
     return TlsClient(ca_file=str(folder / "ca.pem"))
 
 
-def measure(stack: ExitStack, folder: Path, rounds: int) -> tuple[list[int], list[int], list[int]]:
-    """Times of bare, our and QuickFIX's trips, taken in turn."""
+def measure(stack: ExitStack, folder: Path, rounds: int) -> dict[str, list[int]]:
+    """Times of bare and QuickFIX's trips and of ours at each level, taken in turn."""
     tls = certificates(folder)
     reactor = Reactor(SystemClock())
     stack.callback(reactor.close)
     report = execution_report()
-    desk = FixDesk(reactor, folder)
-    stack.callback(desk.log.close)
-    venue = stack.enter_context(Child(folder, "serve", str(len(report))))
+    venue = stack.enter_context(Child(folder, "serve", str(len(report)), *LEVELS))
     ports = venue.hear()
-    transport = TcpTransport(reactor, desk.connection, "desk", tls)
-    desk.connection.attach(transport)
-    transport.connect("localhost", ports["fix"])
+    desks = {level: _desk(reactor, folder, level, tls, ports[level], stack) for level in LEVELS}
     bare = BareDesk(reactor, tls, ORDER, len(report))
     bare.transport.connect("localhost", ports["bare"])
-    stack.callback(_hang_up, reactor, desk, transport, bare)
-    wait(reactor, lambda: bare.up and desk.session.is_logged_on, "the logons")
-    quick = QuickFixDesk(stack, folder)
-    for warm_up in (bare, desk, quick):
-        warm_up.trips(300)
+    transports = [bare.transport, *(transport for _, transport in desks.values())]
+    stack.callback(_hang_up, reactor, transports)
+    sessions = [desk.session for desk, _ in desks.values()]
+    wait(reactor, lambda: bare.up and all(s.is_logged_on for s in sessions), "the logons")
+    runners: dict[str, tuple[Callable[[int], list[int]], int]] = {
+        "bare": (bare.trips, TRIPS),
+        "QuickFIX": (QuickFixDesk(stack, folder).trips, QUICKFIX_TRIPS),
+        **{level: (desk.trips, SYNCED_TRIPS if level == "every" else TRIPS) for level, (desk, _) in desks.items()},
+    }
+    for trips, _ in runners.values():
+        trips(300)
     gc.collect()
     gc.freeze()  # as a process of the desk does once it stands; the bare trips run in this process too
     stack.callback(gc.unfreeze)
-    times: tuple[list[int], list[int], list[int]] = ([], [], [])
+    times: dict[str, list[int]] = {name: [] for name in runners}
     for _ in range(rounds):
-        times[0].extend(bare.trips(TRIPS))
-        times[1].extend(desk.trips(TRIPS))
-        times[2].extend(quick.trips(QUICKFIX_TRIPS))
+        for name, (trips, count) in runners.items():
+            times[name] += trips(count)
     return times
 
 
-def _hang_up(reactor: Reactor, desk: FixDesk, transport: TcpTransport, bare: BareDesk) -> None:
-    transport.close()
-    bare.transport.close()
-    reactor.run_until(lambda: not bare.up and not desk.session.is_logged_on, WAIT_NS)
+def _desk(
+    reactor: Reactor, folder: Path, level: str, tls: TlsClient, port: int, stack: ExitStack
+) -> tuple[FixDesk, TcpTransport]:
+    desk = FixDesk(reactor, folder, level)
+    stack.callback(desk.log.close)
+    stack.callback(desk.upkeep.stop)
+    transport = TcpTransport(reactor, desk.connection, f"desk {level}", tls)
+    desk.connection.attach(transport)
+    transport.connect("localhost", port)
+    return desk, transport
+
+
+def _hang_up(reactor: Reactor, transports: list[TcpTransport]) -> None:
+    for transport in transports:
+        transport.close()
+    reactor.run_until(lambda: all(t.state is State.CLOSED for t in transports), WAIT_NS)
 
 
 def quantile(times: list[int], share: float) -> float:
@@ -248,13 +274,20 @@ def quantile(times: list[int], share: float) -> float:
 
 def rows(rounds: int = ROUNDS) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="qd-bench-") as name, ExitStack() as stack:
-        bare, ours, quick = measure(stack, Path(name), rounds)
-    name = "order to report, TLS, store and log on"
-    return [
-        within(f"{name}, p50", quantile(ours, 0.5), "us", "bare TLS round trip", quantile(bare, 0.5), 2),
-        within(f"{name}, p99.9", quantile(ours, 0.999), "us", "bare TLS round trip", quantile(bare, 0.999), 3),
-        faster(f"{name}, p50", quantile(ours, 0.5), "us", "QuickFIX, TLS, file store", quantile(quick, 0.5), 3),
+        times = measure(stack, Path(name), rounds)
+    what = "order to report, TLS, log on, store"
+    ours, bare = times["none"], times["bare"]
+    found = [
+        within(f"{what} none, p50", quantile(ours, 0.5), "us", "bare TLS round trip", quantile(bare, 0.5), 2),
+        within(f"{what} none, p99.9", quantile(ours, 0.999), "us", "bare TLS round trip", quantile(bare, 0.999), 3),
     ]
+    for level in LEVELS:
+        # What is flushed for each message is shown beside what never is, for what it costs: no mark is set for it.
+        reaches = {0.5: 0.0, 0.99: 0.0, 0.999: 0.0} if level == "every" else {0.5: 3.0, 0.99: 2.0, 0.999: 1.0}
+        for share, reach in reaches.items():
+            mine, theirs = quantile(times[level], share), quantile(times["QuickFIX"], share)
+            found.append(faster(f"{what} {level}, p{share * 100:g}", mine, "us", QUICKFIX, theirs, reach))
+    return found
 
 
 def run(as_json: bool = False) -> int:

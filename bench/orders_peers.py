@@ -1,6 +1,7 @@
 """Processes that bench.orders measures against: our venue with a bare echo beside it, and QuickFIX at both ends.
 
-`python -m bench.orders_peers ROLE FOLDER [PORT]`; says its ports or results as JSON lines, ends when stdin closes.
+`python -m bench.orders_peers ROLE FOLDER [PORT | SIZE NAME...]`; says its ports or results as JSON lines, ends when
+stdin closes.
 """
 
 import gc
@@ -108,35 +109,44 @@ def _constants(fields: bytes) -> list[tuple[int, str, bytes]]:
     return [(int(tag), "const", value) for tag, value in pairs if tag != b"17"]
 
 
-def serve(folder: Path) -> None:
-    """Our acceptor with store and log, and the bare echo, on one reactor."""
-    reactor = Reactor(SystemClock())
-    context = server_context(folder / "cert.pem", folder / "key.pem")
-    venue = Venue()
-    settings = SessionSettings("venue", Role.ACCEPTOR, "VENUE", "DESK", heartbeat_s=HEARTBEAT_S)
-    log = FixLog(folder, "venue")
-    store = FileStore(folder / "store-venue", time.time_ns())
-    upkeep = Upkeep(reactor, store, "venue store")  # as processes do
-    venue.session = FixSession(settings, store, venue, log)
-    connection = FixConnection(reactor, venue.session)
+class Acceptor:
+    """One of our acceptors, with store and log; the desk's sessions differ, this side is always the same."""
 
-    def accept_fix(transport: TcpTransport) -> FixConnection:
-        connection.attach(transport)
-        return connection
+    def __init__(self, reactor: Reactor, folder: Path, name: str) -> None:
+        venue = Venue()
+        settings = SessionSettings("venue", Role.ACCEPTOR, "VENUE", "DESK", heartbeat_s=HEARTBEAT_S)
+        log = FixLog(folder, f"venue-{name}")
+        store = FileStore(folder / f"store-venue-{name}", time.time_ns())
+        self.upkeep = Upkeep(reactor, store, "venue store")  # as processes do
+        venue.session = FixSession(settings, store, venue, log)
+        self.connection = FixConnection(reactor, venue.session)
+        context = server_context(folder / "cert.pem", folder / "key.pem")
+        self.port = Listener(reactor, "127.0.0.1", 0, self._accept, f"fix {name}", context).port
+
+    def _accept(self, transport: TcpTransport) -> FixConnection:
+        self.connection.attach(transport)
+        return self.connection
+
+
+def serve(folder: Path, report_size: int, names: list[str]) -> None:
+    """An acceptor of ours for each name, and the bare echo, on one reactor."""
+    reactor = Reactor(SystemClock())
+    acceptors = {name: Acceptor(reactor, folder, name) for name in names}
 
     def accept_echo(transport: TcpTransport) -> Echo:
-        echo = Echo(b"x" * int(sys.argv[3]))
+        echo = Echo(b"x" * report_size)
         echo.transport = transport
         return echo
 
-    fix = Listener(reactor, "127.0.0.1", 0, accept_fix, "fix", context)
+    context = server_context(folder / "cert.pem", folder / "key.pem")
     bare = Listener(reactor, "127.0.0.1", 0, accept_echo, "bare", context)
     gc.collect()
     gc.freeze()
-    say({"fix": fix.port, "bare": bare.port})
+    say({"bare": bare.port, **{name: acceptor.port for name, acceptor in acceptors.items()}})
     reactor.add_reader(sys.stdin.fileno(), reactor.stop, "stdin")
     reactor.run()
-    upkeep.stop()
+    for acceptor in acceptors.values():
+        acceptor.upkeep.stop()
 
 
 class QuickFixEnd(qf.Application):  # type: ignore[misc]  # the binding has no types
@@ -216,6 +226,6 @@ def quickfix(folder: Path, kind: str, port: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve(Path(sys.argv[2]))
+        serve(Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
     else:
         quickfix(Path(sys.argv[2]), sys.argv[1], sys.argv[3])

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from base.errors import CorruptError, StoreError
-from base.segment_file import Found
+from base.segment_file import Found, allocate
 from base.segments import SegmentReader, SegmentSettings, SegmentWriter
 from fix._store import NEXT_IN, NEXT_OUT, SENT, Numbers
 
@@ -68,9 +68,8 @@ class FileStore(Numbers):
         """
         settings = settings or StoreSettings()
         self._state = State(1, wall_ns, 1, 1, {})
-        extra = {"reserve": reserve} if reserve else {}
         self._log = SegmentWriter(
-            folder, "store", wall_ns, settings.segments, hook, first_record=self._checkpoint, confirm=False, **extra
+            folder, "store", wall_ns, settings.segments, hook, reserve or allocate, self._checkpoint, confirm=False
         )
         self._reader = SegmentReader(folder, "store")
         self._sync_every = settings.sync is Sync.EVERY

@@ -55,7 +55,7 @@ class Journal:
         """Open or begin the journal in `folder`; the last `remember` order ids in it can be looked up from now on.
         Where its older files hold which frames is found out by `prepare`, or when a replay wants them.
 
-        `sync_each`: every record is on disk before its call returns, so that a power cut loses nothing.
+        `sync_each`: a frame, and what came before it, is on disk before its call returns: a power cut loses nothing.
         `hook` is called at each boundary of a write (base.segments), for tests of crashes.
         CorruptError and SchemaError name file and offset, or record; StoreError: no room to begin with.
         """
@@ -134,10 +134,11 @@ class Journal:
         self._index.note((self._writer.number, self._writer.last_offset), data)
 
     def order_id(self, client_id: str, command_id: str, cl_ord_id: str, wall_ns: int) -> None:
-        """Store which order a command becomes, BEFORE it is sent. StoreError: do not send."""
+        """Store which order a command becomes, BEFORE it is sent. StoreError: do not send.
+
+        The frame with the order itself comes next, before anything is sent, and takes this to the disk with it.
+        """
         self._writer.append(ORDER_ID, _encode(OrderId(client_id, command_id, cl_ord_id, wall_ns)))
-        if self._sync_each:
-            self._writer.sync()
         self._ids[client_id, command_id] = cl_ord_id
         if len(self._ids) > self._remember:
             del self._ids[next(iter(self._ids))]
