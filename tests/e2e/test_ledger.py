@@ -1,17 +1,20 @@
 """The ledger of a whole desk: what it counts is what the venues' matching engines did, whoever dies meanwhile."""
 
+import json
 import os
+import shutil
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from ipc.ledger_read import Filter, LedgerReader
-from quarterdeck import supervisord
 from quarterdeck.demo import Demo
-from tests.e2e.conftest import RunningDesk, end_desk, make_desk, wait_for
+from tests.e2e.conftest import RunningDesk, make_desk, run_desk, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -77,67 +80,67 @@ def quote_until(desk: RunningDesk, book: Book, more: int, seconds: float) -> Non
     wait_for(lambda: book.fills_at_venues() >= enough, seconds, f"{more} fills")
 
 
-def test_no_fill_is_lost_or_doubled_whoever_is_killed_in_the_middle_of_it(folder: Path) -> None:
-    config = make_desk(
-        folder, lambda t: t.replace("arm_at_start = true", "arm_at_start = true\ndead_owner_trips = false")
-    )
-    demo = Demo(config, lambda _: None)
-    supervisord.start(config)
-    desk = RunningDesk(config)
-    book = Book(desk)
+@pytest.fixture(scope="module")
+def desk() -> Iterator[RunningDesk]:
+    """A desk whose orders stay when a trading process dies: fills go on while nobody hears them."""
+    path = Path(tempfile.mkdtemp(prefix="qd-"))
+
+    def change(given: str) -> str:
+        return given.replace("arm_at_start = true", "arm_at_start = true\ndead_owner_trips = false").replace(
+            "break_after_ms = 5000", "break_after_ms = 2500"
+        )
+
     try:
-        desk.wait_ready()
+        yield from run_desk(make_desk(path, change))
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def test_a_fill_that_the_drop_copy_never_showed_is_a_break_within_the_stated_time(desk: RunningDesk) -> None:
+    config = ("--config", str(desk.desk.path))
+    fault = {"kind": "lost_report", "arguments": {"exec_type": "F", "session": "QDDC1"}}
+    desk.venue("binance", "POST", "/fault", fault)
+    cl_ord_id = desk.order("binance", "BTC-USDT", "buy", "0.01", "30000")
+    order = wait_for(
+        lambda: next((o for o in desk.working("binance") if o["cl_ord_id"] == cl_ord_id), None), 10, "it works"
+    )
+    desk.venue("binance", "POST", "/fill", {"order_id": order["order_id"]})
+    filled = time.monotonic()
+
+    def breaks() -> list[str]:
+        return desk.qd("ledger", "breaks", "--json", *config).stdout.splitlines()
+
+    found = wait_for(breaks, 10, "the break is shown")
+    assert time.monotonic() - filled < 2.5 + 4
+    assert len(found) == 1
+    assert '"kind":"missing","lacks":"drop_copy"' in found[0]
+    assert order["order_id"] in found[0]
+    number = str(json.loads(found[0])["id"])
+    accepted = desk.qd("ledger", "accept", number, "--reason", "seen on the venue's page", *config)
+    assert accepted.returncode == 0, accepted.stderr
+    wait_for(lambda: not breaks(), 5, "closed")
+    assert "accepted: seen on the venue's page" in desk.qd("ledger", "breaks", "--all", "--json", *config).stdout
+
+
+def test_no_fill_is_lost_or_doubled_whoever_is_killed_in_the_middle_of_it(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    demo, book = Demo(desk.desk, lambda _: None), Book(desk)
+    try:
         demo.start_quoter()
         quote_until(desk, book, 10, 60)
-        for process in ("ledger", "binance-trd", "ledger", "kraken-trd"):
+        for process in ("binance-trd", "ledger", "kraken-trd"):
             kill(desk, process)
-            quote_until(desk, book, 5, 60)
+            quote_until(desk, book, 3, 60)
         os.kill(desk.pid("ledger"), signal.SIGSTOP)  # away for a while: it catches up
         quote_until(desk, book, 10, 60)
         os.kill(desk.pid("ledger"), signal.SIGKILL)
-        demo.stop_quoter()
-        trip = ("kill", "trip", "--reason", "end of the test", "--config", str(config.path))
-        wait_for(lambda: desk.qd(*trip).returncode == 0, 30, "a trip that is answered")
-        wait_for(lambda: desk.ask("kill", "status")["last_trip"]["all_proven_ms"] is not None, 60, "all proven")
-        wait_for(lambda: desk.readiness("ledger") == "READY", 40, lambda: f"the ledger is back: {desk.unready()}")
-        wait_for(book.agrees, 40, lambda: f"{book.counts()}, at the venues {book.fills_at_venues()}")
-        assert book.recorded() == book.at_venues()
-        assert book.counts()["breaks"] == 0, desk.qd("ledger", "breaks", "--config", str(config.path)).stdout
     finally:
         demo.stop_quoter()
-        end_desk(config)
-
-
-def test_a_fill_that_the_drop_copy_never_showed_is_a_break_within_the_stated_time(folder: Path) -> None:
-    config = make_desk(folder, lambda t: t.replace("break_after_ms = 5000", "break_after_ms = 2500"))
-    supervisord.start(config)
-    desk = RunningDesk(config)
-    try:
-        desk.wait_ready()
-        fault = {"kind": "lost_report", "arguments": {"exec_type": "F", "session": "QDDC1"}}
-        desk.venue("binance", "POST", "/fault", fault)
-        cl_ord_id = desk.order("binance", "BTC-USDT", "buy", "0.01", "30000")
-        order = wait_for(
-            lambda: next((o for o in desk.working("binance") if o["cl_ord_id"] == cl_ord_id), None), 10, "it works"
-        )
-        desk.venue("binance", "POST", "/fill", {"order_id": order["order_id"]})
-        filled = time.monotonic()
-
-        def breaks() -> list[str]:
-            done = desk.qd("ledger", "breaks", "--json", "--config", str(config.path))
-            return done.stdout.splitlines()
-
-        found = wait_for(breaks, 10, "the break is shown")
-        assert time.monotonic() - filled < 2.5 + 4
-        assert len(found) == 1
-        assert '"kind":"missing","lacks":"drop_copy"' in found[0]
-        assert order["order_id"] in found[0]
-        accepted = desk.qd(
-            "ledger", "accept", "1", "--reason", "seen on the venue's page", "--config", str(config.path)
-        )
-        assert accepted.returncode == 0, accepted.stderr
-        wait_for(lambda: not breaks(), 5, "closed")
-        closed = desk.qd("ledger", "breaks", "--all", "--json", "--config", str(config.path)).stdout
-        assert "accepted: seen on the venue's page" in closed
-    finally:
-        end_desk(config)
+    trip = ("kill", "trip", "--reason", "end of the test", "--config", str(desk.desk.path))
+    wait_for(lambda: desk.qd(*trip).returncode == 0, 30, "a trip that is answered")
+    wait_for(lambda: desk.ask("kill", "status")["last_trip"]["all_proven_ms"] is not None, 60, "all proven")
+    wait_for(lambda: desk.readiness("ledger") == "READY", 40, lambda: f"the ledger is back: {desk.unready()}")
+    wait_for(book.agrees, 40, lambda: f"{book.counts()}, at the venues {book.fills_at_venues()}")
+    assert book.recorded() == book.at_venues()
+    shown = desk.qd("ledger", "breaks", "--config", str(desk.desk.path)).stdout
+    assert book.counts()["breaks"] == 0, shown
