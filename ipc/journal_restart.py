@@ -86,6 +86,7 @@ def read_restart(folder: str | Path, name: str, *, whole: bool = False) -> Itera
     """
     began = 0 if whole else newest_writing(folder, name)
     with closing(SegmentReader(folder, name)) as reader:
+        reader.seek(0)
         if began:
             reader.seek_segment(max(began - 1, reader.first_number()))
         while record := reader.next():

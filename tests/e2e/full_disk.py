@@ -85,7 +85,7 @@ def filling_desk(folder: Path) -> Iterator[FillingDesk]:
     supervisord.start(desk)
     running = RunningDesk(desk)
     try:
-        running.wait_ready()
+        running.wait_ready(120)
         with qd.connect(desk.path, client_id="filler", strategy="test", timeout=5.0) as client:
             for session in (*TRADING.values(), "binance-dc"):
                 client.subscribe(f"exec.{session}", replay=True)

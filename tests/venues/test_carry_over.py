@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from base.segments import HELD_TIMES, SegmentReader, SegmentSettings
+from base.segments import EVERYTHING, HELD_TIMES, SegmentReader, SegmentSettings
 from ipc import frames
 from ipc._bus import Outlet
 from ipc.events import AnyEvent, Position
@@ -168,8 +168,10 @@ def test_even_what_is_held_is_bounded(owner: Owner, caplog: pytest.LogCaptureFix
 def test_an_older_build_s_journal_is_read_whole_and_nothing_of_it_is_dropped_before_it_is_written_again(
     owner: Owner,
 ) -> None:
-    rests = owner.work()  # no writing was ever marked
+    owner.journal._writer.hold = EVERYTHING  # no writing was ever marked, nothing is held
     owner.rotate_bare(12)
+    assert SegmentReader(owner.folder, NAME).first_number() > 1
+    rests = owner.work()
     owner.journal.close()
     owner.reopen()
     assert owner.journal.carry() == 0
