@@ -38,6 +38,7 @@ from venues.rest_client import RestClient, open_rest
 from venues.rest_rates import RestRates
 from venues.session_report import SessionReport
 from venues.sweep import Sweep
+from venues.watch import Act, Watch
 
 MS = 1_000_000
 LOOK_NS = 20 * MS
@@ -68,6 +69,8 @@ class Trading:
         self.rows = ExposureWriter(host.page)
         self.ringer = Ringer()
         self.report = SessionReport(host, session, self.venue, "trading")
+        self.watch = Watch()
+        self._ready_ns = 0  # monotonic time of the last logon; 0 while not logged on
         self._lease_sweep = False
         self._stop_by_ns = 0
 
@@ -252,6 +255,7 @@ class Trading:
         """The session went into another phase."""
         was = self.report.note(phase, reason)
         mono_ns = self.host.clock.mono_ns()
+        self._ready_ns = (self._ready_ns or mono_ns) if phase is SessionPhase.READY else 0
         if phase is SessionPhase.READY:
             self.entry.session = self._session()
             if self.sweep.active:
@@ -348,10 +352,21 @@ class Trading:
         self.carrier.look()
         if self.room.look():
             self._settle()
+        self._mind_progress(mono_ns)
         self._say_session()
         if self.host.stopping and (not self.sweep.left or mono_ns >= self._stop_by_ns):
             self._log_out()
         self.host.reactor.call_later(DUTY_NS, self._duty, "duty")
+
+    def _mind_progress(self, mono_ns: int) -> None:
+        """Heartbeats are not enough: reconciliation ends, and orders are answered."""
+        self.watch.hold("reconciling", 0 if self.recovery.done else self._ready_ns)
+        for state in ("unanswered", "silent"):
+            self.watch.hold(state, self.entry.asked_ns)
+        for late in self.watch.late(mono_ns):
+            self.alert("warning", "late", f"{self.name}: {late.text}")
+            if late.act is Act.CUT:
+                self.link.leg.disconnect(late.text)
 
     # -- stopping --------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from venues.reference import as_configured, confirm
 from venues.subscriptions import Subscription
 
 SECOND_NS = 1_000_000_000
+STARVED_NS = 120 * SECOND_NS
+"""Subscribed, and not one snapshot came in so long though the session lives: another connection is tried."""
 REFERENCE_NS = 5 * SECOND_NS
 """How long subscriptions wait for reference data."""
 
@@ -48,6 +50,7 @@ class FixMarketDataSession(FixVenueSession):
         self._pump_ns = 0
         self._check_ns = 0  # when to look for overdue subscriptions: one look a second while there may be any
         self._waiting = 0  # subscriptions whose snapshot has not come
+        self._starved_ns = 0  # since when snapshots are awaited and none has come
         self._counters |= dict.fromkeys(("subscriptions", "refreshes", "batches", "snapshots"), 0)
         self._decoder = profile.decoder()
         for n, instrument in enumerate(context.instruments):
@@ -125,6 +128,7 @@ class FixMarketDataSession(FixVenueSession):
             n_changes, index, kind, key = words[at], words[at + 1], words[at + 2], words[at + 10]
             if kind == 1 and index >= 0 and self._subscriptions[index].snapshot(key):
                 self._waiting -= 1
+                self._starved_ns = 0
                 self._counters["snapshots"] += 1
             at += 12 + 5 * n_changes
 
@@ -144,6 +148,7 @@ class FixMarketDataSession(FixVenueSession):
 
     def _give_up(self, subscription: Subscription, why: str) -> None:
         self._waiting -= subscription.waiting
+        self._starved_ns = 0  # a refusal is an answer
         delay_ns = subscription.refused(self._mono_ns)
         self._check_soon()
         name = self._instruments[subscription.index].name
@@ -225,7 +230,7 @@ class FixMarketDataSession(FixVenueSession):
         self._queue.clear()
         self._wanted.clear()
         self._sent_for.clear()
-        self._waiting = self._reference_deadline_ns = self._pump_ns = self._check_ns = 0
+        self._waiting = self._reference_deadline_ns = self._pump_ns = self._check_ns = self._starved_ns = 0
         for subscription in self._subscriptions:
             subscription.reset()
 
@@ -242,11 +247,18 @@ class FixMarketDataSession(FixVenueSession):
 
     def _check_subscriptions(self) -> None:
         self._check_ns = 0
+        if self._starved_ns and self._mono_ns - self._starved_ns >= STARVED_NS and not self._has_book():
+            self._starved_ns = 0
+            self._sink.disconnect(f"no snapshot for {STARVED_NS // SECOND_NS} s, though the session lives")
+            return
         for subscription in self._subscriptions:
             if subscription.due_ns:
                 self._check_soon()
                 if self._mono_ns >= subscription.due_ns:
                     self._overdue(subscription)
+
+    def _has_book(self) -> bool:
+        return any(subscription.live for subscription in self._subscriptions)
 
     def _check_soon(self) -> None:
         self._check_ns = self._check_ns or self._mono_ns + SECOND_NS
@@ -277,6 +289,7 @@ class FixMarketDataSession(FixVenueSession):
         instrument = self._instruments[subscription.index]
         key = subscription.begin(self._mono_ns)
         self._waiting += 1
+        self._starved_ns = self._starved_ns or self._mono_ns
         self._check_soon()
         self._counters["subscriptions"] += 1
         reference = self._references.get(subscription.index)

@@ -100,6 +100,7 @@ class OrderEntry:
         self.throttle = throttle or Throttle(capabilities.limits.orders, self.instruments)
         self.on_open_report: Callable[[Order], None] | None = None  # told of orders a report shows to be open
         self.on_status: Callable[[Order, bool], None] | None = None  # a status request's answer: order, whether known
+        self.asked_ns = 0  # monotonic time of the first order request since the venue last answered any; 0: none
         self._lost_orders: set[str] = set()
         self.counters = {"orders": 0, "refused": 0, "cancels": 0, "reports": 0, "duplicates": 0, "unknown_orders": 0}
 
@@ -157,6 +158,7 @@ class OrderEntry:
             self.counters["refused"] += 1
             return Answer(command.command_id, False, closed, cl_ord_id)
         self.counters["orders"] += 1
+        self.asked_ns = self.asked_ns or mono_ns
         self.port.moved(order)
         return Answer(command.command_id, True, cl_ord_id=cl_ord_id)
 
@@ -286,6 +288,7 @@ class OrderEntry:
                 self.port.record(successor.snapshot())
             return str(e)
         if kind != "status":
+            self.asked_ns = self.asked_ns or mono_ns
             self.port.record(order.snapshot())
             self.port.moved(order)
         return ""
@@ -349,6 +352,8 @@ class OrderEntry:
 
     def event(self, event: AnyEvent) -> None:
         """Take in what the session delivers: journalled and published before this returns."""
+        if isinstance(event, ExecutionReport | CancelReject):
+            self.asked_ns = 0
         if isinstance(event, ExecutionReport):
             self.report(event)
             if event.exec_type == "I":
@@ -431,6 +436,7 @@ class OrderEntry:
 
     def lost_session(self, reason: str) -> None:
         """The session dropped: what was open is UNCERTAIN until reconciled."""
+        self.asked_ns = 0
         wall_ns = self.clock.wall_ns()
         for order in self.table.open():
             order.requests.clear()

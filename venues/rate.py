@@ -1,7 +1,8 @@
 """Keeping a venue's rate limits: windows and falling counters, with a part kept for cancels. Pure.
 
-A window is counted in slots, the present one and as many whole ones as make its length: it never lets more pass in
-any stretch of that length, wherever the venue begins to count, and is at most a slot too strict. Times: monotonic, UTC.
+A window is counted in slots: the present one, as many whole ones as make its length, and one more. So it never lets
+more pass in any stretch of that length, wherever the venue begins to count, even when requests travel unevenly by up to
+a slot (a twentieth of the length); and it is at most two slots too strict. Times: monotonic and UTC ns.
 """
 
 from decimal import Decimal
@@ -12,6 +13,8 @@ from venues.limits import DAY_S, Limit
 SECOND_NS = 1_000_000_000
 DAY_NS = DAY_S * SECOND_NS
 SLOTS = 20
+LOOK_NS = 1_000_000
+"""Others who share a limit are looked at so often, and at every request once half of it is used."""
 
 
 class Column(Protocol):
@@ -39,7 +42,9 @@ class Column(Protocol):
 class Meter:
     """What a limit has counted. `used` may pass `most` by what was forced; `unit` is the unit of all its figures."""
 
-    __slots__ = ("_column", "_spare", "limit", "most", "noted", "open", "passes", "sync_ns", "unit", "used")
+    __slots__ = (
+        "_column", "_look_ns", "_spare", "limit", "most", "near", "noted", "open", "passes", "sync_ns", "unit", "used",
+    )  # fmt: skip
 
     def __init__(self, limit: Limit, column: Column | None, share_pct: int, unit: int) -> None:
         self.limit = limit
@@ -47,7 +52,8 @@ class Meter:
         self.passes = limit.breach == "refused"  # a cancel too many is refused there, and harms nothing: it may try
         self.used = 0
         self.noted = 0  # spent, and not in a slot yet
-        self.sync_ns = 0  # no need to synchronise before this time
+        self.sync_ns = 0  # no need to synchronise before this time, unless more than `near` would be used
+        self._look_ns = 0
         self._column = column
         # Two processes may look at the same instant: one request each is set aside for that.
         self._spare = limit.spare + (column.writers - 1 if column is not None else 0)
@@ -56,6 +62,7 @@ class Meter:
     def _allow(self, most: int) -> None:
         self.most = max(most - self._spare, 1) * self.unit
         self.open = max(self.most - self.limit.reserve * self.unit, 0)
+        self.near = self.open // 2 if self._column is not None else self.most + self.open
 
     def told(self, used: int, most: int) -> None:
         """The venue's own figures: its maximum counts, and what it has counted if that is more than we have."""
@@ -109,8 +116,9 @@ class Meter:
         self.used -= taken
         return taken
 
-    def _take_in(self) -> None:
-        if self._column is not None:
+    def _take_in(self, mono_ns: int) -> None:
+        if self._column is not None and (mono_ns >= self._look_ns or self.used >= self.near):
+            self._look_ns = mono_ns + LOOK_NS
             delta = self._column.others()
             if delta > 0:
                 self._count(delta)
@@ -126,7 +134,7 @@ class Window(Meter):
     def __init__(self, limit: Limit, column: Column | None = None, share_pct: int = 100) -> None:
         super().__init__(limit, column, share_pct, 1)
         self._slot_ns = max(limit.per_s * SECOND_NS // SLOTS, 1)
-        self._counts = [0] * (SLOTS + 1)
+        self._counts = [0] * (SLOTS + 2)
         self._at_slot = 0
         if column is not None:
             used, at_ns = column.latest()
@@ -143,8 +151,10 @@ class Window(Meter):
                 self.used -= counts[gone % len(counts)]
                 counts[gone % len(counts)] = 0
             self._at_slot = slot
-        self.sync_ns = (slot + 1) * self._slot_ns if self._column is None else 0
-        self._take_in()
+        self.sync_ns = (slot + 1) * self._slot_ns
+        if self._column is not None:
+            self._take_in(mono_ns)
+            self.sync_ns = min(self.sync_ns, self._look_ns)
 
     def wait_ns(self, amount: int, ceiling: int, mono_ns: int, wall_ns: int) -> int:
         """Until enough slots have gone by."""
@@ -195,8 +205,10 @@ class Day(Meter):
         day = wall_ns // DAY_NS
         if day > self._day:
             self._day, self.used = day, 0
-        self.sync_ns = mono_ns + SECOND_NS if self._column is None else 0
-        self._take_in()
+        self.sync_ns = mono_ns + SECOND_NS
+        if self._column is not None:
+            self._take_in(mono_ns)
+            self.sync_ns = self._look_ns
 
     def wait_ns(self, amount: int, ceiling: int, mono_ns: int, wall_ns: int) -> int:
         """Until midnight."""
@@ -223,7 +235,8 @@ class Falling(Meter):
         if self.used > 0:
             self.used = max(self.used - (mono_ns - self._at_ns) * self._milli // 1000, 0)
         self._at_ns = mono_ns
-        self._take_in()
+        if self._column is not None:
+            self._take_in(mono_ns)
 
     def wait_ns(self, amount: int, ceiling: int, mono_ns: int, wall_ns: int) -> int:
         """Until it has fallen far enough."""

@@ -32,6 +32,7 @@ class SharedColumn:
             words[first + n * writers : first + (n + 1) * writers] for n in range(WORDS)
         )
         self._seen = sum(self._totals)
+        self._own = self._totals[row]
 
     def others(self) -> int:
         """What others have spent since the last call."""
@@ -41,7 +42,8 @@ class SharedColumn:
 
     def add(self, spent: int) -> None:
         """We spent that much; one aligned store."""
-        self._totals[self._row] += spent
+        self._own += spent
+        self._totals[self._row] = self._own
         self._seen += spent
 
     def show(self, used: int, at_ns: int) -> None:

@@ -60,7 +60,7 @@ class Throttle:
             return self._no(self._held_by, self._held_ns - mono_ns)
         for at, fixed, by_age in plan:
             amount = fixed + _aged(by_age, age_ns) if by_age else fixed
-            if mono_ns >= at.sync_ns:
+            if mono_ns >= at.sync_ns or at.used + amount > at.near:
                 at.sync(mono_ns, wall_ns)
             ceiling = at.most if urgent else at.open
             if at.used + amount > ceiling and not (urgent and at.passes):

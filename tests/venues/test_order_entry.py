@@ -192,7 +192,7 @@ def test_new_orders_leave_the_reserve_to_cancels() -> None:
     order = bench.place()
     assert "rate limit" in bench.entry.handle(bench.new()).reason
     assert bench.entry.handle(cancel(order.cl_ord_id)).accepted
-    bench.clock.advance(1_100_000_000)
+    bench.clock.advance(1_200_000_000)
     bench.place()
 
 

@@ -60,7 +60,7 @@ def test_no_stretch_of_a_windows_length_holds_more_than_allowed_wherever_it_begi
 
 
 @given(steps)
-def test_a_window_is_at_most_a_slot_too_strict(played: list[tuple[int, str, int]]) -> None:
+def test_a_window_is_at_most_two_slots_too_strict(played: list[tuple[int, str, int]]) -> None:
     throttle = Throttle([limit(most=6)])
     now, passed = START, []
     for pause, _, _ in played:
@@ -68,7 +68,7 @@ def test_a_window_is_at_most_a_slot_too_strict(played: list[tuple[int, str, int]
         if not throttle.take("new", now, NOON):
             passed.append(now)
         else:
-            slack = 10 * SECOND_NS + SECOND_NS // 2
+            slack = 11 * SECOND_NS
             assert sum(t > now - slack for t in passed) >= 6
 
 
@@ -133,7 +133,7 @@ def test_where_the_venue_would_log_us_out_cancels_end_at_the_limit_and_a_kill_do
     for _ in range(5):
         throttle.force("cancel", START, NOON)
     assert throttle.left(START, NOON)["left_l"] == 0
-    late = START + 10 * SECOND_NS - 1
+    late = START + 10 * SECOND_NS
     assert throttle.take("new", late, NOON), "what was forced holds the others back"
 
 
@@ -148,7 +148,7 @@ def test_a_refusal_says_what_limit_and_how_long() -> None:
     throttle.take("new", START, NOON)
     said = throttle.take("new", START + SECOND_NS, NOON)
     assert said.startswith("rate limit of the venue (messages: 1 in 10 s): try again in ")
-    assert 9_000 <= int(said.split()[-2]) <= 9_600
+    assert 9_500 <= int(said.split()[-2]) <= 10_000
     assert throttle.left(START, NOON)["rate_refused"] == 1
 
 
@@ -168,7 +168,7 @@ def test_the_venues_refusal_fills_the_shortest_limit_that_it_may_mean() -> None:
     assert "short" in throttle.take("new", START + SECOND_NS, NOON)
     left = throttle.left(START, NOON)
     assert (left["left_short"], left["left_day"], left["rate_breaches"]) == (0, 100, 1)
-    assert not throttle.take("new", START + 11 * SECOND_NS, NOON)
+    assert not throttle.take("new", START + 12 * SECOND_NS, NOON)
 
 
 def test_silence_that_the_venue_asks_for_is_kept_by_all_but_cancels() -> None:
