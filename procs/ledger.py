@@ -26,6 +26,7 @@ DAY_NS = 86_400_000 * MS
 GATHER_NS = 5 * MS  # what arrives meanwhile shares a transaction
 LOOK_NS = 100 * MS  # without a word from the bus
 RETRY_NS = 1_000 * MS  # after a write failed
+HEARD_NS = 300 * MS  # for subscribers to connect, so that they hear what the last life could not say any more
 PRUNE_NS = 60_000 * MS
 
 log = logging.getLogger("ledger")
@@ -70,7 +71,7 @@ class LedgerProcess:
         host.reactor.add_zmq_drained(self.subscriber.socket, self._woken, "sessions", Priority.NORMAL)
         host.on_stop(self._stop)
         host.set(Readiness.RECOVERING, "reading the journals")
-        self._look()
+        host.reactor.call_later(HEARD_NS, self._look, "look")
         self._prune()
 
     # -- reading and storing -----------------------------------------------------------------------------------
