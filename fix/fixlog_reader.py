@@ -205,9 +205,10 @@ class Log:
 
     def _newest_is(self, inodes: list[int]) -> bool:
         try:
-            return bool(inodes) and inodes[-1] == self._path.stat().st_ino
-        except FileNotFoundError:
-            return not inodes
+            newest = self._path.stat().st_ino
+        except FileNotFoundError:  # not there yet, or not made anew yet: it will be found to be another one
+            return True
+        return inodes[-1:] == [newest]
 
 
 def logs_in(folder: Path) -> list[Path]:
@@ -226,6 +227,10 @@ class Follower:
     def __init__(self, logs: Iterable[Log]) -> None:
         self._logs = list(logs)
         self._waiting: list[Line] = []
+
+    def add(self, log: Log) -> None:
+        """One that was not there before."""
+        self._logs.append(log)
 
     def turn(self, settled: bytes) -> list[Line]:
         """Lines of before `settled` that are new, by time."""

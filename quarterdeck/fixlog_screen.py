@@ -68,6 +68,10 @@ class Names:
         self._sources = {source.name: source for source in logs}
         self._known: dict[tuple[str, bytes], Namer] = {}
 
+    def add(self, source: Source) -> None:
+        """A log that was not there before."""
+        self._sources[source.name] = source
+
     def of(self, line: Line) -> Namer:
         """Names for a line."""
         key = line.log, line.raw[2 : line.raw.find(b"\1", 2, 20)]

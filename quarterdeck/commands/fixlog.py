@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
@@ -38,20 +39,22 @@ def run(args: argparse.Namespace) -> int:
     if args.life and (args.follow or args.raw or args.order or args.type):
         raise CommandError("--life shows whole lives: without --follow, --raw, --order and --type")
     desk = None if args.folder else load(args.config)
-    logs = sources(desk, Path(args.folder) if args.folder else None, args.session)
+    folder = Path(args.folder) if args.folder else None
+    logs = sources(desk, folder, args.session)
     now = now_utc()
     wanted = Filter(
         since=moment(args.since, now, "--since"), until=moment(args.until, now, "--until"),
         msg_types=frozenset(filter(None, args.type.split(","))), ids=frozenset(filter(None, [args.order])),
     )  # fmt: skip
-    screen = Screen(Names(desk, logs), logs, args.raw, args.full, sys.stdout.isatty())
+    names = Names(desk, logs)
+    screen = Screen(names, logs, args.raw, args.full, sys.stdout.isatty())
     tally, begin = Tally(tell), time.perf_counter()
     status = 0
     try:
         if args.life:
             status = _lives(args.life, desk, logs, wanted, screen, tally)
         elif args.follow:
-            _follow(logs, wanted, screen, tally)
+            _follow(lambda: sources(desk, folder, args.session), names, wanted, screen, tally)
         else:
             for line in merged(Log(source.path, tally, wanted) for source in logs):
                 sys.stdout.write(screen.message(line))
@@ -84,13 +87,18 @@ def _lives(
     return 0 if found else 3
 
 
-def _follow(logs: list[Source], wanted: Filter, screen: Screen, tally: Tally) -> None:
+def _follow(logs: Callable[[], list[Source]], names: Names, wanted: Filter, screen: Screen, tally: Tally) -> None:
     """Until interrupted, or `--until` has passed. Without --since only what comes from now on."""
     if not wanted.since:
         wanted = Filter(moment("0s", now_utc(), "--since"), wanted.until, wanted.msg_types, wanted.ids)
-    follower = Follower(Log(source.path, tally, wanted) for source in logs)
+    follower, known = Follower([]), set[Path]()
     try:
         while True:
+            for source in logs():  # a session that starts later has its log later
+                if source.path not in known:
+                    known.add(source.path)
+                    names.add(source)
+                    follower.add(Log(source.path, tally, wanted))
             settled = (now_utc() - timedelta(seconds=_SETTLE_S)).strftime("%Y%m%d-%H:%M:%S.%f").encode()
             for line in follower.turn(settled):
                 sys.stdout.write(screen.message(line))
