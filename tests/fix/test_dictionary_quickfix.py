@@ -116,7 +116,7 @@ def unexplained(pair: Pair, msg_type: str, ours: list[Said], theirs: Said | str 
         (theirs.reason == 14 and any(each.reason in (0, 2) for each in ours))
         # It begins an entry at any tag seen before, and ends one at any tag without a place there.
         or ((theirs.reason == 16 or theirs.tag in grouped) and (inside or stray))
-        or (theirs.reason == 16 and Said(6, theirs.tag) in ours)  # -1 is a number to it
+        or (theirs.reason in (5, 16) and Said(6, theirs.tag) in ours and pair.type_of(theirs.tag) in LOOSER)  # -1, say
         or (theirs.reason == 5 and pair.is_open(theirs.tag))  # it does not know allowOtherValues
         or (theirs.reason == 0 and pair.transported and Said(2, theirs.tag) in ours)  # defined in the other file
     )
