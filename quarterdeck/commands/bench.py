@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-NAMES = ("codec", "book", "bus", "store", "orders", "pipeline", "kill", "memory", "ledger", "rate")
+NAMES = ("codec", "book", "bus", "store", "orders", "pipeline", "kill", "memory", "ledger", "rate", "fixlog")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
