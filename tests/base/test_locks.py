@@ -1,5 +1,6 @@
 """One holder per role, named to whoever else wants it, gone when its process is."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -82,3 +83,19 @@ def test_an_unreadable_holder_is_said_to_be_unknown(tmp_path: Path) -> None:
     with pytest.raises(LockHeldError, match="held by an unknown process"):
         RoleLock(tmp_path / "role").acquire(SINCE_NS)
     first.release()
+
+
+def test_a_full_disk_costs_the_signature_and_not_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    lock = RoleLock(tmp_path / "role")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        assert lock.try_acquire(SINCE_NS)
+    with pytest.raises(LockHeldError, match="held by an unknown process"):
+        RoleLock(tmp_path / "role").acquire(SINCE_NS)
+    lock.release()
+    lock.acquire(SINCE_NS)
+    assert lock.holder().pid == os.getpid()
+    lock.release()

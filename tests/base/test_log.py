@@ -113,3 +113,55 @@ def test_open_log_serves_every_logger_until_closed(tmp_path: Path) -> None:
     logging.getLogger("reactor").debug("not heard")
     assert "WARNING" in (tmp_path / "proc.log").read_text()
     assert (tmp_path / "proc.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_disk_that_takes_a_part_of_a_line_spoils_no_other(tmp_path: Path, logger: logging.Logger) -> None:
+    room = [60]
+
+    def write(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = os.write(fd, data[: room[0]])
+        room[0] -= written
+        return written
+
+    handler = attach(logger, BudgetHandler(tmp_path / "a.log", write=write))
+    logger.info("fits")
+    for _ in range(3):
+        logger.info("x" * 40)
+    assert (handler.lost, handler.lost_in_all) == (3, 3)
+    text = (tmp_path / "a.log").read_text()
+    assert text.endswith("fits\n"), "no part of a line is left behind"
+    room[0] = 1000
+    logger.info("room again")
+    lines = (tmp_path / "a.log").read_text().splitlines()
+    assert lines[1] == "3 log records were lost before this one"
+    assert lines[2].endswith("room again")
+    assert (handler.lost, handler.lost_in_all) == (0, 3)
+
+
+def test_old_files_are_not_pushed_out_while_no_new_one_can_be_made(
+    tmp_path: Path, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = attach(logger, BudgetHandler(tmp_path / "a.log", budget=4000, files=4))
+    for number in range(60):
+        logger.info("record %d %s", number, "x" * 20)
+    before = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
+    assert len(before) == 4
+    real = os.open
+
+    def full(path: str | Path, *arguments: int, **more: int) -> int:
+        if str(path).endswith(".new"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, *arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", full)
+        for _ in range(40):
+            logger.info("y" * 100)
+    assert handler.lost > 20
+    after = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
+    assert all(after[name].startswith(content) for name, content in before.items())
+    logger.info("room again")
+    assert "log records were lost" in (tmp_path / "a.log").read_text()
+    assert sum(f.stat().st_size for f in tmp_path.iterdir()) <= 4000
