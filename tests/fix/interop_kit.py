@@ -27,7 +27,7 @@ from fix.store import MemoryStore, MessageStore
 from tests.fix.quickfix_peer import VERSIONS, QuickFix
 from tests.fix.session_kit import ACCEPTOR, INITIATOR, Recorder
 
-LONG = 30_000_000_000
+LONG = 60_000_000_000
 AGAIN_NS = 20_000_000
 PESTER_NS = 200_000_000
 
@@ -118,7 +118,7 @@ class Desk:
         self.until(lambda: self.session.is_logged_on)
         self._port = 0
 
-    def listen(self) -> int:
+    def listen(self, port: int = 0) -> int:
         """Take one connection at a time; a second one is shut at once."""
 
         def accept(transport: TcpTransport) -> FixConnection:
@@ -133,7 +133,7 @@ class Desk:
 
         c = self.certificates
         tls = server_context(c.cert, c.key) if c else None
-        self.listener = Listener(self.reactor, "127.0.0.1", 0, accept, "desk", tls)
+        self.listener = Listener(self.reactor, "127.0.0.1", port, accept, "desk", tls)
         return self.listener.port
 
     def close(self) -> None:

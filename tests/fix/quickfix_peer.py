@@ -5,6 +5,7 @@ with two reports, a MarketDataRequest with a snapshot and updates. Reports it ha
 then holds them, are also written to `sent.log`: they survive a SIGKILL, and each of them must arrive once.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -215,46 +216,41 @@ def serve(config: str, role: str, version: str, begin: str, sender: str, target:
     os._exit(0)  # its orderly stop may crash, and nothing here is worth it
 
 
-class QuickFix:
-    """The engine's process as the test sees it; `events` grow as the reactor reads them, over all its lives."""
+class Told:
+    """A child process that obeys lines and tells JSON lines; `events` grow as the reactor reads them, over all its
+    lives.
+    """
 
-    def __init__(
-        self, reactor, folder: Path, role: str, extra: str, version: str = "any", heartbeat: int = 30
-    ) -> None:  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, reactor, folder: Path) -> None:
         self.folder = folder
-        kind = role.removeprefix("tls-")
-        sender, target = ("DESK", "VENUE") if kind == "initiator" else ("VENUE", "DESK")
-        begin, _, dictionary = VERSIONS[version]
-        config = folder / f"{role}.cfg"
-        config.write_text(
-            HEAD.format(
-                kind=kind, folder=folder, extra=extra, sender=sender, target=target, begin=begin,
-                dictionary=dictionary, heartbeat=heartbeat,
-            )
-        )  # fmt: skip
-        self._arguments = [sys.executable, __file__, str(config), role, version, begin, sender, target]
         self.events: list[dict] = []
-        self.noise: list[bytes] = []  # what the library printed itself
+        self.noise: list[bytes] = []  # what a library printed itself
         self._reactor = reactor
-        self.start()
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
 
     def start(self) -> None:
-        """Begin a life; the file store of the one before is found."""
+        """Begin a life; the files of the one before are found."""
         self._rest = b""
-        self._process = subprocess.Popen(self._arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            self.command(), env=self.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         assert self._process.stdout is not None
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._out, False)
         self._reading = True
-        self._reactor.add_reader(self._out, self._read, "quickfix")
+        self._reactor.add_reader(self._out, self._read, "child")
 
     def kill(self) -> None:
         """SIGKILL, in whatever it is doing; what it had said is read."""
         self._process.kill()
         self._end()
 
-    def __enter__(self) -> "QuickFix":
+    def __enter__(self):
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -272,7 +268,8 @@ class QuickFix:
             self._read()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.stdout.close()
 
     def _read(self) -> None:
@@ -299,8 +296,33 @@ class QuickFix:
         return next((e for e in reversed(self.events) if e["event"] == event), {})
 
     def sent(self) -> list[str]:
-        """Ids of what was handed to QuickFIX and stored, over all lives."""
+        """Ids of what was handed over and stored, over all lives."""
         return (self.folder / "sent.log").read_text().split()
+
+
+class QuickFix(Told):
+    """QuickFIX's process as the test sees it."""
+
+    def __init__(
+        self, reactor, folder: Path, role: str, extra: str, version: str = "any", heartbeat: int = 30
+    ) -> None:  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(reactor, folder)
+        kind = role.removeprefix("tls-")
+        sender, target = ("DESK", "VENUE") if kind == "initiator" else ("VENUE", "DESK")
+        begin, _, dictionary = VERSIONS[version]
+        config = folder / f"{role}.cfg"
+        config.write_text(
+            HEAD.format(
+                kind=kind, folder=folder, extra=extra, sender=sender, target=target, begin=begin,
+                dictionary=dictionary, heartbeat=heartbeat,
+            )
+        )  # fmt: skip
+        self._arguments = [str(config), role, version, begin, sender, target]
+        self.start()
+
+    def command(self) -> list[str]:
+        return [sys.executable, __file__, *self._arguments]
 
 
 if __name__ == "__main__":
