@@ -158,6 +158,8 @@ static int64_t count_of(const uint8_t *p, size_t n)
 
 static void open_group(walk *w, int32_t block, const uint8_t *p, size_t n)
 {
+    if (w->depth == QD_MAX_DEPTH) /* no dictionary that was loaded goes so deep */
+        return;
     level *l = &w->levels[++w->depth];
     l->block = &w->dict->blocks[block];
     l->seen = w->seen_group[w->depth - 1];

@@ -54,6 +54,8 @@ class _Loader:
         self._model = Model(version)
         self._numbers: dict[str, int] = {}
         self._components: dict[str, Element] = {}
+        self._resolved: dict[str, tuple[Member, ...]] = {}
+        self._depths: dict[int, int] = {}
         self._messages: dict[str, list[Element]] = {}
         self._header: list[Element] = []
         self._trailer: list[Element] = []
@@ -116,12 +118,15 @@ class _Loader:
         model = self._model
         model.header = self._members(self._header)
         model.trailer = self._members(self._trailer)
+        for part, members in ((self._header, model.header), (self._trailer, model.trailer)):
+            self._check_depth(members, part[0] if part else None)
         for msg_type, elements in self._messages.items():
             last = elements[-1]
             category = last.get("msgcat", "app")
             if category not in ("app", "admin"):
                 raise last.error(f"msgcat is {category!r}, expected 'app' or 'admin'")
             members = self._members(child for element in elements for child in element.children)
+            self._check_depth(members, last)
             model.messages[msg_type] = MessageDef(msg_type, last.need("name"), category == "admin", members)
         self._resolve_all_components()
         return model
@@ -129,18 +134,32 @@ class _Loader:
     def _resolve_all_components(self) -> None:
         """Those that no message uses are held to the same rules."""
         for name, component in self._components.items():
-            self._members(component.children, (name,))
+            if name not in self._resolved:
+                self._members(component.children, (name,))
 
-    def _members(
-        self, elements: Iterable[Element], inside: tuple[str, ...] = (), depth: int = 0, optional: bool = False
-    ) -> tuple[Member, ...]:
+    def _check_depth(self, members: tuple[Member, ...], element: Element | None) -> None:
+        if element is not None and self._depth(members) > _MAX_NESTING:
+            raise element.error(f"groups are nested more than {_MAX_NESTING} deep")
+
+    def _depth(self, members: tuple[Member, ...]) -> int:
+        """How deep groups are nested in these members."""
+        deepest = 0
+        for member in members:
+            if member.group is not None:
+                key = id(member.group)  # components share their groups: each is measured once
+                if key not in self._depths:
+                    self._depths[key] = 1 + self._depth(member.group.members)
+                deepest = max(deepest, self._depths[key])
+        return deepest
+
+    def _members(self, elements: Iterable[Element], inside: tuple[str, ...] = (), depth: int = 0) -> tuple[Member, ...]:
         """Members in order, components taken apart; a tag said again changes its first mention."""
         members: dict[int, Member] = {}
         for element in elements:
             for member in self._read(element, inside, depth):
                 before = members.get(member.tag)
                 group = member.group or (before.group if before is not None else None)
-                members[member.tag] = Member(member.tag, member.required and not optional, group)
+                members[member.tag] = member if group is member.group else member._replace(group=group)
         return tuple(members.values())
 
     def _read(self, element: Element, inside: tuple[str, ...], depth: int) -> Iterator[Member]:
@@ -168,7 +187,11 @@ class _Loader:
             raise element.error("unknown component, expected a name defined under <components>")
         if name in inside:
             raise element.error(f"component cycle: {' > '.join([*inside[inside.index(name) :], name])}")
-        yield from self._members(component.children, (*inside, name), depth, optional=not required)
+        members = self._resolved.get(name)
+        if members is None:
+            members = self._resolved[name] = self._members(component.children, (*inside, name), depth)
+        for member in members:
+            yield member if required else member._replace(required=False)
 
     def _tag(self, element: Element) -> int:
         number = self._numbers.get(element.need("name"))

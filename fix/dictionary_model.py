@@ -67,10 +67,12 @@ class Model:
     def count_tags(self) -> set[int]:
         """NumInGroup tags of all groups, nested ones included."""
         found: set[int] = set()
+        seen: set[int] = set()  # components share their groups: each is walked once
         parts = [self.header, self.trailer, *(message.members for message in self.messages.values())]
         while parts:
             for member in parts.pop():
-                if member.group is not None:
+                if member.group is not None and id(member.group) not in seen:
+                    seen.add(id(member.group))
                     found.add(member.tag)
                     parts.append(member.group.members)
         return found

@@ -36,11 +36,11 @@ def _values(model: Model, tag: int) -> list[str]:
 
 
 class _Blocks:
-    """Members of messages and groups; what is said alike in many messages is kept once."""
+    """Members of messages and groups; a group that components share is kept once."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, _Members, int]] = []
-        self._known: dict[GroupDef, int] = {}
+        self._known: dict[int, int] = {}
 
     def add(self, count_tag: int, members: tuple[Member, ...], limit: int) -> int:
         rows = [(m.tag, m.required, -1 if m.group is None else self._group(m.group)) for m in members]
@@ -48,7 +48,7 @@ class _Blocks:
         return len(self.rows) - 1
 
     def _group(self, group: GroupDef) -> int:
-        at = self._known.get(group)
+        at = self._known.get(id(group))
         if at is None:
-            at = self._known[group] = self.add(group.count_tag, group.members, _GROUP_LIMIT)
+            at = self._known[id(group)] = self.add(group.count_tag, group.members, _GROUP_LIMIT)
         return at

@@ -155,6 +155,31 @@ def test_elements_deeper_than_any_dictionary_are_refused(tmp_path: Path) -> None
         Dictionary.load(write(tmp_path, text))
 
 
+def test_components_that_hold_each_other_many_times_over_are_read_once(tmp_path: Path) -> None:
+    layers = "".join(
+        f"<component name='L{i}'><group name='NoSubs'><field name='SubID'/>" + f"<component name='L{i + 1}'/>" * 9
+        + "</group></component>"
+        for i in range(11)
+    )  # fmt: skip
+    layers += "<component name='L11'><field name='Text'/></component>"
+    text = PLAIN.replace("<components>", "<components>" + layers)
+    d = Dictionary.load(write(tmp_path, text.replace("<component name='Parties' req", "<component name='L0' req")))
+    assert d.check(b"8=FIX.4.4\x019=1\x0135=P1\x0158=x\x01802=1\x01523=a\x01802=1\x01523=b\x0110=000\x01") is None
+    for part in ("Parties' req", "NoSubs' req"):
+        deep = (
+            "<component name='L0'/>"
+            if part == "Parties' req"
+            else "<group name='NoPartyIDs'><component name='L0'/></group>"
+        )
+        more = layers.replace("<field name='Text'/>", "<group name='NoSubs'><field name='Text'/></group>")
+        nested = PLAIN.replace("<components>", "<components>" + more).replace("<field name='Text' required='Y'/>", deep)
+        if part == "Parties' req":
+            Dictionary.load(write(tmp_path, nested))
+        else:
+            with pytest.raises(ConfigError, match="groups are nested more than 12 deep"):
+                Dictionary.load(write(tmp_path, nested))
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00\x01", b"8=FIX.4.4", b"<?xml version='1.0' encoding='no-such'?><fix/>"])
 def test_what_is_no_xml_is_a_config_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "not.xml"

@@ -14,11 +14,11 @@ from tests.fix.dictionary_kit import ORDER, PARTIES, order
 
 FIX44 = Dictionary.standard("4.4")
 CLEAN = order(ORDER + PARTIES)
-PIECES = [
-    piece.replace("|", "\x01").encode()
-    for piece in "8=FIX.4.4| 9=5| 35=D| 35=X| 35= 268=2| 279=0| 269=0| 453=1| 448=a| 354=3| 355=a|b| 354=999999999| "
-    "354=-1| =| | = 10=000| 999999999=1| 9999999999=1| 0=| 802=1| 523=x| 146=2| 55=a| 555=1|".split()
-]
+FIELDS = (
+    "8=FIX.4.4| 9=5| 35=D| 35=X| 35= 268=2| 279=0| 269=0| 453=1| 448=a| 354=3| 355=a|b| 354=999999999| "
+    "354=-1| =| | = 10=000| 999999999=1| 9999999999=1| 0=| 802=1| 523=x| 146=2| 55=a| 555=1|"
+)
+PIECES = [piece.replace("|", "\x01").encode() for piece in FIELDS.split()]
 
 
 def masks() -> st.SearchStrategy[Checks]:
@@ -91,6 +91,27 @@ def test_tables_can_be_made_and_dropped_again_and_again() -> None:
     for _ in range(200):
         tables = Tables(fields, [(0, members, 1024), (0, [], 1024)], 0, 1, {b"D": 0}, [b"E"])
         assert tables.check(b"8=a\x01", STRICT.mask) == (1, 2, 0)
+
+
+def test_a_group_that_holds_itself_ends_where_no_dictionary_goes() -> None:
+    fields = [
+        (1, 1, [], False, 0),
+        (2, 0, [], False, 0),
+        (8, 0, [], False, 0),
+        (35, 0, [], False, 0),
+        (9, 0, [], False, 0),
+    ]
+    header = (0, [(8, True, -1), (9, True, -1), (35, True, -1)], 1024)
+    tables = Tables(
+        fields,
+        [header, (0, [], 9), (0, [(1, False, 3)], 9), (1, [(2, True, -1), (1, False, 3)], 9)],
+        0,
+        1,
+        {b"D": 2},
+        [],
+    )
+    raw = b"8=F\x019=1\x0135=D\x01" + b"1=1\x012=x\x01" * 200
+    assert tables.faults(raw, STRICT.mask, 64)
 
 
 @pytest.mark.parametrize(
