@@ -38,6 +38,7 @@ class FixLog(LogQueue):
         self._part_bytes = max(budget_bytes // files, 1)
         self._older = files - 1
         self._failed = 0
+        self._size = 0
         self._begin(Masker(secret_tags), queue_bytes)
         self._wake = threading.Event()
         self._closing = False
@@ -91,11 +92,16 @@ class FixLog(LogQueue):
     def _write(self, part: bytes) -> None:
         if self._size and self._size + len(part) > self._part_bytes:
             self._rotate()
-        view = memoryview(part)
-        while view:
-            written = os.write(self._fd, view)
-            self._size += written
-            view = view[written:]
+        start, view = self._size, memoryview(part)
+        try:
+            while view:
+                written = os.write(self._fd, view)
+                self._size += written
+                view = view[written:]
+        except OSError:
+            os.ftruncate(self._fd, start)  # whole lines or none: a part of one would spoil the next
+            self._size = start
+            raise
 
     def _open(self) -> None:
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -132,8 +132,9 @@ class FixVenueSession(ABC):
         return self._fix.next_out, self._fix.next_in
 
     def counters(self) -> dict[str, int]:
-        """Counts since the session was made."""
-        return dict(self._counters)
+        """Counts since the session was made; lines that the FIX logs could not take are among them."""
+        lost = sum(log.lost for log in (self._log, self._fix.md_log) if log is not None)
+        return {**self._counters, "fix_log_lost": lost}
 
     def reset_numbers(self, next_out: int, next_in: int, reason: str, wall_ns: int) -> None:
         """Set MsgSeqNum both ways while disconnected; leaves HALTED."""

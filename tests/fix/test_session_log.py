@@ -136,6 +136,30 @@ def test_a_disk_that_refuses_costs_lines_which_are_counted(tmp_path, monkeypatch
     assert log.last_error is not None
 
 
+def test_a_disk_that_takes_a_part_of_a_line_spoils_no_other(tmp_path, monkeypatch):
+    log = FixLog(tmp_path, "venue")
+    room, real = [100], os.write
+
+    def filling(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        written = real(fd, bytes(data[: room[0]]))
+        room[0] -= written
+        return written
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", filling)
+        for _ in range(5):
+            log.put(WALL, False, message(b""))
+        log.close()
+    assert log.lost == 5
+    assert log.path.read_bytes() == b""
+    log = FixLog(tmp_path, "venue")
+    log.put(WALL, True, message(b""))
+    log.close()
+    assert len(log.path.read_bytes().splitlines()) == 1
+
+
 def test_a_disk_that_hangs_costs_lines_and_no_time(tmp_path, monkeypatch):
     log = FixLog(tmp_path, "venue", queue_bytes=2000)
     hanging, go_on = [], []
