@@ -148,6 +148,11 @@ class LedgerDb:
 
     # -- reading what is not in memory -----------------------------------------------------------------------------
 
+    def names_known(self, names: list[str]) -> set[str]:
+        """Those of them that lead to an order."""
+        text = "SELECT name FROM order_names WHERE name IN (SELECT value FROM json_each(?))"
+        return {row[0] for row in self.database.execute(text, (_json(names),))}
+
     def order_named(self, name: str) -> int:
         """The order that goes by a name; 0 when there is none."""
         row = self.database.execute("SELECT order_row FROM order_names WHERE name=?", (name,)).fetchone()

@@ -39,7 +39,7 @@ class Amendment(msgspec.Struct, array_like=True, gc=False):
     session: str
 
 
-class Fill(msgspec.Struct, kw_only=True):
+class Fill(msgspec.Struct, kw_only=True, gc=False):
     """One fill of record. `qty` and `px` are what counts now, `first_*` what was reported first; qty 0: busted."""
 
     id: int
@@ -67,7 +67,7 @@ class Fill(msgspec.Struct, kw_only=True):
     due_ns: int = 0  # when the views are compared; 0: nothing to wait for
 
 
-class OrderRecord(msgspec.Struct, kw_only=True):
+class OrderRecord(msgspec.Struct, kw_only=True, gc=False):
     """One order of record, of the desk's own making (`known`) or a stranger's on the account."""
 
     id: int
@@ -124,7 +124,7 @@ class BreakRecord(msgspec.Struct, kw_only=True):
     said: bool = False  # published in its present state
 
 
-class BookRecord(msgspec.Struct, kw_only=True):
+class BookRecord(msgspec.Struct, kw_only=True, gc=False):
     """Position and realised profit of one strategy, venue, account and instrument, first in first out.
 
     `lots` are open (quantity, price), oldest first; `position` is signed. Money is at px_scale + qty_scale decimals.

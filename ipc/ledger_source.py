@@ -4,6 +4,7 @@ Every event that a session publishes is in its journal first. So the journal is 
 only says that there is more: no hole can open between what was read from disk and what comes live.
 """
 
+import struct
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ from ipc.journal import FRAME, NAME
 from ipc.ledger_records import SourceRecord
 from ipc.sequence import Gap, decode
 
+_NUMBERS: Final = struct.Struct(">xQ10xI")  # first sequence number, number of events (docs/bus.md)
 AGAIN: Final = 8  # journals that drop files faster than they are read
 
 
@@ -34,6 +36,7 @@ class JournalSource:
         self.place = place
         self._topic = topic
         self._head = topic.encode() + b"\0"
+        self._prefix = frames.prefix(topic.encode(), place.epoch)
         self._rest_unknown = False  # whether something came after the last event of its epoch
         self._reader = SegmentReader(folder, NAME)
         self._seek()
@@ -97,6 +100,11 @@ class JournalSource:
 
     def _frame(self, payload: bytes, events: list[AnyEvent], gaps: list[str]) -> None:
         place = self.place
+        if payload.startswith(self._prefix):  # of the epoch that is being read: no need to take all of it apart
+            first, n = _NUMBERS.unpack_from(payload, len(self._prefix))
+            if first == place.next_seq:
+                self._take(payload, first, n, 0, events, gaps)
+                return
         head = frames.read_header(payload)
         after = head.first_seq + head.n_events
         if head.epoch == place.epoch and head.first_seq == place.next_seq:
@@ -105,12 +113,17 @@ class JournalSource:
             return  # taken before
         else:
             skip = self._jump(head, gaps)
-        place.epoch, place.next_seq = head.epoch, after
+        place.epoch, self._prefix = head.epoch, frames.prefix(self._head[:-1], head.epoch)
+        self._take(payload, head.first_seq, head.n_events, skip, events, gaps)
+
+    def _take(self, payload: bytes, first: int, n: int, skip: int, events: list[AnyEvent], gaps: list[str]) -> None:
+        self.place.next_seq = first + n
+        packed = payload[len(self._head) + frames.HEADER_BYTES :]
         try:
-            found = frames.decode_events(frames.events_array(head.n_events, memoryview(payload)[head.offset :]))
+            found = frames.decode_events(frames.events_array(n, packed))
             events += found[skip:] if skip else found
         except frames.UNREADABLE:
-            self._each(payload, head, skip, events, gaps)
+            self._each(packed, first, n, skip, events, gaps)
 
     def _jump(self, head: frames.Header, gaps: list[str]) -> int:
         """Events to skip in a frame that does not begin where the place is; names what is missing before it."""
@@ -128,15 +141,13 @@ class JournalSource:
         self._rest_unknown = False
         return 0
 
-    def _each(self, payload: bytes, head: frames.Header, skip: int, events: list[AnyEvent], gaps: list[str]) -> None:
+    def _each(self, packed: bytes, first: int, n: int, skip: int, events: list[AnyEvent], gaps: list[str]) -> None:
         """One by one: events of a newer build are skipped, broken ones named."""
-        packed = memoryview(payload)[head.offset :]
-        found, _ = decode(self._topic, head.epoch, head.first_seq, head.n_events, packed)
+        found, _ = decode(self._topic, self.place.epoch, first, n, packed)
         for delivery in found:
-            if delivery.seq < head.first_seq + skip:
-                continue
             if isinstance(delivery.event, Gap):
                 gap = delivery.event
-                gaps.append(f"event {gap.first} of epoch {head.epoch} cannot be read: {gap.text}")
-            else:
+                if gap.first >= first + skip:
+                    gaps.append(f"event {gap.first} of epoch {self.place.epoch} cannot be read: {gap.text}")
+            elif delivery.seq >= first + skip:
                 events.append(delivery.event)

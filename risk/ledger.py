@@ -28,6 +28,8 @@ from risk.ledger_positions import add_fill, is_amount
 KEPT: Final = 50_000  # orders in memory; others are read again when something is told of them
 MARK_EVERY: Final = 5_000  # fills between two states of a position from which it can be counted anew
 
+_FIRST = frozenset("0A8")  # ExecType(150) of the first report of an order
+
 SortKey = tuple[int, int, str, int]
 BookKey = tuple[str, str, str, str]
 
@@ -56,6 +58,10 @@ class Start(NamedTuple):
 
 class Store(Protocol):
     """What is not in memory."""
+
+    def names_known(self, names: list[str]) -> set[str]:
+        """Those of them that lead to an order."""
+        ...
 
     def order_named(self, name: str) -> int:
         """The order that goes by a name; 0 when there is none."""
@@ -92,6 +98,7 @@ class Ledger:
         self._by_id: dict[int, FillSet] = {}
         self._by_name: dict[str, FillSet] = {}
         self._names_of: dict[int, list[str]] = {}
+        self._absent: set[str] = set()  # names that the store does not have
         self._next_order, self._next_fill = start.next_order, start.next_fill
         self._next_book = max((b.id for b in start.books), default=0) + 1
         for when, order, fill in start.due:
@@ -109,6 +116,23 @@ class Ledger:
                 total=event.total, available=event.available, held=event.held, buying_power=event.buying_power,
                 ts_ns=event.ts_ns, origin=event.origin,
             )  # fmt: skip
+
+    def expect(self, source: Source, events: list[AnyEvent]) -> None:
+        """These come next: ask the store in one question for the names that new orders bring."""
+        head = _head(source)
+        names = []
+        for event in events:
+            if isinstance(event, OrderState):
+                if not event.order_id:
+                    names.append(f"c{head}{event.cl_ord_id}")
+            elif isinstance(event, ExecutionReport) and event.exec_type in _FIRST:
+                names.append(f"o{head}{event.instrument or event.venue_symbol}\x1f{event.order_id}")
+                if source.view == COPY:
+                    names.append(f"c{head}{event.cl_ord_id}")
+        names = [name for name in names if name not in self._by_name]
+        if names:
+            self._absent.update(names)
+            self._absent -= self._store.names_known(names)
 
     def tick(self, now_ns: int) -> None:
         """Open the breaks whose time is up. Call it only when all journals are read to their ends."""
@@ -144,6 +168,7 @@ class Ledger:
             changed.clear()
         self.watch.saved()
         self.gone_orders, self.gone_fills, self.marks = {}, [], []
+        self._absent.clear()
         if len(self._by_id) > self._kept:
             for order in list(self._by_id)[: len(self._by_id) - self._kept * 3 // 4]:
                 self._drop(order)
@@ -224,7 +249,7 @@ class Ledger:
 
     def _find(self, source: Source, instrument: str, order_id: str, cl_ord_id: str, now_ns: int) -> FillSet:
         """The order by OrderID, which is the venue's per instrument, else by ClOrdID; made if it is not there."""
-        head = f"{source.venue}\x1f{source.account}\x1f"
+        head = _head(source)
         by_order = f"o{head}{instrument}\x1f{order_id}" if order_id else ""
         by_client = f"c{head}{cl_ord_id}" if cl_ord_id else ""
         found = self._named(by_order) if by_order else None
@@ -394,7 +419,7 @@ class Ledger:
 
     def _named(self, name: str) -> FillSet | None:
         found = self._by_name.get(name)
-        if found is None and (order := self._store.order_named(name)):
+        if found is None and name not in self._absent and (order := self._store.order_named(name)):
             while order in self.gone_orders:
                 order = self.gone_orders[order]
             found = self._fills_of(order)
@@ -415,6 +440,11 @@ class Ledger:
         for name in self._names_of.pop(order):
             if self._by_name.get(name) is fills:
                 del self._by_name[name]
+
+
+def _head(source: Source) -> str:
+    """What the names of an account's orders begin with."""
+    return f"{source.venue}\x1f{source.account}\x1f"
 
 
 def copy_book(book: BookRecord) -> BookRecord:

@@ -41,6 +41,8 @@ class Told(msgspec.Struct, gc=False):
 class FillSet:
     """All fills of one order."""
 
+    __slots__ = ("_by_cum", "_by_name", "added", "fills", "live_qty", "nameless", "order", "taken_back")
+
     def __init__(self, order: OrderRecord, fills: list[Fill]) -> None:
         self.order = order
         self.fills: list[Fill] = []

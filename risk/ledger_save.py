@@ -62,6 +62,7 @@ class Keeper:
                 faults[source.session] = str(e)
                 self._sources.pop(source).close()  # the next step tries again from the stored place
                 continue
+            self.ledger.expect(source, batch.events)
             for event in batch.events:
                 self.ledger.take(source, event)
             gaps += [self._gap(source, text, now_ns) for text in batch.gaps]
