@@ -228,7 +228,9 @@ class OrderTable:
     def settle_unknown(self, order: Order, reason: str, now_ns: int) -> None:
         """The venue's lists, beyond their lag, do not have the order: finished until a report shows it alive."""
         if order.is_open:
-            self._infer(order, "CANCELED" if order.order_id or order.cum_qty else "REJECTED", reason, now_ns)
+            filled = order.cum_qty >= order.order_qty > 0
+            ended = "CANCELED" if order.order_id or order.cum_qty else "REJECTED"
+            self._infer(order, "FILLED" if filled else ended, reason, now_ns)
 
     def name(self, order: Order, order_id: str) -> None:
         """The venue calls the order so; the first name stays."""
@@ -376,13 +378,19 @@ class OrderTable:
                 self._move(order, "FILLED", "filled before the cancel", now_ns)
             order.leaves_qty = 0
             return
-        if final is not None or (order.cum_qty >= order.order_qty > 0 and report.exec_type in ("F", "I")):
+        complete = order.cum_qty >= order.order_qty > 0 and report.exec_type in ("F", "I")
+        if silent and (complete or order.state == "UNCERTAIN"):
+            # The quantity may have been raised meanwhile: what became of the order the venue has to say.
+            if order.state != "UNCERTAIN":
+                self._move(order, "UNCERTAIN", "all of it is filled, as its trades say", now_ns)
+            return
+        if final is not None or complete:
             order.leaves_qty = 0
             order.requests.clear()
             order.asked.clear()
             self._move(order, final or "FILLED", report.text, now_ns)
             return
-        if report.exec_type == "A" or report.ord_status == "A" or (silent and order.state == "UNCERTAIN"):
+        if report.exec_type == "A" or report.ord_status == "A":
             return
         self._settle_pending(order, now_ns)
 

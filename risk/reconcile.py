@@ -96,10 +96,12 @@ class Reconciler:
         self._lines: dict[tuple[str, str], ListedOrder] = {}  # of the present list, by (symbol, OrderID)
         self._cursors: set[str] = set()
         self._twice = False
+        self._strangers: set[tuple[str, str]] = set()  # told in this run
         self._doubtful: dict[str, Order] = {}  # by first ClOrdID: may be settled by this run
         self._shown: set[str] = set()  # first ClOrdIDs: open at the venue, as of a moment that may be too early
         self._to_ask: list[Order] = []
         self._held: list[_Held] = []
+        self._late: list[_Held] = []  # finished: their trades may not be told yet
         self._absent: list[_Held] = []
         self._trades: list[ListedTrade] = []
         self._trade_cursors: set[str] = set()
@@ -128,6 +130,11 @@ class Reconciler:
     def take_findings(self) -> list[Finding]:
         """Findings since the last call; to be applied before `next` is called."""
         return self._say.take()
+
+    @property
+    def may_be_behind(self) -> bool:
+        """Whether no list younger than the start of the run was read."""
+        return self._early and self._phase == "orders"
 
     # -- answers ---------------------------------------------------------------------------------------------
 
@@ -171,7 +178,7 @@ class Reconciler:
             return
         taken, self._trades = self._trades, []
         self._trade_cursors.clear()
-        self._fills(taken, wall_ns)
+        self._fills(sorted(taken, key=lambda t: t.transact_ns), wall_ns)
         held = self._held.pop(0)
         if held.why == "absent":
             self._absent.append(held)  # settled when the fills have been applied
@@ -207,7 +214,7 @@ class Reconciler:
             order = self._to_ask.pop(0)
             if order.state == "UNCERTAIN":
                 return AskOrder(order.cl_ord_id)
-        if self._phase == "orders" and (self.unheard or self._shown or self._twice):
+        if self._phase == "orders" and (self.unheard or self._shown or self._late or self._twice):
             self._phase = "wait"
             return Wait(max(mono_ns, self._first_list_ns + self._terms.list_lag_ns))
         return Done()
@@ -256,6 +263,8 @@ class Reconciler:
             if order is not None and not (order.order_id and order.order_id in strange) and self._may_settle(order):
                 self._held.append(_Held(order, "absent"))
         self.unheard.clear()
+        self._held += self._late
+        self._late.clear()
 
     def _read(self, wall_ns: int, *, final: bool) -> set[str]:
         """Compare every line; the first ClOrdIDs of the orders seen. `final`: the list is younger than the logon."""
@@ -303,7 +312,7 @@ class Reconciler:
         held = _Held(order, "line", line, how)
         self._table.name(order, line.order_id)  # its trades go by that
         if self._wants_trades(held):
-            self._held.append(held)
+            (self._late if self._early and self._phase == "orders" else self._held).append(held)
         else:
             self._settle(held, wall_ns)
 
@@ -348,16 +357,18 @@ class Reconciler:
         """Take an order of this session's making into the table; others are told and left alone."""
         if line.status in FINAL_BY_STATUS:
             return None  # lists of some venues show what ended lately, too
+        key = line.symbol, line.order_id or line.cl_ord_id
+        if key in self._strangers:
+            return None
         if not line.cl_ord_id or not self._terms.owns(line.cl_ord_id):
-            if self._phase == "orders":
-                self._say.stranger(line, "unknown_here", "left alone: not an order of this session", wall_ns, None, "")
+            self._strangers.add(key)
+            self._say.stranger(line, "unknown_here", "left alone: not an order of this session", wall_ns, None, "")
             return None
         order, why = adopted(line, self._terms, self._instrument(line), self._began_ns)
         name = f"{self._terms.session}: {line.cl_ord_id} {line.symbol} is at the venue, and was not known here"
         if order is None:
-            if self._phase == "orders":
-                how = f"cannot be taken in: {why}"
-                self._say.stranger(line, "unknown_here", how, wall_ns, None, f"{name}: {why}")
+            self._strangers.add(key)
+            self._say.stranger(line, "unknown_here", f"cannot be taken in: {why}", wall_ns, None, f"{name}: {why}")
             return None
         self._table.add(order)
         self._doubtful[order.ids[0]] = order

@@ -189,8 +189,13 @@ class Recovery:
             self._asker.alert("warning", "reconcile", f"{self._entry.name}: {failure}")
         if failure or (self._waits and not self.done):
             self._retry(failure or f"{len(self._waits)} orders could not be asked for")
-        else:
-            self._finish()
+            return
+        first = not self.done
+        self._finish()
+        if first and runner.run.may_be_behind:
+            # An order of ours that only the venue knows may be too young for that list: another look, in the background.
+            begin = self._entry.clock.mono_ns() + self._lag_ns
+            self._at(begin, lambda: self._begin(self._entry.clock.mono_ns()))
 
     def _retry(self, why: str) -> None:
         mono_ns = self._entry.clock.mono_ns()

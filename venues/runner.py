@@ -163,7 +163,8 @@ class Runner:
             self._failures = 0
             enough = page.newest_first and any(t.transact_ns < since_ns for t in page.trades)
             try:
-                self.run.trades(page.trades, "" if enough else page.cursor, self._entry.clock.wall_ns())
+                trades = page.trades[::-1] if page.newest_first else page.trades
+                self.run.trades(trades, "" if enough else page.cursor, self._entry.clock.wall_ns())
             except VenueError as e:
                 self._no_trades(order, str(e))
                 return

@@ -490,7 +490,7 @@ def test_an_order_of_our_own_making_that_cannot_be_read_is_said_loudly(change: d
 
 
 def test_missed_fills_are_had_one_by_one_before_the_order_is_settled() -> None:
-    run = Run(uncertain(), tells_trades=True)
+    run = Run(uncertain(), tells_trades=True, list_lag_ns=0)
     run.start()
     run.page()
     assert run.order("a1", Listed(status="2", cum_qty="0.1")) == AskTrades("a1", "")
@@ -507,7 +507,7 @@ def test_a_trade_that_the_session_told_is_no_news() -> None:
     table = uncertain(order_id="O1")
     table.apply(report("F", "1", exec_id="e1", trade_id="T1", last_qty=40, last_px=5000, cum_qty=40), NOW - 9)
     table.uncertain(first(table), "session lost", NOW - 8)
-    run = Run(table, tells_trades=True)
+    run = Run(table, tells_trades=True, list_lag_ns=0)
     run.start()
     run.page()
     run.order("a1", Listed(status="2", cum_qty="0.1"))
@@ -523,7 +523,7 @@ def test_an_order_filled_and_forgotten_by_the_venue_is_filled_and_not_buried() -
     run.resume()
     assert run.page() == AskTrades("a1", "")
     assert run.trades(Told(qty="0.1")) == Done()
-    assert (first(run.table).state, run.kinds) == ("FILLED", ["missed_fill"])
+    assert (first(run.table).state, run.kinds) == ("FILLED", ["missed_fill", "unknown_at_venue"])
 
 
 def test_an_order_partly_filled_and_forgotten_by_the_venue_keeps_its_fill() -> None:
@@ -550,7 +550,7 @@ def test_an_order_whose_trades_cannot_be_had_now_is_not_buried() -> None:
 
 
 def test_trades_that_cannot_be_had_leave_the_quantity_untold() -> None:
-    run = Run(uncertain(), tells_trades=True)
+    run = Run(uncertain(), tells_trades=True, list_lag_ns=0)
     run.start()
     run.page()
     run.order("a1", Listed(status="2", cum_qty="0.1"))
@@ -563,7 +563,7 @@ def test_trades_that_cannot_be_had_leave_the_quantity_untold() -> None:
 def test_explaining_an_order_asks_for_its_trades_alone() -> None:
     table = uncertain()
     table.apply(report("I", "2", cum_qty=100, origin="rest"), NOW)
-    run = Run(table, tells_trades=True)
+    run = Run(table, tells_trades=True, list_lag_ns=0)
     assert run.explain(first(table)) == AskTrades("a1", "")
     assert run.trades(Told(qty="0.1")) == Done()
     assert (first(table).untold, first(table).cum_qty, table.untold) == (0, 100, {})
@@ -571,17 +571,18 @@ def test_explaining_an_order_asks_for_its_trades_alone() -> None:
 
 def test_one_answer_about_the_account_serves_every_order_in_it() -> None:
     table = table_with(order(state="UNCERTAIN", order_id="O1"), order("b1", state="UNCERTAIN", order_id="O2"))
-    run = Run(table, tells_trades=True)
+    run = Run(table, tells_trades=True, list_lag_ns=0)
     run.start()
     run.page()
     assert run.order("a1", Listed(status="2", cum_qty="0.1")) == AskTrades("a1", "")
     both = Told(qty="0.1"), Told(trade_id="T2", order_id="O2", qty="0.1")
-    assert run.trades(*both) == Done()
+    assert run.trades(*both) == AskOrder("b1")
+    assert run.order("b1", Listed(cl_ord_id="b1", order_id="O2", status="2", cum_qty="0.1")) == Done()
     assert {o.state for o in table} == {"FILLED"}
 
 
 def test_a_trade_too_fine_to_be_told_is_named_and_left_out() -> None:
-    run = Run(uncertain(), tells_trades=True)
+    run = Run(uncertain(), tells_trades=True, list_lag_ns=0)
     run.start()
     run.page()
     run.order("a1", Listed(status="2", cum_qty="0.1"))
@@ -590,10 +591,43 @@ def test_a_trade_too_fine_to_be_told_is_named_and_left_out() -> None:
 
 
 def test_pages_of_trades_that_never_end_are_an_error() -> None:
-    run = Run(uncertain(), tells_trades=True)
+    run = Run(uncertain(), tells_trades=True, list_lag_ns=0)
     run.start()
     run.page()
     run.order("a1", Listed(status="2", cum_qty="0.1"))
     run.trades(cursor="x")
     with pytest.raises(VenueError, match="twice"):
         run.trades(cursor="x")
+
+
+def test_trades_of_an_order_that_ended_are_asked_for_once_they_must_be_known() -> None:
+    run = Run(uncertain(), tells_trades=True)
+    run.start()
+    run.page()
+    assert run.order("a1", Listed(status="2", cum_qty="0.1")) == Wait(LAG)
+    assert run.resume() == AskList("")
+    assert run.page() == AskTrades("a1", "")
+    assert run.trades(Told(qty="0.1")) == Done()
+    assert (first(run.table).state, [f.trade_id for f in run.fills]) == ("FILLED", ["T1"])
+
+
+def test_fills_are_told_in_the_order_of_their_times() -> None:
+    run = Run(uncertain(), tells_trades=True, list_lag_ns=0)
+    run.start()
+    run.page()
+    run.order("a1", Listed(status="2", cum_qty="0.1"))
+    run.trades(Told(trade_id="T2", qty="0.06", transact_ns=9), Told(transact_ns=8))
+    assert [f.trade_id for f in run.fills] == ["T1", "T2"]
+
+
+def test_a_stranger_that_shows_only_in_the_second_list_is_told_too_and_each_once() -> None:
+    run = Run(uncertain())
+    theirs = Listed(cl_ord_id="web", order_id="W1")
+    run.start()
+    run.page(theirs)
+    run.order("a1", None)
+    run.resume()
+    run.page(theirs, Listed(cl_ord_id="web", order_id="W2"))
+    assert [f.difference.order_id for f in run.findings if f.difference and f.difference.kind == "unknown_here"] == [
+        "W1", "W2",
+    ]  # fmt: skip

@@ -143,13 +143,17 @@ class Desk(Bench):
     def differences(self) -> list[str]:
         return [e.kind for e in [*self.asker.published, *self.port.recorded] if isinstance(e, Difference)]
 
-    def reconcile(self) -> None:
-        """A session is lost and comes back; both lists are answered."""
-        self.recovery.lost("reset")
+    def ready(self) -> None:
+        """The session logs on; both lists are answered."""
         self.recovery.logged_on(self.clock.mono_ns())
         self.asker.answer_all()
         self.turn(LAG_NS)
         self.asker.answer_all()
+
+    def reconcile(self) -> None:
+        """A session is lost and comes back."""
+        self.recovery.lost("reset")
+        self.ready()
 
     def inferred_dead(self) -> Order:
         """An order that two lists did not show."""
@@ -179,10 +183,8 @@ def test_no_order_is_let_through_until_the_list_has_been_compared() -> None:
 def test_an_order_filled_while_away_is_settled_by_asking_for_it() -> None:
     desk = Desk()
     order = desk.place()
-    desk.recovery.lost("reset")
-    desk.recovery.logged_on(desk.clock.mono_ns())
     desk.rest.orders[order.cl_ord_id] = listed(order.cl_ord_id, status="2", cum_qty="0.1")
-    desk.asker.answer_all()
+    desk.reconcile()
     assert (order.state, desk.port.fills, desk.differences()) == ("FILLED", [100], ["filled_meanwhile"])
 
 
@@ -259,8 +261,7 @@ def test_without_any_means_orders_stay_uncertain_and_the_desk_goes_on() -> None:
 
 def test_an_unanswered_order_becomes_uncertain_and_is_asked_for_until_it_is_settled() -> None:
     desk = Desk()
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.ready()
     order = desk.place()
     desk.turn(FOLLOW_EVERY_NS)
     assert order.state == "PENDING_NEW"
@@ -273,8 +274,7 @@ def test_an_unanswered_order_becomes_uncertain_and_is_asked_for_until_it_is_sett
 
 def test_a_lost_cancel_report_is_found_out() -> None:
     desk = Desk()
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.ready()
     order = desk.place()
     desk.report(order, "0", "0")
     desk.entry.cancel(order)
@@ -287,8 +287,7 @@ def test_a_lost_cancel_report_is_found_out() -> None:
 
 def test_what_the_venue_cannot_find_is_settled_by_lists_and_not_by_one_answer() -> None:
     desk = Desk()
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.ready()
     order = desk.place()
     desk.turn(ANSWER_AFTER_NS + 2 * LAG_NS + 1)
     desk.turn(FOLLOW_EVERY_NS)
@@ -320,8 +319,7 @@ def test_an_order_inferred_dead_comes_back_by_the_venues_own_list() -> None:
 
 def test_following_one_order_does_not_bury_another_in_flight() -> None:
     desk = Desk()
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.ready()
     lost = desk.place()
     desk.turn(ANSWER_AFTER_NS + 2 * LAG_NS + 1)
     desk.turn(FOLLOW_EVERY_NS - 1)
@@ -353,8 +351,7 @@ def test_what_two_lists_settle_is_journalled_and_leaves_the_exposure() -> None:
 
 def test_an_unanswered_order_is_journalled_and_counts_as_uncertain_in_the_exposure() -> None:
     desk = Desk()
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.ready()
     order = desk.place()
     desk.turn(ANSWER_AFTER_NS + FOLLOW_EVERY_NS)
     assert desk.port.moves[-1] == (order.cl_ord_id, "UNCERTAIN")
@@ -375,8 +372,7 @@ def test_a_long_list_lag_does_not_keep_a_session_shut() -> None:
 
 def test_many_unknown_orders_and_a_slow_list_neither_shut_a_session_nor_go_unsettled() -> None:
     desk = Desk()
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.ready()
     for _ in range(60):
         desk.place()
     for step in range(6_000):
@@ -403,8 +399,7 @@ def test_many_unknown_orders_do_not_keep_a_session_shut_after_a_logon() -> None:
 
 def test_a_further_run_that_fails_does_not_shut_the_session_again() -> None:
     desk = Desk()
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.ready()
     order = desk.place()
     desk.turn(OLD_NS + FOLLOW_EVERY_NS)
     desk.asker.answer_one()
@@ -414,8 +409,7 @@ def test_a_further_run_that_fails_does_not_shut_the_session_again() -> None:
 
 def test_runs_that_settle_nothing_keep_a_growing_distance() -> None:
     desk = Desk()
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.ready()
     order = desk.place(instrument="BTC-USD")
     desk.rest.pages = [Page((listed("web", order_id="V1", symbol="XXBTZUSD"),))]  # may be ours: never settled
     desk.report(order, "0", "0", order_id="V1")
@@ -586,9 +580,7 @@ def away_and_filled(desk: Desk) -> Order:
     desk.rest.tells_trades = True
     desk.rest.orders[order.cl_ord_id] = listed(order.cl_ord_id, status="2", cum_qty="0.1")
     desk.rest.fills[order.cl_ord_id] = [TradePage((told("T1", "0.04"),), "1"), TradePage((told("T2", "0.06"),))]
-    desk.recovery.lost("reset")
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.reconcile()
     return order
 
 
@@ -611,8 +603,7 @@ def test_a_late_report_of_a_fill_that_rest_told_is_not_published_again() -> None
 
 def test_a_late_report_that_ends_the_order_counts_although_its_fill_is_known() -> None:
     desk = Desk()
-    desk.recovery.logged_on(desk.clock.mono_ns())
-    desk.asker.answer_all()
+    desk.ready()
     order = desk.place()
     desk.report(order, "F", "", trade_id="T1", last_qty=40, last_px=500, origin="rest")
     desk.report(order, "F", "2", exec_id="e9", trade_id="T1", last_qty=40, last_px=500, cum_qty=100)
