@@ -53,14 +53,13 @@ class FixAcceptor:
 
     @property
     def busy(self) -> bool:
-        """True while a session has a connection."""
-        return any(line.session.state not in (State.DISCONNECTED, State.HALTED) for line in self._lines.values())
+        """True while there is a connection, of a session or of somebody who waits for one."""
+        up = (line.session.state not in (State.DISCONNECTED, State.HALTED) for line in self._lines.values())
+        return bool(self._waiting) or any(up)
 
     def logout(self, text: str) -> None:
         """No more callers; sessions that are logged on begin their Logout."""
-        self._listener.close()
-        for door in list(self._waiting):
-            door.show_out("closing")
+        self._stop_listening()
         clock = self.reactor.clock
         for line in self._lines.values():
             line.session.logout(text, clock.mono_ns(), clock.wall_ns())
@@ -68,9 +67,18 @@ class FixAcceptor:
 
     def close(self) -> None:
         """Close everything that is left."""
+        self._stop_listening()
+        self.hang_up("closing")
+
+    def _stop_listening(self) -> None:
         self._listener.close()
+        for door in list(self._waiting):
+            door.show_out("closing")
+
+    def hang_up(self, why: str) -> None:
+        """End the connections of all sessions; callers may come again."""
         for line in self._lines.values():
-            line.hang_up("closing")
+            line.hang_up(why)
 
     def _accept(self, transport: TcpTransport) -> "_Door":
         return _Door(self, transport, self._logon_timeout_ns)

@@ -21,6 +21,7 @@ class FixConnection:
         self._timer: Timer | None = None
         self._due_ns: int | None = None
         self._finished = False
+        self._close_ns = 0
 
     def attach(self, transport: TcpTransport) -> None:
         """The transport that this session speaks over from its next connection on."""
@@ -59,6 +60,7 @@ class FixConnection:
         due_ns = session.deadline_ns
         if session.state is State.DISCONNECTING and not self._finished and self._transport is not None:
             self._finished = True
+            self._close_ns = self._mono_ns() + session.settings.logout_timeout_ns
             self._transport.finish()  # the Logout leaves, then the peer sees the end
         if due_ns == self._due_ns:
             return
@@ -70,8 +72,8 @@ class FixConnection:
 
     def _tick(self) -> None:
         self._due_ns = None
-        overdue = self._finished and self.session.state is State.DISCONNECTING
         self.session.tick(self._mono_ns(), self._wall_ns())
+        overdue = self._finished and self.session.state is State.DISCONNECTING and self._mono_ns() >= self._close_ns
         if overdue and self._transport is not None:
             self._transport.close("the peer did not close")
         self.settle()

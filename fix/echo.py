@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from base.clock import Clock
-from base.errors import CodecError, SessionError, TransportError
+from base.errors import CodecError, SessionError, StoreError, TransportError
 from fix._codec import MdDecoder, Message
 from fix.session import FixSession
 from fix.session_events import FieldDefect, SessionEvent
@@ -49,7 +49,7 @@ class EchoApp:
         except CodecError as error:
             self.dropped += 1
             session.business_reject(message, 0, f"cannot be sent back: {error}", *times)
-        except (SessionError, TransportError):
+        except (SessionError, StoreError, TransportError):
             self.dropped += 1  # the connection is going; what was stored is there to be asked for
 
     def on_batch(self, decoder: MdDecoder, messages: int) -> None:

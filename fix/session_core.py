@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fix.fixlog import FixLog
     from fix.store import MessageStore
 
+MAX_SEQ_NUM = 1 << 62
+"""Numbers above it are taken for nonsense: counting on from them would leave 64 bits."""
+
 _FRESH = "session.fresh"
 _HALTED = "session.halted"
 ALWAYS_LEAVES = frozenset({"0", "1", "2", "3", "4", "5", "A", "F", "K", "Z", "q", "j"})

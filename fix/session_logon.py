@@ -4,7 +4,7 @@ import re
 
 from fix._codec import MdDecoder, Message
 from fix.session_checks import COMP_ID_PROBLEM, time_text
-from fix.session_core import read_int
+from fix.session_core import MAX_SEQ_NUM, read_int
 from fix.session_events import LoggedOn, LoggedOut, Refused, State
 from fix.session_recovery import SessionRecovery
 from fix.settings import SECOND_NS, SequencePolicy
@@ -198,7 +198,7 @@ class SessionLogon(SessionRecovery):
         wanted = self._next_expected_by_peer(message)
         if wanted is None or 0 < wanted <= next_out:
             return None
-        return f"NextExpectedMsgSeqNum(789) is {wanted}, expected 1 to {next_out}"
+        return f"NextExpectedMsgSeqNum too high, expecting {next_out} but received {wanted}"
 
     def _fill_for_peer(self, message: Message, logon_seq: int) -> None:
         """Send again what the peer's 789 says that it misses of what went before our Logon."""
@@ -260,7 +260,7 @@ class SessionLogon(SessionRecovery):
         if sender != self._target or target != self._sender:
             self._wrong_comp_id(message, 49 if sender != self._target else 56)
             return False
-        if message.seq_num == 0:
+        if not 0 < message.seq_num <= MAX_SEQ_NUM:
             self._wrong_header("MsgSeqNum(34) missing or not a positive number")
             return False
         return True

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from fix._codec import Message
 from fix.session_checks import fault_defects, time_text
-from fix.session_core import field_defects, read_int
+from fix.session_core import MAX_SEQ_NUM, field_defects, read_int
 from fix.session_events import POSS_DUP, POSS_RESEND, FieldDefect, HeartbeatRoundTrip, RejectReceived, State
 from fix.session_logon import SessionLogon
 
@@ -189,7 +189,7 @@ class SessionReader(SessionLogon):
             self._sequence_reset(message)
             return
         new_seq, seq = read_int(message, 36), message.seq_num
-        if new_seq is None or new_seq <= seq:
+        if new_seq is None or not seq < new_seq <= MAX_SEQ_NUM:
             self._new_seq_fault(message, new_seq)
         else:
             self._store.set_next_in(new_seq)

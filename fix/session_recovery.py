@@ -2,7 +2,7 @@
 
 from fix._codec import Message
 from fix.session_checks import SessionChecks
-from fix.session_core import read_int
+from fix.session_core import MAX_SEQ_NUM, read_int
 from fix.session_events import GapClosed, GapOpened, NumbersReset, ResendServed, State
 from fix.settings import NEVER_REPLAYED, SequencePolicy
 
@@ -187,7 +187,7 @@ class SessionRecovery(SessionChecks):
     def _sequence_reset(self, message: Message) -> None:
         """SequenceReset-Reset: 34 is not looked at, 36 is expected next; it may not go back."""
         new_seq = read_int(message, 36)
-        if new_seq is None or new_seq < 1:
+        if new_seq is None or not 1 <= new_seq <= MAX_SEQ_NUM:
             self._new_seq_fault(message, new_seq)
         elif new_seq >= self._store.next_in:
             self._store.set_next_in(new_seq)
@@ -203,7 +203,7 @@ class SessionRecovery(SessionChecks):
         if new_seq is None:
             self._reject_field(message, 36)
         else:
-            self._reject(message, 0, 5, f"NewSeqNo {new_seq} goes back: {self._store.next_in} is expected")
+            self._reject(message, 0, 5, f"NewSeqNo {new_seq} cannot be: {self._store.next_in} is expected")
 
     def _gap_progress_if_open(self) -> None:
         if self._gap.is_open:

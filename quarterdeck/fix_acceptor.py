@@ -107,7 +107,7 @@ class Acceptor:
 
     def __init__(self, options: AcceptorOptions) -> None:
         self.clock = SystemClock()
-        self.reactor = Reactor(self.clock)
+        self.reactor = Reactor(self.clock, self._failed)
         self._ca_file = ""
         dictionary = dictionary_of(options)
         store = self._store(options)
@@ -143,6 +143,11 @@ class Acceptor:
         self.acceptor.close()
         self.reactor.run_once()
         self.reactor.close()
+
+    def _failed(self, name: str, error: Exception) -> None:
+        """An error that nobody expected costs the connection it happened on, not the others that come."""
+        sys.stderr.write(f"{name}: {type(error).__name__}: {error}\n")
+        self.acceptor.hang_up("internal error")
 
     def _store(self, options: AcceptorOptions) -> MessageStore:
         if not options.store:

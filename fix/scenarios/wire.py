@@ -49,15 +49,17 @@ def cut(buffer: bytearray) -> Iterator[bytes]:
         size = match.end() + int(match[1]) + 7
         if len(buffer) < size:
             return
-        yield bytes(buffer[:size])
+        raw = bytes(buffer[:size])
         del buffer[:size]
+        yield raw
 
 
 class Wire:
     """The peer's side of one connection: its numbers, its names, its clock's reading."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, peer: str = PEER) -> None:
         self.version = version
+        self.peer = peer
         self.begin = BEGIN[version]
         self.next_seq = 1
         self.now_ns = 0
@@ -74,7 +76,7 @@ class Wire:
             self.next_seq += 1
         elif step.msg_type == "A" and given.get("141") == "Y":
             self.next_seq = 2
-        values = {"8": self.begin, "35": step.msg_type, "34": seq or "", "49": PEER, "56": ENGINE}
+        values = {"8": self.begin, "35": step.msg_type, "34": seq or "", "49": self.peer, "56": ENGINE}
         values |= {"52": "<now>", "9": "*"}
         values |= {tag: value for tag, value in given.items() if tag in _HEADER}
         head = [(tag, values[tag]) for tag in _HEADER if f"!{tag}" not in given]
@@ -126,7 +128,7 @@ class Wire:
 
     def value(self, text: str) -> str:
         """A value with its placeholders filled in."""
-        text = text.replace("<SOH>", "\x01").replace("<begin>", self.begin)
+        text = text.replace("<SOH>", "\x01").replace("<begin>", self.begin).replace("<peer>", self.peer)
         return _TIME.sub(self._time, text)
 
     def _time(self, match: re.Match[str]) -> str:
@@ -154,7 +156,7 @@ class Wire:
         values = dict(fields)
         length = raw.rindex(b"10=") - raw.index(b"35=")
         total = sum(raw[: raw.rindex(b"10=")]) % 256
-        right = {"8": self.begin, "49": ENGINE, "56": PEER, "9": str(length), "10": f"{total:03d}"}
+        right = {"8": self.begin, "49": ENGINE, "56": self.peer, "9": str(length), "10": f"{total:03d}"}
         wrong = [f"{tag}={values.get(tag)}, expected {right[tag]}" for tag in right if values.get(tag) != right[tag]]
         return f"{', '.join(wrong)} in {shown(raw)}" if wrong else ""
 
