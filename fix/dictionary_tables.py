@@ -21,14 +21,19 @@ def compile_tables(model: Model, application: str) -> Tables:
     }
     known = {*standard_types(application), *_values(model, _MSG_TYPE)}
     lengths = model.data_lengths()
-    fields = [_field(each, lengths.get(each.number, 0)) for each in model.fields.values()]
+    # Older dictionaries call counts and lengths plain INT: what they are follows from their place.
+    places = {
+        **dict.fromkeys(model.count_tags(), TYPES["NUMINGROUP"]),
+        **dict.fromkeys(lengths.values(), TYPES["LENGTH"]),
+    }
+    fields = [_field(each, lengths.get(each.number, 0), places) for each in model.fields.values()]
     return Tables(fields, blocks.rows, header, trailer, messages, [each.encode() for each in sorted(known)])
 
 
-def _field(each: FieldDef, length_tag: int) -> tuple[int, int, list[bytes], bool, int]:
+def _field(each: FieldDef, length_tag: int, places: dict[int, int]) -> tuple[int, int, list[bytes], bool, int]:
     # What MsgType may be is what messages there are, not what its field lists.
     values = [] if each.number == _MSG_TYPE else [value.encode() for value in each.values]
-    return each.number, TYPES[each.type], values, each.open_values, length_tag
+    return each.number, places.get(each.number, TYPES[each.type]), values, each.open_values, length_tag
 
 
 def _values(model: Model, tag: int) -> list[str]:

@@ -9,7 +9,7 @@ from base.errors import ConfigError
 from fix.codec import Message, encode
 from fix.dictionary import Dictionary
 from fix.dictionary_model import GroupDef, Member
-from tests.fix.dictionary_kit import HEAD, message
+from tests.fix.dictionary_kit import HEAD, ORDER, message
 
 DATA = Path(os.environ.get("QUARTERDECK_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "dictionaries"
 PUBLISHED = {
@@ -191,6 +191,17 @@ def test_what_is_no_xml_is_a_config_error(tmp_path: Path, content: bytes) -> Non
 def test_a_file_that_is_not_there_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.xml: cannot be read"):
         Dictionary.load(tmp_path / "gone.xml")
+
+
+def test_counts_and_lengths_that_are_declared_as_int_are_what_their_place_says(tmp_path: Path) -> None:
+    text = Path(Dictionary.standard("4.4").paths[0]).read_text()
+    text = text.replace("type='NUMINGROUP'", "type='INT'").replace("type='LENGTH'", "type='INT'")
+    d = Dictionary.load(write(tmp_path, text))
+    assert d.check(message("D", ORDER + "354=5|355=a\x01b=c|")) is None
+    assert d.check(message("D", ORDER + "453=1|448=a|")) is None
+    fault = d.check(message("D", ORDER + "453=-1|448=a|"))
+    assert fault is not None
+    assert (fault.reason, fault.tag) == (6, 453)
 
 
 def test_a_type_that_nobody_knows_is_read_as_text_and_noted(tmp_path: Path) -> None:
