@@ -23,7 +23,11 @@ check: setup
 bench: setup
 	$(PY) -m quarterdeck.cli bench $(NAME)
 
-setup: $(VENV)/.built
+setup: $(VENV)/.built $(VENV)/.packages
+
+$(VENV)/.packages: tools/debian-packages | $(VENV)/.installed
+	@tools/debian-packages
+	@touch $@
 
 $(VENV)/.installed: requirements/dev.txt
 	tools/make-venv $(PYTHON) $(VENV)
