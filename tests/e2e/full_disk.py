@@ -83,7 +83,8 @@ class FillingDesk:
 
 @contextmanager
 def filling_desk(folder: Path) -> Iterator[FillingDesk]:
-    desk = make_desk(folder / "d")
+    patient = "[kill]\nsession_loss_grace_s = 120"  # a slow machine reconnects slowly, which is not what is tested here
+    desk = make_desk(folder / "d", lambda text: text.replace("[kill]", patient, 1))
     os.environ.pop("QD_STATE_DIR", None)
     supervisord.start(desk)
     running = RunningDesk(desk)
