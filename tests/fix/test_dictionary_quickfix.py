@@ -52,6 +52,8 @@ class Pair:
         theirs = [quickfix.DataDictionary(path) for path in self.ours.paths]
         self.session, self.application = theirs[0], theirs[-1]
         self.transported = {int(tag) for tag in self.maker.header | self.maker.trailer if len(theirs) > 1}
+        model = self.ours._model
+        self.xml_lengths = {length for data, length in model.data_lengths().items() if self.type_of(data) == "XMLDATA"}
         self.groups = {m: frozenset(_in_groups(d.members)) for m, d in self.ours.messages.items()}
 
     def quickfix_says(self, raw: bytes) -> Said | str | None:
@@ -129,6 +131,7 @@ def _overlooked(pair: Pair, each: Said, grouped: frozenset[int], inside: bool) -
         each.tag in grouped  # of a group only the count
         or (each.reason == 16 and inside)  # and it counts differently once order is lost
         or (each.reason == 6 and pair.type_of(each.tag) in LOOSER)
+        or (each.reason == 1 and each.tag in pair.xml_lengths)  # XMLDATA is text to it
         or (each.reason == 1 and each.tag in pair.transported)  # FIXT: it asks the application's file alone
     )
 
