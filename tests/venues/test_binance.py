@@ -12,6 +12,7 @@ from base.instruments import Instrument
 from ipc.events import CancelReject, ExecutionReport, InstrumentDefinition, MassCancelReport
 from ipc.requests import NewOrder
 from tests.venues.kit import SECOND, WALL, Heard, Records, Venue, context
+from venues.binance.settings import MD_REQUESTS_PER_S
 from venues.binance.signing import logon_signature, private_key
 from venues.interface import Disconnect, SessionPhase, WorkingOrder
 from venues.registry import dialect
@@ -542,6 +543,25 @@ def test_cancel_all_goes_by_symbol_and_nothing_open_is_no_failure() -> None:
 
 def test_an_order_that_does_not_exist_is_none() -> None:
     assert rest().parse_order(400, b'{"code":-2013,"msg":"Order does not exist."}') is None
+
+
+def test_no_more_sessions_than_the_venue_takes_at_once() -> None:
+    venue = VenueConfig(dialect="binance", instruments=[])
+    sessions = {
+        f"s{n:02}": SessionConfig(
+            venue="b", kind=Kind.TRADING, address="h:1", sender_comp_id=f"S{n}", target_comp_id="SPOT"
+        )
+        for n in range(11)
+    }
+    with pytest.raises(ConfigError, match=r"session\.s10\.kind: venue\.b takes 10 trading sessions"):
+        D.check(venue, sessions, "venue.b")
+    del sessions["s10"]
+    D.check(venue, sessions, "venue.b")
+
+
+def test_subscriptions_leave_more_slowly_than_the_venue_allows() -> None:
+    allowed = D.capabilities(VenueConfig(dialect="binance", instruments=[])).limits.market_data[0]
+    assert MD_REQUESTS_PER_S * (allowed.per_s + 1) <= allowed.most - allowed.spare
 
 
 def test_capabilities() -> None:

@@ -12,7 +12,7 @@ from fix.codec import BodyWriter, FieldRules, Message
 from fix.settings import Role, SequencePolicy, SessionSettings
 from fix.store import MemoryStore
 from venues.binance import settings as options
-from venues.binance.limits import MESSAGES_PER_S, RATE_LIMITS
+from venues.binance.limits import CONCURRENT, MESSAGES_PER_S, RATE_LIMITS
 from venues.binance.marketdata import MarketData
 from venues.binance.messages import limit_notice, limits, limits_told, list_notice, list_status, news
 from venues.binance.orders import CANCEL_HALF, ORD_TYPES, TIMES_IN_FORCE, Orders
@@ -172,6 +172,10 @@ class Binance:
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming what the venue does not take."""
         options.read(dict(venue.options), f"{path}.options")
+        for kind, most in CONCURRENT.items():
+            found = sorted(name for name, session in sessions.items() if session.kind is kind)
+            if len(found) > most:
+                raise ConfigError(f"session.{found[most]}.kind: {path} takes {most} {kind} sessions, these are {found}")
         for name, session in sessions.items():
             _check_session(f"session.{name}", session, options.read(merged(venue, session), f"session.{name}.options"))
 

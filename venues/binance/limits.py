@@ -7,6 +7,8 @@ MESSAGES, ORDERS = "messages", "orders"
 """Names under which XLR's figures are passed on."""
 MESSAGES_PER_S = 1_000
 """Fewer than that told by the venue is worth a warning."""
+CONCURRENT = {Kind.TRADING: 10, Kind.DROPCOPY: 10, Kind.MARKETDATA: 100}
+"""Connections of an account at once."""
 
 _UNFILLED = {"new": ONE, "swap": ONE}
 _TOO_MANY = (Refusal(code="-1015"),)

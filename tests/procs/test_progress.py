@@ -1,0 +1,75 @@
+"""What processes make of a session that is stuck, and of one whose venue is closed by its calendar."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from base.clock import ManualClock
+from ipc.readiness import VENUE_CLOSED, Readiness
+from procs.killswitch import Killswitch
+from procs.trading import Trading
+from risk.kill_triggers import SessionLoss
+from venues.watch import Watch
+
+SECOND = 1_000_000_000
+
+
+class Stuck:
+    """As much of a trading process as minds its progress."""
+
+    def __init__(self, *, reconciled: bool, asked_ns: int = 0) -> None:
+        self.watch, self.name, self._ready_ns = Watch(), "s", SECOND
+        self.recovery = SimpleNamespace(done=reconciled)
+        self.entry = SimpleNamespace(asked_ns=asked_ns)
+        self.told: list[tuple[int, str]] = []
+        self.cut: list[tuple[int, str]] = []
+        self.link = SimpleNamespace(leg=SimpleNamespace(disconnect=lambda why: self.cut.append((self.now, why))))
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        assert (severity, code) == ("warning", "late")
+        self.told.append((self.now, text))
+
+    def play(self, seconds: int) -> None:
+        for second in range(seconds):
+            self.now = second
+            Trading._mind_progress(self, SECOND + second * SECOND)  # type: ignore[arg-type]
+
+
+def test_a_reconciliation_that_does_not_end_is_told() -> None:
+    stuck = Stuck(reconciled=False)
+    stuck.play(130)
+    assert [at for at, _ in stuck.told] == [60, 120]
+    assert stuck.told[0][1] == "s: open orders are not reconciled with the venue, for 60 s"
+    assert stuck.cut == []
+
+
+def test_a_venue_that_heartbeats_and_answers_no_order_is_told_and_then_left() -> None:
+    stuck = Stuck(reconciled=True, asked_ns=SECOND)
+    stuck.play(35)
+    assert stuck.told[0] == (10, "s: heartbeats go on, and no order request is answered, for 10 s")
+    assert stuck.cut == [(30, "heartbeats went on, and no order request was answered, for 30 s")]
+
+
+def test_a_session_that_is_answered_is_left_alone() -> None:
+    stuck = Stuck(reconciled=True)
+    stuck.play(200)
+    assert (stuck.told, stuck.cut) == ([], [])
+
+
+def trips(reason: str) -> list[str]:
+    """Scopes tripped while a session with working orders says that it recovers, for so and so a reason."""
+    clock, tripped = ManualClock(), []
+    status = SimpleNamespace(readiness=Readiness.RECOVERING, reason=reason)
+    owner = SimpleNamespace(status=status, rows=[SimpleNamespace(open_orders=2)])
+    switch: Any = SimpleNamespace(
+        owners={"s": owner}, loss=SessionLoss(10 * SECOND, 3), clock=clock, _stands=lambda scope: True,
+        _trip=lambda scope, cause, why: tripped.append(scope),
+    )  # fmt: skip
+    for _ in range(60):
+        Killswitch._check_sessions(switch)
+        clock.advance(SECOND)
+    return tripped
+
+
+def test_a_lost_session_with_working_orders_trips_and_a_closed_venue_does_not() -> None:
+    assert "session:s" in trips("DISCONNECTED: connection lost")
+    assert trips(f"DISCONNECTED: {VENUE_CLOSED}2026-03-02 13:00:00 UTC: lunch") == []
