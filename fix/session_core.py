@@ -42,12 +42,9 @@ class SessionCore:
         self._app = app
         self._log = log
         self._rules = rules
-        self._dictionary = dictionary
-        self._strict = settings.validation is Validation.REJECT
         self._check = dictionary.check if dictionary and settings.validation is not Validation.OFF else None
         self._check_out = dictionary.check if dictionary else None
         self._odd: set[tuple[str, int]] = set()  # what was told of messages that break the dictionary's rules
-        self._initiator = settings.role is Role.INITIATOR
         self._begin = settings.begin_string.encode()
         self._sender = settings.sender_comp_id.encode()
         self._target = settings.target_comp_id.encode()
@@ -110,6 +107,16 @@ class SessionCore:
     def halt_reason(self) -> str:
         """Why the session is halted; '' when it is not."""
         return self._store.meta.get(_HALTED, b"").decode()
+
+    # Beyond 30 attributes an instance is slower to read, so what the settings say is asked of them.
+
+    @property
+    def _initiator(self) -> bool:
+        return self.settings.role is Role.INITIATOR
+
+    @property
+    def _strict(self) -> bool:
+        return self.settings.validation is Validation.REJECT
 
     # --- state and events
 

@@ -132,6 +132,9 @@ class SessionRecovery(SessionChecks):
                 self._replay(message)
                 replayed, fill_from = replayed + 1, seq + 1
         self._gap_fill(fill_from, chunk_end + 1)
+        if not self._reading():  # the write failed: nothing was served, and the peer will ask again
+            self._serving = None
+            return
         if chunk_end < last:
             self._serving = (first, chunk_end + 1, last, replayed)
             self._hasten(self._mono_ns)
