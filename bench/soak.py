@@ -27,6 +27,7 @@ from bench.soak_proxy import Proxy
 from bench.soak_report import Report, as_json, as_text
 from bench.soak_watch import Watch
 from ipc.host import build_fingerprint
+from ipc.ledger_read import Filter, LedgerReader
 from ipc.readiness import Readiness
 from quarterdeck import supervisord
 
@@ -178,14 +179,15 @@ class Soak:
         self._ready_again("after the last order")
         if not wait(lambda: not self.ears.behind(), 20, 1.0):
             self.report.failures.append(f"not all that is journalled was heard: {', '.join(self.ears.behind())}")
+        if not wait(lambda: not self._ledger_waits(), 30, 0.5):
+            self.report.failures.append("the ledger still waits for what other views have to say")
         self.report.settle_s = time.monotonic() - began
         self.ears.finish()
 
     def _ready_again(self, when: str) -> None:
         def ready() -> bool:
             self.desk.mend()
-            view = self.desk.view()
-            return view.ready and view.gate == "ARMED" and not self.desk.shut
+            return self.desk.ready() and self.desk.view().gate == "ARMED" and not self.desk.shut
 
         if not wait(ready, SETTLE_S, 0.2):
             self.report.failures.append(f"not ready {SETTLE_S:g} s {when}: {'; '.join(self.desk.unready())}")
@@ -243,11 +245,29 @@ class Soak:
                 else:
                     replays, anew = name in REPLAYING, self._anew(name, venue)
                     r.copies[name] = audit.dropcopy(name, said, fills, replays=replays, anew=anew)
+            self._ledger(audit, venue, fills)
         r.commands = dict(commands)
         r.tallies, r.findings, r.found = audit.tallies, audit.findings, dict(audit.count())
         r.uncertain_left = sum(
             o.state == "UNCERTAIN" for s in self.ears.sessions.values() for o in _latest(s.orders.values())
         )
+
+    def _ledger(self, audit: Audit, venue: str, fills: list[dict[str, Any]]) -> None:
+        asked = Filter(venue=venue)
+        with LedgerReader(self._ledger_path) as reader:
+            rows, breaks = list(reader.fills(asked)), reader.breaks(asked, closed=False)
+        self.report.ledger[venue] = audit.ledger(venue, fills, rows, breaks)
+        self.report.breaks.update(Counter(f"{venue} {b['kind']}" for b in breaks))
+
+    @property
+    def _ledger_path(self) -> Path:
+        config = self.desk.config.config.ledger
+        assert config is not None
+        return self.desk.config.data_dir / config.path
+
+    def _ledger_waits(self) -> bool:
+        with LedgerReader(self._ledger_path) as reader:
+            return reader.counts()["waiting"] > 0
 
     def _anew(self, session: str, venue: str) -> list[tuple[int, int]]:
         """From each rollover of the venue to the session's next logon."""

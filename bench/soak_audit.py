@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from base.config import DeskConfig, Kind
 from bench.soak_ears import Session
 from ipc.events import OPEN_STATES, OrderState
+from ipc.ledger_read import Row
 
 # OrdStatus(39) of the venue's engine, and what the desk may say of the order in the end.
 ENDS = {"2": {"FILLED"}, "4": {"CANCELED"}, "C": {"EXPIRED", "CANCELED"}, "8": {"REJECTED"}}
@@ -20,6 +21,10 @@ def _ends(order: dict[str, Any]) -> set[str]:
     ends = ENDS.get(order["ord_status"], set())
     # A late fill may complete an order after its cancel was told.
     return ends | {"FILLED"} if order["cum_qty"] == order["order_qty"] else ends
+
+
+# Breaks with which the ledger says that an order has fills that nobody told it.
+EXPLAINING = frozenset({"unexplained", "gap"})
 
 
 class Finding(NamedTuple):
@@ -35,7 +40,8 @@ class Finding(NamedTuple):
 
 KINDS = (
     "orders lost", "orders doubled", "fills lost", "fills doubled", "wrong end", "wrong position", "still open",
-    "reports doubled", "events lost", "events doubled", "copies lost", "copies doubled",
+    "reports doubled", "events lost", "events doubled", "copies lost", "copies doubled", "ledger lost",
+    "ledger doubled",
 )  # fmt: skip
 
 
@@ -141,6 +147,37 @@ class Audit:
             if desk != truth[instrument.name]:
                 text = f"position {truth[instrument.name]}"
                 self._find("wrong position", name, instrument.name, text, f"position {desk}", 0)
+
+    # -- the ledger ------------------------------------------------------------------------------------------
+
+    def ledger(self, venue: str, fills: list[dict[str, Any]], rows: list[Row], breaks: list[Row]) -> tuple[int, int]:
+        """The venue's fills against those of record: (of record, orders whose difference the ledger names itself).
+
+        A fill that no report ever told leaves the order's CumQty unexplained: that is a break, and nothing is lost.
+        """
+        truth: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for fill in fills:
+            truth[fill["order_id"]].append(fill)
+        held: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            held[row["order_id"]].append(row)
+        named = {b["order_id"] for b in breaks if b["kind"] in EXPLAINING}
+        told = 0
+        for order_id in truth.keys() | held.keys():
+            of_order, of_record = truth[order_id], held[order_id]
+            want = sum((Decimal(f["last_qty"]) for f in of_order), Decimal(0))
+            have = sum((r["qty"] for r in of_record), Decimal(0))
+            trades = Counter(r["trade_id"] for r in of_record if r["trade_id"])
+            if have > want or any(n > 1 for n in trades.values()):
+                text = f"{have} in {len(of_record)} fills"
+                self._find("ledger doubled", f"ledger {venue}", order_id, f"{want} in {len(of_order)}", text, 0)
+            elif have < want and order_id in named:
+                told += 1
+            elif have < want:
+                text = f"{have} in {len(of_record)} fills and no break"
+                when = of_order[-1]["time_ns"]
+                self._find("ledger lost", f"ledger {venue}", order_id, f"{want} in {len(of_order)}", text, when)
+        return len(rows), told
 
     # -- drop copy and bus -----------------------------------------------------------------------------------
 

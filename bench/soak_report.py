@@ -40,6 +40,8 @@ class Report(msgspec.Struct, kw_only=True):
     alerts: dict[str, int] = {}
     tallies: dict[str, Tally] = {}
     copies: dict[str, tuple[int, int]] = {}  # fills seen and missing on each drop copy
+    ledger: dict[str, tuple[int, int]] = {}  # by venue: fills of record, orders whose difference is a break of its own
+    breaks: dict[str, int] = {}  # left open in the ledger, by venue and kind
     found: dict[str, int] = {}
     findings: list[Finding] = []
     uncertain_left: int = 0
@@ -109,6 +111,11 @@ def _sessions(r: Report) -> str:
         lines.append(f"  {name:<18} {counts} {r.logons.get(name, 0):7} {r.ready_share.get(name, 0.0):6.0%}")
     for name, (seen, missing) in r.copies.items():
         lines.append(f"  {name:<18} {'drop copy':>8} {seen:7,} seen, {missing} missing; {r.logons.get(name, 0)} logons")
+    for venue, (fills, told) in r.ledger.items():
+        lines.append(
+            f"  {'ledger ' + venue:<18} {'fills':>8} {fills:7,} of record, {told} orders with a break of their own"
+        )
+    lines += [f"  {'breaks left':<18} {n:8} {kind}" for kind, n in sorted(r.breaks.items())]
     return "\n".join(lines)
 
 
