@@ -1,4 +1,4 @@
-"""A short soak with a fixed seed: every kind of end of a connection, deaths and lies of a venue, and nothing is lost."""
+"""A short soak with a fixed seed: ends of connections, deaths and lies of a venue, and nothing is lost."""
 
 import json
 import subprocess
