@@ -14,7 +14,9 @@ from tests.e2e.conftest import ROOT, RunningDesk, wait_for
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.parametrize("process", ["kraken-md", "kraken-l3", "binance-md", "binance-dc", "book-l2", "book-l3"])
+@pytest.mark.parametrize(
+    "process", ["kraken-md", "kraken-l3", "binance-md", "binance-dc", "book-l2", "book-l3", "ledger"]
+)
 def test_a_killed_process_comes_back_and_touches_no_other(desk: RunningDesk, process: str) -> None:
     desk.wait_ready()
     before = {p.name: p.pid for p in desk.view().processes}
