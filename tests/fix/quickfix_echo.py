@@ -24,11 +24,13 @@ UseDataDictionary=Y
 LogonTimeout=5
 LogoutTimeout=2
 {extra}
-[SESSION]
+"""
+SESSION = """[SESSION]
 BeginString={begin}
 SenderCompID=ENGINE
-TargetCompID=PEER
+TargetCompID={peer}
 {dictionary}
+{extra}
 """
 
 
@@ -37,7 +39,7 @@ class Echo(qf.Application):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: set[str] = set()
+        self.seen: set[tuple[str, str]] = set()
 
     def onCreate(self, session_id):
         pass
@@ -64,7 +66,8 @@ class Echo(qf.Application):
             raise qf.UnsupportedMessageType
         if kind == "D":
             resent = header.isSetField(97) and header.getField(97) == "Y"
-            known, order = message.getField(11) in self.seen, message.getField(11)
+            order = session_id.toString(), message.getField(11)
+            known = order in self.seen
             self.seen.add(order)
             if resent and known:
                 return
@@ -82,8 +85,10 @@ def main(config: str) -> None:
     os._exit(0)  # its orderly stop may crash, and nothing here is worth it
 
 
-def start(folder: Path, version: str, port: int, dictionaries: Path, extra: str = "") -> subprocess.Popen[bytes]:
-    """The process; its stdin closed ends it."""
+def start(
+    folder: Path, version: str, port: int, dictionaries: Path, extra: str = "", peers: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """The process; its stdin closed ends it. `peers` are CompIDs with settings of their own sessions."""
     begin = {"4.2": "FIX.4.2", "4.4": "FIX.4.4", "5.0sp2": "FIXT.1.1"}[version]
     files = {"4.2": "FIX42", "4.4": "FIX44"}
     if version == "5.0sp2":
@@ -94,7 +99,11 @@ def start(folder: Path, version: str, port: int, dictionaries: Path, extra: str 
     else:
         dictionary = f"DataDictionary={dictionaries}/{files[version]}.xml"
     config = folder / "echo.cfg"
-    config.write_text(CONFIG.format(port=port, begin=begin, dictionary=dictionary, extra=extra))
+    sessions = [
+        SESSION.format(begin=begin, dictionary=dictionary, peer=peer, extra=own)
+        for peer, own in (peers or {"PEER": ""}).items()
+    ]
+    config.write_text(CONFIG.format(port=port, extra=extra) + "".join(sessions))
     return subprocess.Popen(
         [sys.executable, __file__, str(config)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
