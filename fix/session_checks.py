@@ -7,7 +7,7 @@ from fix._codec import Message
 from fix.dictionary_types import REASONS
 from fix.session_core import SessionCore, text_field
 from fix.session_events import FieldDefect, RejectSent, State
-from fix.settings import REPORTS, SECOND_NS, Validation
+from fix.settings import NEVER_REJECTED, SECOND_NS, Validation
 
 if TYPE_CHECKING:
     from fix.dictionary import Fault
@@ -42,8 +42,8 @@ class SessionChecks(SessionCore):
         return True
 
     def _is_report(self, msg_type: str) -> bool:
-        """A report on our own orders: never lost, whatever is wrong with it."""
-        return self._initiator and msg_type in REPORTS
+        """A report on our own orders, or market data: never lost, whatever is wrong with it."""
+        return self._initiator and msg_type in NEVER_REJECTED
 
     # --- saying so
 

@@ -56,8 +56,11 @@ class Validation(Enum):
     """Rejected as the standard says, and not delivered; what reports on our orders is delivered with its defects."""
 
 
-REPORTS = frozenset({"8", "9", "r", "AE", "j"})
-"""MsgTypes that an initiator never rejects, whatever is wrong with them: a report with an odd tag is still a report."""
+NEVER_REJECTED = frozenset({"8", "9", "r", "AE", "j", "W", "X"})
+"""MsgTypes that an initiator delivers whatever is wrong with them.
+
+A report with an odd tag is still a report, and a book that misses an update without a word is a wrong book.
+"""
 
 
 @dataclass(frozen=True, slots=True)
