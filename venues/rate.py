@@ -43,7 +43,8 @@ class Meter:
     """What a limit has counted. `used` may pass `most` by what was forced; `unit` is the unit of all its figures."""
 
     __slots__ = (
-        "_column", "_look_ns", "_spare", "limit", "most", "near", "noted", "open", "passes", "sync_ns", "unit", "used",
+        "_column", "_look_ns", "_spare", "alone", "limit", "most", "near", "noted", "open", "passes", "sync_ns", "unit",
+        "used",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, column: Column | None, share_pct: int, unit: int) -> None:
@@ -55,6 +56,7 @@ class Meter:
         self.sync_ns = 0  # no need to synchronise before this time, unless more than `near` would be used
         self._look_ns = 0
         self._column = column
+        self.alone = column is None
         # Two processes may look at the same instant: one request each is set aside for that.
         self._spare = limit.spare + (column.writers - 1 if column is not None else 0)
         self._allow(limit.most * share_pct // 100)

@@ -65,8 +65,13 @@ class Throttle:
             ceiling = at.most if urgent else at.open
             if at.used + amount > ceiling and not (urgent and at.passes):
                 return self._no(str(at.limit), at.wait_ns(amount, ceiling, mono_ns, wall_ns))
-        for at, amount, by_age in plan:
-            at.spend(amount + _aged(by_age, age_ns) if by_age else amount, mono_ns, wall_ns)
+        for at, fixed, by_age in plan:
+            amount = fixed + _aged(by_age, age_ns) if by_age else fixed
+            if at.alone:  # as Meter.spend does it: this is on every order's way
+                at.used += amount
+                at.noted += amount
+            else:
+                at.spend(amount, mono_ns, wall_ns)
         return ""
 
     def force(self, request: str, mono_ns: int, wall_ns: int, instrument: str = "", age_ns: int = 0) -> None:

@@ -1,8 +1,10 @@
 """Rate limits shared by the processes of a desk: one budget, kept through restarts, and a REST side under it."""
 
 import multiprocessing
+import random
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from base.http import Response
 from sim.setup import Setup
 from venues.binance.sim_limits import Limits
 from venues.interface import RestRequest
+from venues.kraken.sim_rest import KrakenRest
 from venues.limits import DAY_S, Limit
 from venues.rate import meter
 from venues.rate_share import DeskRates, SharedRates
@@ -248,3 +251,19 @@ def test_krakens_refusal_in_an_answer_of_status_200_is_heeded(tmp_path: Path) ->
     assert "rest: 20 falls by 1 a second" in own.late(request)
     clock.advance(8 * SECOND)
     assert own.late(request) == ""
+
+
+@pytest.mark.parametrize("tier", ["starter", "intermediate", "pro"])
+def test_the_simulated_kraken_never_refuses_a_rest_call_for_the_rate(tmp_path: Path, tier: str) -> None:
+    clock, chance = ManualClock(), random.Random(1)
+    venue: Any = SimpleNamespace(setup=Setup("kraken", [], options={"tier": tier}), clock=clock)
+    config = desk(tmp_path, "kraken", f'options = {{ tier = "{tier}" }}', "BTC/USD")
+    own, theirs, sent = RestRates(rates(config).rest("a"), clock), KrakenRest(venue), 0
+    for _ in range(1_000):
+        clock.advance(chance.randrange(SECOND))
+        path = chance.choice(["OpenOrders", "QueryOrders", "TradesHistory"])
+        if not own.late(RestRequest("POST", f"/0/private/{path}")):
+            sent += 1
+            assert theirs._within_calls("key", f"/0/private/{path}")
+    assert sent > 80
+    assert not all(theirs._within_calls("key", "/0/private/OpenOrders") for _ in range(30)), "and it would have said so"
