@@ -62,6 +62,12 @@ def test_a_reader_in_c_finds_the_contract(names: set[str]) -> None:
     assert "ipc/book.h" in names
 
 
+def test_data_that_the_code_reads_is_inside(names: set[str]) -> None:
+    data = {p.relative_to(ROOT).as_posix() for p in (ROOT / "venues").glob("*/*.toml")}
+    assert len(data) > 15
+    assert data <= names
+
+
 def test_neither_tests_nor_state_are_inside(names: set[str]) -> None:
     tops = {n.split("/")[0] for n in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == PACKAGES
