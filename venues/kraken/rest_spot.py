@@ -206,13 +206,16 @@ class SpotRest:
 
 
 def _balance(asset: str, said: _Balance, path: str) -> VenueBalance:
-    available = signed(said.balance - said.hold_trade, f"{path}.balance")
+    total, held = signed(said.balance, f"{path}.balance"), signed(said.hold_trade, f"{path}.hold_trade")
+    for field, number in (("credit", said.credit), ("credit_used", said.credit_used)):
+        signed(number, f"{path}.{field}")
+    available = said.balance - said.hold_trade
     return VenueBalance(
         currency=_ticker(asset),
-        total=signed(said.balance, f"{path}.balance"),
-        available=available,
-        held=signed(said.hold_trade, f"{path}.hold_trade"),
-        buying_power=signed(said.balance - said.hold_trade + said.credit - said.credit_used, f"{path}.credit"),
+        total=total,
+        available=signed(available, path),
+        held=held,
+        buying_power=signed(available + said.credit - said.credit_used, path),
     )
 
 

@@ -39,12 +39,14 @@ class Ears(Heard):
 class LiveDesk:
     """One trading session of a desk that can lose its connection and its memory."""
 
-    def __init__(self, bench: Bench, *, rest: bool = True, lag_ms: int = LAG_MS, **config: Any) -> None:
+    def __init__(self, bench: Bench, *, rest: bool = True, lag_ms: int = LAG_MS, name: str = "", **config: Any) -> None:
+        """`name`: another session of the desk, whose ClOrdIDs are its own."""
         self.bench = bench
         self.case: Case = bench.case
         self.clock = SystemClock()
         self.heard = Ears()
         context = bench._context(Kind.TRADING, on_stop="keep", **config)
+        context.name = name or context.name
         self.sender = context.config.sender_comp_id
         self.session = self.case.dialect.trading(context, self.heard)
         self.alerts: list[str] = []
@@ -94,13 +96,15 @@ class LiveDesk:
     def drop(self) -> None:
         """The connection is lost."""
         assert self.driver is not None
+        running = self.bench.running
+        (seat,) = (
+            s for s in running.venue.seats.values() if s.grant.sender == self.sender and s.grant.kind == "trading"
+        )
+        running.until(lambda: seat.live is not None)
         self.driver.close("lost")
         self.recovery.lost("connection lost")
-        running = self.bench.running
-        ours = [s for s in running.venue.seats.values() if s.grant.sender == self.sender and s.grant.kind == "trading"]
-        running.until(lambda: not any(s.live for s in ours))
-        for seat in ours:  # a venue may refuse the same name for a while
-            AtVenue(self.bench).do(lambda seat=seat: setattr(seat, "blocked_until_ns", 0))
+        running.until(lambda: seat.live is None)
+        AtVenue(self.bench).do(lambda: setattr(seat, "blocked_until_ns", 0))  # the name may be refused for a while
 
     def turn(self) -> None:
         """One turn of the process's loop."""

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -109,28 +110,69 @@ PLAIN_ORDER = {
     "order_id": "1", "cl_ord_id": "x", "symbol": "BTC-USD", "side": "1", "order_qty": "1.5", "cum_qty": "0.5",
     "price": "100", "ord_status": "1", "transact_time": "20260407-14:32:05.000",
 }  # fmt: skip
+PLAIN_FILL = {
+    "trade_id": "7", "order_id": "1", "cl_ord_id": "x", "symbol": "BTC-USD", "side": "1", "last_qty": "0.5",
+    "last_px": "99.5", "transact_time": "20260407-14:32:05.000", "liquidity": "M",
+    "fees": [{"currency": "USD", "amount": "0.01"}],
+}  # fmt: skip
+SPOT_TRADE = {
+    "ordertxid": "O1", "pair": "XXBTZUSD", "time": 1688667796.8802, "type": "buy", "ordertype": "limit",
+    "price": "30010.00000", "cost": "600.20000", "fee": "0.90030", "vol": "0.02000000", "trade_id": 93748276,
+    "maker": True,
+}  # fmt: skip
+PERP_FILL = {
+    "fill_id": "f1", "symbol": "pf_ethusd", "side": "sell", "order_id": "5930", "size": 3, "price": 10640.5,
+    "fillTime": "2020-07-22T13:37:27.077Z", "fillType": "taker", "cliOrdId": "x",
+}  # fmt: skip
+BINANCE_TRADE = {
+    "symbol": "BTCUSDT", "id": 28457, "orderId": 1, "price": "4.00000100", "qty": "12.00000000",
+    "commission": "0.01000000", "commissionAsset": "BNB", "time": 1499865549590, "isBuyer": True, "isMaker": False,
+}  # fmt: skip
+FLEX = {
+    "type": "multiCollateralMarginAccount", "availableMargin": 900.5,
+    "currencies": {"USD": {"quantity": 1000, "available": 950.25}, "XBT": {"quantity": 0.5, "available": 0.5}},
+}  # fmt: skip
 GOOD: dict[str, dict[str, Any]] = {
-    "fix44": {"list": {"orders": [PLAIN_ORDER], "next": ""}, "one": PLAIN_ORDER, "cancel": {"cancelled": 3}},
+    "fix44": {
+        "list": {"orders": [PLAIN_ORDER], "next": ""},
+        "one": PLAIN_ORDER,
+        "cancel": {"cancelled": 3},
+        "trades": {"fills": [PLAIN_FILL], "next": ""},
+        "balances": {"balances": [{"currency": "USD", "total": "5", "available": "4", "held": "1"}]},
+    },
     "kraken": {
+        "trades": {"error": [], "result": {"trades": {"T1": SPOT_TRADE}, "count": 1}},
+        "balances": {"error": [], "result": {"ZUSD": {"balance": "5", "hold_trade": "1"}}},
         "list": {"error": [], "result": {"open": {"O1": SPOT_ORDER}}},
         "one": {"error": [], "result": {"O1": SPOT_ORDER}},
         "cancel": {"error": [], "result": {"count": 3}},
     },
     "kraken-derivatives": {
+        "trades": {"result": "success", "fills": [PERP_FILL]},
+        "balances": {"result": "success", "accounts": {"flex": FLEX}},
         "list": {"result": "success", "openOrders": [PERP_OPEN]},
         "one": {"result": "success", "orders": [{"order": PERP_ONE, "status": "ENTERED_BOOK"}]},
         "cancel": {"result": "success", "cancelStatus": {"status": "cancelled", "cancelledOrders": [{}, {}, {}]}},
     },
-    "binance": {"list": [BINANCE_ORDER], "one": BINANCE_ORDER, "cancel": [{"orderId": 1}, {"orderReports": [{}, {}]}]},
+    "binance": {
+        "list": [BINANCE_ORDER],
+        "one": BINANCE_ORDER,
+        "cancel": [{"orderId": 1}, {"orderReports": [{}, {}]}],
+        "trades": [BINANCE_TRADE],
+        "balances": {"balances": [{"asset": "USDT", "free": "4.0", "locked": "1.0"}]},
+    },
 }
 WITH_REST = [c for c in CASES if c.dialect.rest(c.venue, "K", c.password) is not None]
-CALLS = [(c, call) for c in WITH_REST for call in ("list", "one", "cancel")]
+CALLS = [(c, call) for c in WITH_REST for call in ("list", "one", "cancel", "trades", "balances")]
 
 
 def parse(case: Case, call: str, body: bytes, status: int = 200) -> Any:
     rest = case.dialect.rest(case.venue, "K", case.password)
     assert rest is not None
-    parsers = {"list": rest.parse_open_orders, "one": rest.parse_order, "cancel": rest.parse_cancel_all}
+    parsers = {
+        "list": rest.parse_open_orders, "one": rest.parse_order, "cancel": rest.parse_cancel_all,
+        "trades": rest.parse_trades, "balances": rest.parse_balances,
+    }  # fmt: skip
     return parsers[call](status, body)
 
 
@@ -154,6 +196,20 @@ def test_a_good_answer_is_read(case: Case, call: str) -> None:
     said = parse(case, call, json.dumps(GOOD[case.id][call]).encode())
     if call == "cancel":
         assert said == 3
+        return
+    if call == "trades":
+        (trade,) = said.trades
+        assert (said.cursor, bool(trade.trade_id), trade.order_id, trade.side in ("1", "2")) == (
+            "", True, {"kraken": "O1", "kraken-derivatives": "5930"}.get(case.id, "1"), True,
+        )  # fmt: skip
+        assert all(re.fullmatch(r"\d+(\.\d+)?", text) for text in (trade.px, trade.qty))
+        assert (trade.transact_ns > 10**18, trade.liquidity in ("M", "T")) == (True, True)
+        return
+    if call == "balances":
+        usd = next(b for b in said if b.currency in ("USD", "USDT"))
+        told = [Decimal(text) for text in (usd.total, usd.available, usd.held)]
+        assert told[0] - told[1] == told[2] > 0
+        assert usd.buying_power
         return
     order = said.orders[0] if call == "list" else said
     assert (order.side in ("1", "2"), bool(order.order_id), bool(order.symbol)) == (True, True, True)
@@ -198,9 +254,11 @@ def test_a_request_can_be_sent_as_it_stands_and_shows_no_secret(case: Case) -> N
     assert rest is not None
     requests = [
         rest.open_orders(WALL), rest.order(WALL, case.working()), rest.order(WALL, case.working(order_id="")),
-        *rest.cancel_all(WALL, [case.instrument]),
+        *rest.cancel_all(WALL, [case.instrument]), rest.trades(WALL, case.working(), WALL - 10**12),
+        rest.trades(WALL, case.working(), 0, "c 1&x"), rest.balances(WALL),
     ]  # fmt: skip
     for request in requests:
+        assert request is not None
         assert request.method in ("GET", "POST", "DELETE")
         assert re.fullmatch(r"/[!-~]*", request.target)
         assert all("\n" not in v and "\r" not in v for _, v in request.headers)

@@ -1,15 +1,21 @@
 """Every dialect's recovery against its simulated venue: what happened while the desk was away is found out."""
 
+import random
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from base.decimals import from_scaled
+from ipc.events import Balance, ExecutionReport
+from risk.orders import Order
+from sim.accounts import DEPOSIT
 from tests.venues.conformance.cases import CASES, Case
 from tests.venues.conformance.recovery_live import LAG_MS, AtVenue, LiveDesk
 from tests.venues.conformance.test_live import LIVE, Bench
 from venues import recovery
+from venues.balances import Balances
 from venues.interface import OpenOrders
 
 pytestmark = pytest.mark.e2e
@@ -85,12 +91,8 @@ def test_after_a_lost_journal_own_orders_are_taken_in_with_their_fills_and_those
 ) -> None:
     desk, venue = LiveDesk(bench), AtVenue(bench)
     desk.connect()
-    working, partly, other = desk.place(), desk.place(), LiveDesk(bench, ours=f"{case.ours[:6]}5")
-    other.session._orders.ids = type(other.session._orders.ids)(  # made by another session
-        *((_store(), "theirs-", "a") if case.name != "kraken" else (_store(), "other"))
-        if "PrefixedIds" in type(other.session._orders.ids).__name__ or case.id == "kraken-derivatives"
-        else (_store(), "other", 3)
-    )  # fmt: skip
+    working, partly = desk.place(), desk.place()
+    other = LiveDesk(bench, name="other", ours=f"{case.ours[:6]}5")
     other.connect()
     stranger = other.place()
     third = partly.order_qty // 3
@@ -108,12 +110,6 @@ def test_after_a_lost_journal_own_orders_are_taken_in_with_their_fills_and_those
     assert told["adopted"].cl_ord_id in (working.cl_ord_id, partly.cl_ord_id)
     assert told["unknown_here"].cl_ord_id == stranger.cl_ord_id
     assert any(working.cl_ord_id in text for text in desk.alerts)
-
-
-def _store() -> Any:
-    from fix.store import MemoryStore
-
-    return MemoryStore(0)
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
@@ -145,7 +141,7 @@ def test_connections_lost_again_and_again_during_reconciliation_lose_and_double_
     venue.cancel(orders[3])
     desk.connect()
     desk.until(lambda: not any(o.untold for o in orders), "every fill is known")
-    assert [o.cum_qty for o in orders] == [2 * part, 2 * part, part, part]
+    assert [o.cum_qty for o in orders] == [2 * part, 2 * part, part, part], orders
     assert [len(desk.fills(o)) for o in orders] == [2, 2, 1, 1]
     assert [o.state for o in orders] == ["PARTIALLY_FILLED"] * 3 + ["CANCELED"]
     assert sum(desk.port.fills) == 6 * part
@@ -233,3 +229,75 @@ def test_a_mass_status_of_nothing_is_an_empty_list(mass: Bench) -> None:
     desk.forget()
     desk.connect()
     assert [o.cl_ord_id for o in desk.table] == [order.cl_ord_id]
+
+
+# --- balances
+
+
+def test_desk_and_venue_agree_on_balances_after_random_trading(bench: Bench, case: Case) -> None:
+    """What the reports of every fill add up to, fees included, is what the venue says the account has."""
+    desk, venue = LiveDesk(bench), AtVenue(bench)
+    desk.connect()
+    i, rng = case.instrument, random.Random(7)
+    unit = case.order().order_qty // 3
+    working: list[Order] = []
+    for _ in range(40):
+        if working and rng.random() < 0.6:
+            order = rng.choice(working)
+            venue.fill(order, min(unit * rng.randint(1, 3), order.leaves_qty))
+            desk.until(lambda o=order: o.cum_qty == venue.order(o).cum, "filled")
+            working = [o for o in working if o.is_open]
+        else:
+            side = rng.choice("12")
+            away = rng.randint(1, 50) * 10**i.px_scale  # never meets the other side
+            px = (100 * 10**i.px_scale) + (away if side == "2" else -away)
+            working.append(desk.place(side=side, price=px))
+    asked: list[Balance] = []
+    watch = Balances(desk, desk._rest, ("s", case.name, "main"), lambda: (0, desk.clock.wall_ns()), 1)
+    watch.logged_on()
+    desk.until(lambda: watch.latest, "balances")
+    asked = list(watch.latest.values())
+    told = {b.currency: (Decimal(b.total), Decimal(b.available), Decimal(b.held)) for b in asked}
+    assert told == expected(case, desk, working)
+    assert [e for e in desk.port.recorded if isinstance(e, Balance)] == asked
+
+
+def expected(case: Case, desk: LiveDesk, working: list[Order]) -> dict[str, tuple[Decimal, Decimal, Decimal]]:
+    """Balances from the desk's own records: what it was told of each fill, and what it has working."""
+    i = case.instrument
+    base, quote, *rest = i.name.split("-")
+    fills = [e for e in desk.port.recorded if isinstance(e, ExecutionReport) and e.exec_type == "F"]
+    cash = {base: DEPOSIT, quote: DEPOSIT}
+    position = average = Decimal(0)
+    for fill in fills:
+        qty = from_scaled(fill.last_qty or 0, i.qty_scale) * (1 if fill.side == "1" else -1)
+        px = from_scaled(fill.last_px or 0, i.px_scale)
+        cash[quote] -= sum(Decimal(amount) for _, amount in fill.fees)
+        if not rest:
+            cash[base], cash[quote] = cash[base] + qty, cash[quote] - qty * px
+            continue
+        if position * qty >= 0:
+            average = (average * position + px * qty) / (position + qty)
+        else:
+            closed = min(abs(qty), abs(position)) * (1 if position > 0 else -1)
+            cash[quote] += (px - average) * closed
+            average = px if abs(qty) > abs(position) else average
+        position += qty
+    held = {base: Decimal(0), quote: Decimal(0)}
+    for order in working:
+        qty, px = from_scaled(order.leaves_qty, i.qty_scale), from_scaled(order.price or 0, i.px_scale)
+        if rest:
+            held[quote] += qty * px / 10
+        elif order.side == "1":
+            held[quote] += qty * px
+        else:
+            held[base] += qty
+    if rest:
+        held[quote] += abs(position) * average / 10
+        cash.pop(base)
+    exact = {c: (total, total - held[c], held[c]) for c, total in cash.items()}
+    if not rest:
+        return exact
+    # The venue's JSON has floats there.
+    floats = {c: [Decimal(str(float(n))) for n in (total, free)] for c, (total, free, _) in exact.items()}
+    return {c: (total, free, total - free) for c, (total, free) in floats.items()}
