@@ -185,7 +185,7 @@ class Difference(Event, tag="diff", frozen=True):
     instrument: str
     cl_ord_id: str
     order_id: str
-    kind: str  # unknown_at_venue, unknown_here, qty, filled_meanwhile, finished_meanwhile, alive_after_all, adopted
+    kind: str  # what it is about: docs/events.md has the kinds
     desk: str
     venue_says: str
     settled_by: str
