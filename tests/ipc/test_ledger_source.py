@@ -117,6 +117,20 @@ def test_files_that_are_dropped_under_the_reader_are_named_too(tmp_path: Path) -
     assert int(gap.split()[0]) + len(found) == 398
 
 
+def test_a_whole_life_that_was_dropped_is_named_though_the_next_begins_at_1(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1)
+    source = JournalSource(tmp_path, TOPIC, SourceRecord(session="s"))
+    journal.frame(frame(10, 1))
+    assert read(source) == ([(10, 1)], [])
+    for data in (frame(10, 2), frame(20, 1)):
+        journal._writer.rotate()
+        journal.frame(data)
+    for number in (1, 2):
+        segment_path(tmp_path, NAME, number).unlink()
+    assert read(source) == ([(20, 1)], ["what followed 1 of epoch 10, if anything, is no longer there"])
+    journal.close()
+
+
 def test_a_journal_that_begins_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
     place = SourceRecord(session="s")
     for epoch, n in ((10, 50), (20, 5)):

@@ -82,6 +82,21 @@ def test_where_rest_names_trades_otherwise_facts_tell_which_is_which_one_for_one
     assert len(kept.take(foreign, third).fills()) == 3
 
 
+def test_after_a_bust_the_order_may_come_by_the_same_quantity_again(kept: Kept) -> None:
+    """Without trade ids, and with other ExecIDs on the drop copy, which the delayed copy of the first must not be."""
+    kept.take(LONE, placed(LONE), report(LONE, exec_id="a"))
+    kept.take(LONE, report(LONE, exec_type="H", exec_id="h", exec_ref_id="a", cum_qty=0))
+    kept.take(LONE, report(LONE, exec_id="b", last_px=5100, transact_ns=T0 + 9), report(LONE, exec_id="c"))
+    assert sorted((f.qty, f.px) for f in kept.fills()) == [(0, 5000), (10, 5100)]
+
+
+def test_order_entrys_price_counts_from_when_it_is_told_also_in_the_position(kept: Kept) -> None:
+    kept.take(OWN, placed()).take(COPY, report(COPY, trade_id="7", last_px=5001)).save()
+    assert [b.bought_value for b in kept.store.books()] == [10 * 5001]
+    kept.take(OWN, report(trade_id="7")).save()
+    assert [b.bought_value for b in kept.store.books()] == [10 * 5000]
+
+
 def test_a_fill_without_quantity_or_price_is_not_made_up_but_missed(kept: Kept) -> None:
     kept.take(LONE, placed(LONE), report(LONE, last_px=None, cum_qty=10))
     assert kept.fills() == []
