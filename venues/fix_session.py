@@ -232,6 +232,8 @@ class FixVenueSession(ABC):
             case ResendServed(first=first, last=last, replayed=replayed):
                 text = f"the venue asked for {first} to {last} again: {replayed} replayed, the rest gap-filled"
                 self._alert("info", "resend_served", text)
+                if self._proving:  # our TestRequest may be among what was filled: it is not answered then
+                    self._fix.test_request(self._mono_ns, self._wall_ns)
 
     def _prove(self, event: LoggedOn) -> None:
         """Have the venue answer a TestRequest first where it may not have all that we sent: it asks again before that.
