@@ -4,7 +4,8 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 ON = 1500
@@ -29,11 +30,14 @@ def random_breaks(seed: int, count: int, most: int, hows: tuple[str, ...] = ("fi
 
 
 class Proxy:
-    """Listens at `port`; connection n is broken as break n says, those after the last pass as they are."""
+    """Listens at `port`. Each connection is broken as the next break says; one that ends before it is struck leaves its
+    break to the next. When `done`, connections pass as they are.
+    """
 
     def __init__(self, target: int, breaks: Iterable[Break] = ()) -> None:
         self.target = target
-        self._breaks: Iterator[Break] = iter(breaks)
+        self._breaks: deque[Break] = deque(breaks)
+        self._planned = len(self._breaks)
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -63,7 +67,13 @@ class Proxy:
     def plan(self, breaks: Iterable[Break]) -> None:
         """The breaks of the connections from now on."""
         with self._lock:
-            self._breaks = iter(breaks)
+            self._breaks = deque(breaks)
+            self._planned, self.broken = len(self._breaks), 0
+
+    @property
+    def done(self) -> bool:
+        """Every break of the plan has struck."""
+        return self.broken == self._planned
 
     def _accept(self) -> None:
         while True:
@@ -81,7 +91,7 @@ class Proxy:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self.connections += 1
-                plan = next(self._breaks, None)
+                plan = self._breaks.popleft() if self._breaks else None
                 self._pairs.append((near, far))
             for source, sink, direction in ((near, far, "out"), (far, near, "in")):
                 mine = plan if plan is not None and plan.direction == direction else None
@@ -92,25 +102,29 @@ class Proxy:
     def _carry(
         self, pair: tuple[socket.socket, socket.socket], source: socket.socket, sink: socket.socket, plan: Break | None
     ) -> None:
-        left = plan.after if plan is not None else 0
+        left, unstruck = plan.after if plan is not None else 0, plan
         try:
             while data := source.recv(65_536):
                 if plan is None or len(data) <= left:
                     sink.sendall(data)
                     left -= len(data)
                     continue
-                self.broken += plan.how != "garble"
                 if plan.how == "garble":
                     sink.sendall(data[:left] + bytes([data[left] ^ 0x10]) + data[left + 1 :])
                     plan, left = plan._replace(how="fin"), ON
                     continue
+                unstruck = None
+                self.broken += 1
                 sink.sendall(data[:left])
                 _end(pair, reset=plan.how == "rst")
-                return
+                break
         except OSError:
             _end(pair, reset=True)
-            return
-        _end(pair, reset=False)
+        else:
+            _end(pair, reset=False)
+        if unstruck is not None:
+            with self._lock:
+                self._breaks.appendleft(unstruck)
 
 
 def _end(pair: tuple[socket.socket, socket.socket], *, reset: bool) -> None:
