@@ -1,27 +1,22 @@
 """The trades of one order, each counted once whichever channel tells it first: the session or REST. Pure."""
 
+from typing import TypeAlias
+
 import msgspec
 
-
-class Trade(msgspec.Struct):
-    """One trade as one channel told it; quantity and price at the order's scales."""
-
-    qty: int
-    px: int | None
-    named: bool  # by an id that both channels use
-    paired: bool = False  # the other channel told the same trade, under another id
+_Look: TypeAlias = tuple[bool, bool, int, int | None]
 
 
 class Trades(msgspec.Struct):
-    """What is known of an order's fills, one by one."""
+    """What is known of an order's fills, one by one. `named`: by an id that both channels use."""
 
-    told: dict[tuple[bool, str], Trade] = msgspec.field(default_factory=dict)  # by (told by REST, its id)
-    qty: int = 0  # of all of them, each counted once
+    told: dict[tuple[bool, str], bool] = msgspec.field(default_factory=dict)  # (told by REST, its id) -> named
+    alone: dict[_Look, int] = msgspec.field(default_factory=dict)  # (REST, named, qty, px): told by one channel only
+    qty: int = 0  # of all of them, each counted once; at the order's scale
 
     def knows(self, trade_id: str, *, rest: bool) -> bool:
         """Whether a channel's trade of that id has been counted."""
-        other = self.told.get((not rest, trade_id))
-        return (rest, trade_id) in self.told or (other is not None and other.named)
+        return (rest, trade_id) in self.told or self.told.get((not rest, trade_id), False)
 
     def add(self, name: str, qty: int, px: int | None, *, rest: bool, named: bool) -> bool:
         """Take a trade in; False when it was known.
@@ -31,11 +26,13 @@ class Trades(msgspec.Struct):
         """
         if self.knows(name, rest=rest):
             return False
-        trade = self.told[rest, name] = Trade(qty, px, named)
-        for (by_rest, _), twin in self.told.items():
-            strangers = by_rest != rest and not (named and twin.named)
-            if strangers and not twin.paired and (twin.qty, twin.px) == (qty, px):
-                trade.paired = twin.paired = True
+        self.told[rest, name] = named
+        for other_named in (False,) if named else (False, True):
+            twin = not rest, other_named, qty, px
+            if self.alone.get(twin, 0):
+                self.alone[twin] -= 1
                 return False
+        look = rest, named, qty, px
+        self.alone[look] = self.alone.get(look, 0) + 1
         self.qty += qty
         return True

@@ -207,9 +207,10 @@ def test_an_order_on_two_pages_counts_once_by_its_later_line() -> None:
 def test_pages_that_never_end_are_an_error(cursors: list[str]) -> None:
     run = Run(uncertain())
     run.start()
+    for cursor in cursors[:-1]:
+        run.page(cursor=cursor)
     with pytest.raises(VenueError, match="page"):
-        for cursor in cursors:
-            run.page(cursor=cursor)
+        run.page(cursor=cursors[-1])
 
 
 def test_what_the_session_reported_since_is_newer_than_any_list() -> None:

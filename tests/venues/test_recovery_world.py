@@ -86,7 +86,7 @@ def play(world: World, steps: list[tuple[str, int]]) -> None:
 
 @pytest.mark.parametrize("resend", [False, True], ids=["lost", "replayed"])
 @pytest.mark.parametrize("shared_ids", [True, False], ids=["shared-ids", "own-ids"])
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_the_desk_ends_with_the_venues_truth_and_every_fill_once(
     resend: bool, shared_ids: bool, steps: list[tuple[str, int]]
@@ -94,7 +94,7 @@ def test_the_desk_ends_with_the_venues_truth_and_every_fill_once(
     play(World(resend=resend, tells_trades=True, shared_ids=shared_ids, forgets=False), steps)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_of_a_venue_that_forgets_finished_orders_every_fill_is_had_from_its_trades(
     steps: list[tuple[str, int]],
@@ -102,7 +102,15 @@ def test_of_a_venue_that_forgets_finished_orders_every_fill_is_had_from_its_trad
     play(World(resend=False, tells_trades=True, shared_ids=False, forgets=True), steps)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_without_trades_states_and_quantities_are_still_the_venues(steps: list[tuple[str, int]]) -> None:
     play(World(resend=False, tells_trades=False, shared_ids=True, forgets=False), steps)
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(600)
+@settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS, resend=st.booleans(), shared_ids=st.booleans(), forgets=st.booleans())
+def test_long_histories(steps: list[tuple[str, int]], resend: bool, shared_ids: bool, forgets: bool) -> None:
+    play(World(resend=resend, tells_trades=True, shared_ids=shared_ids, forgets=forgets), steps)
