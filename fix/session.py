@@ -14,6 +14,7 @@ from fix._codec import Framer, MdDecoder, Message, Template
 from fix.codec_types import StopReason
 from fix.session_events import Disconnect, Disconnected, Garbled, NumbersReset, State
 from fix.session_reader import SessionReader
+from fix.settings import SECOND_NS
 
 if TYPE_CHECKING:
     from fix.fixlog import FixLog
@@ -173,7 +174,7 @@ class FixSession(SessionReader):
         now, interval = self._mono_ns, self._heartbeat_ns
         if not interval:
             return
-        patience = interval + interval // 5  # FIX: HeartBtInt and a reasonable transmission time
+        patience = self._patience_ns()
         if self._pending() and now - self._test_sent_ns >= patience:
             self._given_up()
             return
@@ -181,6 +182,11 @@ class FixSession(SessionReader):
             self._send_test(b"TEST")
         if now - self._last_out_ns >= interval and self._beats():
             self._send_admin("0")
+
+    def _patience_ns(self) -> int:
+        """FIX: HeartBtInt and a reasonable transmission time; clients with short intervals are given a second."""
+        interval = self._heartbeat_ns
+        return interval + max(interval // 5, 0 if self._initiator else SECOND_NS)
 
     def _pending(self) -> bool:
         """A TestRequest of ours waits for an answer, and nothing else came since."""
@@ -209,8 +215,7 @@ class FixSession(SessionReader):
             return
         due = [self._state_deadline_ns] if self._state_deadline_ns else []
         if self.is_logged_on and self._heartbeat_ns:
-            interval = self._heartbeat_ns
-            patience = interval + interval // 5
+            interval, patience = self._heartbeat_ns, self._patience_ns()
             due.append((self._test_sent_ns if self._pending() else self._last_in_ns) + patience)
             if self._beats():
                 due.append(self._last_out_ns + interval)
