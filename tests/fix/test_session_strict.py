@@ -42,7 +42,9 @@ def strict(base: SessionSettings = INITIATOR, **changes: object) -> StrictRig:
 
 
 @pytest.mark.parametrize("validation", [STRICT, NOTED])
-@pytest.mark.parametrize("odd", [b"9999=x\x01", b"58=a\x0158=b\x01", b"39=0\x01", b"32=much\x01", b"453=2\x01448=a\x01"])
+@pytest.mark.parametrize(
+    "odd", [b"9999=x\x01", b"58=a\x0158=b\x01", b"39=0\x01", b"32=much\x01", b"453=2\x01448=a\x01"]
+)
 def test_a_report_is_delivered_whatever_is_wrong_with_it(validation, odd):
     """LESSONS: a fill with an unknown tag was rejected, and the application never saw it."""
     rig = strict(validation=validation)
