@@ -116,6 +116,7 @@ class SessionConfig(_Strict, frozen=True, kw_only=True):
     dictionary: str = ""  # FIX only: QuickFIX XML file; "" = the venue's own (docs/fix-dictionary.md)
     transport_dictionary: str = ""  # beside it for FIX 5.0 and later
     sync: Literal["none", "interval", "every"] = "none"  # of store and journal, against a power cut (docs/store.md)
+    journal_mb: int = 256  # what the journal keeps for the ledger and replays: about 5,000 events a MiB
     reconnect: ReconnectConfig = ReconnectConfig()
     fix_log: Literal["all", "no_marketdata"] = "no_marketdata"  # whether batches of market data are logged, too
     alternate_sender_comp_id: str = ""  # for a planned move to a new session while the old one lives

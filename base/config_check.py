@@ -80,6 +80,7 @@ def _session(session: "SessionConfig", path: str) -> None:
         value = getattr(session, key)
         if (value or not key.startswith("alternate")) and not _COMP_ID.fullmatch(value):
             raise ConfigError(f"{path}.{key}: {value!r} is not printable ASCII without spaces, at least one character")
+    _at_least(path, {"journal_mb": session.journal_mb}, 32)
     _at_least(path, {"stale_after_s": session.stale_after_s, "depth": session.depth}, 0)
     again = session.reconnect
     _at_least(f"{path}.reconnect", {"stable_s": again.stable_s, "cap_s": again.cap_s, "refused_s": again.refused_s}, 1)

@@ -21,20 +21,26 @@ from ipc.journal_restart import look_back
 from ipc.sequence import Delivery, Tracker
 
 __all__ = [
-    "CHUNK_BYTES", "FRAME", "NAME", "ORDER_ID", "SETTINGS", "WRITTEN", "Chunk", "Journal", "OrderId", "read_events",
-    "read_order_ids",
+    "CHUNK_BYTES", "FRAME", "NAME", "ORDER_ID", "SETTINGS", "WRITTEN", "Chunk", "Journal", "OrderId",
+    "journal_settings", "read_events", "read_order_ids",
 ]  # fmt: skip
 
 NAME: Final = "journal"
 CHUNK_BYTES: Final = 48 * 1024  # of a replay's answer; one frame always fits
 # A full disk must not stop a process from hearing and cancelling: the oldest segment makes room, and `full` tells.
 SETTINGS: Final = SegmentSettings(recycle=True)
+
 _EAGER_SEGMENTS: Final = 2  # indexed at the start; the rest bit by bit beside the traffic, or when a replay wants it
 _INDEX_STEP: Final = 64  # records; under half a millisecond
 
 log = logging.getLogger("journal")
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def journal_settings(mebibytes: int) -> SegmentSettings:
+    """Settings of a journal that keeps so much."""
+    return SegmentSettings(retain_bytes=mebibytes << 20, recycle=True)
 
 
 class Chunk(msgspec.Struct, frozen=True):

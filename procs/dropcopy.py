@@ -11,7 +11,7 @@ import msgspec
 from base.upkeep import SYNC_NS, Upkeep
 from ipc.events import AnyEvent, ExecutionReport
 from ipc.host import ProcessHost, run_process
-from ipc.journal import Journal
+from ipc.journal import Journal, journal_settings
 from ipc.readiness import Readiness
 from ipc.requests import Answer
 from ipc.room import RoomWatch
@@ -36,8 +36,10 @@ class DropCopy:
         self.counters = {"reports": 0, "duplicates": 0}
         self.seen: dict[tuple[str, str, str], None] = {}
         self.report = SessionReport(host, session, self.venue, "dropcopy")
-        sync = host.desk.config.session[session].sync
-        self.journal = Journal(host.desk.data_dir / session, host.clock.wall_ns(), sync_each=sync == "every")
+        config = host.desk.config.session[session]
+        sync, settings = config.sync, journal_settings(config.journal_mb)
+        folder = host.desk.data_dir / session
+        self.journal = Journal(folder, host.clock.wall_ns(), settings=settings, sync_each=sync == "every")
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
         self.room = RoomWatch(self.journal, session, "reports take the place of the oldest kept", host.alert)
         host.open_bus(self.journal, [self.topic])

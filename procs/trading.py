@@ -18,7 +18,7 @@ from ipc.exposure import ExposureRow, ExposureWriter
 from ipc.fence import FenceKeeper, lease_duty
 from ipc.gate import GateReader, session_scopes
 from ipc.host import ProcessHost, run_process
-from ipc.journal import Journal, OrderId
+from ipc.journal import Journal, OrderId, journal_settings
 from ipc.readiness import Readiness
 from ipc.requests import NewOrder
 from ipc.room import FULL, RoomWatch
@@ -76,7 +76,8 @@ class Trading:
 
         folder = desk.data_dir / session
         sync = self.config.sync
-        self.journal = Journal(folder, host.clock.wall_ns(), sync_each=sync == "every")
+        settings = journal_settings(self.config.journal_mb)
+        self.journal = Journal(folder, host.clock.wall_ns(), settings=settings, sync_each=sync == "every")
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
         self.room = RoomWatch(self.journal, session, ONLY_CANCELS, host.alert)
         self.carrier = Carrier(self.journal, self._write_again)
