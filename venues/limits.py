@@ -15,8 +15,9 @@ DAY_S = 86_400
 _WRITTEN = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,5})(s|m|h|d)(?: (session|account|instrument))?(?: (\d{1,8}))?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": DAY_S}
 
-Scope: TypeAlias = Literal["session", "account", "instrument", "address"]
-"""Who shares a limit: one connection; all of an account; an account on one instrument; everybody at our address."""
+Scope: TypeAlias = Literal["session", "account", "instrument", "key", "address"]
+"""Who shares a limit: one connection; all of an account; an account on one instrument; users of one API key; everybody
+at our address."""
 
 REQUESTS = ("new", "amend", "swap", "cancel", "mass", "status")
 """Requests of order entry: `amend` changes in place, `swap` cancels and places anew, `mass` is a mass cancel."""

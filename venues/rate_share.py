@@ -126,8 +126,13 @@ class DeskRates:
         writers = [*self._sessions(venues), *(f"killswitch {venue}" for venue in sorted(venues))]
         me = f"killswitch {self._venue}" if writer == "killswitch" else writer
         rates = self._open("rest", self._columns(limits, []), writers, me)
-        return Throttle(limits, (), lambda limit, _: rates.column(limit.name) if rates else None,
-                        self._config.limit_share_pct)  # fmt: skip
+        own_key = writer == "killswitch" and bool(self._config.rest and self._config.rest.kill_key)
+
+        def column(limit: Limit, _: str) -> Column | None:
+            alone = rates is None or limit.scope == "session" or (limit.scope == "key" and own_key)
+            return None if alone or rates is None else rates.column(limit.name)
+
+        return Throttle(limits, (), column, self._config.limit_share_pct)
 
     def _sessions(self, venues: Iterable[str]) -> list[str]:
         sessions = self._desk.config.session.items()

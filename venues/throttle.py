@@ -37,7 +37,7 @@ class Throttle:
         self._meters: list[Meter] = []
         self._by_instrument: dict[str, list[Meter]] = {name: [] for name in instruments}
         for limit in limits:
-            pct = 100 if limit.scope == "session" else share_pct
+            pct = 100 if limit.scope in ("session", "key") else share_pct
             if limit.scope == "instrument":
                 for name, meters in self._by_instrument.items():
                     meters.append(meter(limit, columns(limit, name), pct))

@@ -267,3 +267,17 @@ def test_the_simulated_kraken_never_refuses_a_rest_call_for_the_rate(tmp_path: P
             assert theirs._within_calls("key", f"/0/private/{path}")
     assert sent > 80
     assert not all(theirs._within_calls("key", "/0/private/OpenOrders") for _ in range(30)), "and it would have said so"
+
+
+@pytest.mark.parametrize(("own_key", "left"), [(True, 16), (False, 0)])
+def test_where_the_venue_counts_by_key_a_kill_with_a_key_of_its_own_costs_the_others_nothing(
+    tmp_path: Path, own_key: bool, left: int
+) -> None:
+    kill = ', kill_key = "env:K", kill_secret = "env:S"' if own_key else ""
+    rest_side = f'rest = {{ address = "https://h", key = "env:A", secret = "env:B"{kill} }}'
+    text = f'options = {{ tier = "pro" }}\n{rest_side}'
+    made, clock = rates(desk(tmp_path, "kraken", text, "BTC/USD")), ManualClock()
+    traders, killer = RestRates(made.rest("a"), clock), RestRates(made.rest("killswitch"), clock, forced=True)
+    for _ in range(30):
+        assert killer.late(RestRequest("POST", "/0/private/OpenOrders")) == ""
+    assert traders.left()["left_rest"] == left

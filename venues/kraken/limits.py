@@ -49,7 +49,7 @@ def rate_limits(settings: Settings) -> RateLimits:
         reserve=ceiling // 4, spare=2, refusals=_PASSED, source="Spot trading limits",
     )  # fmt: skip
     rest = Limit(
-        name="rest", most=calls, decay=calls_fall, scope="account", costs=_SPOT_REST, reserve=2, spare=1, breach="ban",
+        name="rest", most=calls, decay=calls_fall, scope="key", costs=_SPOT_REST, reserve=2, spare=1, breach="ban",
         refusals=(Refusal(text="EAPI:Rate limit exceeded"),), source="Spot REST limits",
     )  # fmt: skip
     return RateLimits(orders=(engine, *settings.rate_limits), rest=(rest,), connects=_CONNECTS)
