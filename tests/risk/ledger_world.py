@@ -191,5 +191,7 @@ class World:
 
     def _tie(self, f: TrueFill) -> tuple[int, str, int]:
         trade = f"{f.order}{f.n:02d}"
-        trade = {"trade": trade, "trade-only": trade, "mixed": trade, "aliases": f"t{trade}"}.get(self.naming, "")
+        mixed = "" if f.dropped == "trd" else trade  # told by order entry alone, there
+        aliases = f"d{trade}" if f.dropped == "trd" else f"t{trade}"
+        trade = {"trade": trade, "trade-only": trade, "mixed": mixed, "aliases": aliases}.get(self.naming, "")
         return (len(trade), trade, f.cum if self.naming != "trade-only" else 0)
