@@ -71,7 +71,9 @@ BOOK_SORT: Final = "transact_ns, length(trade_id), trade_id, coalesce(cum_qty, 0
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """Open the file. StoreError names it when it cannot be opened, SchemaError when another version wrote it."""
     try:
-        database = sqlite3.connect(f"{path.as_uri()}?mode={'rwc' if write else 'ro'}", uri=True, isolation_level=None)
+        database = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}", uri=True, isolation_level=None
+        )
     except sqlite3.Error as e:
         raise StoreError(f"{path}: cannot be opened: {e}") from None
     try:
