@@ -20,6 +20,7 @@ class BackoffSettings:
     stable_ns: int = 30 * SECOND_NS
     refused_ns: int = 15 * SECOND_NS
     refused_cap_ns: int = 600 * SECOND_NS
+    silent_cap_ns: int = 60 * SECOND_NS
 
 
 class Backoff:
@@ -57,10 +58,15 @@ class Backoff:
         self._failures += 1
         return int(self._random() * ceiling_ns)
 
-    def refused(self, mono_ns: int) -> int:
-        """The other side said no: nanoseconds to wait, at least half of the ceiling."""
+    def refused(self, mono_ns: int, *, silently: bool = False) -> int:
+        """The other side said no: nanoseconds to wait, at least half of the ceiling.
+
+        `silently`: it closed without a word, which a venue that is down does too: a lower cap holds then.
+        """
         self._settle(mono_ns)
         ceiling_ns = self.refused_ceiling_ns()
+        if silently:
+            ceiling_ns = min(ceiling_ns, self._settings.silent_cap_ns)
         self._failures += 1
         self._refusals += 1
         return ceiling_ns // 2 + int(self._random() * (ceiling_ns - ceiling_ns // 2))

@@ -41,6 +41,7 @@ class Leg:
         self.moving = False
         self.refused = False  # connected, and not logged on since
         self.turned_away = False  # and it was the venue that ended it
+        self.told_so = False  # with a word
         self.watch = Watch()
         self.session = session_of(self)
 
@@ -68,7 +69,7 @@ class Leg:
     def on_connected(self) -> None:
         assert self.transport is not None
         clock = self.link.reactor.clock
-        self.refused, self.turned_away = True, False
+        self.refused, self.turned_away, self.told_so = True, False, False
         self.moving = False
         self.link.connected(self)
         self.session.connected(self.transport.write, clock.mono_ns(), clock.wall_ns())
@@ -104,7 +105,8 @@ class Leg:
     def disconnect(self, reason: str) -> None:
         if self.transport is None:
             return
-        self.turned_away |= reason.startswith(REFUSED)
+        if reason.startswith(REFUSED):
+            self.turned_away = self.told_so = True
         if self.link.holds_orders() and self.held:
             self.transport.abort(reason)  # what a closed socket still holds would leave behind our back
         else:

@@ -28,6 +28,7 @@ log = logging.getLogger("link")
 
 FAR = 1 << 62
 DAY_NS = 86_400 * SECOND_NS
+SILENT_REFUSALS = 3
 # All sessions of all desks come back when a venue opens: each within so long.
 OPENING_NS, OPENING_SIMULATED_NS = 10 * SECOND_NS, SECOND_NS
 
@@ -236,12 +237,14 @@ class Link:
             self.owner.phase(SessionPhase.DISCONNECTED, halted)
         return bool(halted)
 
-    def _again(self, leg: Leg, reason: str, refused_as: str = "") -> None:
+    def _again(self, leg: Leg, reason: str, refused_as: str = "", *, told: bool = False) -> None:
         mono_ns = self.reactor.clock.mono_ns()
-        delay_ns = self._backoff.refused(mono_ns) if refused_as else self._backoff.failed(mono_ns)
+        delay_ns = self._backoff.refused(mono_ns, silently=not told) if refused_as else self._backoff.failed(mono_ns)
         if refused_as:
             text = f"{self.name}: turned away as {refused_as}: {reason}; next attempt in {delay_ns // SECOND_NS} s"
-            self.owner.alert("critical", "turned_away", text)
+            # Closed without a word: a venue that is down does that, too.
+            severity = "critical" if told or self._backoff.refusals >= SILENT_REFUSALS else "warning"
+            self.owner.alert(severity, "turned_away", text)
         log.info("%s: %s; next attempt in %d ms", self.name, reason, delay_ns // 1_000_000)
         if leg is self.leg:
             self.owner.phase(SessionPhase.DISCONNECTED, reason)
@@ -267,7 +270,7 @@ class Link:
             return
         if self._stands_still(leg) or self._keeps_away(leg):
             return
-        was = self._comp_id if leg.turned_away else ""
+        was, told = self._comp_id if leg.turned_away else "", leg.told_so
         seen = was in self._refused_as
         if was:
             self._refused_as.add(was)
@@ -275,7 +278,7 @@ class Link:
         if leg.refused and self.config.alternate_sender_comp_id and len(self._legs()) == 1:
             leg = self._take_other_id(leg)
             was = was if seen or self._comp_id in self._refused_as else ""  # the other one is tried without delay
-        self._again(leg, reason, was)
+        self._again(leg, reason, was, told=told)
 
     def _take_other_id(self, leg: Leg) -> Leg:
         """A venue may hold an id for a while after an unclean end: the other one need not wait for it."""

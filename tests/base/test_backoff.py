@@ -73,6 +73,13 @@ def test_a_wrong_password_costs_few_attempts_an_hour() -> None:
     assert backoff.refusals == attempts
 
 
+def test_who_is_turned_away_without_a_word_comes_back_sooner() -> None:
+    backoff = Backoff(lambda: 0.999)
+    waits = [round(backoff.refused(0, silently=True) / SECOND_NS) for _ in range(8)]
+    assert waits == [15, 30, 60, 60, 60, 60, 60, 60]
+    assert backoff.refused(0) > 500 * SECOND_NS
+
+
 def test_refusals_are_forgotten_only_after_a_stable_time_too() -> None:
     backoff = Backoff(lambda: 0.0, SETTINGS)
     for _ in range(3):

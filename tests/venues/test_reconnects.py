@@ -298,22 +298,29 @@ def test_it_never_gives_up_and_never_waits_longer_than_the_cap(places: Places, t
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "refuse", [lambda wire: wire.send(b"no"), lambda wire: wire.drop()], ids=["told", "closed without a word"]
-)
-def test_a_wrong_password_is_a_critical_alert_and_a_few_attempts_an_hour(
-    places: Places, tmp_path: Path, refuse: Callable[[Wire], object]
-) -> None:
+def test_a_wrong_password_is_a_critical_alert_and_a_few_attempts_an_hour(places: Places, tmp_path: Path) -> None:
     place = places(tmp_path)
-    place.behave = refuse
+    place.behave = lambda wire: wire.send(b"no")
     place.start(HOUR)
     assert 5 <= len(place.attempts) <= 17
     waits = gaps(place)
     assert all(wait >= 7 for wait in waits)
     assert all(wait >= 300 for wait in waits[6:])
-    severities = {(severity, code) for severity, code, _ in place.alerts}
-    assert ("critical", "turned_away") in severities
+    assert {(severity, code) for severity, code, _ in place.alerts} == {("critical", "turned_away")}
     assert place.link.counters()["refusals"] == len(place.attempts)
+
+
+def test_who_is_closed_out_without_a_word_does_not_hammer_and_is_back_within_a_minute(
+    places: Places, tmp_path: Path
+) -> None:
+    place = places(tmp_path)
+    place.behave = lambda wire: wire.drop()
+    place.start(HOUR)
+    assert all(7 <= wait <= 61 for wait in gaps(place))
+    assert all(wait >= 30 for wait in gaps(place)[2:])
+    assert [severity for severity, _, _ in place.alerts[:4]] == ["warning", "warning", "critical", "critical"]
+    place.behave = hello
+    assert place.run(61 * SECOND, lambda: place.link.session.phase is SessionPhase.READY)
 
 
 def test_when_the_password_is_right_again_the_session_comes_back_by_itself(places: Places, tmp_path: Path) -> None:
