@@ -112,8 +112,9 @@ class Acceptor:
         dictionary = dictionary_of(options)
         store = self._store(options)
         app = EchoApp(self.clock)
+        held_against = None if options.validation == Validation.OFF.value else dictionary  # off: echo odd things too
         self._session = app.session = FixSession(
-            settings_of(options), store, app, rules=dictionary.rules(), dictionary=dictionary
+            settings_of(options), store, app, rules=dictionary.rules(), dictionary=held_against
         )
         tls = None if options.plain else self._tls(options)
         self.acceptor = FixAcceptor(

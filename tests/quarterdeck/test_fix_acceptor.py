@@ -187,6 +187,15 @@ def test_reset_on_logon_needs_no_flag(start):
         peer.close()
 
 
+def test_without_validation_odd_things_come_back_too(start):
+    peer = Peer(start("4.4", "--plain", "--validation", "off"))
+    peer.logon()
+    peer.say("D", ORDER % b"a" + b"9999=x\x01")
+    answer = peer.hear()
+    assert answer is not None
+    assert (answer.msg_type, answer.get(9999)) == ("D", b"x")
+
+
 def test_a_store_keeps_numbers_and_messages_over_restarts(start, tmp_path):
     process = start("4.4", "--plain", "--store", str(tmp_path))
     peer = Peer(process)
