@@ -21,7 +21,7 @@ from ipc.events import AnyEvent, ExecutionReport, OrderState, Position
 from ipc.journal import Journal, read_events
 from ipc.ledger_db import LedgerDb
 from ipc.ledger_records import COPY, ENTRY, Fill, OrderRecord
-from risk.ledger import Source
+from risk.ledger_parts import Source
 from risk.ledger_save import Keeper
 
 ORDERS = 12_000

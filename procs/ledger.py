@@ -17,7 +17,7 @@ from ipc.ledger_records import COPY, ENTRY, BreakRecord
 from ipc.readiness import Readiness
 from ipc.requests import Answer, AnyCommand, Ops
 from ipc.roster import publisher_endpoint
-from risk.ledger import Source
+from risk.ledger_parts import Source
 from risk.ledger_save import Keeper, Progress
 from venues.context import dialect_of
 

@@ -4,7 +4,7 @@ It keeps what it works on in memory and what changed since the last `saved`; the
 journal is taken once: what is told twice by venues and views is told apart here (risk/ledger_fills.py).
 """
 
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from ipc.events import AnyEvent, Balance, ExecutionReport, OrderState
 from ipc.ledger_records import (
@@ -16,60 +16,19 @@ from ipc.ledger_records import (
     Amendment,
     BalanceRecord,
     BookRecord,
-    BreakRecord,
     Fill,
     OrderRecord,
     sort_key,
 )  # fmt: skip
 from risk.ledger_breaks import Watch
 from risk.ledger_fills import FillSet, Told
-from risk.ledger_positions import add_fill, is_amount
+from risk.ledger_parts import BookKey, SortKey, Source, Start, Store, amounts_of, copy_book, fit, head_of, key_of
+from risk.ledger_positions import add_fill
 
 KEPT: Final = 50_000  # orders in memory; others are read again when something is told of them
 MARK_EVERY: Final = 5_000  # fills between two states of a position from which it can be counted anew
 
 _FIRST = frozenset("0A8")  # ExecType(150) of the first report of an order
-
-SortKey = tuple[int, int, str, int]
-BookKey = tuple[str, str, str, str]
-
-
-class Source(NamedTuple):
-    """One session whose journal is read."""
-
-    session: str
-    venue: str
-    account: str
-    view: int  # ENTRY or COPY
-    two_views: bool  # the account has a drop copy beside its order entry
-    foreign_rest: bool = False  # REST names trades otherwise than the session
-
-
-class Start(NamedTuple):
-    """What the store has at start."""
-
-    next_order: int
-    next_fill: int
-    next_break: int
-    books: list[BookRecord]
-    open_breaks: list[BreakRecord]
-    due: list[tuple[int, int, int]]  # when, order, fill (0: the order itself)
-
-
-class Store(Protocol):
-    """What is not in memory."""
-
-    def names_known(self, names: list[str]) -> set[str]:
-        """Those of them that lead to an order."""
-        ...
-
-    def order_named(self, name: str) -> int:
-        """The order that goes by a name; 0 when there is none."""
-        ...
-
-    def order(self, order: int) -> tuple[OrderRecord, list[Fill]] | None:
-        """An order with its fills."""
-        ...
 
 
 class Ledger:
@@ -80,7 +39,7 @@ class Ledger:
     ) -> None:
         """`two_views`: (venue, account) pairs that have order entry and drop copy."""
         self.watch = Watch(break_after_ns, start.open_breaks, start.next_break)
-        self.books: dict[BookKey, BookRecord] = {_book_key(b): b for b in start.books}
+        self.books: dict[BookKey, BookRecord] = {key_of(b): b for b in start.books}
         self.counters = {"reports": 0, "fills": 0, "again": 0, "amended": 0, "unreadable": 0}
         # What changed since the last `saved`.
         self.orders: dict[int, OrderRecord] = {}
@@ -119,7 +78,7 @@ class Ledger:
 
     def expect(self, source: Source, events: list[AnyEvent]) -> None:
         """These come next: ask the store in one question for the names that new orders bring."""
-        head = _head(source)
+        head = head_of(source)
         names = []
         for event in events:
             if isinstance(event, OrderState):
@@ -184,7 +143,7 @@ class Ledger:
         instrument = report.instrument or report.venue_symbol
         fills = self._find(source, instrument, report.order_id, report.cl_ord_id, report.recv_ns)
         order = fills.order
-        px, qty = _fit(fills, report.px_scale, report.qty_scale)
+        px, qty = fit(fills, report.px_scale, report.qty_scale)
         if source.view == ENTRY and (report.strategy or report.client_id) and not order.client_id:
             self._owned(fills, report.strategy, report.client_id, report.command_id, source)
         order.side, order.ord_type = order.side or report.side, order.ord_type or report.ord_type
@@ -213,7 +172,7 @@ class Ledger:
         """The desk's own word on an order of its making."""
         fills = self._find(source, state.instrument, state.order_id, state.cl_ord_id, state.since_ns)
         order = fills.order
-        px, qty = _fit(fills, state.px_scale, state.qty_scale) if state.instrument else (1, 1)
+        px, qty = fit(fills, state.px_scale, state.qty_scale) if state.instrument else (1, 1)
         if not order.known or order.client_id != state.client_id or order.strategy != state.strategy:
             self._owned(fills, state.strategy, state.client_id, state.command_id, source)
         order.session, order.state, order.text = source.session, state.state, state.reason
@@ -249,7 +208,7 @@ class Ledger:
 
     def _find(self, source: Source, instrument: str, order_id: str, cl_ord_id: str, now_ns: int) -> FillSet:
         """The order by OrderID, which is the venue's per instrument, else by ClOrdID; made if it is not there."""
-        head = _head(source)
+        head = head_of(source)
         by_order = f"o{head}{instrument}\x1f{order_id}" if order_id else ""
         by_client = f"c{head}{cl_ord_id}" if cl_ord_id else ""
         found = self._named(by_order) if by_order else None
@@ -292,8 +251,8 @@ class Ledger:
     def _merge(self, into: FillSet, other: FillSet, two_views: bool, now_ns: int) -> None:
         """Two orders turn out to be one: one view knew its OrderID, the other its ClOrdID."""
         kept, gone = into.order, other.order
-        _fit(into, gone.px_scale, gone.qty_scale)
-        _fit(other, kept.px_scale, kept.qty_scale)
+        fit(into, gone.px_scale, gone.qty_scale)
+        fit(other, kept.px_scale, kept.qty_scale)
         for fill in other.fills:
             self._spoil(fill.book, sort_key(fill))
             self.watch.forget(gone.id, fill.id, now_ns)
@@ -351,7 +310,7 @@ class Ledger:
             source.view, REST if rest else FIX_COPY if source.view == COPY else FIX_ENTRY, source.session,
             report.trade_id, None if report.cum_qty is None or rest else report.cum_qty * qty, report.exec_id, side,
             report.last_qty * qty, report.last_px * px, report.transact_ns or report.recv_ns, report.recv_ns,
-            report.liquidity, _amounts(report.fees), rest and source.foreign_rest,
+            report.liquidity, amounts_of(report.fees), rest and source.foreign_rest,
         )  # fmt: skip
         fill = fills.find(told)
         if fill is None:
@@ -440,42 +399,3 @@ class Ledger:
         for name in self._names_of.pop(order):
             if self._by_name.get(name) is fills:
                 del self._by_name[name]
-
-
-def _head(source: Source) -> str:
-    """What the names of an account's orders begin with."""
-    return f"{source.venue}\x1f{source.account}\x1f"
-
-
-def copy_book(book: BookRecord) -> BookRecord:
-    """As it is now."""
-    return BookRecord(
-        **{f: getattr(book, f) for f in book.__struct_fields__ if f not in ("lots", "fees")},
-        lots=list(book.lots), fees=dict(book.fees),
-    )  # fmt: skip
-
-
-def _book_key(book: BookRecord) -> BookKey:
-    return book.strategy, book.venue, book.account, book.instrument
-
-
-def _amounts(fees: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Those that can be counted; others stay in the journal alone."""
-    return tuple(fee for fee in fees if is_amount(fee[1])) if fees else ()
-
-
-def _fit(fills: FillSet, px_scale: int, qty_scale: int) -> tuple[int, int]:
-    """Bring an order and a report to the finer scales of both; what the report's (price, quantity) are to be times."""
-    order = fills.order
-    if (px_scale, qty_scale) == (order.px_scale, order.qty_scale):
-        return 1, 1
-    finer = max(px_scale, order.px_scale), max(qty_scale, order.qty_scale)
-    px, qty = 10 ** (finer[0] - order.px_scale), 10 ** (finer[1] - order.qty_scale)
-    if px > 1 or qty > 1:
-        fills.rescale(*finer)
-        order.price = None if order.price is None else order.price * px
-        order.stop_px = None if order.stop_px is None else order.stop_px * px
-        order.order_qty = None if order.order_qty is None else order.order_qty * qty
-        order.cum_qty *= qty
-        order.px_scale, order.qty_scale = finer
-    return 10 ** (finer[0] - px_scale), 10 ** (finer[1] - qty_scale)

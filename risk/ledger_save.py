@@ -8,7 +8,8 @@ from base.errors import BusError, CorruptError
 from ipc.ledger_db import FIRST_KEY, LedgerDb
 from ipc.ledger_records import BookRecord, BreakRecord, SourceRecord
 from ipc.ledger_source import JournalSource
-from risk.ledger import MARK_EVERY, Ledger, Source, Start, copy_book
+from risk.ledger import MARK_EVERY, Ledger
+from risk.ledger_parts import Source, Start, copy_book
 from risk.ledger_positions import add_fill, clear, open_value
 
 BATCH: Final = 4_000  # events in a transaction, about

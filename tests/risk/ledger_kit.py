@@ -5,7 +5,8 @@ from typing import Any
 
 from ipc.ledger_db import LedgerDb
 from ipc.ledger_records import BreakRecord, Fill
-from risk.ledger import Ledger, Source, Start
+from risk.ledger import Ledger
+from risk.ledger_parts import Source, Start
 from risk.ledger_save import save
 from tests.risk.ledger_world import AFTER_NS
 

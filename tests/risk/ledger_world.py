@@ -9,7 +9,7 @@ import msgspec
 
 from ipc.events import ExecutionReport, OrderState
 from ipc.ledger_records import COPY, ENTRY
-from risk.ledger import Source
+from risk.ledger_parts import Source
 
 S = 1_000_000_000
 T0 = 1_700_000_000 * S
