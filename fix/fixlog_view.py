@@ -95,7 +95,8 @@ class Namer:
         """ "Side(54)=1 BUY"."""
         head = self._heads.get(tag)
         if head is None:
-            head = self._heads[tag] = f"{self.field(tag)}({tag})="
+            name = self.field(tag)
+            head = self._heads[tag] = f"{name}({tag})=" if name else f"{tag}="
         if tag in self._secret:
             return f"{head}***"
         name = self.value(tag, value)

@@ -20,6 +20,7 @@ from venues.dictionaries import venue_dictionary
 WIDTH = 120
 _SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _COLOURS = {"→": "36", "←": "32", "dim": "2", "bad": "31", "bold": "1"}
+_UNDER = " " * 19
 _BAD_TYPES = frozenset({"3", "j", "9"})
 
 
@@ -118,12 +119,12 @@ class Screen:
         text = "\n".join([self._paint(colour, head), *body(fields, namer, WIDTH, self._full)])
         return f"{self._new_day(line.stamp[:8])}{text}\n"
 
-    def life(self, life: Life, order: str, venue: str) -> Iterator[str]:
+    def life(self, life: Life, order: str, place: str) -> Iterator[str]:
         """A heading, then one message a line or two."""
         first_ns = before_ns = stamp_ns(life.lines[0][0].stamp)
         last_ns = stamp_ns(life.lines[-1][0].stamp)
         span = elapsed_text(last_ns - first_ns)
-        yield self._paint("bold", f"order {order} at {venue}: {len(life.lines)} messages in {span}") + "\n"
+        yield self._paint("bold", f"order {order} {place}: {len(life.lines)} messages in {span}") + "\n"
         yield f"  ClOrdID {', '.join(life.cl_ord_ids) or '-'}   OrderID {', '.join(life.order_ids) or '-'}\n"
         yield self._new_day(life.lines[0][0].stamp[:8])
         yield self._paint("dim", f"  {'time':<15} {'elapsed':>12} {'step':>12}    log and message") + "\n"
@@ -137,7 +138,9 @@ class Screen:
             head = f"  {line.stamp[9:24].decode()} {times}  {arrow(line)} {line.log:<{self._width}}  {name} #{number}"
             colour = "bad" if value_of(fields, 35) in _BAD_TYPES or value_of(fields, 39) == "8" else arrow(line)
             yield self._new_day(line.stamp[:8]) + self._paint(colour, head) + "\n"
-            yield "".join(f"{' ' * 46}{part}\n" for part in wrapped(in_words(fields, namer, only_id), WIDTH - 46))
+            yield "".join(
+                f"{_UNDER}{part}\n" for part in wrapped(in_words(fields, namer, only_id), WIDTH - len(_UNDER))
+            )
 
     def _new_day(self, day: bytes) -> str:
         if day == self._day:

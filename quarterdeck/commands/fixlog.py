@@ -81,7 +81,7 @@ def _lives(
         life = life_of(reader(list(group), tally, wanted), order)
         if life.lines:
             found += 1
-            sys.stdout.writelines(screen.life(life, order, venue or "these logs"))
+            sys.stdout.writelines(screen.life(life, order, f"at {venue}" if venue else "in these logs"))
     if not found:
         tell(f"order {order}: in none of {len(logs)} logs")
     return 0 if found else 3
