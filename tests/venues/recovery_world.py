@@ -337,10 +337,14 @@ class World(Bench):
             assert order.is_open or truth.done, (order, truth)
             assert order.cum_qty <= truth.cum, (order, truth)
 
-    def told(self) -> list[tuple[str, str]]:
-        """(ClOrdID, trade id) of every fill that was published."""
+    def told(self) -> list[tuple[str, str | int, int | None]]:
+        """Every fill that was published, as `name` names it."""
         fills = [e for e in self.port.recorded if isinstance(e, ExecutionReport) and e.exec_type == "F"]
-        return [(f.cl_ord_id, f.trade_id.removeprefix("r")) for f in fills]
+        return [(f.cl_ord_id, *self.name(f.trade_id, f.last_qty or 0, f.last_px)) for f in fills]
+
+    def name(self, trade_id: str, qty: int, px: int | None) -> tuple[str | int, int | None]:
+        """By id where the channels share ids; else two trades of the same figures cannot be told apart."""
+        return (trade_id, None) if self.shared_ids else (qty, px)
 
     def settle(self) -> None:
         """Everything works again, for long enough."""
@@ -362,7 +366,9 @@ class World(Bench):
             self._agrees(order, truth)
         assert sum(self.port.fills) == sum(o.cum for o in self.orders.values())
         if self.tells_trades or self.resend:
-            true = sorted((o.cl_ord_id, f.trade_id) for o in self.orders.values() for f in o.fills)
+            true = sorted(
+                (o.cl_ord_id, *self.name(f.trade_id, f.qty, f.px)) for o in self.orders.values() for f in o.fills
+            )
             assert sorted(self.told()) == true
 
     def _agrees(self, order: Order, truth: VenueOrder | None) -> None:
@@ -370,10 +376,9 @@ class World(Bench):
             assert not order.is_open, order
             return
         expected = FINAL_BY_STATUS.get(truth.status, "PARTIALLY_FILLED" if truth.cum else "NEW")
-        if self.forgets and truth.done and order.inferred:
-            expected = "CANCELED" if order.state in ("CANCELED", "REJECTED") else expected
-            assert truth.status != "2" or not self.tells_trades
-            expected = order.state
+        if self.forgets and truth.done and order.inferred and truth.status != "2":
+            assert not order.is_open
+            expected = order.state  # how it ended nobody there knows any more; what was filled is known
         assert (order.state, order.cum_qty) == (expected, truth.cum), (order, truth)
         if order.is_open:
             assert (order.order_qty, order.price) == (truth.qty, truth.price), (order, truth)
