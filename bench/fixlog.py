@@ -61,15 +61,15 @@ def _session(log: FixLog | None) -> FixSession:
 
 
 def _feed(folder: Path, runs: list[bytes], logged: bool) -> Callable[[], float]:
-    """Microseconds a message of a session that reads them all."""
+    """Microseconds of the session's own thread for a message; the log's thread works beside it."""
 
     def work() -> float:
         log = FixLog(folder, "md.md", budget_bytes=LOG_BYTES) if logged else None
         session = _session(log)
-        start = time.perf_counter_ns()
+        start = time.thread_time_ns()
         for run in runs:
             session.received(run, 1, SENT_NS)
-        spent = time.perf_counter_ns() - start
+        spent = time.thread_time_ns() - start
         if session.next_in != RUN * RUNS + 2:
             raise AssertionError(f"{session.next_in} messages were taken")
         if log is not None:
