@@ -6,6 +6,7 @@ ledger. `python -m bench.ledger [--json]`.
 """
 
 import random
+import statistics
 import sys
 import tempfile
 import time
@@ -27,7 +28,8 @@ from risk.ledger_save import Keeper
 ORDERS = 12_000
 ROUNDS = 3
 T0 = 1_700_000_000_000_000_000
-REACH = 20_000.0  # events a second
+REACH = 20_000.0  # events a second of processor time: the machine may have other work
+SHARE = 0.2  # of the rate at which the parts alone go
 BATCH = 4_000
 ENTRY_SOURCE = Source("trd", "v", "main", ENTRY, True)
 COPY_SOURCE = Source("dc", "v", "main", COPY, True)
@@ -151,10 +153,14 @@ def measure(folder: Path, orders: int = ORDERS) -> list[Row]:
     caught_up(folder, folder / "rows.db")
     kept = kept_rows(folder)
     number = [0]
+    busy: list[float] = []
 
     def ledger() -> float:
         number[0] += 1
-        return caught_up(folder, folder / f"ledger-{number[0]}.db")
+        begin = time.process_time()
+        taken = caught_up(folder, folder / f"ledger-{number[0]}.db")
+        busy.append(time.process_time() - begin)
+        return taken
 
     took, decode, bare = interleave(
         ROUNDS, [ledger, lambda: decoded(folder), lambda: plain(folder, *kept, number)]
@@ -162,14 +168,18 @@ def measure(folder: Path, orders: int = ORDERS) -> list[Row]:
     rate = events / took
     rows: list[Row] = []
 
-    def beside(peer: str, seconds: float) -> Row:
-        return Row(f"catch-up of {events:,} events, {len(kept[1]):,} fills", rate, "events/s", peer, events / seconds,
-                   seconds / took, ok=True)  # fmt: skip
+    name = f"catch-up of {events:,} events, {len(kept[1]):,} fills"
 
-    rows.append(Row("catch-up", rate, "events/s", reach=REACH, ok=rate >= REACH))
+    def beside(peer: str, seconds: float) -> Row:
+        return Row(name, rate, "events/s", peer, events / seconds, seconds / took)
+
     rows.append(beside("decoding the journals alone", decode))
     rows.append(beside("sqlite3 executemany of the rows alone", bare))
-    rows.append(beside("both, one after the other", decode + bare))
+    share = (decode + bare) / took
+    both = "both, one after the other"
+    rows.append(Row(name, rate, "events/s", both, events / (decode + bare), share, SHARE, share >= SHARE))
+    worked = events / statistics.median(busy)
+    rows.append(Row("the same, a second of processor time", worked, "events/s", reach=REACH, ok=worked >= REACH))
     return rows
 
 
