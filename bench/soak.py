@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from base.config import Kind
-from base.errors import BusError, CommandError, QuarterdeckError
+from base.errors import CommandError, QuarterdeckError
 from bench.soak_audit import Audit, trading_sessions
 from bench.soak_desk import VENUES, SoakDesk, wait
 from bench.soak_ears import Ears
@@ -89,6 +89,8 @@ class Soak:
             self._settle(faults)
             self._count(faults)
             self._compare()
+        except QuarterdeckError as e:
+            self.report.failures.append(f"the soak broke off: {type(e).__name__}: {e}")
         finally:
             self._stop()
         self._judge()
@@ -120,11 +122,15 @@ class Soak:
         """What goes on all the time: a person at the kill switch, strategies started again, figures."""
         self.desk.mend()
         self._keep_strategies()
-        view = self.desk.view()
+        try:
+            view = self.desk.view()
+        except QuarterdeckError:
+            return  # a page or region that is being made anew: looked at again
         self.looks += 1
         for p in view.processes:
             self.ready_looks[p.name] += p.readiness == Readiness.READY
-        self.watch.look({**self.desk.pids(), **self._strategy_pids()})
+        pids = {p.name: p.pid for p in view.processes if p.pid}
+        self.watch.look({**pids, **self._strategy_pids()})
 
     def _line(self, faults: Faults) -> str:
         try:
@@ -202,7 +208,7 @@ class Soak:
                 if not client.orders() and not self.desk.working():
                     return True
                 client.cancel_all()
-            except (BusError, CommandError):
+            except QuarterdeckError:
                 pass  # refused or away: asked again
         return False
 

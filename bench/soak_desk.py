@@ -15,7 +15,7 @@ import msgspec
 import psutil
 
 from base.config import DeskConfig, load
-from base.errors import BusError, CommandError, QuarterdeckError
+from base.errors import CommandError, QuarterdeckError
 from ipc.requests import Ops
 from quarterdeck import supervisord
 from quarterdeck.desk_status import DeskView, read_desk
@@ -24,6 +24,7 @@ from sim.client import call, control_of
 
 READY_S = 90.0
 LOOK_S = 0.5
+LOOKS = 4  # at a venue that does not answer within five seconds
 FORCE_AFTER_S = 25.0  # how long the person waits for proofs before forcing a reset
 
 HEAD = """
@@ -211,8 +212,18 @@ class SoakDesk:
     # -- the venues' own side --------------------------------------------------------------------------------
 
     def venue(self, venue: str, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """A call to a simulated venue's control endpoint. CommandError when it does not answer."""
-        return call(control_of(self.config, venue), method, path, body)
+        """A call to a simulated venue's control endpoint. CommandError when it does not answer.
+
+        What may be asked twice is: the venue may be stopped, or the machine busy.
+        """
+        left = LOOKS if method in {"GET", "DELETE"} else 1
+        while True:
+            left -= 1
+            try:
+                return call(control_of(self.config, venue), method, path, body)
+            except CommandError:
+                if not left:
+                    raise
 
     def record(self, venue: str, what: str) -> list[dict[str, Any]]:
         """Every order ("orders") or fill ("fills") that the venue's matching engine ever had of this desk."""
@@ -252,7 +263,7 @@ class SoakDesk:
             if status["desk"] == "DISARMED":
                 self.kill("arm", reason="soak goes on")
             shut = [s["scope"] for s in status["scopes"] if s["state"] != "ARMED"]
-        except (BusError, CommandError):
+        except QuarterdeckError:
             return  # it is down, or not that far yet: asked again
         self.shut = bool(shut)
         self._tripped_at = {s: self._tripped_at.get(s, time.monotonic()) for s in shut}

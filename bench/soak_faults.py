@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from base.errors import BusError, CommandError
+from base.errors import QuarterdeckError
 from bench.soak_desk import SESSIONS, VENUES, SoakDesk
 from bench.soak_proxy import Pipe, Proxy
 
@@ -79,8 +79,8 @@ class Faults:
             target = {
                 "link": self._link, "venue": self._venue, "kill": self._kill, "stop": self._stop, "trip": self._trip,
             }[where](what)  # fmt: skip
-        except (BusError, CommandError):
-            target = ""
+        except QuarterdeckError:
+            target = ""  # whoever was to be struck is away
         if target:
             self.struck.append(Struck(time.time_ns(), kind, target))
         else:
