@@ -378,7 +378,9 @@ class OrderTable:
                 self._move(order, "FILLED", "filled before the cancel", now_ns)
             order.leaves_qty = 0
             return
-        complete = order.cum_qty >= order.order_qty > 0 and report.exec_type in ("F", "I")
+        # An open status with quantity left: our order_qty is out of date.
+        left = report.ord_status in ("0", "1") and bool(report.leaves_qty)
+        complete = order.cum_qty >= order.order_qty > 0 and report.exec_type in ("F", "I") and not left
         if silent and (complete or order.state == "UNCERTAIN"):
             # The quantity may have been raised meanwhile: what became of the order the venue has to say.
             if order.state != "UNCERTAIN":

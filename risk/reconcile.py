@@ -98,6 +98,7 @@ class Reconciler:
         self._twice = False
         self._strangers: set[tuple[str, str]] = set()  # told in this run
         self._doubtful: dict[str, Order] = {}  # by first ClOrdID: may be settled by this run
+        self._terms_then: dict[str, tuple[int, int | None]] = {}  # (order_qty, price) of those when the run began
         self._shown: set[str] = set()  # first ClOrdIDs: open at the venue, as of a moment that may be too early
         self._to_ask: list[Order] = []
         self._held: list[_Held] = []
@@ -223,6 +224,7 @@ class Reconciler:
 
     def _doubt(self, *orders: Order) -> None:
         self._doubtful = {o.ids[0]: o for o in orders}
+        self._terms_then = {o.ids[0]: (o.order_qty, o.price) for o in orders}
 
     def _list(self, phase: Phase) -> None:
         self._phase = phase
@@ -280,9 +282,30 @@ class Reconciler:
                     self._alive(order, line, wall_ns)
             elif self._counts(order):
                 self._found(order, line, wall_ns, "open orders list")
+            elif final and self._stale_terms(order) and self._terms_of(order, line, wall_ns):
+                continue
             elif shows_more(line, order):
                 self._behind(order, line, wall_ns)
         return seen
+
+    def _stale_terms(self, order: Order) -> bool:
+        """Whether an order was in doubt, is not any more, and nothing told its terms since: a replace may be missed."""
+        then = self._terms_then.get(order.ids[0])
+        replacing = "replace" in order.requests.values()
+        return order.is_open and not replacing and then == (order.order_qty, order.price)
+
+    def _terms_of(self, order: Order, line: ListedOrder, wall_ns: int) -> bool:
+        """Quantity and price as the list has them; how the order stands the session knows. False: they are the same."""
+        try:
+            said = figures(line, order)
+        except NumberError:
+            return False
+        differ = said[1] not in (None, order.order_qty) or said[2] not in (None, order.price)
+        if differ:
+            report = msgspec.structs.replace(status_report(self._terms, order, line, said, wall_ns), ord_status="")
+            terms = f"order_qty {line.order_qty} price {line.price}"
+            self._say.differ(order, "qty", terms, "open orders list", wall_ns, report)
+        return differ
 
     def _counts(self, order: Order) -> bool:
         """Whether a line may say how the order stands: the desk did not know, or only inferred, what became of it."""

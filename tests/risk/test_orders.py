@@ -258,3 +258,12 @@ def test_an_order_id_without_an_instrument_names_nothing_when_two_orders_share_i
     assert table.find(order_id="7") is None
     assert table.find(order_id="7", instrument="ETH-USD") is table.find("b1")
     assert table.find(order_id="7", instrument="SOL-USD") is None
+
+
+def test_a_fill_after_which_the_venue_says_that_quantity_is_left_does_not_finish_the_order() -> None:
+    """Its quantity was raised by a replace whose report was lost."""
+    table = table_with(order(state="NEW"))
+    table.apply(report("F", "1", exec_id="e1", last_qty=QTY, cum_qty=QTY, leaves_qty=20), 1)
+    found = table.find("a1")
+    assert found is not None
+    assert (found.state, found.cum_qty) == ("PARTIALLY_FILLED", QTY)

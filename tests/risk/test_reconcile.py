@@ -632,3 +632,26 @@ def test_a_stranger_that_shows_only_in_the_second_list_is_told_too_and_each_once
     assert [f.difference.order_id for f in run.findings if f.difference and f.difference.kind == "unknown_here"] == [
         "W1", "W2",
     ]  # fmt: skip
+
+
+def test_terms_changed_while_away_are_had_from_the_list_although_a_fill_was_reported_since() -> None:
+    table = uncertain(order_id="O1")
+    run = Run(table)
+    run.start()
+    run.page(Listed(order_qty="0.12", price="49"))
+    table.apply(report("F", "1", exec_id="e1", last_qty=40, cum_qty=40, leaves_qty=80), NOW + 2)
+    run.resume()
+    run.page(Listed(order_qty="0.12", price="49", cum_qty="0.04", status="1"))
+    found = first(table)
+    assert (found.state, found.order_qty, found.price, run.kinds) == ("PARTIALLY_FILLED", 120, 4900, ["qty"])
+
+
+def test_terms_that_the_session_told_since_are_not_undone_by_the_list() -> None:
+    table = uncertain(order_id="O1")
+    run = Run(table)
+    run.start()
+    run.page(Listed())
+    table.apply(report("5", "0", order_qty=50, price=4000, cum_qty=0), NOW + 2)
+    run.resume()
+    run.page(Listed())
+    assert (first(table).order_qty, first(table).price, run.kinds) == (50, 4000, [])
