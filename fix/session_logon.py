@@ -103,6 +103,9 @@ class SessionLogon(SessionRecovery):
             return
         reset = _is_yes(message, 141)
         heartbeat_s = read_int(message, 108)
+        quietly = not reset and self.settings.sequence_policy is SequencePolicy.RESET_QUIETLY
+        if quietly:  # a refusal, too, is then the first message of its connection
+            self._reset_numbers("numbers begin again at each logon")
         why = self._logon_fault(message) or self._acceptor_fault(message, reset, heartbeat_s)
         if why is not None or heartbeat_s is None:
             self._refuse(why or "HeartBtInt(108) missing")
@@ -110,9 +113,7 @@ class SessionLogon(SessionRecovery):
         self._heartbeat_ns = heartbeat_s * SECOND_NS
         if reset:
             self._reset_numbers("Logon with 141=Y received")
-        elif self.settings.sequence_policy is SequencePolicy.RESET_QUIETLY:
-            self._reset_numbers("numbers begin again at each logon")
-        elif not self._number_holds(message):
+        elif not quietly and not self._number_holds(message):
             return
         if (ahead := self._expects_too_much(message, self._store.next_out)) is not None:
             self._refuse(ahead)
@@ -260,10 +261,15 @@ class SessionLogon(SessionRecovery):
         if sender != self._target or target != self._sender:
             self._wrong_comp_id(message, 49 if sender != self._target else 56)
             return False
-        if not 0 < message.seq_num <= MAX_SEQ_NUM:
+        if not 0 < message.seq_num <= MAX_SEQ_NUM and not self._is_reset(message):
             self._wrong_header("MsgSeqNum(34) missing or not a positive number")
             return False
         return True
+
+    def _is_reset(self, message: Message) -> bool:
+        """A SequenceReset in Reset mode counts whatever its number, 0 too; where there is none at all it does not."""
+        kind_counts = message.msg_type == "4" and message.get(123) != b"Y" and self.is_logged_on
+        return kind_counts and read_int(message, 34) == 0
 
     def _wrong_header(self, text: str) -> None:
         """Before Logon nobody is known, so nobody is answered."""
