@@ -21,8 +21,9 @@ class Tables:
         messages: dict[bytes, int],
         unsupported: Iterable[bytes],
     ) -> None:
-        """Fields (tag, type, values, others allowed, length tag of data or 0); blocks (count tag or 0, members, limit) with members
-        (tag, required, block of the group it counts or -1); MsgTypes to their blocks; MsgTypes of the standard."""
+        """Fields (tag, type, values, others allowed, length tag of data or 0); blocks (count tag or 0, members, limit)
+        with members (tag, required, block of the group it counts or -1); MsgTypes to their blocks; those of the
+        standard."""
     def check(self, data: Buffer, checks: int) -> tuple[int, int, int] | None:
         """(reason, tag, business) of the first fault of a whole message, None when there is none."""
     def faults(self, data: Buffer, checks: int, limit: int = ...) -> list[tuple[int, int, int]]:
