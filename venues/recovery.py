@@ -193,7 +193,7 @@ class Recovery:
         first = not self.done
         self._finish()
         if first and runner.run.may_be_behind:
-            # An order of ours that only the venue knows may be too young for that list: another look, in the background.
+            # An order of ours that only the venue knows may be too young for that list: one more, in the background.
             begin = self._entry.clock.mono_ns() + self._lag_ns
             self._at(begin, lambda: self._begin(self._entry.clock.mono_ns()))
 
