@@ -39,3 +39,25 @@ def test_every_command_that_is_shown_exists(page: Path) -> None:
 
 def test_the_check_would_see_a_command() -> None:
     assert {"status", "kill", "order"} <= set(shown(ROOT / "README.md"))
+
+
+def test_every_test_that_the_lessons_name_exists() -> None:
+    text = (ROOT / "docs" / "lessons.md").read_text()
+    named = re.findall(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 30
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if not (ROOT / file).exists() or (test and f"def {test}(" not in (ROOT / file).read_text())
+    ]
+    assert missing == []
+
+
+def test_every_scenario_that_the_lessons_name_exists() -> None:
+    text = (ROOT / "docs" / "lessons.md").read_text()
+    rows = re.findall(r"scenarios? ([^|`]+)", text)
+    named = {word for row in rows for word in re.findall(r"\b\d+[\w.]*[\w]", row)}
+    scripts = (ROOT / "fix" / "scenarios").rglob("*.scenarios")
+    known = {number for file in scripts for number in re.findall(r"^\[([\w.]+)\]", file.read_text(), re.MULTILINE)}
+    assert len(named) > 10
+    assert named <= known
