@@ -27,6 +27,7 @@ from risk.kill_plan import KillVenue, Owner, Topology
 from risk.kill_report import explain
 from risk.kill_triggers import OwnerView, SessionLoss
 from risk.limits import LimitBook, OwnerFigures
+from venues.calendar import Closed, VenueCalendar, session_calendar
 from venues.context import dialect_of
 from venues.interface import OpenOrders
 from venues.kill_hands import Hands
@@ -67,6 +68,11 @@ def topology_of(desk: DeskConfig) -> Topology:
     return Topology(owners, venues)
 
 
+def _calendar(desk: DeskConfig, session: str) -> VenueCalendar:
+    config = desk.config.session[session]
+    return session_calendar(desk.config.venue[config.venue], config, path=f"venue.{config.venue}")
+
+
 class Killswitch:
     """The process."""
 
@@ -95,6 +101,7 @@ class Killswitch:
             s: OwnSession(self.reactor, desk, s, epoch, self._answered, host.alert) for s in self.config.sessions
         }
         self.reviver = Reviver(desk, host.alert)
+        self.calendars = {s: _calendar(desk, s) for s in topology.owners}
         self.loss = SessionLoss(self.config.session_loss_grace_s * 1000 * MS, self.config.session_loss_confirmations)
         self.hands = Hands(
             host, lambda: self.switch, self.files, self.owners, self.commands, self.own, self.rest, self.reviver,
@@ -296,10 +303,17 @@ class Killswitch:
             if status is None:
                 continue
             left = sum(r.open_orders for r in owner.rows)
-            ready = status.readiness in LOGGED_ON or VENUE_CLOSED in status.reason
-            why = self.loss.look(OwnerView(name, ready, left, status.reason), self.clock.mono_ns())
+            excused = status.readiness in LOGGED_ON or not left or self._expects_loss(name, status.reason)
+            why = self.loss.look(OwnerView(name, excused, left, status.reason), self.clock.mono_ns())
             if why and self._stands(f"session:{name}"):
                 self._trip(f"session:{name}", "session", why)
+
+    def _expects_loss(self, session: str, reason: str) -> bool:
+        """Whether the session keeps away from a closed venue, or its calendar calls a disconnect now no surprise."""
+        if VENUE_CLOSED in reason:
+            return True
+        status = self.calendars[session].status(self.clock.wall_ns())
+        return isinstance(status, Closed) or bool(status.expected)
 
     # -- what owners say -------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from ipc.fence import FenceKeeper, lease_duty
 from ipc.gate import GateReader, session_scopes
 from ipc.host import ProcessHost, run_process
 from ipc.journal import Journal, OrderId, journal_settings
-from ipc.readiness import Readiness
+from ipc.readiness import VENUE_CLOSED, Readiness
 from ipc.requests import NewOrder
 from ipc.room import FULL, RoomWatch
 from risk.exposure import ExposureBook, Figures
@@ -73,6 +73,7 @@ class Trading:
         self._ready_ns = 0  # monotonic time of the last logon; 0 while not logged on
         self._lease_sweep = False
         self._stop_by_ns = 0
+        self._closed_told = ""
 
         folder = desk.data_dir / session
         sync = self.config.sync
@@ -119,6 +120,7 @@ class Trading:
         self.link = Link(host.reactor, desk, session, self, self._make_session)
         self.in_flight = InFlight(self.link, host.clock, desk.config.kill.fence_deadline_ms * MS // GRACE_SHARE)
         self.link.holds_orders = self.in_flight.look
+        self.link.presses = lambda: self.sweep.left > 0
         self.fence = FenceKeeper(
             self.gate_words,
             host.page,
@@ -264,10 +266,18 @@ class Trading:
             self.recovery.logged_on(mono_ns)
         elif phase is SessionPhase.DISCONNECTED and was is not SessionPhase.DISCONNECTED:
             self.recovery.lost(reason)
+        self._mind_closing(reason)
         self._settle()
         self._say_session()
         if phase is SessionPhase.DISCONNECTED and self.host.stopping:
             self._finish()
+
+    def _mind_closing(self, reason: str) -> None:
+        """`on_stop` is for stops: what works when the venue closes stays there, and people hear of it once a window."""
+        left = len(self.table.open())
+        if left and reason.startswith(VENUE_CLOSED) and reason != self._closed_told:
+            self._closed_told = reason
+            self.alert("warning", "closed_with_orders", f"{self.name}: {left} orders were left working: {reason}")
 
     def _session(self) -> TradingSession:
         session: TradingSession = self.link.session  # type: ignore[assignment]
@@ -338,6 +348,7 @@ class Trading:
         covers_some = self._covers_all() or any(map(self._covered, self.table.open()))
         if covers_some:
             self.sweep.start(reason, self._covered, self.host.clock.mono_ns(), mass=self._may_mass_cancel())
+            self.link.press()
         elif self.sweep.active:
             self.sweep.stop()
 

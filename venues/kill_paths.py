@@ -65,6 +65,7 @@ class OwnSession:
             return dialect.trading(session_context(desk, name, epoch, sender_comp_id), leg)
 
         self._link = Link(reactor, desk, name, self, make, priority=Priority.COMMAND, urgent=True)
+        self._link.presses = lambda: bool(self._unsent)
 
     def start(self) -> None:
         """Connect, and stay connected."""
@@ -83,6 +84,7 @@ class OwnSession:
         except (SessionError, VenueError, CodecError) as e:
             self._unsent[action.instrument] = None
             self._note("not sent", {"path": self.name, "instrument": action.instrument, "why": str(e)})
+            self._link.press()
             return False
         self._unsent.pop(action.instrument, None)
         self._throttle.force("mass", mono_ns, wall_ns, action.instrument)  # counted, never asked

@@ -15,7 +15,7 @@ from base.reactor import Priority, Reactor, Timer
 from base.tls import TlsClient
 from base.transport import State, TcpTransport
 from base.upkeep import SYNC_NS, Upkeep
-from venues.address import backoff_settings, connect_gate, is_simulated, resolve_address, resolve_file
+from venues.address import KILL_CAP_S, backoff_settings, connect_gate, is_simulated, resolve_address, resolve_file
 from venues.calendar import session_calendar
 from venues.interface import SessionPhase, VenueSession
 from venues.leg import Leg, Owner, Stores
@@ -76,6 +76,8 @@ class Link:
         self._successor_id = ""
         self._leaving: list[Leg] = []  # moved away from, and not closed yet
         self.holds_orders: Callable[[], bool] = lambda: False  # whether orders may be among unacknowledged bytes
+        self.presses: Callable[[], bool] = lambda: False  # whether orders must be cancelled, calendar or not
+        self._shut_out: Leg | None = None  # waits for the venue's opening
         self._upkeep: Upkeep | None = None
 
     @property
@@ -107,6 +109,14 @@ class Link:
             return
         self.leg.session.logout(reason, clock.mono_ns(), clock.wall_ns())
         self.arm()
+
+    def press(self) -> None:
+        """Orders must be cancelled: who waits for the venue's opening tries now. A calendar may be wrong."""
+        leg = self._shut_out
+        if leg is not None and leg.transport is None and self.presses():
+            if self._retry is not None:
+                self._retry.cancel()
+            self._connect(leg)
 
     def abort(self, reason: str) -> None:
         """Cut each connection that holds bytes, so that none of them leaves any more. It is made again."""
@@ -144,7 +154,7 @@ class Link:
     # -- connecting ------------------------------------------------------------------------------------------
 
     def _connect(self, leg: Leg) -> None:
-        self._retry = None
+        self._retry = self._shut_out = None
         if self._stopping or leg not in (self.leg, self._successor):
             return  # a leg that was moved away from, or gave way to another id, is closed
         if self._stands_still(leg) or self._keeps_away(leg):
@@ -202,21 +212,25 @@ class Link:
     # -- the venue's calendar --------------------------------------------------------------------------------
 
     def _keeps_away(self, leg: Leg) -> bool:
-        """While the venue is closed nothing is tried, and nothing grows."""
+        """While the venue is closed nothing is tried, and nothing grows; unless orders must be cancelled."""
         wall_ns = self.reactor.clock.wall_ns()
-        shut = self._opening.shut(wall_ns)
+        shut = self._shut(wall_ns)
         if shut:
+            self._shut_out = leg
             if leg is self.leg:
                 self.owner.phase(SessionPhase.DISCONNECTED, shut)
             wait_ns = self._opening.wait_ns(wall_ns)
             self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} opening")
         return bool(shut)
 
+    def _shut(self, wall_ns: int) -> str:
+        return "" if self.presses() else self._opening.shut(wall_ns)
+
     def _look_at_calendar(self) -> None:
         """Log out when the venue closes."""
         clock = self.reactor.clock
         wall_ns = clock.wall_ns()
-        shut = self._opening.shut(wall_ns)
+        shut = self._shut(wall_ns)
         for leg in self._legs() if shut else []:
             if leg.transport is None:
                 continue
@@ -240,6 +254,8 @@ class Link:
     def _again(self, leg: Leg, reason: str, refused_as: str = "", *, told: bool = False) -> None:
         mono_ns = self.reactor.clock.mono_ns()
         delay_ns = self._backoff.refused(mono_ns, silently=not told) if refused_as else self._backoff.failed(mono_ns)
+        if self.presses():
+            delay_ns = min(delay_ns, KILL_CAP_S * SECOND_NS)
         if refused_as:
             text = f"{self.name}: turned away as {refused_as}: {reason}; next attempt in {delay_ns // SECOND_NS} s"
             # Closed without a word: a venue that is down does that, too.

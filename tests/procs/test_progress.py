@@ -1,5 +1,6 @@
 """What processes make of a session that is stuck, and of one whose venue is closed by its calendar."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ from ipc.readiness import VENUE_CLOSED, Readiness
 from procs.killswitch import Killswitch
 from procs.trading import Trading
 from risk.kill_triggers import SessionLoss
+from venues.calendar import VenueCalendar, venue_times
 from venues.watch import Watch
 
 SECOND = 1_000_000_000
@@ -55,13 +57,16 @@ def test_a_session_that_is_answered_is_left_alone() -> None:
     assert (stuck.told, stuck.cut) == ([], [])
 
 
-def trips(reason: str) -> list[str]:
-    """Scopes tripped while a session with working orders says that it recovers, for so and so a reason."""
-    clock, tripped = ManualClock(), []
+def trips(reason: str, kraken_at: tuple[int, int] = (12, 0)) -> list[str]:
+    """Scopes tripped while a session with working orders says that it recovers, for so and so a reason; in a minute
+    that begins at that time (UTC), by Kraken's calendar."""
+    clock, tripped = ManualClock(0, int(datetime(2026, 3, 2, *kraken_at, tzinfo=UTC).timestamp()) * SECOND), []
     status = SimpleNamespace(readiness=Readiness.RECOVERING, reason=reason)
     owner = SimpleNamespace(status=status, rows=[SimpleNamespace(open_orders=2)])
     switch: Any = SimpleNamespace(
         owners={"s": owner}, loss=SessionLoss(10 * SECOND, 3), clock=clock, _stands=lambda scope: True,
+        calendars={"s": VenueCalendar(venue_times("kraken").rules)},
+        _expects_loss=lambda session, why: Killswitch._expects_loss(switch, session, why),
         _trip=lambda scope, cause, why: tripped.append(scope),
     )  # fmt: skip
     for _ in range(60):
@@ -73,3 +78,34 @@ def trips(reason: str) -> list[str]:
 def test_a_lost_session_with_working_orders_trips_and_a_closed_venue_does_not() -> None:
     assert "session:s" in trips("DISCONNECTED: connection lost")
     assert trips(f"DISCONNECTED: {VENUE_CLOSED}2026-03-02 13:00:00 UTC: lunch") == []
+
+
+def test_a_session_lost_when_its_calendar_expects_it_trips_nothing_until_that_is_over() -> None:
+    for begins in ((21, 58), (22, 0), (22, 1)):
+        assert trips("DISCONNECTED: connection lost", begins) == []
+    assert "session:s" in trips("DISCONNECTED: connection lost", (21, 57))
+    assert "session:s" in trips("DISCONNECTED: connection lost", (22, 2))
+
+
+class Away:
+    """As much of a trading process as minds that its venue closes."""
+
+    def __init__(self, working: int) -> None:
+        self.name, self._closed_told, self.alerts = "s", "", list[tuple[str, str, str]]()
+        self.table = SimpleNamespace(open=lambda: [None] * working)
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        self.alerts.append((severity, code, text))
+
+    def hear(self, reason: str) -> None:
+        Trading._mind_closing(self, reason)  # type: ignore[arg-type]
+
+
+def test_orders_left_working_at_a_venue_that_closes_are_told_once_a_window() -> None:
+    away, nothing = Away(2), Away(0)
+    for reason in ("connection lost", *[f"{VENUE_CLOSED}13:00: lunch"] * 3, f"{VENUE_CLOSED}19:00: dinner"):
+        away.hear(reason)
+        nothing.hear(reason)
+    assert [(a, b) for a, b, _ in away.alerts] == [("warning", "closed_with_orders")] * 2
+    assert "2 orders were left working: venue closed until 13:00: lunch" in away.alerts[0][2]
+    assert nothing.alerts == []

@@ -1,4 +1,4 @@
-"""The kill switch's REST path: what it asks for, and what of it is kept."""
+"""The kill switch's own ways: its REST side, what it asks for and what of it is kept; its session and the calendar."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +9,9 @@ import pytest
 from base.clock import SystemClock
 from base.config import load
 from base.reactor import Reactor
-from risk.kill_plan import RestCancelAll
+from risk.kill_plan import OwnMassCancel, RestCancelAll
 from venues.interface import OpenOrder, Page, RestRequest
-from venues.kill_paths import RestPath
+from venues.kill_paths import OwnSession, RestPath
 
 CONFIG = """
 [desk]
@@ -101,3 +101,26 @@ def test_a_listed_line_keeps_the_venues_symbol(path: RestPath) -> None:
     found: list[Any] = []
     path.list_orders(lambda lines, *_: found.extend(lines), found.append)
     assert [(x.instrument, x.symbol) for x in found] == [("BTC-USD", "BTC/USD"), ("", "DOGE")]
+
+
+CLOSED = """
+[[venue.x.calendar.entry]]
+name = "for good, as somebody wrote"
+what = "closed"
+zone = "UTC"
+start = 00:00:00
+on = [2020-01-01]
+"""
+
+
+def test_a_cancel_that_waits_for_the_session_does_not_wait_for_the_calendar(tmp_path: Path) -> None:
+    (tmp_path / "desk.toml").write_text(CONFIG.replace("[session.a]", f"{CLOSED}\n[session.a]\ntls = false"))
+    reactor, told = Reactor(SystemClock()), list[tuple[object, ...]]()
+    own = OwnSession(reactor, load(tmp_path / "desk.toml"), "a", 1, lambda *_: None, lambda *a: told.append(a))
+    own.start()
+    assert (own._link.connects, own.reason[:19]) == (0, "venue closed until ")
+    assert not own.mass_cancel(OwnMassCancel("a", "", ""))
+    assert own._link.connects == 1
+    own.stop()
+    own._link.close()
+    reactor.close()

@@ -455,6 +455,44 @@ def test_a_desk_that_says_else_is_obeyed_and_a_simulated_venue_keeps_only_what_t
         assert len(place.attempts) == 1
 
 
+def test_orders_that_must_be_cancelled_do_not_wait_for_a_venue_that_its_calendar_calls_closed(
+    places: Places, tmp_path: Path
+) -> None:
+    place = places(tmp_path, venue=LUNCH, wall_ns=at(12, 10))
+    place.down = True
+    place.start(5 * 60 * SECOND)
+    place.link.press()  # nobody presses: nothing is tried
+    assert (place.run(5 * 60 * SECOND, lambda: place.link.connects), place.link.connects) == (False, 0)
+    place.link.presses = lambda: True
+    place.link.press()
+    assert place.link.connects == 1
+    place.down, place.behave = False, hello
+    assert place.run(61 * SECOND, lambda: place.link.session.phase is SessionPhase.READY)
+    assert place.run(5 * 60 * SECOND, lambda: place.made[0].losses) is False
+    place.link.presses = lambda: False  # all are cancelled: it leaves
+    assert place.run(61 * SECOND, lambda: place.link.session.phase is SessionPhase.LOGGING_OUT)
+
+
+def test_a_session_stays_over_the_beginning_of_a_window_while_orders_must_be_cancelled(
+    places: Places, tmp_path: Path
+) -> None:
+    place = places(tmp_path, venue=LUNCH, wall_ns=at(11, 59))
+    place.behave = hello
+    place.link.presses = lambda: True
+    place.start(3 * 60 * SECOND)
+    assert place.link.session.phase is SessionPhase.READY
+    place.accepted[-1].drop()
+    assert place.run(60 * SECOND, lambda: len(place.attempts) == 2)
+
+
+def test_refusals_keep_no_cancel_away_for_more_than_a_minute(places: Places, tmp_path: Path) -> None:
+    place = places(tmp_path)
+    place.behave = lambda wire: wire.send(b"no")
+    place.link.presses = lambda: True
+    place.start(2 * HOUR)
+    assert max(gaps(place)) <= 61
+
+
 # -- certificates ------------------------------------------------------------------------------------------------------
 
 
