@@ -133,7 +133,7 @@ class FillSet:
             if fill is not None and (name[0] != "x" or self._agree(fill, told)):
                 return fill
         if told.cum_qty is not None and (found := self._by_cum.get(told.cum_qty)):
-            same = [f for f in found if _same_step(f, told)]
+            same = [f for f in found if self._same_step(f, told)]
             if same:
                 return next((f for f in same if _facts(f) == _facts_told(told)), same[0])
         return self._by_facts(told) if self.fills else None
@@ -202,6 +202,19 @@ class FillSet:
         if told.trade_id and fill.trade_id and not told.foreign:
             return told.trade_id == fill.trade_id
         return told.cum_qty is None or fill.cum_qty is None or told.cum_qty == fill.cum_qty
+
+    def _same_step(self, fill: Fill, told: Told) -> bool:
+        """Two reports after which the order stands at the same quantity: one fill, unless something says otherwise."""
+        figures = (fill.first_qty, fill.first_px) == (told.qty, told.px)
+        other_channel = not fill.channels & told.channel
+        if told.trade_id and fill.trade_id and not told.foreign:
+            # Another channel's name for it, if all else agrees; on the same channel two names are two trades.
+            return other_channel and figures
+        if not self.taken_back and not self.added:
+            return True
+        # After a bust or correction the order comes by the same quantities again, with other fills.
+        when = fill.transact_ns == told.transact_ns
+        return (figures and when) or (other_channel and fill.qty > 0 and (figures or when))
 
     def _by_facts(self, told: Told) -> Fill | None:
         """For channels that share no name of the trade: quantity, price and time, one for one."""
@@ -289,15 +302,6 @@ def _facts(fill: Fill) -> tuple[int, int, int]:
 
 def _facts_told(told: Told) -> tuple[int, int, int]:
     return told.qty, told.px, told.transact_ns
-
-
-def _same_step(fill: Fill, told: Told) -> bool:
-    """Two reports after which the order stands at the same quantity: one fill, unless its names say otherwise."""
-    if told.trade_id and fill.trade_id and not told.foreign:
-        # Another channel's name for it, if all else agrees; on the same channel two names are two trades.
-        return not fill.channels & told.channel and (fill.first_qty, fill.first_px) == (told.qty, told.px)
-    # After a bust the order comes by the same quantity again.
-    return bool(fill.qty) or _facts(fill) == _facts_told(told)
 
 
 def _told(fill: Fill, view: int, said: Said) -> Told:

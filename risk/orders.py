@@ -1,7 +1,8 @@
 """Orders as the desk sees them: a state machine over what was asked and what the venue reported. Pure, no I/O.
 
 A report that arrives twice counts once (by ExecID), a trade that two channels tell counts once (risk/trades.py); a
-cumulative quantity never falls; an order that a report finished stays finished, though a late fill still counts. One
+cumulative quantity falls by busts and corrections alone; an order that a report finished stays finished, though a late
+fill still counts. One
 that was finished by inference (refused here, or absent from the venue's lists) is open again as soon as the venue shows
 it alive. What cannot be known is UNCERTAIN, never guessed.
 """
@@ -16,6 +17,7 @@ from risk.trades import Trades
 
 FINAL_BY_STATUS = {"2": "FILLED", "3": "CANCELED", "4": "CANCELED", "8": "REJECTED", "C": "EXPIRED"}
 SHOWS_LIFE = frozenset("05D")  # ExecType(150) of an order that lives, where OrdStatus(39) is not said
+AMENDS = frozenset("GH")  # ExecType(150): a trade corrected, a trade busted
 FINISHED_KEPT = 20_000  # finished orders remembered for late and doubled reports
 
 
@@ -119,6 +121,7 @@ class Applied(msgspec.Struct, frozen=True):
     duplicate: bool = False
     changed: bool = False
     revived: str = ""  # the state in which the order was thought to be finished: the report shows that it lives
+    untraced: bool = False  # a bust or correction of a trade that is not known here, without a cumulative quantity
 
 
 def _final(order: Order, report: ExecutionReport) -> str | None:
@@ -282,6 +285,8 @@ class OrderTable:
             order.seen.add(mark)
         self.name(order, report.order_id)
         before, was = (order.cum_qty, order.state, order.order_qty), "" if order.is_open else order.state
+        if report.exec_type in AMENDS:
+            return self._amended(order, report, now_ns)
         known = report.exec_type == "F" and self._told_before(order, report)
         self._quantities(order, report, known)
         if not (known and order.inferred):
@@ -291,6 +296,43 @@ class OrderTable:
         changed = not known or before != (order.cum_qty, order.state, order.order_qty)
         filled = order.cum_qty - before[0]
         return Applied(order, filled, report.last_px, duplicate=known, changed=changed, revived=revived)
+
+    def _amended(self, order: Order, report: ExecutionReport, now_ns: int) -> Applied:
+        """A bust or correction: what is filled moves by what the trade counts less or more.
+
+        Of a trade that is not known here the venue's CumQty says what is left, if it is told.
+        """
+        before, was = order.cum_qty, "" if order.is_open else order.state
+        qty = 0 if report.exec_type == "H" else report.last_qty
+        change = None
+        if qty is not None:
+            change = order.trades.amend(report.exec_ref_id, report.trade_id, report.exec_id, qty)
+        if change is not None:
+            order.cum_qty = max(order.cum_qty + change, order.trades.qty, 0)
+        elif report.cum_qty is not None:
+            order.cum_qty = report.cum_qty
+            order.trades.qty = min(order.trades.qty, order.cum_qty)
+        self._after_amendment(order, report, now_ns)
+        self._count_untold(order)
+        untraced = change is None and report.cum_qty is None
+        revived = was if order.is_open else ""
+        return Applied(order, order.cum_qty - before, revived=revived, changed=True, untraced=untraced)
+
+    def _after_amendment(self, order: Order, report: ExecutionReport, now_ns: int) -> None:
+        """What is left of the order: one that was filled may be open again, if the venue says so."""
+        if report.ord_status in ("0", "1") and report.leaves_qty:
+            if order.is_open:
+                self._settle_pending(order, now_ns)
+            else:
+                order.inferred = False
+                self.stands(order, f"was {order.state}, and is open again after 150={report.exec_type}", now_ns)
+        elif order.is_open and (final := _final(order, report)) is not None:
+            order.requests.clear()
+            order.asked.clear()
+            self._move(order, final, report.text, now_ns)
+        elif order.is_open and order.state != "UNCERTAIN":
+            self._settle_pending(order, now_ns)
+        order.leaves_qty = max(order.order_qty - order.cum_qty, 0) if order.is_open else 0
 
     def _count_untold(self, order: Order) -> None:
         if order.untold:
@@ -305,7 +347,10 @@ class OrderTable:
             return False
         named = bool(report.trade_id) and self._shared_trade_ids
         rest = report.origin == "rest"
-        return not order.trades.add(name, report.last_qty, report.last_px, rest=rest, named=named)
+        new = order.trades.add(name, report.last_qty, report.last_px, rest=rest, named=named)
+        # Where REST names trades otherwise its ids mean nothing to the session, which tells of busts.
+        order.trades.name(report.last_qty, report.exec_id, report.trade_id if named or not rest else "", new=new)
+        return not new
 
     def restore(self, event: OrderState) -> Order:
         """Take an order's state over from the journal, as it was written."""

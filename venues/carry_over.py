@@ -30,7 +30,7 @@ def restore(
             if applied.order is not None and applied.fill_qty:
                 signed = applied.fill_qty if applied.order.side == "1" else -applied.fill_qty
                 held, mark_px = positions.get(event.instrument, (0, 0))
-                positions[event.instrument] = (held + signed, event.last_px or mark_px)
+                positions[event.instrument] = (held + signed, applied.fill_px or mark_px)
         elif isinstance(event, Position):
             positions[event.instrument] = (event.position, event.mark_px)
     return list(unsaid.values())

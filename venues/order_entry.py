@@ -20,7 +20,7 @@ from ipc.requests import (
     ReplaceOrder,
     StatusOrder,
 )
-from risk.orders import Applied, Order, OrderTable, order_of, successor_of
+from risk.orders import AMENDS, Applied, Order, OrderTable, order_of, successor_of
 from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
 from venues.order_terms import age_at_venue, check_figures, check_new, owned, working
 from venues.throttle import Throttle
@@ -402,6 +402,9 @@ class OrderEntry:
             self._heed(report.reason_code, report.text, order.instrument)
         self.port.record(owned(report, order), order.snapshot())
         self._changed(order, applied)
+        if applied.untraced:
+            text = f"150={report.exec_type} of execution {report.exec_ref_id or report.trade_id!r}, not known here"
+            self.port.alert("critical", "amendment", f"{self.name}: {order.cl_ord_id}: {text}: position unchanged")
         if applied.revived:
             self._alive_after_all(report, order, applied.revived)
         if order.is_open and self.on_open_report is not None:
@@ -425,10 +428,11 @@ class OrderEntry:
 
     def _alive_after_all(self, report: ExecutionReport, order: Order, thought: str) -> None:
         says = f"150={report.exec_type} 39={report.ord_status}"
+        desk = thought if report.exec_type in AMENDS else f"{thought} by inference"
         self.port.record(
             Difference(
                 session=self.name, venue=order.venue, instrument=order.instrument, cl_ord_id=order.cl_ord_id,
-                order_id=order.order_id, kind="alive_after_all", desk=f"{thought} by inference", venue_says=says,
+                order_id=order.order_id, kind="alive_after_all", desk=desk, venue_says=says,
                 settled_by="open again", ts_ns=self.clock.wall_ns(),
             )
         )  # fmt: skip

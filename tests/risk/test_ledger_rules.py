@@ -90,6 +90,15 @@ def test_after_a_bust_the_order_may_come_by_the_same_quantity_again(kept: Kept) 
     assert sorted((f.qty, f.px) for f in kept.fills()) == [(0, 5000), (10, 5100)]
 
 
+def test_after_an_earlier_fill_was_busted_or_corrected_a_new_one_at_a_known_quantity_is_another(kept: Kept) -> None:
+    kept.take(LONE, placed(LONE), report(LONE, exec_id="a"), report(LONE, exec_id="b", cum_qty=20, transact_ns=T0 + 1))
+    kept.take(LONE, report(LONE, exec_type="H", exec_id="h", exec_ref_id="a", cum_qty=10))
+    refill = report(LONE, exec_id="c", cum_qty=20, transact_ns=T0 + 9)
+    kept.take(LONE, refill, refill)
+    assert [f.qty for f in kept.fills()] == [0, 10, 10]
+    assert [b.position for b in kept.store.books()] == [20]
+
+
 def test_order_entrys_price_counts_from_when_it_is_told_also_in_the_position(kept: Kept) -> None:
     kept.take(OWN, placed()).take(COPY, report(COPY, trade_id="7", last_px=5001)).save()
     assert [b.bought_value for b in kept.store.books()] == [10 * 5001]

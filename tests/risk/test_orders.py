@@ -267,3 +267,66 @@ def test_a_fill_after_which_the_venue_says_that_quantity_is_left_does_not_finish
     found = table.find("a1")
     assert found is not None
     assert (found.state, found.cum_qty) == ("PARTIALLY_FILLED", QTY)
+
+
+# -- busts and corrections ---------------------------------------------------------------------------------------------
+
+
+def filled(**more: Any) -> ExecutionReport:
+    return report("F", "1", last_px=5000, **more)
+
+
+def test_a_bust_takes_back_what_its_trade_filled_and_the_refill_counts_in_full() -> None:
+    table = table_with(order())
+    table.apply(filled(exec_id="e1", trade_id="t1", last_qty=40, cum_qty=40), 1)
+    bust = report("H", "0", exec_id="h", exec_ref_id="e1", cum_qty=0, leaves_qty=QTY)
+    applied = table.apply(bust, 2)
+    assert (applied.fill_qty, applied.duplicate, applied.untraced) == (-40, False, False)
+    (the_order,) = table.open()
+    assert (the_order.state, the_order.cum_qty, the_order.leaves_qty, the_order.untold) == ("NEW", 0, QTY, 0)
+    assert table.apply(bust, 3).duplicate
+    assert table.apply(filled(exec_id="e2", trade_id="t2", last_qty=40, cum_qty=40), 4).fill_qty == 40
+
+
+def test_a_correction_moves_the_quantity_and_a_later_one_refers_to_it() -> None:
+    table = table_with(order())
+    table.apply(filled(exec_id="e1", last_qty=40, cum_qty=40), 1)
+    assert table.apply(report("G", "1", exec_id="g1", exec_ref_id="e1", last_qty=30, last_px=5100), 2).fill_qty == -10
+    assert table.apply(report("G", "1", exec_id="g2", exec_ref_id="g1", last_qty=35, last_px=5100), 3).fill_qty == 5
+    assert table.apply(report("H", "1", exec_id="h", exec_ref_id="e1"), 4).fill_qty == -35
+    assert table.apply(report("H", "1", exec_id="h2", exec_ref_id="g2"), 5).fill_qty == 0
+
+
+def test_a_trade_told_by_rest_first_is_busted_by_its_id_or_by_the_sessions_exec_id() -> None:
+    for ref in ({"trade_id": "t1"}, {"exec_ref_id": "e1"}):
+        table = table_with(order())
+        table.apply(filled(trade_id="t1", last_qty=40, origin="rest"), 1)
+        assert table.apply(filled(trade_id="t1", exec_id="e1", last_qty=40, cum_qty=40), 2).duplicate
+        assert table.apply(report("H", "0", exec_id="h", **ref), 3).fill_qty == -40
+
+
+def test_of_a_trade_that_is_not_known_the_cumulative_quantity_tells_what_is_left() -> None:
+    table = table_with(order(cum_qty=40, state="PARTIALLY_FILLED"))
+    applied = table.apply(report("H", "0", exec_id="h", exec_ref_id="before", cum_qty=10, leaves_qty=90), 1)
+    assert (applied.fill_qty, applied.untraced) == (-30, False)
+    silent = table.apply(report("H", "", exec_id="h2", exec_ref_id="before"), 2)
+    assert (silent.fill_qty, silent.untraced) == (0, True)
+
+
+def test_a_filled_order_is_open_again_after_a_bust_only_if_the_venue_says_so() -> None:
+    for status, leaves, state in (("1", 60, "PARTIALLY_FILLED"), ("2", 0, "FILLED"), ("", None, "FILLED")):
+        table = table_with(order())
+        table.apply(filled(exec_id="e1", last_qty=40, cum_qty=40), 1)
+        table.apply(report("F", "2", exec_id="e2", last_qty=60, last_px=5000, cum_qty=QTY), 2)
+        applied = table.apply(report("H", status, exec_id="h", exec_ref_id="e2", leaves_qty=leaves), 3)
+        the_order = table.find("a1")
+        assert the_order is not None
+        assert (the_order.state, the_order.cum_qty, the_order.leaves_qty) == (state, 40, leaves or 0)
+        assert (applied.fill_qty, applied.revived) == (-60, "FILLED" if leaves else "")
+
+
+def test_two_trades_under_one_exec_id_are_busted_one_by_one() -> None:
+    table = table_with(order())
+    table.apply(filled(exec_id="e", trade_id="t1", last_qty=10), 1)
+    table.apply(filled(exec_id="e", trade_id="t2", last_qty=20), 1)
+    assert table.apply(report("H", "", exec_id="h", trade_id="t2"), 2).fill_qty == -20

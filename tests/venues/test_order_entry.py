@@ -470,3 +470,16 @@ def test_an_order_whose_placing_is_not_known_any_more_is_not_replaced() -> None:
     order = working_order(bench)
     order.ord_type = ""
     assert bench.entry.handle(ReplaceOrder("c", "r", 0, order.cl_ord_id, 200)).reason.startswith("ord_type")
+
+
+def test_a_bust_of_an_unknown_trade_that_tells_no_quantity_is_a_critical_alert() -> None:
+    bench = Bench()
+    order = bench.place()
+    bench.report(order, "F", "1", exec_id="e1", last_qty=40, last_px=500, cum_qty=40)
+    bench.report(order, "H", "0", exec_id="h", exec_ref_id="e1", cum_qty=0, leaves_qty=100)
+    assert (bench.port.fills, bench.port.alerts) == ([40, -40], [])
+    bench.report(order, "H", "", exec_id="h2", exec_ref_id="other")
+    assert bench.port.fills == [40, -40]
+    assert "'other', not known here" in bench.port.alerts[0]
+    told = [e.exec_type for e in bench.port.recorded if isinstance(e, ExecutionReport)]
+    assert told == ["F", "H", "H"]
