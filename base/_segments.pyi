@@ -14,9 +14,7 @@ def crc32(data: Buffer, value: int = 0) -> int:
 def read_record(mapped: Buffer, offset: int, seed: int) -> tuple[int, int, bytes, int] | None:
     """(index, type, payload, end) of the record at `offset`; None where none matches its CRC."""
 
-def scan(
-    mapped: Buffer, offset: int, until: int, index: int, seed: int, kinds: int
-) -> tuple[list[int], int, int, int]:
+def scan(mapped: Buffer, offset: int, until: int, index: int, seed: int, kinds: int) -> tuple[list[int], int, int, int]:
     """Check records from `offset`, where `index` is due, up to `until` or to where none is as it was written.
 
     Returns the offsets of those whose type is one of the bits of `kinds`, the offset of the last one (0: none), the
