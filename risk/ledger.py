@@ -23,7 +23,7 @@ from ipc.ledger_records import (
 from risk.ledger_breaks import Watch
 from risk.ledger_fills import FillSet, Told
 from risk.ledger_parts import BookKey, SortKey, Source, Start, Store, amounts_of, copy_book, fit, head_of, key_of
-from risk.ledger_positions import add_fill
+from risk.ledger_positions import add_fill, may_mark
 
 KEPT: Final = 50_000  # orders in memory; others are read again when something is told of them
 MARK_EVERY: Final = 5_000  # fills between two states of a position from which it can be counted anew
@@ -320,10 +320,11 @@ class Ledger:
             self._count(fills, fill)
         else:
             was = (fill.qty, fill.px, sort_key(fill), fill.fees)
-            if not fills.again(fill, told):
+            news, now = fills.again(fill, told), (fill.qty, fill.px, sort_key(fill), fill.fees)
+            if not news and was == now:
                 self.counters["again"] += 1
                 return
-            if was != (fill.qty, fill.px, sort_key(fill), fill.fees):
+            if was != now:
                 self._spoil(fill.book, min(was[2], sort_key(fill)))
         self.fills[fill.id] = fill
         self.watch.fill(fill, order, source.two_views, report.recv_ns)
@@ -354,10 +355,10 @@ class Ledger:
         if book.id in self.spoiled or sort_key(fill) < book.last:
             self._spoil(book.id, sort_key(fill))
             return
+        if may_mark(book, fill, MARK_EVERY):
+            self.marks.append(copy_book(book))
         add_fill(book, fill)
         self.changed_books[book.id] = book
-        if book.fills % MARK_EVERY == 0:
-            self.marks.append(copy_book(book))
 
     def _spoil(self, book: int, key: SortKey) -> None:
         self.spoiled[book] = min(key, self.spoiled.get(book, key))

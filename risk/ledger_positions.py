@@ -37,6 +37,14 @@ def add_fill(book: BookRecord, fill: Fill) -> None:
         book.fees[currency] = add_exactly(book.fees.get(currency, "0"), amount)
 
 
+def may_mark(book: BookRecord, fill: Fill, every: int) -> bool:
+    """Whether the state before `fill` is worth keeping: all fills up to its last place are in it, none will follow.
+
+    Fills can share a place (one moment, and no trade id): a state between two of them could not be counted on from.
+    """
+    return book.fills > 0 and book.fills % every == 0 and sort_key(fill) > book.last
+
+
 def rebuild(book: BookRecord, fills: Iterable[Fill]) -> None:
     """Count all of them anew, given in their order."""
     clear(book)

@@ -10,7 +10,7 @@ from ipc.ledger_records import BookRecord, BreakRecord, SourceRecord
 from ipc.ledger_source import JournalSource
 from risk.ledger import MARK_EVERY, Ledger
 from risk.ledger_parts import Source, Start, copy_book
-from risk.ledger_positions import add_fill, clear, open_value
+from risk.ledger_positions import add_fill, clear, may_mark, open_value
 
 BATCH: Final = 4_000  # events in a transaction, about
 PRUNED_AT_ONCE: Final = 2_000
@@ -166,8 +166,8 @@ def _count_anew(ledger: Ledger, store: LedgerDb) -> None:
         store.drop_marks(book_id, key)
         marks: list[BookRecord] = []
         for fill in store.fills_after(book_id, FIRST_KEY if mark is None else mark.last):
-            add_fill(book, fill)
-            if book.fills % MARK_EVERY == 0:
+            if may_mark(book, fill, MARK_EVERY):
                 marks.append(copy_book(book))
+            add_fill(book, fill)
         store.put_marks(marks)
         ledger.changed_books[book_id] = book

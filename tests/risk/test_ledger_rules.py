@@ -127,6 +127,21 @@ def test_a_bust_takes_the_fill_out_of_position_and_profit_and_stays_on_record(ke
     assert kinds(kept.tick(T0 + 10 * AFTER_NS)) == []
 
 
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_fills_that_share_a_place_all_count_when_a_later_one_is_busted(
+    kept: Kept, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One moment, no trade id, no CumQty: as a venue's trade list tells them where it names trades otherwise."""
+    for module in ("risk.ledger", "risk.ledger_save"):
+        monkeypatch.setattr(f"{module}.MARK_EVERY", every)
+    foreign = LONE._replace(foreign_rest=True)
+    for n in range(4):
+        kept.take(foreign, report(LONE, trade_id=f"r{n}", origin="rest", cum_qty=None, last_px=5000 + n)).save()
+    kept.take(LONE, report(LONE, trade_id="9", exec_id="late", cum_qty=50, transact_ns=T0 + S)).save()
+    kept.take(LONE, report(LONE, exec_type="H", exec_id="h", exec_ref_id="late", cum_qty=40)).save()
+    assert [b.position for b in kept.store.books()] == [40]
+
+
 def test_a_correction_of_a_correction_refers_to_the_last_one(kept: Kept) -> None:
     kept.take(LONE, report(LONE, trade_id="1", exec_id="a"))
     second = report(LONE, exec_type="G", exec_id="c", exec_ref_id="b", last_qty=7, last_px=5100, transact_ns=T0 + 2)
