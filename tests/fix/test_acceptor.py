@@ -139,6 +139,7 @@ def test_a_second_connection_of_an_identity_is_refused_and_the_first_does_not_no
         message("A", 1, LOGON).replace(b"\x0198=0", b"\x0198=1"),
         message("A", 1, LOGON).replace(b"FIX.4.4", b"FIX.4.9"),
     ],
+    ids=["http", "tls", "an order", "a stranger", "for a stranger", "encrypted", "another version"],
 )
 def test_who_does_not_belong_here_is_shown_out_without_a_word(bench, data):
     client = bench.client()
