@@ -43,8 +43,8 @@ class Meter:
     """What a limit has counted. `used` may pass `most` by what was forced; `unit` is the unit of all its figures."""
 
     __slots__ = (
-        "_column", "_look_ns", "_spare", "alone", "limit", "most", "near", "noted", "open", "passes", "sync_ns", "unit",
-        "used",
+        "_column", "_look_ns", "_share_pct", "alone", "limit", "most", "near", "noted", "open", "passes", "sync_ns",
+        "unit", "used",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, column: Column | None, share_pct: int, unit: int) -> None:
@@ -56,21 +56,30 @@ class Meter:
         self.sync_ns = 0  # no need to synchronise before this time, unless more than `near` would be used
         self._look_ns = 0
         self._column = column
+        self._share_pct = share_pct
         self.alone = column is None
-        # Two processes may look at the same instant: one request each is set aside for that.
-        self._spare = limit.spare + (column.writers - 1 if column is not None else 0)
-        self._allow(limit.most * share_pct // 100)
+        self._allow(limit.most)
 
-    def _allow(self, most: int) -> None:
-        self.most = max(most - self._spare, 1) * self.unit
-        self.open = max(self.most - self.limit.reserve * self.unit, 0)
+    def _allow(self, whole: int) -> None:
+        """`whole` is what the venue allows. Reserve and spare shrink with our part of it: something is left to use."""
+        limit, part = self.limit, whole * self._share_pct // 100
+        # A little is for times that differ. And two processes may look at the same instant: one request each for that.
+        spare = min(limit.spare, max(2, limit.spare * part // limit.most))
+        spare += self._column.writers - 1 if self._column is not None else 0
+        most = max(part - spare, 1)
+        reserve = min(limit.reserve, limit.reserve * part // limit.most, most - 1)
+        self.most, self.open = most * self.unit, (most - reserve) * self.unit
         self.near = self.open // 2 if self._column is not None else self.most + self.open
 
     def told(self, used: int, most: int) -> None:
-        """The venue's own figures: its maximum counts, and what it has counted if that is more than we have."""
+        """The venue's own figures: its maximum counts, and what it has counted if that is more than we have.
+
+        Of an account that is shared our part counts, and what others used beyond theirs.
+        """
         if most > 0:
             self._allow(most)
-        missing = used * self.unit - self.used
+        whole = most if most > 0 else self.limit.most
+        missing = (used - whole * (100 - self._share_pct) // 100) * self.unit - self.used
         if missing > 0:
             self._count(missing)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from base.errors import ConfigError
 from ipc.events import VenueLimit
 from venues.limits import DAY_S, FREE, Cost, Limit, Refusal, written
-from venues.rate import DAY_NS, SECOND_NS, Falling, Pace, Window
+from venues.rate import DAY_NS, SECOND_NS, Falling, Pace, Window, meter
 from venues.throttle import Throttle
 
 START = 10**15
@@ -217,6 +217,23 @@ def test_given_back_or_not_the_venues_own_window_never_holds_more(played: list[t
             unfilled += 1
 
 
+class Quiet:
+    """A column that nobody else writes."""
+
+    def __init__(self, writers: int) -> None:
+        self.writers = writers
+
+    def others(self) -> int:
+        return 0
+
+    def add(self, spent: int) -> None: ...
+
+    def show(self, used: int, at_ns: int) -> None: ...
+
+    def latest(self) -> tuple[int, int]:
+        return 0, 0
+
+
 # -- a share of it -------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +241,36 @@ def test_a_desk_that_shares_an_account_with_another_keeps_to_its_share() -> None
     throttle = Throttle([limit(most=100, scope="account"), limit(name="own", most=100)], share_pct=30)
     left = throttle.left(START, NOON)
     assert (left["left_l"], left["left_own"]) == (30, 100)
+
+
+@given(st.integers(2, 500), st.data(), st.integers(0, 120), st.integers(1, 100), st.integers(1, 8), st.integers(0, 400))
+def test_no_part_and_no_word_of_the_venue_leaves_nothing_for_orders(
+    most: int, data: st.DataObject, spare: int, share_pct: int, writers: int, told: int
+) -> None:
+    given_limit = limit(most=most, reserve=data.draw(st.integers(0, most - 1)), spare=spare, scope="account")
+    made = meter(given_limit, Quiet(writers), share_pct)
+    for whole in (most, told or most):
+        assert 1 <= made.open <= made.most <= max(1, whole * share_pct // 100)
+        assert made.most - made.open <= given_limit.reserve
+        made.told(0, told)
+
+
+def test_a_limit_that_the_venue_lowers_goes_on_letting_orders_through() -> None:
+    """Of 10,000 messages 1,900 are kept for cancels and 100 for heartbeats: of 1,000 it cannot be as many."""
+    messages = limit(most=10_000, per_s=10, reserve=1_900, spare=100, told_as="messages")
+    throttle = Throttle([messages])
+    throttle.told(VenueLimit("s", "v", "messages", 0, 1_000, 10, 0), START, NOON)
+    assert throttle.left(START, NOON)["left_l"] == 990
+    assert [not throttle.take("new", START, NOON) for _ in range(1_000)].count(True) == 800
+    assert [not throttle.take("cancel", START, NOON, urgent=True) for _ in range(1_000)].count(True) == 190
+
+
+def test_what_the_venue_tells_of_a_shared_account_keeps_the_share() -> None:
+    throttle = Throttle([limit(most=100, scope="account", told_as="orders")], share_pct=30)
+    throttle.told(VenueLimit("s", "v", "orders", 70, 200, 10, 0), START, NOON)
+    assert throttle.left(START, NOON)["left_l"] == 60, "70 are within the others' 140"
+    throttle.told(VenueLimit("s", "v", "orders", 150, 200, 10, 0), START, NOON)
+    assert throttle.left(START, NOON)["left_l"] == 50, "10 more than theirs"
 
 
 # -- as written in configurations ------------------------------------------------------------------------------------
