@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from fix.fixlog_reader import Filter, Line
-from fix.fixlog_view import Fields, Namer, fields_of, value_of
+from fix.fixlog_view import Fields, Namer, fields_of, printable, shown_of, value_of
 
 _LINKING = frozenset({"D", "G", "F", "H", "8", "9"})
 """Messages about one order: their ids belong together. A list (E) or a mass cancel (q, r) speaks of many."""
@@ -113,11 +113,12 @@ def _report(fields: Fields, namer: Namer, only_id: str) -> str:
 
 def _number(text: str) -> str:
     """Without the zeros that say nothing."""
+    text = printable(text)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _replaces(fields: Fields, only_id: str) -> list[str]:
-    own, original = value_of(fields, 11), value_of(fields, 41)
+    own, original = shown_of(fields, 11), shown_of(fields, 41)
     if original in _NO_ID or original == own:
         return [own] if own not in ("", only_id) else []
     return [f"{own} for {original}"]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 SUFFIX = ".fix.log"
 STAMP = 27
 """Length of the time; as bytes, times sort as they follow one another."""
+_FORM = re.compile(rb"\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-\d\d:\d\d:\d\d\.\d{9} [<>] 8=")
 _CHUNK = 1 << 20
 _TELL_AT_MOST = 20
 
@@ -110,7 +111,7 @@ class _Part:
         for text in lines:
             self._number += 1
             # The check of the form comes first: a filter must not hide that a log is damaged.
-            if text[27:30] not in (b" < ", b" > ") or text[30:32] != b"8=" or text[-1:] != b"\1":
+            if not _FORM.match(text) or text[-1:] != b"\1":
                 self._tally.complain(self._path, self._number, "not a line of a FIX log")
                 continue
             if text < since or (until and text >= until):

@@ -65,7 +65,7 @@ class Namer:
         name = self._messages.get(msg_type)
         if name is None:
             known = self._dictionary.message_name(msg_type) if self._dictionary else ""
-            name = self._messages[msg_type] = known or f"35={msg_type}"
+            name = self._messages[msg_type] = known or f"35={printable(msg_type)}"
         return name
 
     def field(self, tag: int) -> str:
@@ -133,6 +133,11 @@ def value_of(fields: Fields, tag: int) -> str:
     return next((value for t, value in fields if t == tag), "")
 
 
+def shown_of(fields: Fields, tag: int) -> str:
+    """The same for the screen, without what would move the cursor: a venue may send anything in any field."""
+    return printable(value_of(fields, tag))
+
+
 def arrow(line: Line) -> str:
     """To the venue or from it."""
     return IN if line.incoming else OUT
@@ -140,9 +145,8 @@ def arrow(line: Line) -> str:
 
 def heading(line: Line, fields: Fields, namer: Namer, width: int) -> str:
     """Time, direction, log, message and number, to one line."""
-    msg_type = value_of(fields, 35)
-    time = f"{line.stamp[9:24].decode()}"
-    return f"{time} {arrow(line)} {line.log:<{width}}  {namer.message(msg_type)} ({msg_type}) #{value_of(fields, 34)}"
+    time, name = line.stamp[9:24].decode(), namer.message(value_of(fields, 35))
+    return f"{time} {arrow(line)} {line.log:<{width}}  {name} ({shown_of(fields, 35)}) #{shown_of(fields, 34)}"
 
 
 def body(fields: Fields, namer: Namer, width: int, full: bool = False) -> list[str]:

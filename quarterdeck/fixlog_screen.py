@@ -14,7 +14,18 @@ from fix.dictionary import Dictionary
 from fix.fixlog import Masker
 from fix.fixlog_life import Life, in_words
 from fix.fixlog_reader import Filter, Line, Log, Tally, logs_in, merged
-from fix.fixlog_view import Namer, arrow, body, elapsed_text, fields_of, heading, stamp_ns, value_of
+from fix.fixlog_view import (
+    Namer,
+    arrow,
+    body,
+    elapsed_text,
+    fields_of,
+    heading,
+    printable,
+    shown_of,
+    stamp_ns,
+    value_of,
+)
 from venues.dictionaries import venue_dictionary
 
 WIDTH = 120
@@ -106,7 +117,7 @@ class Screen:
     def message(self, line: Line) -> str:
         """One message, with line feeds."""
         if self._raw:
-            raw = self._mask(line.raw).decode("utf-8", "backslashreplace").replace("\1", "|")
+            raw = escaped(self._mask(line.raw).decode("utf-8", "backslashreplace").replace("\1", "|"))
             return f"{line.stamp.decode()} {arrow(line)} {line.log} {raw}\n"
         fields, namer = fields_of(line.raw), self._names.of(line)
         at_ns = stamp_ns(line.stamp)
@@ -125,7 +136,8 @@ class Screen:
         last_ns = stamp_ns(life.lines[-1][0].stamp)
         span = elapsed_text(last_ns - first_ns)
         yield self._paint("bold", f"order {order} {place}: {len(life.lines)} messages in {span}") + "\n"
-        yield f"  ClOrdID {', '.join(life.cl_ord_ids) or '-'}   OrderID {', '.join(life.order_ids) or '-'}\n"
+        cl_ord_ids, order_ids = (printable(", ".join(ids)) or "-" for ids in (life.cl_ord_ids, life.order_ids))
+        yield f"  ClOrdID {cl_ord_ids}   OrderID {order_ids}\n"
         yield self._new_day(life.lines[0][0].stamp[:8])
         yield self._paint("dim", f"  {'time':<15} {'elapsed':>12} {'step':>12}    log and message") + "\n"
         only_id = life.cl_ord_ids[0] if len(life.cl_ord_ids) == 1 else ""
@@ -134,7 +146,7 @@ class Screen:
             times = f"{elapsed_text(at_ns - first_ns):>12} {elapsed_text(at_ns - before_ns):>12}"
             before_ns = at_ns
             name = namer.message(value_of(fields, 35))
-            number = value_of(fields, 34)
+            number = shown_of(fields, 34)
             head = f"  {line.stamp[9:24].decode()} {times}  {arrow(line)} {line.log:<{self._width}}  {name} #{number}"
             colour = "bad" if value_of(fields, 35) in _BAD_TYPES or value_of(fields, 39) == "8" else arrow(line)
             yield self._new_day(line.stamp[:8]) + self._paint(colour, head) + "\n"
@@ -151,6 +163,13 @@ class Screen:
 
     def _paint(self, colour: str, text: str) -> str:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._colour else text
+
+
+def escaped(text: str) -> str:
+    """What would move the cursor, as \\x1b or \\u202e: a terminal obeys whatever a venue sent."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def wrapped(text: str, width: int) -> list[str]:

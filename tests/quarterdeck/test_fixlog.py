@@ -108,6 +108,23 @@ def test_an_orders_life_stays_at_its_venue_and_has_its_times(config, capsys):
     assert max(map(len, out.splitlines())) <= 120
 
 
+@pytest.mark.parametrize("arguments", [[], ["--raw"], ["--full"], ["--life", "A1"]])
+def test_nothing_that_a_venue_sends_moves_the_cursor(config, capsys, tmp_path, arguments):
+    """Escape sequences, C1 controls and bidirectional overrides, in each field that is shown anywhere."""
+    bad = "\x1b]0;x\x07\x9b2J\u202e\r"
+    evil = FixLog(tmp_path / "evil", "evil")
+    every = "".join(f"{tag}={bad}{tag}|" for tag in (41, 37, 17, 150, 39, 14, 151, 32, 31, 103, 102, 378, 97, 55, 58))
+    for number, msg_type in enumerate(["8", "9", "D", "F", "3", f"8{bad}"], 1):
+        head = f"11=A1|45={number}|{every}"
+        raw = f"8=FIX.4.4|9=1|35={msg_type}|34={bad}{number}|49=A|56=B|52={bad}|{head}10=000|"
+        evil.put(T0 + number * MS, True, raw.replace("|", "\x01").encode("utf-8"))
+    evil.close()
+    status, out, _ = qd(capsys, config, "--folder", str(tmp_path / "evil"), *arguments)
+    assert status == 0
+    assert out.count("A1") > 3
+    assert all(c.isprintable() or c == "\n" for c in out), [c for c in out if not c.isprintable()]
+
+
 def test_an_order_that_is_nowhere_is_an_exit_status(config, capsys):
     status, out, err = qd(capsys, config, "--life", "nope")
     assert (status, out) == (3, "")
@@ -133,6 +150,16 @@ def test_damage_is_named_with_file_and_line_and_the_rest_is_shown(config, capsys
     assert status == 0
     assert len(heads(out)) == 2
     assert f"{path}:1: not a line" in err
+
+
+def test_a_line_whose_time_is_damaged_is_named_and_not_shown(config, capsys):
+    (path,) = (load(config).log_dir / "fix").glob("kraken-trd-*.fix.log")
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first.replace(b"20261121", b"2026x121") + first.replace(b"20261121", b"20261921") + second)
+    status, out, err = qd(capsys, config, "--session", "kraken-trd")
+    assert (status, heads(out)) == (0, [heads(out)[0]])
+    assert f"{path}:1: not a line of a FIX log" in err
+    assert f"{path}:2: not a line of a FIX log" in err
 
 
 def test_a_folder_of_logs_needs_no_configuration(config, capsys, tmp_path):
