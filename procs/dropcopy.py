@@ -34,7 +34,7 @@ class DropCopy:
         self.venue = host.desk.config.session[session].venue
         self.dialect = dialect_of(host.desk, self.venue)
         self.counters = {"reports": 0, "duplicates": 0}
-        self.seen: dict[tuple[str, str, str], None] = {}
+        self.seen: dict[tuple[str, ...], None] = {}
         self.report = SessionReport(host, session, self.venue, "dropcopy")
         config = host.desk.config.session[session]
         sync, settings = config.sync, journal_settings(config.journal_mb)
@@ -67,7 +67,9 @@ class DropCopy:
     def _known(self, report: ExecutionReport) -> bool:
         if not report.exec_id:
             return False
-        key = (report.instrument or report.venue_symbol, report.order_id, report.exec_id)
+        # Two trades, or a trade and the order's end, under one ExecID are two reports.
+        name = report.instrument or report.venue_symbol
+        key = (name, report.order_id, report.exec_id, report.trade_id, report.exec_type)
         if key in self.seen:
             return True
         self.seen[key] = None

@@ -127,11 +127,19 @@ class LedgerProcess:
         self.faults = progress.faults
         for gap in progress.gaps:
             self.host.alert("critical", "ledger_gap", gap.text)
+        opened = []
         for found in self.keeper.unsaid():
+            opened += [] if found.closed_ns or found.kind == "gap" else [found]
             self.host.publish("ledger", _event(found))
             self.keeper.said(found)
             state = f"closed ({found.closed_by})" if found.closed_ns else "open"
             log.warning("break %d %s %s: %s", found.id, found.kind, state, found.text)
+        if opened:
+            first, count = opened[0], self.keeper.ledger.watch.open_count
+            text = (
+                f"{len(opened)} opened, {count} are open (`qd ledger breaks`); {first.id}: {first.kind}: {first.text}"
+            )
+            self.host.alert("warning", "ledger_break", text)
 
     def _settle(self, progress: Progress) -> None:
         ledger = self.keeper.ledger

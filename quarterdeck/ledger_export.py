@@ -51,7 +51,10 @@ def export_day(reader: LedgerReader, day: date, zone: ZoneInfo, out: Path) -> li
         "positions": lambda: _positions(reader, end_ns),
         "breaks": lambda: reader.breaks(asked, closed=True),
     }
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise CommandError(f"--out {out}: {e.strerror}") from None
     written = []
     with reader.one_state():
         for table, rows in tables.items():

@@ -50,7 +50,7 @@ class Order(msgspec.Struct, kw_only=True):
     since_ns: int = 0
     ids: list[str] = msgspec.field(default_factory=list)
     requests: dict[str, str] = msgspec.field(default_factory=dict)  # request ClOrdID -> "cancel" | "replace" | "status"
-    seen: set[tuple[str, str]] = msgspec.field(default_factory=set)
+    seen: set[tuple[str, str, str]] = msgspec.field(default_factory=set)
     inferred: bool = False  # finished without a report that says so
     display_qty: int | None = None  # instructions that a replace must say again, as in NewOrder
     expire_ns: int = 0
@@ -279,7 +279,8 @@ class OrderTable:
         if order is None:
             return Applied(None)
         if report.exec_id:
-            mark = (report.exec_id, report.trade_id)
+            # Two trades, or a trade and the order's end, under one ExecID are two reports.
+            mark = (report.exec_id, report.trade_id, report.exec_type)
             if mark in order.seen:
                 return Applied(order, duplicate=True)
             order.seen.add(mark)

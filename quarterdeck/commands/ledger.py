@@ -73,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = _verb(verbs, "export", "a day as Parquet files, one for each table")
     export.add_argument("--day", required=True, help="YYYY-MM-DD, in the configured zone; `yesterday`, `today`")
     export.add_argument("--out", required=True, help="directory")
-    accept = _verb(verbs, "accept", "close a break that will not heal")
-    accept.add_argument("number", type=int)
+    accept = _verb(verbs, "accept", "close breaks that will not heal")
+    accept.add_argument("numbers", nargs="+", metavar="NUMBER", help="of a break, or FROM-TO: all open ones of these")
     accept.add_argument("--reason", required=True)
 
 
@@ -181,7 +181,10 @@ def moment_ns(text: str) -> int:
         return 0
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     if text[-1] in units and text[:-1].isdecimal():
-        when = datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
+        try:
+            when = datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
+        except OverflowError:
+            raise CommandError(f"{text!r} is longer ago than there are dates") from None
     else:
         try:
             when = datetime.fromisoformat(text)
@@ -202,10 +205,34 @@ def _day(text: str, zone: ZoneInfo) -> date:
 
 
 def _accept(desk: DeskConfig, args: argparse.Namespace) -> int:
-    words = {"break": str(args.number), "reason": args.reason}
+    assert desk.config.ledger is not None
+    if not args.reason.strip():
+        raise CommandError("--reason: say why; it stays on record")
+    with LedgerReader(desk.data_dir / desk.config.ledger.path) as reader:
+        is_open = {row["id"]: row for row in reader.breaks(Filter(), closed=False)}
+    numbers = numbers_of(args.numbers, is_open)
     with Operator(desk) as operator:
-        answer = operator.ask("ledger", Ops(*operator.head("ledger"), "accept", words))
-    if not answer.accepted:
-        raise CommandError(f"ledger: {answer.reason}")
-    sys.stdout.write(f"break {args.number} closed\n")
+        for number in numbers:
+            words = {"break": str(number), "reason": args.reason}
+            answer = operator.ask("ledger", Ops(*operator.head("ledger"), "accept", words))
+            if not answer.accepted:
+                raise CommandError(f"ledger: break {number}: {answer.reason}")
+            sys.stdout.write(f"break {number} closed\n")
     return 0
+
+
+def numbers_of(words: Iterable[str], is_open: Iterable[int]) -> list[int]:
+    """Breaks that are meant: a number as it stands, of FROM-TO those that are open. CommandError for anything else."""
+    found: dict[int, None] = {}
+    for word in words:
+        first, dash, last = word.partition("-")
+        if not first.isdecimal() or not (last.isdecimal() if dash else not last):
+            raise CommandError(f"{word!r} is no break; expected NUMBER or FROM-TO")
+        if not dash:
+            found[int(first)] = None
+            continue
+        within = [n for n in is_open if int(first) <= n <= int(last)]
+        if not within:
+            raise CommandError(f"no break of {word} is open")
+        found.update(dict.fromkeys(sorted(within)))
+    return list(found)

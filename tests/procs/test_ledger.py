@@ -11,7 +11,7 @@ import zmq
 
 from base.clock import SystemClock
 from base.config import load
-from base.errors import SchemaError
+from base.errors import BusError, SchemaError
 from base.segment_file import HEADER_SIZE, segment_path
 from base.segments import SegmentSettings
 from ipc.bus import Publisher, Subscriber
@@ -184,8 +184,10 @@ def test_a_break_is_an_event_within_the_stated_time_and_so_is_its_end(place: Pla
     began = SystemClock().mono_ns()
     place.until(lambda: place.breaks() == [("missing", "")])
     assert 0.25 * SECOND < SystemClock().mono_ns() - began < 5 * SECOND
+    place.until(lambda: place.codes() == ["ledger_break"])
     copy.say(now_report(COPY_SOURCE, "1", 10))
     place.until(lambda: place.breaks() == [("missing", ""), ("missing", "healed")])
+    assert place.codes() == ["ledger_break"]
     # What was published is stored as such: a new life does not say it again.
     place.until(lambda: not place.ledger.keeper.store.open_breaks())
 
@@ -210,7 +212,16 @@ def test_a_person_closes_a_break_over_the_command_socket(place: Place) -> None:
 
     def ask(verb: str, **words: str) -> Any:
         deadline = SystemClock().wall_ns() + 10 * SECOND
-        client.send(Ops("me", client.next_command_id(), deadline, verb, words))
+        command = Ops("me", client.next_command_id(), deadline, verb, words)
+
+        def sent() -> bool:
+            try:
+                client.send(command)
+            except BusError:  # not connected yet
+                return False
+            return True
+
+        place.until(sent)
         place.until(lambda: answers.extend(client.receive()) or answers)
         return answers.pop()
 

@@ -14,7 +14,7 @@ from base.errors import CommandError
 from ipc.ledger_read import LedgerReader
 from quarterdeck import ledger_export
 from quarterdeck.cli import main
-from quarterdeck.commands.ledger import moment_ns
+from quarterdeck.commands.ledger import moment_ns, numbers_of
 from quarterdeck.ledger_export import export_day
 from tests.risk.ledger_kit import Kept
 from tests.risk.ledger_world import AFTER_NS, COPY_SOURCE, ENTRY_SOURCE, LONE_SOURCE, T0, S, placed, report
@@ -108,6 +108,25 @@ def test_a_time_is_a_date_a_time_or_so_long_ago() -> None:
     assert 0 < moment_ns("2h") < moment_ns("1m")
     with pytest.raises(CommandError, match="no time"):
         moment_ns("yesterdayish")
+
+
+def test_breaks_are_accepted_by_number_or_all_open_ones_of_a_range() -> None:
+    assert numbers_of(["7", "2-5", "3", "7"], [1, 3, 4, 9]) == [7, 3, 4]
+    for wrong in ("x", "-3", "3-", "1-2-3", "", "2-2"):
+        with pytest.raises(CommandError):
+            numbers_of([wrong], [1, 3])
+
+
+def test_what_cannot_be_is_said_in_a_line(desk: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    for words, says in (
+        (("fills", "--since", "99999999d"), "longer ago than there are dates"),
+        (("export", "--day", DAY.isoformat(), "--out", str(tmp_path / "file")), "File exists"),
+        (("accept", "1", "--reason", " "), "say why"),
+        (("accept", "2-9", "--reason", "r"), "no break of 2-9 is open"),
+    ):
+        assert main(["ledger", *words, "--config", desk]) == 1
+        assert says in capsys.readouterr().err
 
 
 def test_a_day_is_exported_whole_and_the_same_again(

@@ -62,6 +62,13 @@ def test_two_trades_under_one_exec_id_are_two_when_their_trade_ids_differ() -> N
     assert table.apply(report("F", "1", exec_id="e", trade_id="t2", last_qty=10), 1).fill_qty == 10
 
 
+def test_an_order_ends_although_its_last_report_has_the_exec_id_of_its_first() -> None:
+    table = table_with(order())
+    table.apply(report("0", "0", exec_id="e"), 1)
+    assert not table.apply(report("4", "4", exec_id="e"), 2).duplicate
+    assert table.open() == []
+
+
 def test_cumulative_quantity_never_falls_when_reports_swap() -> None:
     table = table_with(order())
     table.apply(report("F", "1", exec_id="e2", cum_qty=70, last_qty=30), 1)
