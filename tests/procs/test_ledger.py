@@ -283,7 +283,7 @@ def test_a_damaged_journal_is_named_and_the_others_go_on(place: Place) -> None:
     place.begin()
     other.say(placed(), now_report(ENTRY_SOURCE, "1", 10))
     place.until(lambda: place.fills() == 1)
-    place.until(lambda: place.codes() == ["ledger_journal"])
+    place.until(lambda: place.codes()[:1] == ["ledger_journal"])
     assert place.word() == (Readiness.DEGRADED, "journals that cannot be read: lone")
 
 
