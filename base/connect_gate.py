@@ -87,7 +87,10 @@ class ConnectGate:
         return self.ask(mono_ns)
 
     def _ask(self, path: Path, mono_ns: int, kill: bool) -> int:
-        fd = _open(path)
+        try:
+            fd = _open(path)
+        except BlockingIOError:
+            return 0 if kill else BUSY_RETRY_NS
         try:
             # Never waited for: a process stopped while it holds the lock would stop all the others.
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,27 +123,39 @@ class ConnectGate:
 def _open(path: Path) -> int:
     """The gate's file, for every user of the machine; OSError when it is not a plain file.
 
-    It is not opened by O_CREAT where it stands: in a folder that all may write, the kernel refuses that for a file of
-    somebody else's (fs.protected_regular).
+    BlockingIOError when somebody holds a lease on it: the kernel would have us wait for most of a minute. It is not
+    opened by O_CREAT where it stands: in a folder that all may write, the kernel refuses that for a file of somebody
+    else's (fs.protected_regular).
     """
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    folder = _open_folder(path.parent)
     try:
-        fd = os.open(path, flags)
-    except FileNotFoundError:
-        _make_folder(path.parent)
         try:
-            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, SHARED_FILE)
-            os.fchmod(fd, SHARED_FILE)  # whatever the umask says
-        except FileExistsError:
-            fd = os.open(path, flags)
+            fd = os.open(path.name, flags, dir_fd=folder)
+        except FileNotFoundError:
+            try:
+                fd = os.open(path.name, flags | os.O_CREAT | os.O_EXCL, SHARED_FILE, dir_fd=folder)
+                os.fchmod(fd, SHARED_FILE)  # whatever the umask says
+            except FileExistsError:
+                fd = os.open(path.name, flags, dir_fd=folder)
+    finally:
+        os.close(folder)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "it is not a plain file")
     return fd
 
 
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(SHARED_FOLDER)
+def _open_folder(folder: Path) -> int:
+    """The gates' folder, made if need be. It may be a link, but not one that another user laid where all may write."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(SHARED_FOLDER)
+    try:
+        return os.open(folder, flags | os.O_NOFOLLOW)
+    except OSError:
+        link = os.lstat(folder)
+        if not stat.S_ISLNK(link.st_mode) or link.st_uid not in (0, os.geteuid()):
+            raise
+        return os.open(folder, flags)

@@ -29,6 +29,7 @@ log = logging.getLogger("link")
 FAR = 1 << 62
 DAY_NS = 86_400 * SECOND_NS
 SILENT_REFUSALS = 3
+AT_GATE_NS = 180 * SECOND_NS
 # All sessions of all desks come back when a venue opens: each within so long.
 OPENING_NS, OPENING_SIMULATED_NS = 10 * SECOND_NS, SECOND_NS
 
@@ -59,6 +60,7 @@ class Link:
         self._urgent = urgent
         self._gate = connect_gate(desk, self.config)
         self._gate_fault = ""
+        self._at_gate_ns = 0  # since when it lets nothing through
         self._backoff = Backoff(random.random, backoff_settings(self.config, urgent=urgent))
         self._refused_as: set[str] = set()  # SenderCompIDs turned away since the last logon
         venue, path = desk.config.venue[self.config.venue], f"venue.{self.config.venue}"
@@ -164,8 +166,9 @@ class Link:
             wait_ns = self._gate.ask(clock.mono_ns(), kill=self._urgent)
             self._look_at_gate()
             if wait_ns:
-                self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} gate")
+                self._wait_at_gate(leg, wait_ns)
                 return
+            self._at_gate_ns = 0
             host, port = resolve_address(self._desk, self.config.address)
             tls = None
             if self.config.tls:
@@ -208,6 +211,16 @@ class Link:
         if self._gate.fault != self._gate_fault:
             self._gate_fault = self._gate.fault
             self.owner.alert("warning", "gate", f"{self.name}: {self._gate.fault}; attempts are counted by desk")
+
+    def _wait_at_gate(self, leg: Leg, wait_ns: int) -> None:
+        """Others of this machine have used it up. That may be a desk that hammers, or somebody who spoils the file."""
+        mono_ns = self.reactor.clock.mono_ns()
+        self._at_gate_ns = self._at_gate_ns or mono_ns
+        if mono_ns - self._at_gate_ns >= AT_GATE_NS:
+            self._at_gate_ns = mono_ns
+            text = f"has let no attempt through for {AT_GATE_NS // SECOND_NS} s: others of this machine used it up"
+            self.owner.alert("warning", "gate", f"{self.name}: the connect gate {self._gate.path} {text}")
+        self._retry = self.reactor.call_later(wait_ns, lambda: self._connect(leg), f"{self.name} gate")
 
     # -- the venue's calendar --------------------------------------------------------------------------------
 

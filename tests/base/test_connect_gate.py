@@ -4,7 +4,9 @@ import fcntl
 import itertools
 import os
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +106,26 @@ def test_the_file_does_not_grow(tmp_path: Path) -> None:
     assert gate.path.stat().st_size <= 100
 
 
+def test_a_lease_on_the_file_holds_nobody_up_and_the_desk_soon_counts_alone(tmp_path: Path) -> None:
+    """The kernel lets an opener wait for 45 s until it takes the lease away."""
+    gate = ConnectGate(tmp_path / "venue", SETTINGS, tmp_path / "own")
+    gate.ask(NOW)
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # how the holder is asked to give it back
+    holder = os.open(gate.path, os.O_RDONLY)
+    try:
+        fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        began = time.monotonic()
+        assert gate.ask(NOW + 30 * S, kill=True) == 0
+        answers = [gate.ask(NOW + 30 * S) for _ in range(402)]
+        assert time.monotonic() - began < 5
+    finally:
+        os.close(holder)
+        signal.signal(signal.SIGIO, before)
+    assert answers[:401] == [BUSY_RETRY_NS] * 401
+    assert answers[-1] == 0
+    assert "the connect gate's lock is not given back" in gate.fault
+
+
 # -- a machine with several desks and users --------------------------------------------------------------------------
 
 
@@ -128,6 +150,19 @@ def ask_as(uid: int, path: Path, mono_ns: int) -> int:
             os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return -1 if code == 255 else code * 10
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a link to another user")
+def test_a_folder_that_another_user_links_elsewhere_is_not_followed(public: Path) -> None:
+    elsewhere = public / "elsewhere"
+    elsewhere.mkdir()
+    (public / "gates").symlink_to(elsewhere)
+    assert ConnectGate(public / "gates" / "venue", SETTINGS).ask(NOW) == 0, "one's own link is"
+    os.lchown(public / "gates", 65534, 65534)
+    gate = ConnectGate(public / "gates" / "other", SETTINGS, public / "own")
+    assert gate.ask(NOW) == 0
+    assert "the connect gate cannot be used" in gate.fault
+    assert [p.name for p in elsewhere.iterdir()] == ["venue"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

@@ -373,6 +373,21 @@ def test_desks_of_one_machine_share_the_gate_of_a_venues_address(places: Places,
     assert sorted(p.name for p in (tmp_path / "gate").iterdir()) == ["fix44-127.0.0.1-dr-ma-tr"]
 
 
+def test_a_gate_that_others_keep_shut_is_told_again_and_again(places: Places, tmp_path: Path) -> None:
+    place = places(tmp_path)
+    gate = place.link._gate
+    ask = gate.ask
+    gate.ask = lambda mono_ns, kill=False: ask(mono_ns, kill) or 20 * SECOND  # type: ignore[method-assign]
+    place.start(400 * SECOND)
+    assert place.attempts == []
+    told = [text for severity, code, text in place.alerts if (severity, code) == ("warning", "gate")]
+    assert len(told) == len(place.alerts) == 2
+    assert f"{tmp_path}/gate/" in told[0]
+    assert "no attempt through for 180 s" in told[0]
+    gate.ask = ask  # type: ignore[method-assign]
+    assert place.run(61 * SECOND, lambda: place.attempts)
+
+
 # -- the venue's calendar -----------------------------------------------------------------------------------------
 
 
