@@ -1,7 +1,8 @@
 """Process logs: files that the process writes and rotates itself, within a total budget.
 
-One record is one line: UTC time, level, process, logger, text; line breaks inside are written as \\n. Standard output
-and error can be turned into the same file, so that nothing ever blocks on a pipe that a supervisor does not drain.
+One record is one line: UTC time, level, process, logger, text; line breaks inside are written as \\n, and what a
+terminal would obey as \\x1b: texts may be a venue's. Standard output and error can be turned into the same file, so that
+nothing ever blocks on a pipe that a supervisor does not drain.
 """
 
 import errno
@@ -14,6 +15,7 @@ from pathlib import Path
 DEFAULT_BUDGET = 64 * 1024 * 1024
 DEFAULT_FILES = 8
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+CONTROLS = {c: f"\\x{c:02x}" for c in (*range(32), *range(127, 160))} | {9: "\t", 10: "\\n", 13: "\\r"}
 LINE = "%(asctime)s.%(msecs)03dZ %(levelname)s %(process)d %(name)s %(message)s"
 
 
@@ -26,7 +28,8 @@ class LineFormatter(logging.Formatter):
         super().__init__(LINE, "%Y-%m-%dT%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\r", "\\r").replace("\n", "\\n") + "\n"
+        text = super().format(record)
+        return f"{text if text.isprintable() else text.translate(CONTROLS)}\n"
 
 
 class BudgetHandler(logging.Handler):

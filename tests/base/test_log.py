@@ -115,6 +115,13 @@ def test_open_log_serves_every_logger_until_closed(tmp_path: Path) -> None:
     assert (tmp_path / "proc.log").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_venues_text_moves_no_cursor_when_somebody_reads_the_log(tmp_path: Path, logger: logging.Logger) -> None:
+    attach(logger, BudgetHandler(tmp_path / "a.log"))
+    logger.info("venue says %s", "\x1b]0;owned\x07\x9b2J\x00 a\tb \u20ac")
+    line = (tmp_path / "a.log").read_text(encoding="utf-8")
+    assert line.endswith("venue says \\x1b]0;owned\\x07\\x9b2J\\x00 a\tb \u20ac\n")
+
+
 def test_a_disk_that_takes_a_part_of_a_line_spoils_no_other(tmp_path: Path, logger: logging.Logger) -> None:
     room = [60]
 
