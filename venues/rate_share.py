@@ -13,6 +13,7 @@ from pathlib import Path
 
 from base.config import DeskConfig, Kind
 from base.errors import ConfigError
+from base.segment_file import this_boot
 from venues.interface import Dialect
 from venues.limits import Limit
 from venues.rate import Column
@@ -58,11 +59,15 @@ class SharedColumn:
 
 
 class SharedRates:
-    """A file of columns; its name follows from what is in it, so that another configuration has another file."""
+    """A file of columns; its name follows from what is in it, so that another configuration has another file.
+
+    And from the boot: monotonic times of an earlier one would lie ahead of ours, and count until then.
+    """
 
     def __init__(self, folder: Path, name: str, columns: Sequence[str], writers: Sequence[str], writer: str) -> None:
         """ConfigError when the file cannot be had: without it a limit could not be kept."""
-        mark = hashlib.sha256("\n".join((*columns, "", *writers)).encode()).hexdigest()[:12]
+        what = "\n".join((*columns, "", *writers, "", str(this_boot())))
+        mark = hashlib.sha256(what.encode()).hexdigest()[:12]
         self.path = folder / f"{name}-{mark}"
         self._columns = {column: n for n, column in enumerate(columns)}
         self._writers, self._row = len(writers), list(writers).index(writer)

@@ -73,6 +73,15 @@ def passed(throttle: Throttle, now: int, times: int, wall: int = NOON) -> int:
     return sum(not throttle.take("new", now, wall, "BTC-USD") for _ in range(times))
 
 
+def test_what_an_earlier_boot_of_the_host_left_counts_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, long_after = rates(desk(tmp_path)), 10**18
+    assert passed(made.orders("a"), long_after, 300) > 0
+    assert passed(made.orders("b"), SECOND, 1) == 0, "the monotonic clock never falls within a boot"
+    monkeypatch.setattr("venues.rate_share.this_boot", lambda: 7)
+    b = rates(desk(tmp_path)).orders("b")
+    assert [passed(b, SECOND, 1), passed(b, 60 * SECOND, 1)] == [1, 1]
+
+
 def test_sessions_of_an_account_have_one_budget(tmp_path: Path) -> None:
     made = rates(desk(tmp_path))
     a, b = made.orders("a"), made.orders("b")
