@@ -77,7 +77,7 @@ def test_a_venue_that_no_desk_has_is_shown_as_documented(capsys, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     _, out, _ = qd(capsys, "coinbase-exchange", "--from", "2026-11-23", "--next", "6d")
     shown = rows(out)
-    assert any("Mon 11-23 13:45 - 14:45 EST 18:45 - 19:45" in r for r in shown)
+    assert any("Mon 11-23 13:45 - 15:45 EST 18:45 - 20:45" in r for r in shown)
     assert not any("Thu 11-26" in r for r in shown)  # a holiday
     assert "? inferred" in out
 

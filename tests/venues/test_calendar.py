@@ -103,6 +103,8 @@ def test_venues_without_documented_rollover_have_none(name):
 def test_a_release_is_expected_on_mondays_and_thursdays_that_are_no_holidays():
     exchange = calendar("coinbase-exchange")
     assert exchange.status(ns(2026, 11, 23, 19)).expected.startswith("release")
+    for hour in (18, 19):  # in summer 14:00 ET is the one, the text's 7PM UTC the other
+        assert exchange.status(ns(2026, 7, 20, hour)).expected.startswith("release")
     assert exchange.status(ns(2026, 11, 26, 19)) == Open()  # Thanksgiving
     assert exchange.status(ns(2026, 11, 24, 19)) == Open()  # Tuesday
 
