@@ -183,6 +183,22 @@ class Ledger:
         order.stop_px = None if state.stop_px is None else state.stop_px * px
         order.last_ns = max(order.last_ns, state.since_ns)
         self.orders[order.id] = order
+        excess = fills.live_qty - fills.added - max(order.cum_qty, state.cum_qty * qty)
+        if source.foreign_rest and excess > 0:
+            self._fold(fills, excess, source.two_views, state.since_ns)
+
+    def _fold(self, fills: FillSet, excess: int, two_views: bool, now_ns: int) -> None:
+        """The desk has counted less than was told: what REST told again under other names is no further fill."""
+        for gone, twin in fills.fold(excess):
+            self.counters["again"] += 1
+            self.gone_fills.append(gone.id)
+            self.fills.pop(gone.id, None)
+            self.watch.forget(fills.order.id, gone.id, now_ns)
+            for fill in (gone, twin):
+                self._spoil(fill.book, sort_key(fill))
+            self.fills[twin.id] = twin
+            self.watch.fill(twin, fills.order, two_views, now_ns)
+        self.watch.order(fills, two_views, now_ns)
 
     def _owned(self, fills: FillSet, strategy: str, client_id: str, command_id: str, source: Source) -> None:
         """Whose an order is becomes known: its fills count for that strategy from now on."""

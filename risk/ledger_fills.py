@@ -138,6 +138,26 @@ class FillSet:
                 return next((f for f in same if _facts(f) == _facts_told(told)), same[0])
         return self._by_facts(told) if self.fills else None
 
+    def fold(self, excess: int) -> list[tuple[Fill, Fill]]:
+        """More is told than was filled: fills that REST told anew under names of its own, each with the one it is.
+
+        A trading process that does not know any more what its session told has all trades of an order told again.
+        """
+        found = []
+        for fill in [f for f in self.fills if f.channels == REST and not f.trade_id and f.qty == f.first_qty]:
+            twin = self._twin(fill) if fill.qty <= excess else None
+            if twin is None:
+                continue
+            excess -= fill.qty
+            self.live_qty -= fill.qty
+            self.nameless -= fill.cum_qty is None
+            self.order.fills -= 1
+            self.fills = [f for f in self.fills if f is not fill]
+            self._by_name.update(dict.fromkeys(fill.names, twin))
+            self._unite(twin, fill)
+            found.append((fill, twin))
+        return found
+
     def rescale(self, px_scale: int, qty_scale: int) -> None:
         """More decimals than before: everything is said anew at the new scales."""
         px, qty = 10 ** (px_scale - self.order.px_scale), 10 ** (qty_scale - self.order.qty_scale)
@@ -154,6 +174,17 @@ class FillSet:
         self._by_cum = {cum * qty: fills for cum, fills in self._by_cum.items()}
 
     # -- inside ------------------------------------------------------------------------------------------------
+
+    def _twin(self, fill: Fill) -> Fill | None:
+        """The nearest in time of the fills of the session that REST has not told, with the same figures."""
+        same = [
+            f
+            for f in self.fills
+            if not f.channels & REST
+            and (f.first_qty, f.first_px, f.side) == (fill.first_qty, fill.first_px, fill.side)
+            and abs(f.transact_ns - fill.transact_ns) <= NEAR_NS
+        ]
+        return min(same, key=lambda f: abs(f.transact_ns - fill.transact_ns), default=None)
 
     def _index(self, fill: Fill) -> None:
         self.fills.append(fill)

@@ -82,6 +82,25 @@ def test_where_rest_names_trades_otherwise_facts_tell_which_is_which_one_for_one
     assert len(kept.take(foreign, third).fills()) == 3
 
 
+def test_what_a_restarted_session_has_rest_tell_again_under_other_names_is_no_further_fill(kept: Kept) -> None:
+    """The desk's own count decides: it did not rise. Of two alike one was new, and its count rose."""
+    lone = LONE._replace(foreign_rest=True)
+
+    def rest(n: int, **more: object) -> object:
+        return report(LONE, trade_id=f"r{n}", origin="rest", cum_qty=None, transact_ns=T0 + n * 1_000_000, **more)
+
+    kept.take(lone, placed(LONE), report(LONE, trade_id="1", exec_id="a"), placed(LONE, order_id="o1", cum_qty=10))
+    kept.take(lone, report(LONE, trade_id="2", exec_id="b", cum_qty=20, transact_ns=T0 + 2_000_000)).save(reopen=True)
+    state = placed(LONE, order_id="o1", cum_qty=30)  # the venue's list says 30: one was missed
+    for n in (1, 2, 3):
+        kept.take(lone, rest(n), state, rest(n), state).save(reopen=True)
+    assert [(f.trade_id, f.qty) for f in kept.fills()][:2] == [("1", 10), ("2", 10)]
+    assert sum(f.qty for f in kept.fills()) == 30
+    assert [b.position for b in kept.store.books()] == [30]
+    known = {name for f in kept.fills() for name in f.names}
+    assert {"rr1", "rr2", "rr3"} <= known
+
+
 def test_after_a_bust_the_order_may_come_by_the_same_quantity_again(kept: Kept) -> None:
     """Without trade ids, and with other ExecIDs on the drop copy, which the delayed copy of the first must not be."""
     kept.take(LONE, placed(LONE), report(LONE, exec_id="a"))
