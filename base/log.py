@@ -1,7 +1,7 @@
 """Process logs: files that the process writes and rotates itself, within a total budget.
 
 One record is one line: UTC time, level, process, logger, text; line breaks inside are written as \\n, and what a
-terminal would obey as \\x1b: texts may be a venue's. Standard output and error can be turned into the same file, so that
+terminal would obey as \\x1b: texts may be a venue's. Standard output and error can go into the same file, so that
 nothing ever blocks on a pipe that a supervisor does not drain.
 """
 
