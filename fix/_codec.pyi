@@ -115,6 +115,11 @@ class Framer:
     def skip(self) -> int:
         """Frame all whole messages that are there and pass over them; how many."""
     def __iter__(self) -> Iterator[Message]: ...
+    def give_up(self) -> bool:
+        """Nothing has come for long: pass over a message that is not whole for a whole one that lies inside it.
+
+        That one must follow a complete CheckSum field. True when there was one.
+        """
     def end(self) -> None:
         """No more bytes will come: a message still incomplete is garbled, and what follows inside it is searched."""
     def reset(self) -> None:

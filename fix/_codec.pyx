@@ -94,6 +94,7 @@ cdef extern from "fix/codec.h" nogil:
     int qd_framer_peek(qd_framer *framer, qd_frame *frame)
     void qd_framer_take(qd_framer *framer, const qd_frame *frame)
     void qd_framer_skip(qd_framer *framer, const qd_frame *frame)
+    bint qd_framer_give_up(qd_framer *framer)
     int qd_md_init(qd_md *md, const qd_md_tags *tags, const qd_rules *rules)
     void qd_md_free(qd_md *md)
     int qd_md_add_symbol(qd_md *md, const char *text, size_t n, int64_t instrument, int px_scale, int qty_scale)

@@ -103,6 +103,9 @@ cdef class Framer:
             raise StopIteration
         return message
 
+    def give_up(self):
+        return qd_framer_give_up(&self.f)
+
     def end(self):
         self.f.ended = True
 

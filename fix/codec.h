@@ -34,7 +34,7 @@ uint8_t qd_sum(const uint8_t *bytes, size_t n);
 
 /* ---- which tags are special ---- */
 #define QD_RULE_TAGS 65536
-#define QD_MAX_PAIRS 64
+#define QD_MAX_PAIRS 512
 typedef struct {
     uint64_t length_bits[QD_RULE_TAGS / 64];
     uint64_t count_bits[QD_RULE_TAGS / 64];
@@ -141,6 +141,8 @@ void qd_framer_commit(qd_framer *framer, size_t n);
 int qd_framer_peek(qd_framer *framer, qd_frame *frame);
 void qd_framer_take(qd_framer *framer, const qd_frame *frame);
 void qd_framer_skip(qd_framer *framer, const qd_frame *frame);
+/* Nothing has come for long, and the message at hand is not whole: true when it was skipped for a whole one behind it. */
+bool qd_framer_give_up(qd_framer *framer);
 
 /* ---- market data ---- */
 typedef struct {

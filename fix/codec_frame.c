@@ -13,6 +13,7 @@
 #define TRAILER 7 /* 10=nnn SOH */
 #define MAX_BEGIN 16
 #define MAX_LENGTH_DIGITS 16
+#define MAX_SUMS 64
 #define KEEP_BUFFER (1u << 20)
 #ifdef QD_SMALL_BUFFERS /* fuzzing: short inputs must grow, slide and be summed by blocks too */
 #define BLOCK 16
@@ -302,6 +303,14 @@ static size_t after_trailer(const qd_framer *f, size_t from, size_t to)
     return to;
 }
 
+static void count_garbled(qd_framer *f, int reason)
+{
+    f->garbled[reason]++;
+    f->n_garbled++;
+    f->last_reason = reason;
+    f->last_offset = f->base + f->head;
+}
+
 void qd_framer_skip(qd_framer *f, const qd_frame *frame)
 {
     size_t to;
@@ -312,13 +321,32 @@ void qd_framer_skip(qd_framer *f, const qd_frame *frame)
     } else {
         to = plausible(f, f->head + 1, f->tail);
     }
-    if (frame->garble != QD_GARBLE_NO_BEGIN || !f->in_garble) {
-        f->garbled[frame->garble]++;
-        f->n_garbled++;
-        f->last_reason = frame->garble;
-        f->last_offset = f->base + f->head;
-    }
+    if (frame->garble != QD_GARBLE_NO_BEGIN || !f->in_garble)
+        count_garbled(f, frame->garble);
     f->in_garble = true;
     f->garbled_bytes += to - f->head;
     advance(f, to - f->head);
+}
+
+bool qd_framer_give_up(qd_framer *f)
+{
+    qd_frame frame;
+    if (f->head == f->tail || qd_framer_peek(f, &frame) != QD_FRAME_MORE)
+        return false;
+    size_t at = f->head;
+    for (int sums = 0; sums < MAX_SUMS; sums++) { /* each may cost the whole buffer */
+        do
+            at = after_trailer(f, at, f->tail);
+        while (at < f->tail && structure(f->buf + at, f->tail - at, f->max_body, &frame) != QD_FRAME_READY);
+        if (at == f->tail)
+            return false;
+        if (qd_sum(frame.bytes, frame.total - TRAILER) != stated_sum(&frame))
+            continue;
+        count_garbled(f, QD_GARBLE_TRUNCATED);
+        f->in_garble = true;
+        f->garbled_bytes += at - f->head;
+        advance(f, at - f->head);
+        return true;
+    }
+    return false;
 }

@@ -175,13 +175,23 @@ class FixSession(SessionReader):
         if not interval:
             return
         patience = self._patience_ns()
-        if self._pending() and now - self._test_sent_ns >= patience:
-            self._given_up()
-            return
-        if now - self._last_in_ns >= patience and not self._pending():
+        since_ns = self._test_sent_ns if self._pending() else self._last_in_ns
+        if now - since_ns >= patience and not self._found_behind():
+            if self._pending():
+                self._given_up()
+                return
             self._send_test(b"TEST")
+        if not self.is_logged_on:
+            return
         if now - self._last_out_ns >= interval and self._beats():
             self._send_admin("0")
+
+    def _found_behind(self) -> bool:
+        """A BodyLength that is too long hides what follows: once it is silent, that is looked for and read."""
+        found = self._framer.give_up()
+        if found:
+            self.received(b"", self._mono_ns, self._wall_ns)
+        return found
 
     def _patience_ns(self) -> int:
         """FIX: HeartBtInt and a reasonable transmission time; clients with short intervals are given a second."""

@@ -153,6 +153,11 @@ def test_a_callers_own_data_and_count_tags() -> None:
         FieldRules(count_tags=[0])
 
 
+def test_a_dictionary_may_have_hundreds_of_data_fields() -> None:
+    rules = FieldRules({length: length + 1 for length in range(6000, 6400, 2)})
+    assert parse(b"6398=3\x016399=a\x01b\x01", rules).get(6399) == b"a\x01b"
+
+
 def test_no_more_than_sixteen_defects_are_kept_however_many_there_are() -> None:
     m = parse(b"58=|" * 5000)
     assert len(m.defects) == 16

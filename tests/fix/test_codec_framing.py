@@ -338,3 +338,46 @@ def test_skipping_counts_what_next_would_give(kinds: list[bytes], chunk: int) ->
     taking.feed(stream)
     assert skipped == len(list(taking)) == kinds.count(b"good")
     assert (skipping.garbled_bytes, skipping.consumed) == (taking.garbled_bytes, taking.consumed)
+
+
+def too_long(seq_num: int, by: int) -> bytes:
+    """A message whose BodyLength says more than there is; its CheckSum is right."""
+    raw = message(seq_num)
+    length = raw.split(b"\x01", 2)[1]
+    head = raw.replace(length, b"9=%d" % (int(length[2:]) + by), 1)[:-7]
+    return head + b"10=%03d\x01" % checksum(head)
+
+
+def test_what_a_wrong_length_hides_is_found_when_it_is_given_up() -> None:
+    framer = Framer()
+    framer.feed(too_long(2, 5000) + message(3) + message(4))
+    assert framer.next() is None
+    assert framer.give_up()
+    assert [m.seq_num for m in framer] == [3, 4]
+    assert (framer.garbled_messages, framer.garbled) == (1, {GarbleReason.TRUNCATED: 1})
+    assert not framer.give_up()
+
+
+@pytest.mark.parametrize(
+    "tail", [b"", message(3)[:-1], b"8=FIX.4.4\x01" * 40, too_long(3, 1), message(3)[:-4] + b"999\x01"]
+)
+def test_a_long_message_is_not_given_up_for_anything_but_a_whole_one_behind_a_whole_one(tail: bytes) -> None:
+    framer = Framer()
+    framer.feed(too_long(2, 5000) + tail)
+    assert not framer.give_up()
+    quoted = reframed(b"35=C\x0134=2\x0195=%d\x0196=" % len(message(9)) + message(9))[:-9]
+    framer.reset()
+    framer.feed(quoted)
+    assert not framer.give_up()
+    assert framer.pending == len(quoted)
+
+
+def test_giving_up_takes_a_bounded_time_however_many_seem_to_lie_inside() -> None:
+    framer = Framer(1 << 20)
+    inner = b"10=000\x018=FIX.4.4\x019=%06d\x0135=0\x01"
+    size, count = len(inner % 0), 20_000
+    frames = b"".join(inner % (size * (count - n - 1) + 5) for n in range(count))
+    framer.feed(b"8=FIX.4.4\x019=1000000\x0135=0\x01" + frames + b"10=000\x01")
+    start = time.perf_counter()
+    framer.give_up()
+    assert time.perf_counter() - start < 2

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from base.calendar import DAY_S, daily_resets
 from base.errors import SessionError
-from fix.codec import MdDecoder
+from fix.codec import MdDecoder, checksum
 from fix.session_events import (
     Disconnect,
     Garbled,
@@ -403,3 +403,31 @@ def test_batches_are_a_sign_of_life():
     rig.clock.advance(S)
     rig.feed(update(rig))
     assert rig.session.last_received_ns == rig.clock.mono_ns()
+
+
+def test_messages_that_a_wrong_length_hides_are_read_after_a_silence():
+    rig = logged_on()
+    raw = rig.peer("8", b"37=o\x01")
+    length = raw.split(b"\x01", 2)[1]
+    head = raw.replace(length, b"9=%d" % (int(length[2:]) + 9000), 1)[:-7]
+    rig.feed(head + b"10=%03d\x01" % checksum(head))
+    rig.say("8", b"37=p\x01")
+    assert rig.out() == []
+    rig.wait(36.1)
+    (request,) = [m for m in rig.out() if m.msg_type not in ("0", "1")]
+    assert (request.msg_type, request.get(7)) == ("2", b"2")
+    assert rig.event(Garbled).count == 1
+
+
+def test_the_answer_to_our_test_request_is_found_behind_a_wrong_length():
+    rig = logged_on()
+    raw = rig.peer("0", seq=2)
+    length = raw.split(b"\x01", 2)[1]
+    head = raw.replace(length, b"9=%d" % (int(length[2:]) + 9000), 1)[:-7]
+    rig.feed(head + b"10=%03d\x01" % checksum(head))
+    rig.wait(36.1)
+    (test,) = [m for m in rig.out() if m.msg_type == "1"]
+    rig.say("0", b"112=%s\x01" % test.need(112), 2)
+    rig.wait(36.1)
+    assert rig.session.is_logged_on
+    assert rig.session.next_in == 3
