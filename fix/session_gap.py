@@ -39,6 +39,10 @@ class Gap:
         """The held message with this number, or None when it needs nothing more. KeyError when it is not held."""
         return self._held[seq]
 
+    def held_before(self, seq: int) -> list[tuple[int, bytes]]:
+        """Held messages with numbers below `seq`, in order."""
+        return sorted((number, raw) for number, raw in self._held.items() if raw is not None and number < seq)
+
     def missing_to(self, next_in: int) -> int:
         """Last number of the first missing run, which begins at `next_in`."""
         later = [seq for seq in self._held if seq > next_in]

@@ -223,6 +223,8 @@ class SessionLogon(SessionRecovery):
             if message.seq_num == self._store.next_in:
                 self._store.advance_in(message.seq_num)
             return
+        if not self._initiator and self._acceptor_fault(message, True, read_int(message, 108)) is None:
+            self._heartbeat_ns = (read_int(message, 108) or 0) * SECOND_NS
         heartbeat_s = self._heartbeat_ns // SECOND_NS
         self._reset_numbers("Logon with 141=Y received")
         self._store.advance_in(1)

@@ -5,8 +5,17 @@ from typing import TYPE_CHECKING
 from fix._codec import Message
 from fix.session_checks import fault_defects, time_text
 from fix.session_core import MAX_SEQ_NUM, field_defects, read_int
-from fix.session_events import POSS_DUP, POSS_RESEND, FieldDefect, HeartbeatRoundTrip, RejectReceived, State
+from fix.session_events import (
+    POSS_DUP,
+    POSS_RESEND,
+    FieldDefect,
+    HeartbeatRoundTrip,
+    NumbersReset,
+    RejectReceived,
+    State,
+)
 from fix.session_logon import SessionLogon
+from fix.settings import SequencePolicy
 
 if TYPE_CHECKING:
     from fix.dictionary import Fault
@@ -14,7 +23,7 @@ if TYPE_CHECKING:
 ADMIN = frozenset({"0", "1", "2", "3", "4", "5", "A"})
 _REQUESTS = frozenset({"2"})
 _LIVENESS = frozenset({"0", "1", "2"})
-_STALE_WHEN_DUP = frozenset({"0", "1", "2", "5", "A"})  # replayed by sloppy peers; only their number matters
+_STALE_WHEN_DUP = frozenset({"0", "5", "A"})  # replayed by sloppy peers; only their number matters
 
 
 class SessionReader(SessionLogon):
@@ -191,5 +200,49 @@ class SessionReader(SessionLogon):
         new_seq, seq = read_int(message, 36), message.seq_num
         if new_seq is None or not seq < new_seq <= MAX_SEQ_NUM:
             self._new_seq_fault(message, new_seq)
-        else:
+        elif self._skipped_holds(new_seq):
             self._store.set_next_in(new_seq)
+
+    def _sequence_reset(self, message: Message) -> None:
+        """SequenceReset-Reset: 34 is not looked at, 36 is expected next; it may not go back."""
+        new_seq = read_int(message, 36)
+        if new_seq is None or not 1 <= new_seq <= MAX_SEQ_NUM:
+            self._new_seq_fault(message, new_seq)
+        elif new_seq >= self._store.next_in:
+            if not self._skipped_holds(new_seq):
+                return
+            self._store.set_next_in(new_seq)
+            self._say(NumbersReset(new_seq, self._store.next_out, "SequenceReset received"))
+            self._gap_progress_if_open()
+        elif self.settings.sequence_policy is SequencePolicy.TRUST_VENUE:
+            self._reset_numbers("SequenceReset received: adopted", new_seq, self._store.next_out)
+        else:
+            self._new_seq_fault(message, new_seq)
+
+    def _new_seq_fault(self, message: Message, new_seq: int | None) -> None:
+        """NewSeqNo(36) is missing or goes back: rejected, and no number moves."""
+        if new_seq is None:
+            self._reject_field(message, 36)
+        else:
+            self._reject(message, 0, 5, f"NewSeqNo {new_seq} cannot be: {self._store.next_in} is expected")
+
+    def _gap_progress_if_open(self) -> None:
+        if self._gap.is_open:
+            self._gap_progress()
+
+    def _skipped_holds(self, new_seq: int) -> bool:
+        """Before the expected number jumps to `new_seq`: what a venue leaves out of its answer may be here already.
+
+        It came past the gap, and will not come again: a report is delivered all the same. False when that ended it.
+        """
+        if not self._initiator:  # a client that fills the gap over its order counts on its not being executed
+            return True
+        for seq, raw in self._gap.held_before(new_seq):
+            message = Message.parse(raw, self._rules)
+            if seq < self._store.next_in or message.msg_type in ADMIN - {"3"}:
+                continue
+            self._store.set_next_in(seq)
+            self._in_sequence(message)
+            if not self._reading() or self._store.next_in != seq + 1:
+                return False
+        return True

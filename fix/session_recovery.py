@@ -2,8 +2,8 @@
 
 from fix._codec import Message
 from fix.session_checks import SessionChecks
-from fix.session_core import MAX_SEQ_NUM, read_int
-from fix.session_events import GapClosed, GapOpened, NumbersReset, ResendServed, State
+from fix.session_core import read_int
+from fix.session_events import GapClosed, GapOpened, ResendServed, State
 from fix.settings import NEVER_REPLAYED, SequencePolicy
 
 _ADMIN = frozenset({"0", "1", "2", "4", "5", "A"})  # gap-filled, never replayed; a Reject(3) is replayed
@@ -22,6 +22,12 @@ class SessionRecovery(SessionChecks):
         self._gap.clear()
         self._serving = None
         self._asked_first = self._asked_times = 0
+
+    def _reset_numbers(self, reason: str, next_in: int = 1, next_out: int = 1) -> None:
+        if next_out != self._store.next_out:  # what was being sent again has no numbers any more
+            self._serving = None
+            self._asked_first = self._asked_times = 0
+        super()._reset_numbers(reason, next_in, next_out)
 
     # --- what the peer has not sent us
 
@@ -156,7 +162,9 @@ class SessionRecovery(SessionChecks):
         """The same number and body again, with 43=Y, a fresh 52 and the old one as 122."""
         raw = message.raw
         after_time = raw.index(b"\x01", raw.index(b"\x0152=") + 1) + 1
-        rest = raw[after_time:-7]  # extra header and body; the trailer is `10=nnn<SOH>`
+        rest = raw[after_time:-7]  # 369, extra header and body; the trailer is `10=nnn<SOH>`
+        if rest.startswith(b"369="):
+            rest = rest[rest.index(b"\x01") + 1 :]
         extra = self.settings.extra_header
         body = rest[len(extra) :] if rest.startswith(extra) else rest
         original = message.get(52) or self._sending_time()
@@ -186,28 +194,3 @@ class SessionRecovery(SessionChecks):
         else:
             self._logout_and_end(text, fresh=True)
         return False
-
-    def _sequence_reset(self, message: Message) -> None:
-        """SequenceReset-Reset: 34 is not looked at, 36 is expected next; it may not go back."""
-        new_seq = read_int(message, 36)
-        if new_seq is None or not 1 <= new_seq <= MAX_SEQ_NUM:
-            self._new_seq_fault(message, new_seq)
-        elif new_seq >= self._store.next_in:
-            self._store.set_next_in(new_seq)
-            self._say(NumbersReset(new_seq, self._store.next_out, "SequenceReset received"))
-            self._gap_progress_if_open()
-        elif self.settings.sequence_policy is SequencePolicy.TRUST_VENUE:
-            self._reset_numbers("SequenceReset received: adopted", new_seq, self._store.next_out)
-        else:
-            self._new_seq_fault(message, new_seq)
-
-    def _new_seq_fault(self, message: Message, new_seq: int | None) -> None:
-        """NewSeqNo(36) is missing or goes back: rejected, and no number moves."""
-        if new_seq is None:
-            self._reject_field(message, 36)
-        else:
-            self._reject(message, 0, 5, f"NewSeqNo {new_seq} cannot be: {self._store.next_in} is expected")
-
-    def _gap_progress_if_open(self) -> None:
-        if self._gap.is_open:
-            self._gap_progress()

@@ -10,6 +10,7 @@ from fix.session_events import (
     GapClosed,
     GapOpened,
     NumbersReset,
+    RejectReceived,
     RejectSent,
     ResendServed,
     State,
@@ -77,13 +78,67 @@ def test_a_gap_fill_closes_the_gap():
     assert rig.session.next_in == 10
 
 
-def test_a_gap_fill_past_what_is_held_drops_it():
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_report_that_is_here_is_delivered_though_the_venue_fills_the_gap_over_it(reset):
     rig = logged_on()
-    rig.say("8", REPORT, 4)
+    for seq in (4, 6):
+        rig.say("8", REPORT, seq)
+    rig.say("0", b"", 5)
+    rig.say("3", b"45=1\x01", 7)
+    rig.feed(rig.peer("4", b"36=9\x01", 2) if reset else gap_fill(rig, 2, 9))
+    assert rig.app.seqs() == [4, 6]
+    assert rig.event(RejectReceived).ref_seq_num == 1
+    assert rig.session.next_in == 9
+    assert rig.event(GapClosed) == GapClosed(8)
+    rig.say("8", REPORT, 9)
+    assert rig.app.seqs() == [4, 6, 9]
+
+
+def test_what_a_client_fills_its_gap_over_is_dropped():
+    rig = logged_on(ACCEPTOR)
+    rig.say("D", b"11=a\x01", 4)
     rig.feed(gap_fill(rig, 2, 8))
     assert rig.app.messages == []
     assert rig.session.next_in == 8
     assert rig.event(GapClosed) == GapClosed(7)
+
+
+def test_a_report_behind_a_gap_that_ends_the_session_leaves_the_rest_to_the_next_connection():
+    rig = logged_on()
+    for seq in (4, 6):
+        rig.say("8", REPORT, seq)
+    rig.app.during = lambda message: rig.session.disconnected("gone", rig.clock.mono_ns(), rig.clock.wall_ns())
+    rig.feed(gap_fill(rig, 2, 9))
+    assert rig.app.seqs() == [4]
+    assert rig.session.next_in == 5
+
+
+def test_what_was_being_sent_again_has_no_numbers_after_a_reset():
+    rig = logged_on(settings(ACCEPTOR, resend_chunk=10))
+    for _ in range(30):
+        rig.send("8", REPORT)
+    ask(rig, 2)
+    rig.say("A", b"98=0\x01108=30\x01141=Y\x01", 1)
+    rig.out()
+    rig.tick()
+    assert rig.out() == []
+
+
+def test_replays_carry_the_last_number_processed_once():
+    rig = logged_on(settings(ACCEPTOR, last_processed=True, extra_header=b"50=sub\x01"))
+    rig.send("8", REPORT)
+    rig.out()
+    ask(rig, 2)
+    (again,) = rig.out()
+    tags = [tag for tag, _ in again.fields()]
+    assert (tags.count(369), tags.count(50)) == (1, 1)
+
+
+def test_a_test_request_that_is_sent_again_and_new_here_is_answered():
+    rig = logged_on()
+    rig.say("1", b"112=x\x01", dup=True)
+    (answer,) = rig.out()
+    assert (answer.msg_type, answer.get(112)) == ("0", b"x")
 
 
 def test_a_second_hole_is_asked_for_once_the_first_is_filled():
