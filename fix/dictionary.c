@@ -335,7 +335,7 @@ static bool first_three(walk *w, int index, int32_t tag)
 static bool data_end(walk *w, const qd_dict_field *field, const uint8_t *value, const uint8_t *end, int64_t length,
                      int32_t length_tag, const uint8_t **stop)
 {
-    if (!length_tag) {
+    if (!length_tag || (field->length_tag && length_tag != field->length_tag)) {
         if (field->length_tag && w->checks & QD_CHECK_REQUIRED)
             FAULT(1, field->length_tag);
     } else if (length < end - value && value[length] == QD_SOH) {

@@ -51,6 +51,8 @@ def said(raw: bytes, dictionary: Dictionary = FIX44, options: Checks = STRICT) -
         (ORDER + "54=1|", (13, 54)),
         (ORDER + "50=SUB|", (14, 50)),
         (ORDER + "93=3|89=abc|58=late|", (14, 58)),
+        (ORDER + "354=5|355=a~b=c|".replace("~", "\x01"), None),
+        (ORDER + "348=8|355=ab|54=Z~|", (1, 354)),
         (ORDER + PARTIES, None),
         (ORDER + "453=0|", None),
         (ORDER + PARTIES.replace("453=2", "453=3"), (16, 453)),
