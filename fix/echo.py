@@ -6,7 +6,7 @@ from base.clock import Clock
 from base.errors import CodecError, SessionError, StoreError, TransportError
 from fix._codec import MdDecoder, Message
 from fix.session import FixSession
-from fix.session_events import FieldDefect, SessionEvent
+from fix.session_events import FieldDefect, NumbersReset, SessionEvent
 
 ECHOED = frozenset({"D", "d", "C"})
 """NewOrderSingle, SecurityDefinition, Email."""
@@ -56,7 +56,9 @@ class EchoApp:
         """Nobody set a decoder."""
 
     def on_event(self, event: SessionEvent) -> None:
-        """The connection obeys by itself."""
+        """With numbers that begin again at 1 on both sides no order has been seen; the connection obeys by itself."""
+        if isinstance(event, NumbersReset) and (event.next_in, event.next_out) == (1, 1):
+            self._orders.clear()
 
     def _seen(self, order: Message) -> bool:
         cl_ord_id = order.get(11) or b""

@@ -238,6 +238,16 @@ def test_an_admission_keeps_every_byte_and_has_a_bound():
     assert door.refusal
 
 
+def test_an_order_sent_again_is_known_until_the_numbers_begin_again(bench):
+    again = encode("FIX.4.4", "D", "PEER", "ENGINE", 3, time.time_ns(), b"11=a\x01", extra_header=b"97=Y\x01")
+    client = bench.client().logon()
+    client.say(message("D", 2, b"11=a\x01") + again + message("1", 4, b"112=x\x01"))
+    client.until("D", "0")
+    client.say(message("A", 1, LOGON + b"141=Y\x01"))
+    client.say(message("0", 2) + again)
+    client.until("D", "0", "A", "D")
+
+
 def test_an_echo_keeps_order_data_and_groups_and_drops_what_is_the_sessions_own():
     body = b"164=t\x0194=0\x01147=s\x0133=2\x0158=a\x0158=b\x0195=5\x0196=x\x01=\x01y\x01"
     header = b"43=Y\x01122=20250101-00:00:00\x0197=Y\x01115=A\x01"
