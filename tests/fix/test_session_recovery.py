@@ -534,3 +534,12 @@ def test_own_number_too_low_under_trust_venue_takes_the_number_from_the_text():
     rig.connect()
     (logon,) = rig.out()
     assert (logon.seq_num, logon.get(141)) == (12, None)
+
+
+def test_a_reset_in_the_middle_may_change_the_interval_at_an_acceptor():
+    rig = logged_on(ACCEPTOR)
+    rig.say("A", b"98=0\x01108=20\x01141=Y\x01", 1)
+    (answer,) = rig.out()
+    assert (answer.get(108), answer.get(141), answer.seq_num) == (b"20", b"Y", 1)
+    rig.wait(20.1)
+    assert "0" in rig.types()
