@@ -25,7 +25,7 @@ from ipc.room import FULL, RoomWatch
 from risk.exposure import ExposureBook, Figures
 from risk.orders import Applied, Order, OrderTable
 from venues.balances import Balances
-from venues.carry_over import Carrier, never_sent, restore
+from venues.carry_over import Carrier, at_scales, never_sent, restore
 from venues.context import dialect_of, session_context
 from venues.in_flight import InFlight
 from venues.interface import RestRequest, SessionPhase, TradingSession
@@ -48,6 +48,7 @@ GRACE_SHARE = 4  # of the fence's deadline
 ONLY_CANCELS = "no new orders; receiving and cancelling go on"
 ROWS_MIN = 64
 ROWS_SPARE = 8  # for instruments that were taken out of the configuration with something still at risk
+HELD_ROWS = 4  # of those, for positions
 
 
 class Trading:
@@ -84,7 +85,8 @@ class Trading:
         self.carrier = Carrier(self.journal, self._write_again)
         self.table = OrderTable(shared_trade_ids=self.capabilities.shared_trade_ids)
         positions: dict[str, tuple[int, int]] = {}
-        unsaid = restore(folder, self.table, positions)
+        scales: dict[str, tuple[int, int]] = {}
+        unsaid = restore(folder, self.table, positions, scales)
         host.open_bus(self.journal, [self.topic])
 
         scopes = session_scopes(self.venue, self.account, session)
@@ -132,7 +134,7 @@ class Trading:
         host.reactor.add_reader(self.bell.fd, self._rung, "bell", Priority.URGENT)
         host.serve(lambda command, _identity: self.entry.handle(command), self.journal)
         host.on_stop(self._stop)
-        self._show_restored(positions, unsaid)
+        self._show_restored(positions, scales, unsaid)
         self._look()
         self._duty()
         host.set(Readiness.RECOVERING, "connecting")
@@ -143,12 +145,19 @@ class Trading:
             session_context(self.desk, self.name, self.host.publisher.epoch, sender_comp_id), leg
         )
 
-    def _show_restored(self, positions: dict[str, tuple[int, int]], unsaid: list[OrderId]) -> None:
+    def _show_restored(
+        self, positions: dict[str, tuple[int, int]], scales: dict[str, tuple[int, int]], unsaid: list[OrderId]
+    ) -> None:
         """Nothing is assumed of what was open: it is UNCERTAIN until the venue has been asked."""
-        for instrument in self.entry.instruments.values():
-            figures = self.exposure.of(instrument.name, instrument.px_scale, instrument.qty_scale)
-            figures.position, figures.mark_px = positions.get(instrument.name, (0, 0))
-            self._row(instrument.name, figures)
+        present = {i.name: (i.px_scale, i.qty_scale) for i in self.entry.instruments.values()}
+        held = {name: at for name, at in scales.items() if positions[name][0] and name not in present}
+        for name, now in {**present, **held}.items():
+            figures = self.exposure.of(name, *now)
+            figures.position, figures.mark_px = at_scales(positions.get(name, (0, 0)), scales.get(name, now), now)
+            if name in present or name in list(held)[:HELD_ROWS]:
+                self._row(name, figures)
+        for name in held:
+            self.alert("warning", "orphan", f"{self.name}: a position in {name} is held, which is not configured")
         self.entry.lost_session("process restarted")
         for order_id in unsaid:
             wall_ns = self.host.clock.wall_ns()

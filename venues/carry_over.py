@@ -10,14 +10,17 @@ from risk.orders import OrderTable
 
 
 def restore(
-    folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]], *, whole: bool = False
-) -> list[OrderId]:
+    folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]],
+    scales: dict[str, tuple[int, int]] | None = None, *, whole: bool = False,
+) -> list[OrderId]:  # fmt: skip
     """Orders and positions (with the last fill's price) as the journal in `folder` left them; the commands whose order
     it does not have.
 
     The order is journalled before it is sent, so what is returned never left. Read is what came after the newest
-    complete writing began, and the file before (Carrier); `whole`: everything that is kept.
+    complete writing began, and the file before (Carrier); `whole`: everything that is kept. `scales` takes in the
+    (px_scale, qty_scale) of each position: a configuration may have others by now.
     """
+    scales = {} if scales is None else scales
     unsaid: dict[str, OrderId] = {}
     for event in read_restart(folder, NAME, whole=whole):
         if isinstance(event, OrderId):
@@ -31,9 +34,24 @@ def restore(
                 signed = applied.fill_qty if applied.order.side == "1" else -applied.fill_qty
                 held, mark_px = positions.get(event.instrument, (0, 0))
                 positions[event.instrument] = (held + signed, applied.fill_px or mark_px)
+                scales.setdefault(event.instrument, (applied.order.px_scale, applied.order.qty_scale))
         elif isinstance(event, Position):
             positions[event.instrument] = (event.position, event.mark_px)
+            scales[event.instrument] = (event.px_scale, event.qty_scale)
     return list(unsaid.values())
+
+
+def at_scales(held: tuple[int, int], was: tuple[int, int], now: tuple[int, int]) -> tuple[int, int]:
+    """Position and price in (px_scale, qty_scale) as they are now; what does not fit is rounded away from zero."""
+    return _moved(held[0], now[1] - was[1]), _moved(held[1], now[0] - was[0])
+
+
+def _moved(value: int, digits: int) -> int:
+    unit: int = 10 ** abs(digits)
+    if digits >= 0:
+        return value * unit
+    whole = -(-abs(value) // unit)
+    return whole if value >= 0 else -whole
 
 
 def never_sent(known: OrderId, session: str, venue: str, account: str, wall_ns: int) -> OrderState:
