@@ -118,7 +118,7 @@ def test_children_outlive_a_killed_supervisord_and_its_successor_starts_no_secon
     def twins() -> set[str]:
         return {p.name.removesuffix(".twin") for p in desk.view().processes if p.name.endswith(".twin")}
 
-    wait_for(lambda: "kraken-trd" in twins() and "killswitch" in twins(), 30, "twins wait")
+    wait_for(lambda: "kraken-trd" in twins() and "killswitch" in twins(), 75, "twins wait")
     live = {p.name: p.pid for p in desk.view().processes if not p.name.endswith(".twin")}
     assert live == pids
     # Ending the orphans lets the waiting twins, who are supervisord's own, take over.
