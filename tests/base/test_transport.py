@@ -374,7 +374,7 @@ def test_a_silent_peer_ends_the_tls_handshake_at_its_deadline() -> None:
         transport = TcpTransport(loop, peer, "client", TlsClient(), Limits(handshake_ns=5_000_000_000))
         transport.connect("127.0.0.1", silent.getsockname()[1])
         end = time.monotonic() + 10
-        while transport.state is State.CONNECTING and time.monotonic() < end:
+        while transport.state in (State.RESOLVING, State.CONNECTING) and time.monotonic() < end:
             loop.run_once()
         before = clock.mono_ns()
         loop.run_until(lambda: peer.closed, 60_000_000_000)
@@ -433,7 +433,13 @@ written = 0
 while not transport.queued:
     transport.write(b"D" * 200)
     written += 200
-print(written - transport.queued - transport.unacknowledged, flush=True)
+taken, since = -1, time.monotonic()
+while time.monotonic() - since < 0.3:  # until the venue's kernel takes no more
+    now = written - transport.queued - transport.unacknowledged
+    if now != taken:
+        taken, since = now, time.monotonic()
+    reactor.run_once(10_000_000)
+print(taken, flush=True)
 sys.stdin.read()
 """
 
