@@ -131,6 +131,8 @@ class OrderState(Event, tag="order", frozen=True):
     expire_ns: int = 0
     effective_ns: int = 0
     options: dict[str, str] = {}
+    untold: int = 0  # of cum_qty: filled quantity that no report of a trade accounts for yet
+    trades: bytes = b""  # what is known of its trades, for the publisher's own next life (risk.trades)
 
 
 ORDER_STATES = (

@@ -165,10 +165,11 @@ class Trading:
         self.carrier.begin()
 
     def _write_again(self) -> None:
-        """Open orders and positions."""
+        """Open orders, those with fills that no trade accounts for, and positions."""
         wall_ns = self.host.clock.wall_ns()
-        for order in self.table.open():
-            self.record(order.snapshot())
+        orders = {order.ids[0]: order for order in self.table.open()} | self.table.untold
+        for order in orders.values():
+            self.record(order.snapshot(whole=True))
             self.moved(order)
         for name, figures in self.exposure.figures.items():
             self.record(self._position(name, figures, wall_ns))

@@ -70,8 +70,8 @@ class Order(msgspec.Struct, kw_only=True):
         """Whether the order may still be working at the venue."""
         return self.state in OPEN_STATES
 
-    def snapshot(self) -> OrderState:
-        """The order as an event."""
+    def snapshot(self, *, whole: bool = False) -> OrderState:
+        """The order as an event; `whole`: with its trades, so that a later life knows them one by one."""
         return OrderState(
             session=self.session, venue=self.venue, account=self.account, instrument=self.instrument,
             cl_ord_id=self.cl_ord_id, order_id=self.order_id, state=self.state, side=self.side,
@@ -81,7 +81,7 @@ class Order(msgspec.Struct, kw_only=True):
             command_id=self.command_id, since_ns=self.since_ns, reason=self.reason,
             stop_px=self.stop_px, exec_inst=self.exec_inst, inferred=self.inferred,
             display_qty=self.display_qty, expire_ns=self.expire_ns, effective_ns=self.effective_ns,
-            options=self.options,
+            options=self.options, untold=self.untold, trades=self.trades.kept() if whole else b"",
         )  # fmt: skip
 
 
@@ -373,6 +373,9 @@ class OrderTable:
         order.order_qty, order.price, order.stop_px = event.order_qty, event.price, event.stop_px
         order.cum_qty, order.leaves_qty = event.cum_qty, event.leaves_qty
         order.inferred = event.inferred
+        if event.trades:
+            order.trades = Trades.from_kept(event.trades)
+        order.trades.qty = order.cum_qty - event.untold  # trades told before the journal begins count as told
         self._index_order_id(order)
         self._count_untold(order)
         self._move(order, event.state, event.reason, event.since_ns)

@@ -16,6 +16,15 @@ class Execution(msgspec.Struct):
     qty: int
 
 
+class _Kept(msgspec.Struct, array_like=True):
+    """Trades as they are journalled; executions once each, with all their names."""
+
+    told: list[tuple[bool, str, bool]]
+    alone: list[tuple[bool, bool, int, int | None, int]]
+    qty: int
+    executions: list[tuple[int, list[str]]]
+
+
 class Trades(msgspec.Struct):
     """What is known of an order's fills, one by one. `named`: by an id that both channels use."""
 
@@ -72,3 +81,24 @@ class Trades(msgspec.Struct):
         found.qty += change
         self.qty += change
         return change
+
+    def kept(self) -> bytes:
+        """All of it, to be journalled."""
+        names: dict[int, tuple[int, list[str]]] = {}
+        for name, execution in self.executions.items():
+            names.setdefault(id(execution), (execution.qty, []))[1].append(name)
+        told = [(rest, name, named) for (rest, name), named in self.told.items()]
+        alone = [(*look, n) for look, n in self.alone.items() if n]
+        return msgspec.msgpack.encode(_Kept(told, alone, self.qty, list(names.values())))
+
+    @classmethod
+    def from_kept(cls, data: bytes) -> "Trades":
+        """As `kept` gave them. msgspec.DecodeError when they are nothing of the kind."""
+        kept = msgspec.msgpack.decode(data, type=_Kept)
+        trades = cls(qty=kept.qty)
+        trades.told = {(rest, name): named for rest, name, named in kept.told}
+        trades.alone = {(rest, named, qty, px): n for rest, named, qty, px, n in kept.alone}
+        for qty, names in kept.executions:
+            execution = Execution(qty)
+            trades.executions.update(dict.fromkeys(names, execution))
+        return trades

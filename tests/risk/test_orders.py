@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ipc.events import CancelReject, ExecutionReport
 from risk.orders import FINISHED_KEPT, Order, OrderTable
+from risk.trades import Trades
 
 QTY = 100
 
@@ -337,3 +338,56 @@ def test_two_trades_under_one_exec_id_are_busted_one_by_one() -> None:
     table.apply(filled(exec_id="e", trade_id="t1", last_qty=10), 1)
     table.apply(filled(exec_id="e", trade_id="t2", last_qty=20), 1)
     assert table.apply(report("H", "", exec_id="h", trade_id="t2"), 2).fill_qty == -20
+
+
+def lived(table: OrderTable, *, whole: bool) -> OrderTable:
+    """What a next life has of the order when the journal that it reads begins with a word on it."""
+    told = table.find("a1")
+    assert told is not None
+    after = OrderTable()
+    after.restore(told.snapshot(whole=whole))
+    return after
+
+
+def rest_trade(trade_id: str, qty: int) -> ExecutionReport:
+    return report("F", "", origin="rest", trade_id=trade_id, last_qty=qty, last_px=5000)
+
+
+def test_fills_of_a_finished_order_that_were_told_before_the_journal_begins_are_not_asked_for_again() -> None:
+    table = table_with(order())
+    table.apply(report("F", "1", exec_id="e1", trade_id="t1", last_qty=40, last_px=5000, cum_qty=40), 1)
+    table.apply(report("F", "2", exec_id="e2", trade_id="t2", last_qty=60, last_px=5000, cum_qty=100), 2)
+    assert lived(table, whole=False).untold == {}
+
+
+def test_a_quantity_that_no_trade_accounts_for_is_still_missing_in_the_next_life() -> None:
+    table = table_with(order())
+    table.apply(report("F", "2", exec_id="e2", trade_id="t2", last_qty=60, last_px=5000, cum_qty=100), 1)
+    after = lived(table, whole=True)
+    assert [o.untold for o in after.untold.values()] == [40]
+    assert after.apply(rest_trade("t2", 60), 2).duplicate
+    assert not after.apply(rest_trade("t1", 40), 3).duplicate
+    assert after.untold == {}
+    assert after.find("a1").cum_qty == 100  # type: ignore[union-attr]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 5), st.booleans(), st.booleans()), max_size=30),
+    st.integers(0, 9),
+)
+def test_trades_that_were_kept_go_on_as_if_nothing_had_been(told: list[tuple[int, int, bool, bool]], cut: int) -> None:
+    straight, kept = Trades(), Trades()
+    for i, (name, qty, rest, named) in enumerate(told):
+        if i == cut:
+            kept = Trades.from_kept(kept.kept())
+        outcome = [t.add(str(name), qty, 5000, rest=rest, named=named) for t in (straight, kept)]
+        assert outcome[0] == outcome[1]
+        for trades in (straight, kept):
+            trades.name(qty, f"e{i}", str(name), new=outcome[0])
+    kept = Trades.from_kept(kept.kept())
+    assert kept.qty == straight.qty
+    for i in range(len(told)):  # busts by ExecID, then the same trades again by id: no one counts twice
+        busts = [t.amend(f"e{i}", "", "", 0) for t in (straight, kept)]
+        assert busts[0] == busts[1]
+    for name in range(10):
+        assert straight.amend("", str(name), "", 0) == kept.amend("", str(name), "", 0)
