@@ -205,7 +205,7 @@ class Journal:
         runs = self._index.topics.get(topic, [])
         at = next((i for i, run in enumerate(runs) if run.epoch == epoch), None)
         if at is None:
-            rest, truncated = runs, epoch != 0
+            rest, truncated = _later(runs, epoch, from_seq)
         elif from_seq < runs[at].first:
             rest, truncated = runs[at:], True
         elif from_seq < runs[at].next_seq:
@@ -282,6 +282,14 @@ def read_order_ids(folder: str | Path) -> Iterator[OrderId]:
         for record in reader.read_from(0):
             if record.type == ORDER_ID:
                 yield read_order_id(record)
+
+
+def _later(runs: list[Run], epoch: int, from_seq: int) -> tuple[list[Run], bool]:
+    """What came after an epoch of which nothing is kept, and whether something of it is gone."""
+    at = next((i for i, run in enumerate(runs) if run.epoch > epoch), len(runs))
+    if not epoch or (0 < at < len(runs) and from_seq <= 1):
+        return runs[at:], False  # what is older is still here, so that life of the process had no events
+    return runs[min(at, len(runs) - 1) :], True  # above all of them: the clock stepped back after a life without events
 
 
 def _reaches(data: bytes, epoch: int, from_seq: int) -> bool:

@@ -180,13 +180,15 @@ class ReplayRecovery:
         out = self._dropped(chunk) if chunk.truncated else []
         for data in chunk.frames:
             out += self._replayed(data)
-        if chunk.marker is not None:
-            out += self._advance(Position(chunk.epoch, chunk.marker.next_seq), "not in the publisher's journal")
-            self._initial = False
+        if chunk.marker is None or chunk.epoch in self._retired:
+            if self.position == before:
+                return out + self.refused(request_id, "replays did not bring it")
+            self._asking.answered(progress=True)
+            return out
+        out += self._advance(Position(chunk.epoch, chunk.marker.next_seq), "not in the publisher's journal")
+        self._initial = False
         self._asking.answered(progress=self.position != before)
-        if chunk.marker is not None:
-            out += self._drained()
-        return out
+        return out + self._drained()
 
     def refused(self, request_id: str, reason: str) -> list[Delivery]:
         """The publisher refused `ask`. Asked again after the timeout; after some tries what is missing is given up."""
@@ -228,7 +230,7 @@ class ReplayRecovery:
         self._asking.tries = 0
         first = self._link.waiting[0] if self._link.waiting else None
         target = Position(first.delivery.epoch, first.starts) if first else self._link.at
-        out = self._advance(target, why) if target else []
+        out = self._advance(target, why, truncated=True) if target else []
         return out + (self._drained() if first else [])
 
     def _replayed(self, data: bytes) -> list[Delivery]:
@@ -248,12 +250,12 @@ class ReplayRecovery:
         """The publisher no longer keeps what was asked for."""
         if self.position is None or not self.position.epoch:
             return []
-        if chunk.frames:
-            head = frames.read_header(chunk.frames[0])
-            to = Position(head.epoch, head.first_seq)
-        elif chunk.marker is not None:
-            to = Position(chunk.epoch, chunk.marker.next_seq)
-        else:
+        heads = map(frames.read_header, chunk.frames)
+        places = [Position(head.epoch, head.first_seq) for head in heads]
+        if chunk.marker is not None:
+            places.append(Position(chunk.epoch, chunk.marker.next_seq))
+        to = next((place for place in places if place.epoch not in self._retired), None)
+        if to is None:  # it goes back to what ended long ago
             return []
         return self._advance(to, "no longer in the publisher's journal", truncated=True)
 

@@ -1,28 +1,36 @@
 """Whatever the link does: every event arrives once, or a gap in its place; state ends as the publisher's."""
 
 from collections import deque
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from base.segments import SegmentSettings
 from ipc import frames
 from ipc.events import Alert, BookDelta, BookSnapshot, Marker
+from ipc.journal import Journal
 from ipc.recovery import Ask, Position, ReplayRecovery, SnapshotRecovery
 from ipc.requests import ReplayChunk
 from ipc.sequence import Delivery, Gap, Tracker
 
 TOPIC = "exec.a"
 SECOND = 1_000_000_000
+ROOMY = SegmentSettings(segment_bytes=1 << 20, retain_bytes=32 << 20)
 
 
-def alert(n: int) -> Alert:
-    return Alert("source", "info", "n", str(n), n)
+def alert(n: int, pad: str = "") -> Alert:
+    return Alert("source", "info", "n", str(n) + pad, n)
 
 
 class Source:
     """A publisher with a journal, as far as a consumer can tell."""
 
-    def __init__(self, chunk_frames: int = 2) -> None:
+    def __init__(self, chunk_frames: int = 2, pad: str = "") -> None:
+        self._pad = pad
         self.epoch = 1000
         self.next_seq = 1
         self.total = 0
@@ -32,7 +40,7 @@ class Source:
         self._chunk_frames = chunk_frames
 
     def publish(self, count: int) -> bytes:
-        events = [alert(self.total + i) for i in range(count)]
+        events = [alert(self.total + i, self._pad) for i in range(count)]
         for i in range(count):
             self.published.append((self.epoch, self.next_seq + i, self.total + i))
         self.total += count
@@ -221,6 +229,133 @@ def test_a_publisher_without_a_journal_leaves_a_gap_and_goes_on() -> None:
     assert [e[1] for e in consumer.events()] == [1, 3]
     assert [(d.event.first, d.event.next) for d in consumer.gaps() if isinstance(d.event, Gap)] == [(2, 3)]
     assert consumer.recovery.live
+
+
+class Lives(Source):
+    """A publisher with a journal on disk, whose frames are so large that two of them fill an answer."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(pad="." * 20_000)
+        self._folder = folder
+        self._open()
+
+    def publish(self, count: int) -> bytes:
+        data = super().publish(count)
+        self.disk.frame(data)
+        return data
+
+    def publish_unknown(self) -> bytes:
+        data = super().publish_unknown()
+        self.disk.frame(data)
+        return data
+
+    def restart(self) -> None:
+        super().restart()
+        self.disk.close()
+        self._open()
+
+    def answer(self, position: Position) -> ReplayChunk:
+        found = self.disk.chunk(TOPIC, position.epoch, position.seq)
+        if found.more:
+            return ReplayChunk(found.frames, found.truncated)
+        return ReplayChunk(found.frames, found.truncated, Marker("x", "replay", self.next_seq), self.epoch)
+
+    def close(self) -> None:
+        self.disk.close()
+
+    def _open(self) -> None:
+        self.disk = Journal(self._folder, self.epoch, settings=ROOMY)
+        self.disk.declare(TOPIC, self.epoch)
+
+
+def life(events: int, heard: list[str]) -> list[tuple[str, int]]:
+    """What happens from one start of a publisher to the next; without events its heartbeats are all there is."""
+    said = [("publish", 1), ("beat", 0)] * events or [("beat", 0)]
+    return [("restart", 0), *said, *((what, 0) for what in heard)]
+
+
+HEARD = st.lists(st.sampled_from(["hear"] * 4 + ["answer"] * 4 + ["lose", "timeout", "lose answer"]), max_size=12)
+LIVES = st.lists(st.builds(life, st.sampled_from([0, 0, 1, 4]), HEARD), max_size=8).map(
+    lambda found: list(chain(*found))
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(LIVES, st.integers(1, 8))
+def test_every_event_of_a_journal_on_disk_arrives_whatever_lives_its_publisher_has(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], buffer: int
+) -> None:
+    source, link = Lives(tmp_path_factory.mktemp("j")), deque[bytes]()
+    with closing(source):
+        source.publish(3)
+        consumer = Consumer(ReplayRecovery(TOPIC, buffer=buffer))
+        consumer.ask()
+        drive(steps, consumer, source, link)
+        while link:
+            consumer.hear(link.popleft())
+        consumer.settle(source)
+        assert consumer.events() == source.published
+        assert consumer.gaps() == []
+
+
+def test_a_life_without_events_between_two_with_leaves_the_consumer_going_on(tmp_path: Path) -> None:
+    with closing(Lives(tmp_path)) as source:
+        consumer = Consumer(ReplayRecovery(TOPIC))
+        for _ in range(5):
+            consumer.hear(source.publish(1))
+        source.restart()
+        consumer.hear(source.heartbeat())
+        consumer.settle(source)
+        source.restart()
+        consumer.hear(source.publish(1))
+        consumer.settle(source)
+        consumer.hear(source.publish(1))
+        assert consumer.events() == source.published
+        assert consumer.gaps() == []
+
+
+class Circling(Source):
+    """A publisher that does not know where to begin and answers with its oldest events, over and over."""
+
+    def answer(self, position: Position) -> ReplayChunk:
+        return ReplayChunk(tuple(self.journal[:2]), True)
+
+
+def test_answers_that_lead_nowhere_end_in_a_gap_and_the_stream_goes_on() -> None:
+    source = Circling()
+    consumer = Consumer(ReplayRecovery(TOPIC, None, attempts=3))
+    for _ in range(3):
+        consumer.hear(source.publish(1))
+    source.restart()
+    consumer.hear(source.heartbeat())
+    at_once = len(consumer.asked)
+    consumer.replay(source)
+    assert (at_once, len(consumer.asked)) == (1, 0)  # the same answer is not asked for again before the timeout
+    consumer.hear(source.publish(1))
+    consumer.settle(source)
+    consumer.hear(source.publish(1))
+    assert consumer.events() == source.published
+    [gap] = [d.event for d in consumer.gaps() if isinstance(d.event, Gap)]
+    assert (gap.kind, gap.next, gap.prior_epoch, gap.prior_next) == ("restart", 1, 1000, 4)
+    assert consumer.now <= 4 * 2 * SECOND
+
+
+def test_an_answer_never_leads_back_into_a_life_that_ended() -> None:
+    source = Source()
+    consumer = Consumer(ReplayRecovery(TOPIC, None))
+    old = [source.publish(1) for _ in range(3)]
+    for data in old:
+        consumer.hear(data)
+    source.restart()
+    consumer.hear(source.publish(1))
+    consumer.settle(source)
+    source.restart()
+    new = source.publish(1)
+    consumer.hear(new)
+    chunk = ReplayChunk((*old, new), True, Marker("x", "replay", 2), source.epoch)
+    consumer.got += consumer.recovery.chunk(consumer.asked.popleft().request_id, chunk)
+    assert consumer.events() == source.published
+    assert [(d.epoch, d.event.prior_epoch) for d in consumer.gaps() if isinstance(d.event, Gap)] == [(1002, 1001)]
 
 
 def test_silence_is_passed_on_and_asks_for_nothing() -> None:

@@ -1,5 +1,6 @@
 """The journal: written before it is said, read back by its owner, by a replay and by others."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,33 @@ def test_a_replay_brings_exactly_what_was_journalled_from_any_place_on(
         ((d.topic, d.epoch, d.seq) for d in read_events(folder) if isinstance(d.event, Alert)), key=lambda x: x[1]
     )
     journal.close()
+
+
+@pytest.mark.parametrize("counts", [(3, 2, 0, 2), (3, 0, 0, 0, 1), (700, 0, 3, 0, 0), (700, 900, 0, 0, 5)])
+def test_a_life_without_events_is_followed_by_what_came_after_it_and_by_nothing_older(
+    tmp_path: Path, counts: tuple[int, ...]
+) -> None:
+    written: list[tuple[int, int]] = []
+    for life, count in enumerate(counts, 1):
+        with closing(Journal(tmp_path, life)) as journal:
+            journal.declare("exec.a", life * 1000)
+            for seq in range(1, count + 1):
+                journal.frame(frame("exec.a", life * 1000, seq, size=100))
+                written.append((life * 1000, seq))
+            for asked in range(1, life + 1):
+                expected = [place for place in written if place >= (asked * 1000, 1)]
+                assert replay(journal, "exec.a", asked * 1000, 1) == (expected, False)
+
+
+def test_an_epoch_that_cannot_be_placed_is_answered_with_what_is_newest_and_said_to_be_gone(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path, 1)) as journal:
+        for epoch in (1000, 3000):
+            journal.declare("exec.a", epoch)
+            journal.frame(frame("exec.a", epoch, 1))
+        assert replay(journal, "exec.a", 500, 1) == ([(1000, 1), (3000, 1)], True)  # older than all that is kept
+        assert replay(journal, "exec.a", 2000, 5) == ([(3000, 1)], True)  # had events, and they are not here
+        assert replay(journal, "exec.a", 9000, 1) == ([(3000, 1)], True)  # the clock stepped back since
+        assert replay(journal, "exec.b", 9000, 1) == ([], True)
 
 
 def test_from_behind_the_last_event_there_is_nothing_and_nothing_is_gone(tmp_path: Path) -> None:
