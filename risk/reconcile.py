@@ -284,8 +284,11 @@ class Reconciler:
                 self._found(order, line, wall_ns, "open orders list")
             elif final and self._stale_terms(order) and self._terms_of(order, line, wall_ns):
                 continue
-            elif shows_more(line, order):
-                self._behind(order, line, wall_ns)
+            else:
+                if not final and self._stale_terms(order):
+                    self._shown.add(order.ids[0])  # the session spoke, but not of the terms: the next list does
+                if shows_more(line, order):
+                    self._behind(order, line, wall_ns)
         return seen
 
     def _stale_terms(self, order: Order) -> bool:

@@ -1,7 +1,7 @@
 """Whatever happens while the desk is away, and however the venue fails and lags: in the end the desk has the truth."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.venues.recovery_world import LAG, MS, SECOND, World
@@ -88,6 +88,12 @@ def play(world: World, steps: list[tuple[str, int]]) -> None:
 @pytest.mark.parametrize("shared_ids", [True, False], ids=["shared-ids", "own-ids"])
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
+@example(  # replaced while away, and filled at once after the logon
+    steps=[
+        ("place", 1), ("place", 2), ("deliver", 7), ("disconnect", 0), ("cancelled", 0), ("replaced", 0),
+        ("connect", 0), ("fill", 0),
+    ]
+)  # fmt: skip
 def test_the_desk_ends_with_the_venues_truth_and_every_fill_once(
     resend: bool, shared_ids: bool, steps: list[tuple[str, int]]
 ) -> None:
