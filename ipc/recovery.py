@@ -93,13 +93,15 @@ class _Asking:
         self.tries = 0
         self._timeout_ns = timeout_ns
         self._count = 0
+        self._position = OLDEST
 
     def next(self, position: Position, mono_ns: int) -> Ask | None:
         if mono_ns < self.deadline_ns:
             return None
-        self._count += 1
         self.tries += 1
-        self.request_id = f"{self.topic}#{self._count}"
+        if not self.request_id or position != self._position:  # a late answer to the same question is one, too
+            self._count += 1
+            self.request_id, self._position = f"{self.topic}#{self._count}", position
         self.deadline_ns = mono_ns + self._timeout_ns
         return Ask(self.request_id, self.topic, position)
 

@@ -340,6 +340,21 @@ def test_answers_that_lead_nowhere_end_in_a_gap_and_the_stream_goes_on() -> None
     assert consumer.now <= 4 * 2 * SECOND
 
 
+def test_an_answer_that_takes_longer_than_the_timeout_still_counts_and_counts_once() -> None:
+    source = Source(chunk_frames=9)
+    consumer = Consumer(ReplayRecovery(TOPIC))
+    consumer.ask()
+    consumer.hear(source.publish(2))
+    consumer.now += 2 * SECOND
+    consumer.ask()
+    assert len(consumer.asked) == 2
+    consumer.replay(source)
+    assert consumer.recovery.live
+    consumer.replay(source)
+    assert consumer.events() == source.published
+    assert consumer.gaps() == []
+
+
 def test_an_answer_never_leads_back_into_a_life_that_ended() -> None:
     source = Source()
     consumer = Consumer(ReplayRecovery(TOPIC, None))
