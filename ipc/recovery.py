@@ -95,11 +95,11 @@ class _Asking:
         self._count = 0
         self._position = OLDEST
 
-    def next(self, position: Position, mono_ns: int) -> Ask | None:
+    def next(self, position: Position, mono_ns: int, *, anew: bool = False) -> Ask | None:
         if mono_ns < self.deadline_ns:
             return None
         self.tries += 1
-        if not self.request_id or position != self._position:  # a late answer to the same question is one, too
+        if anew or not self.request_id or position != self._position:  # a late answer to the same question is one, too
             self._count += 1
             self.request_id, self._position = f"{self.topic}#{self._count}", position
         self.deadline_ns = mono_ns + self._timeout_ns
@@ -316,7 +316,7 @@ class SnapshotRecovery:
 
     def ask(self, mono_ns: int) -> Ask | None:
         """The snapshot to ask for now, if any. Call it after each input, and at the deadline."""
-        return None if self.live else self._asking.next(self._link.at or OLDEST, mono_ns)
+        return None if self.live else self._asking.next(self._link.at or OLDEST, mono_ns, anew=True)
 
     def seen(self, epoch: int, next_seq: int) -> list[Delivery]:
         """Where the live stream is, as Subscriber.position says: a heartbeat brings no delivery. 0, 0: unknown."""
