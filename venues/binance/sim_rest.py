@@ -175,6 +175,8 @@ class BinanceRest:
         return [self._describe(o) for o in orders[:count]]
 
     def _describe(self, o: Order, cum: int | None = None) -> dict[str, Any]:
+        """An order as it stands; `cum`: as a lagging list shows it, working with so much filled."""
+        status = o.status if cum is None else "1" if cum else "0"
         i = self._venue.exchange.instruments[o.symbol]
         kind = TYPES[o.wire.get(40, "2")]
         return {
@@ -187,7 +189,7 @@ class BinanceRest:
             "executedQty": fixed(o.cum if cum is None else cum, i.qty_scale),
             "origQuoteOrderQty": fixed(o.quote_qty, i.px_scale + i.qty_scale),
             "cummulativeQuoteQty": fixed(o.notional, i.px_scale + i.qty_scale),
-            "status": STATUS[o.status],
+            "status": STATUS[status],
             "timeInForce": TIME_IN_FORCE[o.wire.get(59, "1")],
             "type": "LIMIT_MAKER" if o.post_only else kind,
             "side": "BUY" if o.side == BUY else "SELL",
