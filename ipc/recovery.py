@@ -362,8 +362,8 @@ class SnapshotRecovery:
             return None
         self._asking.answered(progress=True)
         at, waiting = self._link.at, self._link.waiting
-        if epoch in self._link.ended:
-            return None
+        if epoch in self._link.ended or (at is not None and epoch < at.epoch):
+            return None  # of a life that ended, perhaps before anything was heard of it
         if at is None or at.epoch != epoch:  # the publisher restarted, which the live stream will tell later
             waiting.clear()
             self.position = Position(epoch, next_seq)
