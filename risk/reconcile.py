@@ -224,7 +224,8 @@ class Reconciler:
 
     def _doubt(self, *orders: Order) -> None:
         self._doubtful = {o.ids[0]: o for o in orders}
-        self._terms_then = {o.ids[0]: (o.order_qty, o.price) for o in orders}
+        open_now = [*orders, *self._table.open()]  # also those that the session spoke of before a run that failed
+        self._terms_then = {o.ids[0]: (o.order_qty, o.price) for o in open_now}
 
     def _list(self, phase: Phase) -> None:
         self._phase = phase
