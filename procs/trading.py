@@ -23,7 +23,8 @@ from ipc.readiness import VENUE_CLOSED, Readiness
 from ipc.requests import NewOrder
 from ipc.room import FULL, RoomWatch
 from risk.exposure import ExposureBook, Figures
-from risk.orders import Applied, Order, OrderTable
+from risk.order import Order
+from risk.orders import Applied, OrderTable
 from venues.balances import Balances
 from venues.carry_over import Carrier, at_scales, never_sent, restore
 from venues.context import dialect_of, session_context

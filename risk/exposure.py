@@ -3,7 +3,7 @@
 import msgspec
 
 from ipc.exposure import notional
-from risk.orders import Order
+from risk.order import Order
 
 
 class Figures(msgspec.Struct):

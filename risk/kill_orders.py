@@ -11,7 +11,8 @@ import msgspec
 
 from ipc.events import OPEN_STATES, ExecutionReport, OrderState
 from risk.kill_plan import Owned
-from risk.orders import Order, OrderTable
+from risk.order import Order
+from risk.orders import OrderTable
 
 ABSENT = "absent from two open-orders lists"
 Life: TypeAlias = Literal["new", "alive", "dead", "held"]

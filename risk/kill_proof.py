@@ -12,7 +12,7 @@ import msgspec
 
 from risk.kill_orders import ABSENT, owned
 from risk.kill_plan import Owned
-from risk.orders import Order
+from risk.order import Order
 
 UNANSWERED_NS = 10_000_000_000  # the horizon when nobody configures another
 

@@ -24,7 +24,7 @@ from risk.kill_actions import (
 from risk.kill_orders import OrderLedger, Seen
 from risk.kill_plan import Owned, Plan, RestCancelAll, Send, Topology, covers, is_whole_account, make_plan
 from risk.kill_proof import UNANSWERED_NS, Counts, ListedId, Proof, ProofBook
-from risk.orders import Order
+from risk.order import Order
 
 AGAIN_NS = 1_000_000_000  # between two cancels of the same order
 LATE_NS = 100_000_000  # between two mass cancels because of late acknowledgements, which come in bursts

@@ -9,7 +9,8 @@ from base.decimals import format_scaled, to_scaled
 from base.errors import NumberError
 from base.instruments import Instrument
 from ipc.events import Difference, ExecutionReport
-from risk.orders import FINAL_BY_STATUS, Order, OrderTable
+from risk.order import Order
+from risk.orders import FINAL_BY_STATUS, OrderTable
 
 Figures = tuple[int, int | None, int | None]
 """cum_qty, order_qty, price of a line, at the order's scales."""

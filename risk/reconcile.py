@@ -26,7 +26,8 @@ from risk.listed import (
     status_report,
     trade_report,
 )
-from risk.orders import FINAL_BY_STATUS, Order, OrderTable
+from risk.order import Order
+from risk.orders import FINAL_BY_STATUS, OrderTable
 
 PAGES_MOST = 1_000
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from risk.listed import Finding
-from risk.orders import Order
+from risk.order import Order
 from risk.reconcile import Reconciler
 from venues.means import Asker, Means
 from venues.order_entry import OrderEntry

@@ -18,7 +18,7 @@ from ipc.requests import Answer, AnyCommand
 from ipc.roster import command_endpoint
 from risk.kill_plan import OwnMassCancel, RestCancelAll
 from risk.kill_proof import ListedId
-from risk.orders import Order
+from risk.order import Order
 from venues.context import dialect_of, session_context
 from venues.interface import OpenOrder, RestRequest, SessionPhase, TradingSession, WorkingOrder
 from venues.link import Leg, Link

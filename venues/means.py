@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from base.decimals import format_scaled
 from base.errors import CodecError, SessionError, VenueError
 from ipc.events import AnyEvent
-from risk.orders import Order
+from risk.order import Order
 from venues.interface import OpenOrder, OpenOrders, Page, RestApi, RestRequest, TradePage
 from venues.order_entry import OrderEntry
 from venues.order_terms import working

@@ -5,7 +5,6 @@ expected number advances (`event` returns). What the gate forbids never leaves; 
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from base.errors import CodecError, SessionError, StoreError, VenueError
 from base.instruments import Instrument
@@ -20,52 +19,15 @@ from ipc.requests import (
     ReplaceOrder,
     StatusOrder,
 )
-from risk.orders import AMENDS, Applied, Order, OrderTable, order_of, successor_of
+from risk.order import Order, order_of, successor_of
+from risk.orders import AMENDS, Applied, OrderTable
 from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
+from venues.order_port import Port, Times
 from venues.order_terms import age_at_venue, check_figures, check_new, owned, working
 from venues.throttle import Throttle
 
 LOST_KEPT = 1_000  # orders reported as lost by name, in one life of the process
 REFUSALS = (SessionError, VenueError, CodecError)
-
-
-class Times(Protocol):
-    """Both clocks."""
-
-    def mono_ns(self) -> int: ...
-    def wall_ns(self) -> int: ...
-
-
-class Port(Protocol):
-    """What the process does for order entry."""
-
-    def record(self, *events: AnyEvent) -> None:
-        """Journal, then publish. Raises StoreError when the journal cannot take it."""
-        ...
-
-    def remember(self, command: NewOrder, cl_ord_id: str) -> None:
-        """Journal which ClOrdID stands for (client_id, command_id), before anything is sent."""
-        ...
-
-    def may_send_new(self) -> str:
-        """Why the journal lets nothing out that adds risk; empty when it does. Asked before replaces."""
-        ...
-
-    def gate(self, strategy: str, instrument: str) -> str:
-        """Why no new order may leave now; empty when it may."""
-        ...
-
-    def filled(self, order: Order, applied: Applied) -> None:
-        """A report added to an order's filled quantity."""
-        ...
-
-    def moved(self, order: Order) -> None:
-        """An order changed; exposure may have."""
-        ...
-
-    def alert(self, severity: str, code: str, text: str) -> None:
-        """Tell people."""
-        ...
 
 
 class OrderEntry:

@@ -7,7 +7,7 @@ import msgspec
 from base.instruments import Instrument
 from ipc.events import ExecutionReport
 from ipc.requests import NewOrder
-from risk.orders import Order
+from risk.order import Order
 from venues.interface import Capabilities, WorkingOrder
 
 AGE_SLACK_NS = 1_000_000_000  # on its way to the venue

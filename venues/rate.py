@@ -5,6 +5,7 @@ more pass in any stretch of that length, wherever the venue begins to count, eve
 a slot (a twentieth of the length); and it is at most two slots too strict. Times: monotonic and UTC ns.
 """
 
+from abc import ABC, abstractmethod
 from decimal import Decimal
 from typing import Protocol
 
@@ -39,7 +40,7 @@ class Column(Protocol):
         ...
 
 
-class Meter:
+class Meter(ABC):
     """What a limit has counted. `used` may pass `most` by what was forced; `unit` is the unit of all its figures."""
 
     __slots__ = (
@@ -108,13 +109,13 @@ class Meter:
         """Requests of cost 1 that are left, the reserve included."""
         return max(self.most - self.used, 0) // self.unit
 
+    @abstractmethod
     def sync(self, mono_ns: int, wall_ns: int) -> None:
         """Bring it up to date."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait_ns(self, amount: int, ceiling: int, mono_ns: int, wall_ns: int) -> int:
         """Nanoseconds until `amount` fits below `ceiling`."""
-        raise NotImplementedError
 
     def _at(self, mono_ns: int, wall_ns: int) -> int:
         return mono_ns

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from base.backoff import Backoff
 from risk.listed import Finding, Terms
-from risk.orders import Order
+from risk.order import Order
 from risk.reconcile import Reconciler
 from venues.follow import LOOK_EVERY_NS, Follower
 from venues.interface import OpenOrders, RestApi

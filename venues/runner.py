@@ -5,7 +5,7 @@ from typing import Protocol
 
 from base.errors import VenueError
 from risk.listed import Finding
-from risk.orders import Order
+from risk.order import Order
 from risk.reconcile import AskList, AskOrder, AskTrades, Done, Reconciler, Wait
 from venues.interface import OpenOrder, Page, TradePage
 from venues.means import Means

@@ -6,7 +6,7 @@ what is still open. Pure but for the session it speaks through. Proof is not mad
 
 from collections.abc import Callable
 
-from risk.orders import Order
+from risk.order import Order
 from venues.order_entry import OrderEntry
 
 AGAIN_NS = 1_000_000_000

@@ -22,7 +22,8 @@ from ipc.host import ProcessHost, run_process
 from ipc.journal import Journal, read_events
 from ipc.readiness import Readiness
 from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel
-from risk.orders import Order, OrderTable
+from risk.order import Order
+from risk.orders import OrderTable
 
 MS = 1_000_000
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ipc.events import ExecutionReport
 from risk.exposure import ExposureBook
-from risk.orders import Order, OrderTable
+from risk.order import Order
+from risk.orders import OrderTable
 from tests.risk.ledger_kit import Kept
 from tests.risk.ledger_world import LONE_SOURCE, PX, QTY, T0, placed, report
 

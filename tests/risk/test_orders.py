@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc.events import CancelReject, ExecutionReport
-from risk.orders import FINISHED_KEPT, Order, OrderTable
+from risk.order import Order
+from risk.orders import FINISHED_KEPT, OrderTable
 from risk.trades import Trades
 
 QTY = 100

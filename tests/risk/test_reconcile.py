@@ -9,7 +9,8 @@ from base.errors import VenueError
 from base.instruments import Instrument
 from ipc.events import ExecutionReport
 from risk.listed import Finding, Terms
-from risk.orders import Order, OrderTable
+from risk.order import Order
+from risk.orders import OrderTable
 from risk.reconcile import PAGES_MOST, Action, AskList, AskOrder, AskTrades, Done, Reconciler, Wait
 from tests.risk.test_orders import order, report, table_with
 

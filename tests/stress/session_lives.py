@@ -28,7 +28,8 @@ from ipc import frames
 from ipc.events import AnyEvent, ExecutionReport, Position
 from ipc.journal import Journal, read_events
 from ipc.requests import NewOrder
-from risk.orders import Applied, Order, OrderTable
+from risk.order import Order
+from risk.orders import Applied, OrderTable
 from tests.stress.killing import Hook, named, no_room
 from tests.venues.kit import context
 from venues.carry_over import Carrier, never_sent, restore

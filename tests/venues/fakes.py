@@ -9,7 +9,8 @@ from base.errors import SessionError, VenueError
 from base.instruments import Instrument
 from ipc.events import AnyEvent, ExecutionReport
 from ipc.requests import NewOrder
-from risk.orders import Applied, Order, OrderTable
+from risk.order import Order
+from risk.orders import Applied, OrderTable
 from venues.interface import Capabilities, Disconnect, MassStatus, OpenOrders, Replace, SessionPhase, WorkingOrder
 from venues.limits import Limit, RateLimits
 from venues.order_entry import OrderEntry

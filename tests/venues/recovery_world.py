@@ -13,7 +13,8 @@ from base.errors import SessionError, VenueError
 from base.instruments import Instrument
 from ipc.events import AnyEvent, ExecutionReport
 from ipc.requests import NewOrder
-from risk.orders import FINAL_BY_STATUS, Order, OrderTable
+from risk.order import Order
+from risk.orders import FINAL_BY_STATUS, OrderTable
 from tests.venues.fakes import BTC, Bench, FakeSession
 from venues.interface import (
     OpenOrder,

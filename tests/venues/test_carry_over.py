@@ -11,7 +11,8 @@ from ipc.events import AnyEvent, Position
 from ipc.journal import NAME, Journal, OrderId, read_events
 from ipc.journal_restart import read_restart
 from ipc.sequence import Gap
-from risk.orders import Order, OrderTable
+from risk.order import Order
+from risk.orders import OrderTable
 from tests.stress.killing import no_room
 from tests.venues.fakes import Bench
 from venues.carry_over import Carrier, restore

@@ -10,7 +10,8 @@ from ipc.events import CancelReject, Difference, ExecutionReport, OrderState
 from ipc.exposure import notional
 from ipc.requests import CancelOrder, ListOrders, MassCancel, Ops, ReplaceOrder, StatusOrder
 from risk.exposure import ExposureBook
-from risk.orders import Order, OrderTable
+from risk.order import Order
+from risk.orders import OrderTable
 from tests.venues.fakes import BTC, Bench
 from venues.interface import Replace, SessionPhase
 from venues.order_terms import working

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from base.config import VenueConfig
 from base.errors import VenueError
 from ipc.requests import CancelOrder, MassCancel, ReplaceOrder
-from risk.orders import Order
+from risk.order import Order
 from sim.gateway import Link
 from sim.setup import Setup
 from tests.venues.fakes import BTC, ETH, Bench, FakeSession

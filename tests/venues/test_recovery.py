@@ -9,7 +9,7 @@ from base.backoff import Backoff
 from base.errors import VenueError
 from ipc.events import AnyEvent, CancelReject, Difference, ExecutionReport, OrderState
 from ipc.requests import ReplaceOrder
-from risk.orders import Order
+from risk.order import Order
 from tests.venues.fakes import Bench
 from venues.interface import (
     OpenOrder,

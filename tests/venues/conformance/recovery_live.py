@@ -11,7 +11,8 @@ from base.clock import SystemClock
 from base.config import Kind
 from base.errors import ConfigError
 from ipc.events import AnyEvent, Difference, ExecutionReport
-from risk.orders import Order, OrderTable
+from risk.order import Order
+from risk.orders import OrderTable
 from tests.venues.conformance.cases import Case
 from tests.venues.conformance.live import DEADLINE_S, Driver
 from tests.venues.conformance.test_live import Bench

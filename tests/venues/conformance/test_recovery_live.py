@@ -9,7 +9,7 @@ import pytest
 
 from base.decimals import from_scaled
 from ipc.events import Balance, ExecutionReport
-from risk.orders import Order
+from risk.order import Order
 from sim.accounts import DEPOSIT
 from tests.venues.conformance.cases import CASES, Case
 from tests.venues.conformance.recovery_live import LAG_MS, AtVenue, LiveDesk

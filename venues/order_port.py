@@ -1,0 +1,47 @@
+"""What order entry asks of the process that runs it."""
+
+from typing import Protocol
+
+from ipc.events import AnyEvent
+from ipc.requests import NewOrder
+from risk.order import Order
+from risk.orders import Applied
+
+
+class Times(Protocol):
+    """Both clocks."""
+
+    def mono_ns(self) -> int: ...
+    def wall_ns(self) -> int: ...
+
+
+class Port(Protocol):
+    """What the process does for order entry."""
+
+    def record(self, *events: AnyEvent) -> None:
+        """Journal, then publish. Raises StoreError when the journal cannot take it."""
+        ...
+
+    def remember(self, command: NewOrder, cl_ord_id: str) -> None:
+        """Journal which ClOrdID stands for (client_id, command_id), before anything is sent."""
+        ...
+
+    def may_send_new(self) -> str:
+        """Why the journal lets nothing out that adds risk; empty when it does. Asked before replaces."""
+        ...
+
+    def gate(self, strategy: str, instrument: str) -> str:
+        """Why no new order may leave now; empty when it may."""
+        ...
+
+    def filled(self, order: Order, applied: Applied) -> None:
+        """A report added to an order's filled quantity."""
+        ...
+
+    def moved(self, order: Order) -> None:
+        """An order changed; exposure may have."""
+        ...
+
+    def alert(self, severity: str, code: str, text: str) -> None:
+        """Tell people."""
+        ...
