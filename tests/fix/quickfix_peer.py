@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import quickfix as qf
@@ -216,7 +217,7 @@ def serve(config: str, role: str, version: str, begin: str, sender: str, target:
     os._exit(0)  # its orderly stop may crash, and nothing here is worth it
 
 
-class Told:
+class Told(ABC):
     """A child process that obeys lines and tells JSON lines; `events` grow as the reactor reads them, over all its
     lives.
     """
@@ -227,8 +228,9 @@ class Told:
         self.noise: list[bytes] = []  # what a library printed itself
         self._reactor = reactor
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """What to start."""
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ)

@@ -6,6 +6,7 @@ unevenly. With ours on, the venue refuses nothing for its rate; and when orders 
 
 import heapq
 import random
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ class Wired(FakeSession):
         self._arrivals.send(self._bench.clock.mono_ns(), what, about)
 
 
-class Desk:
+class Desk(ABC):
     """Order entry with a dialect's limits, and what the venue charges for what arrives."""
 
     def __init__(self, seed: int, limits: RateLimits, replace: Replace) -> None:
@@ -113,8 +114,12 @@ class Desk:
         assert found is not None
         return found
 
+    @abstractmethod
     def arrive(self, at_ns: int, what: str, about: str) -> None:
-        raise NotImplementedError
+        """The venue's own count of one message.
+
+        Raises VenueError where it refuses.
+        """
 
 
 class KrakenDesk(Desk):
