@@ -11,7 +11,8 @@ from base.decimals import to_scaled
 from base.errors import ConfigError, NumberError
 
 if TYPE_CHECKING:
-    from base.config import BookConfig, Config, InstrumentConfig, KillConfig, LedgerConfig, SessionConfig
+    from base.config import BookConfig, Config, InstrumentConfig, LedgerConfig, SessionConfig
+    from base.kill_config import KillConfig
 
 # Names become file names, topics, scopes and supervisord's programs.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")

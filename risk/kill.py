@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from base.clock import Clock
-from base.config import KillConfig
 from base.errors import CommandError
+from base.kill_config import KillConfig
 from ipc.events import KillState, OrderState
 from ipc.gate import GateState, check_scope
 from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, RingOwners, Step, Tell

@@ -10,8 +10,8 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from base.config import LimitConfig
 from base.errors import ConfigError
+from base.kill_config import LimitConfig
 from ipc.exposure import NOTIONAL_SCALE, ExposureRow
 from ipc.gate import check_scope
 from risk.kill_plan import Owned, Owner, covers

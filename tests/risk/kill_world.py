@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from base.clock import ManualClock
-from base.config import KillConfig
+from base.kill_config import KillConfig
 from ipc.events import ExecutionReport, OrderState
 from ipc.gate import GateState, GateWord
 from risk import kill_actions as do

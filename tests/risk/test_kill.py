@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.clock import ManualClock
-from base.config import KillConfig
 from base.errors import CommandError
+from base.kill_config import KillConfig
 from ipc.events import OrderState
 from ipc.gate import GateState, GateWord
 from risk import kill_actions as do

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base.config import LimitConfig
 from base.errors import ConfigError, QuarterdeckError
+from base.kill_config import LimitConfig
 from ipc.exposure import ExposureRow, notional
 from risk.limits import LimitBook, OwnerFigures
 from tests.risk.kill_world import MS, topology
