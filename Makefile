@@ -10,7 +10,7 @@ run: setup
 	@$(PY) -m quarterdeck.cli run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPLAY),--replay "$(REPLAY)")
 
 test: setup
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What CI asks beside the tests: style, types, direction of imports, supervisord's include.
 check: setup

@@ -51,7 +51,11 @@ class FillingDesk:
             self.hear()
             return condition()  # type: ignore[operator]
 
-        wait_for(look, seconds, lambda: f"{what}; {self.running.unready()}; {self.refusals}")
+        def missed() -> str:
+            said = [f"{a.source} {a.code}" for a in self.alerts]
+            return f"{what}; {self.running.unready()}; {self.refusals}; {said}"
+
+        wait_for(look, seconds, missed)
 
     def place(self, venue: str, qty: str = "0.01") -> str:
         """A resting order; "" when it was refused, and why is counted."""
@@ -83,7 +87,8 @@ class FillingDesk:
 
 @contextmanager
 def filling_desk(folder: Path) -> Iterator[FillingDesk]:
-    patient = "[kill]\nsession_loss_grace_s = 120"  # a slow machine reconnects slowly, which is not what is tested here
+    # A slow machine reconnects and answers slowly, which is not what is tested here: nobody is killed for it.
+    patient = "[kill]\nsession_loss_grace_s = 120\nfence_deadline_ms = 10000"
     desk = make_desk(folder / "d", lambda text: text.replace("[kill]", patient, 1))
     os.environ.pop("QD_STATE_DIR", None)
     supervisord.start(desk)
