@@ -7,6 +7,7 @@ pages and journals, and operators reach it by command, by signal (SIGUSR1 trips 
 import logging
 import signal
 import sys
+from collections.abc import Mapping
 
 import msgspec
 
@@ -19,15 +20,13 @@ from ipc.gate import GateState, GateWriter
 from ipc.host import ProcessHost, run_process
 from ipc.kill_files import KillFiles, read_latch
 from ipc.owners import JournalTail, OwnerWatch, Reviver, drain
-from ipc.readiness import VENUE_CLOSED, Readiness, read_all, read_status
+from ipc.readiness import Readiness, read_all, read_status
 from ipc.requests import Answer, AnyCommand, Ops
+from procs.kill_triggers import Triggers
 from risk.kill import KillSwitch
 from risk.kill_latch import LatchReading, decode
 from risk.kill_plan import KillVenue, Owner, Topology
 from risk.kill_report import explain
-from risk.kill_triggers import OwnerView, SessionLoss
-from risk.limits import LimitBook, OwnerFigures
-from venues.calendar import Closed, VenueCalendar, session_calendar
 from venues.context import dialect_of
 from venues.interface import OpenOrders
 from venues.kill_hands import Hands
@@ -37,7 +36,6 @@ MS = 1_000_000
 WATCH_NS = 20 * MS
 BUSY_NS = 1 * MS
 SLOW_NS = 100 * MS
-LOGGED_ON = (Readiness.READY, Readiness.DEGRADED, Readiness.STOPPING)  # DEGRADED, a full disk: cancels still pass
 JOURNAL_BATCH = 2_000
 SLICE_NS = 1_000  # between two batches at the start: timers and signals have their turn
 
@@ -68,11 +66,6 @@ def topology_of(desk: DeskConfig) -> Topology:
     return Topology(owners, venues)
 
 
-def _calendar(desk: DeskConfig, session: str) -> VenueCalendar:
-    config = desk.config.session[session]
-    return session_calendar(desk.config.venue[config.venue], config, path=f"venue.{config.venue}")
-
-
 class Killswitch:
     """The process."""
 
@@ -83,7 +76,6 @@ class Killswitch:
         self.clock, self.reactor = host.clock, host.reactor
         topology = topology_of(desk)
         self._known = dict.fromkeys(topology.scopes())
-        self.limits = LimitBook(self.config.limits, topology.owners)
         host.open_bus()
         self.files = KillFiles(desk.data_dir / "kill", self.clock)
         self.gate = GateWriter(desk.shm_dir / "gate", desk.shm_dir / "operator")
@@ -101,8 +93,6 @@ class Killswitch:
             s: OwnSession(self.reactor, desk, s, epoch, self._answered, host.alert) for s in self.config.sessions
         }
         self.reviver = Reviver(desk, host.alert)
-        self.calendars = {s: _calendar(desk, s) for s in topology.owners}
-        self.loss = SessionLoss(self.config.session_loss_grace_s * 1000 * MS, self.config.session_loss_confirmations)
         self.hands = Hands(
             host, lambda: self.switch, self.files, self.owners, self.commands, self.own, self.rest, self.reviver,
             lambda session: self._read_all(session, self.owners[session].tail),
@@ -111,6 +101,7 @@ class Killswitch:
             self.gate, self.clock, topology, self.config, f"{boot_id():032x}", self.hands.perform,
             fingerprint=(read_status(desk.shm_dir / "proc" / host.name).build, desk.fingerprint),
         )  # fmt: skip
+        self.triggers = Triggers(host, topology, self.owners, self.switch, self._trip)
         self._faults: dict[str, str] = {}
         self._slow_turns = 0
         self._reading, self._renewing = True, False
@@ -185,8 +176,7 @@ class Killswitch:
             self._read(session, tail)
         self.switch.owners_alive(self._alive(), [s for s, o in self.owners.items() if o.starting])
         self._fences()
-        self._check_limits()
-        self._check_sessions()
+        self.triggers.look()
         self.switch.tick()
         self.reactor.call_later(WATCH_NS, self._watch, "watch")
 
@@ -203,8 +193,8 @@ class Killswitch:
         self.switch.fingerprints({n: (s.build, s.config) for n, s in live.items()})
         self._fault("disk", self.files.fault())
         self._fault("gate", self.gate.names_fault)
-        for name, owner in self.owners.items():
-            self._fault(f"stuck {name}", f"{name} (pid {owner.pid}) shows no heartbeat" if self._stuck(owner) else "")
+        for name, text in self.triggers.stuck().items():
+            self._fault(f"stuck {name}", text)
         if not self.gate.intact():
             self._rebuild_gate()
         if not self.switch.busy:
@@ -215,13 +205,6 @@ class Killswitch:
         if self._slow_turns % 10 == 0:  # who subscribed late hears where things stand
             self.host.publish("kill", *map(self.switch.kill_state, self.switch.records))
         self.reactor.call_later(SLOW_NS, self._slow, "slow")
-
-    def _stuck(self, owner: OwnerWatch) -> bool:
-        """Its loop does not turn. One that has just taken its role has no loop yet."""
-        status = owner.status
-        if not owner.alive or status is None or status.pid != owner.pid or status.readiness == Readiness.STARTING:
-            return False
-        return not self._beats(status.beat_mono_ns)
 
     def _beats(self, beat_ns: int) -> bool:
         return self.clock.mono_ns() - beat_ns < 2_000 * MS
@@ -263,8 +246,8 @@ class Killswitch:
         else:
             self._trip("desk", "signal", "SIGUSR1")
 
-    def _trip(self, scope: str, cause: str, reason: str) -> None:
-        self.switch.trip(scope, cause, reason, self.clock.mono_ns())
+    def _trip(self, scope: str, cause: str, reason: str, figures: Mapping[str, object] | None = None) -> None:
+        self.switch.trip(scope, cause, reason, self.clock.mono_ns(), figures=figures)
         self._await_fences()
 
     def _await_fences(self) -> None:
@@ -279,41 +262,6 @@ class Killswitch:
         self._read_all(session, self.owners[session].tail)
         self.switch.owner_died(session, orderly)
         self._busy()
-
-    def _check_limits(self) -> None:
-        figures = {
-            s: OwnerFigures(o.rows, o.status.sent, o.status.started_ns)
-            for s, o in self.owners.items()
-            if o.status is not None
-        }
-        for verdict in self.limits.check(figures, self.clock.mono_ns()):
-            if not verdict.trips:
-                self.host.alert("warning", "limit", str(verdict))
-            elif self._stands(verdict.scope):
-                self._trip(verdict.scope, "limit", str(verdict))
-
-    def _stands(self, scope: str) -> bool:
-        """Whether orders of the scope may still leave: what is closed already is not tripped again by a figure."""
-        closed = {s for s, r in self.switch.records.items() if r.state.name in ("TRIPPING", "TRIPPED", "RESETTING")}
-        return "desk" not in closed and scope not in closed
-
-    def _check_sessions(self) -> None:
-        for name, owner in self.owners.items():
-            status = owner.status
-            if status is None:
-                continue
-            left = sum(r.open_orders for r in owner.rows)
-            excused = status.readiness in LOGGED_ON or not left or self._expects_loss(name, status.reason)
-            why = self.loss.look(OwnerView(name, excused, left, status.reason), self.clock.mono_ns())
-            if why and self._stands(f"session:{name}"):
-                self._trip(f"session:{name}", "session", why)
-
-    def _expects_loss(self, session: str, reason: str) -> bool:
-        """Whether the session keeps away from a closed venue, or its calendar calls a disconnect now no surprise."""
-        if VENUE_CLOSED in reason:
-            return True
-        status = self.calendars[session].status(self.clock.wall_ns())
-        return isinstance(status, Closed) or bool(status.expected)
 
     # -- what owners say -------------------------------------------------------------------------------------
 

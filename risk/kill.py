@@ -4,7 +4,7 @@ What it wants done goes to a sink, in order, as actions (risk/kill_actions.py); 
 feeds back what happened. The sink must not call back from within.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -79,8 +79,14 @@ class KillSwitch:
 
     # -- operators and triggers ----------------------------------------------------------------------------------
 
-    def trip(self, scope: str, cause: str, reason: str, received_ns: int, *, trip_id: str = "") -> Trip:
-        """Close the gate for a scope and cancel everything in it. Tripping again what is being tripped sends again."""
+    def trip(
+        self, scope: str, cause: str, reason: str, received_ns: int, *, trip_id: str = "",
+        figures: Mapping[str, object] | None = None,
+    ) -> Trip:  # fmt: skip
+        """Close the gate for a scope and cancel everything in it. Tripping again what is being tripped sends again.
+
+        `figures`: the trigger's own (value, limit, looks), for the audit.
+        """
         check_scope(scope)
         generation = self.gate.close([scope])
         closed_ns = self.clock.mono_ns()
@@ -98,6 +104,7 @@ class KillSwitch:
             reason=reason,
             wall_ns=wall_ns,
             plan=self._plans.get(scope),
+            figures=figures,
         )
         self._replace(scope, trip)
         self._fresh = True
@@ -117,7 +124,8 @@ class KillSwitch:
         fresh = [t for t in self.trips.values() if not t.enlisted]
         self.persist()
         for trip in fresh:
-            facts = {"scope": trip.scope, "cause": trip.cause, "reason": trip.reason, "generation": trip.generation}
+            facts = {"scope": trip.scope, "cause": trip.cause, "reason": trip.reason, "generation": trip.generation,
+                     "figures": trip.figures}  # fmt: skip
             self._do(Audit("trip", facts))
             self._do(Tell("critical", "tripped", f"{trip.scope}: {trip.cause}: {trip.reason}"))
             self._apply(trip, trip.enlist(self.clock.mono_ns()))

@@ -18,6 +18,7 @@ def describe(trip: Trip) -> dict[str, object]:
         "scopes": trip.scopes,
         "cause": trip.cause,
         "reason": trip.reason,
+        "figures": trip.figures,
         "generation": trip.generation,
         "at_ns": trip.wall_ns,
         "phase": trip.phase.value,

@@ -5,7 +5,7 @@ repeated cancels. PROVEN: nothing of the scope can be alive; a late sign of life
 gives up.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -76,9 +76,11 @@ class Trip:
         reason: str,
         wall_ns: int,
         plan: Plan | None = None,
+        figures: Mapping[str, object] | None = None,
     ) -> None:
         self.trip_id, self.scope, self.generation = trip_id, scope, generation
         self.cause, self.reason, self.wall_ns = cause, reason, wall_ns
+        self.figures = dict(figures or {})  # what the trigger saw, for the audit
         self.times = times
         self.phase = Phase.FENCING
         self.scopes = [scope]
