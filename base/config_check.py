@@ -31,6 +31,9 @@ def check_values(config: "Config", at: str) -> None:
             rule_of(entry, f"{at}: venue.{name}.calendar.entry")
         if not 1 <= venue.limit_share_pct <= 100:
             raise ConfigError(f"{at}: venue.{name}.limit_share_pct: {venue.limit_share_pct} is not within 1 to 100")
+        _at_least(f"{at}: venue.{name}", {"dead_man_s": venue.dead_man_s}, 0)
+        if venue.dead_man_s and venue.rest is None:
+            raise ConfigError(f"{at}: venue.{name}.dead_man_s: it is set over REST, and [venue.{name}.rest] is missing")
         if venue.rest is not None:
             rest = {"lag_ms": venue.rest.lag_ms, "balances_every_s": venue.rest.balances_every_s}
             _at_least(f"{at}: venue.{name}.rest", rest, 0)
@@ -127,13 +130,17 @@ def _kill(kill: "KillConfig", path: str) -> None:
         {
             "lease_renew_ms": kill.lease_renew_ms, "fence_deadline_ms": kill.fence_deadline_ms,
             "proof_deadline_s": kill.proof_deadline_s, "lease_lost_cancel_s": kill.lease_lost_cancel_s,
-            "session_loss_confirmations": kill.session_loss_confirmations,
+            "session_loss_confirmations": kill.session_loss_confirmations, "certified_days": kill.certified_days,
         },
         1,
     )  # fmt: skip
     _at_least(
         path,
-        {"session_loss_grace_s": kill.session_loss_grace_s, "reset_cool_off_s": kill.reset_cool_off_s}, 0,
+        {
+            "session_loss_grace_s": kill.session_loss_grace_s, "reset_cool_off_s": kill.reset_cool_off_s,
+            "window_return_s": kill.window_return_s,
+        },
+        0,
     )  # fmt: skip
     if kill.lease_ms < 2 * kill.lease_renew_ms:
         # One renewal that comes late must not close the gate.

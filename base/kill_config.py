@@ -34,3 +34,5 @@ class KillConfig(_Strict, frozen=True, kw_only=True):
     arm_at_start: bool = False  # sim and test only: a production desk is armed by a person
     limits: list[LimitConfig] = []
     sessions: list[str] = []  # trading-kind sessions that the kill switch owns itself
+    certified_days: int = 30  # a finding of `qd kill certify` is stale after so long
+    window_return_s: int = 60  # after a window of its calendar a venue may still be coming back: no loss yet

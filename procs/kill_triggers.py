@@ -6,12 +6,12 @@ from typing import Protocol
 from base.config import DeskConfig
 from ipc.host import ProcessHost
 from ipc.owners import OwnerWatch
-from ipc.readiness import VENUE_CLOSED, Readiness
+from ipc.readiness import Readiness
 from risk.kill import KillSwitch
 from risk.kill_plan import Topology
 from risk.kill_triggers import OwnerView, SessionLoss
 from risk.limits import LimitBook, OwnerFigures
-from venues.calendar import Closed, VenueCalendar, session_calendar
+from venues.calendar import VenueCalendar, session_calendar
 
 MS = 1_000_000
 LOGGED_ON = (Readiness.READY, Readiness.DEGRADED, Readiness.STOPPING)  # DEGRADED, a full disk: cancels still pass
@@ -41,6 +41,7 @@ class Triggers:
         self._host, self._clock, self._owners, self._switch, self._trip = host, host.clock, owners, switch, trip
         self._limits = LimitBook(config.limits, topology.owners)
         self._calendars = {s: _calendar(desk, s) for s in topology.owners}
+        self._return_ns = config.window_return_s * 1000 * MS
         self._loss = SessionLoss(config.session_loss_grace_s * 1000 * MS, config.session_loss_confirmations)
 
     def look(self) -> None:
@@ -85,10 +86,7 @@ class Triggers:
 
     def _expects_loss(self, session: str, reason: str) -> bool:
         """Whether the session keeps away from a closed venue, or its calendar calls a disconnect now no surprise."""
-        if VENUE_CLOSED in reason:
-            return True
-        status = self._calendars[session].status(self._clock.wall_ns())
-        return isinstance(status, Closed) or bool(status.expected)
+        return bool(self._calendars[session].excuses(reason, self._clock.wall_ns(), self._return_ns))
 
     def _stuck(self, owner: OwnerWatch) -> bool:
         """Its loop does not turn. One that has just taken its role has no loop yet."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from base.config import DeskConfig, Kind
+from base.config import Kind
 from base.errors import CommandError, QuarterdeckError
 from base.reactor import Priority
 from ipc._words import boot_id
@@ -25,12 +25,10 @@ from ipc.requests import Answer, AnyCommand, Ops
 from procs.kill_triggers import Triggers
 from risk.kill import KillSwitch
 from risk.kill_latch import LatchReading, decode
-from risk.kill_plan import KillVenue, Owner, Topology
 from risk.kill_report import explain
-from venues.context import dialect_of
-from venues.interface import OpenOrders
 from venues.kill_hands import Hands
 from venues.kill_paths import OwnerCommands, OwnSession, RestPath
+from venues.kill_topology import topology_of
 
 MS = 1_000_000
 WATCH_NS = 20 * MS
@@ -42,30 +40,6 @@ SLICE_NS = 1_000  # between two batches at the start: timers and signals have th
 log = logging.getLogger("killswitch")
 
 
-def topology_of(desk: DeskConfig) -> Topology:
-    """Owners and venues of a desk with their cancel plans."""
-    owners, venues = {}, {}
-    for name in desk.sessions(Kind.TRADING):
-        venue = desk.config.session[name].venue
-        instruments = tuple(i.name for i in desk.session_instruments(name))
-        keeps = desk.config.session[name].on_stop == "keep"
-        owners[name] = Owner(name, venue, desk.config.venue[venue].account, instruments, keeps)
-    for name, config in desk.config.venue.items():
-        plan = dialect_of(desk, name).cancel_plan(config)
-        lag_ms = max(plan.list_lag_ms, config.rest.lag_ms if config.rest else 0)
-        venues[name] = KillVenue(
-            name=name,
-            account=config.account,
-            instruments=tuple(i.name for i in desk.venue_instruments(name)),
-            steps=plan.steps,
-            lists=config.rest is not None and plan.proof_list == OpenOrders.REST,
-            lag_ns=lag_ms * MS,
-            kill_sessions=tuple(s for s in desk.config.kill.sessions if desk.config.session[s].venue == name),
-            unproven=plan.unproven,
-        )
-    return Topology(owners, venues)
-
-
 class Killswitch:
     """The process."""
 
@@ -74,7 +48,7 @@ class Killswitch:
         self.desk = desk = host.desk
         self.config = desk.config.kill
         self.clock, self.reactor = host.clock, host.reactor
-        topology = topology_of(desk)
+        topology = topology_of(desk, host.clock.wall_ns())
         self._known = dict.fromkeys(topology.scopes())
         host.open_bus()
         self.files = KillFiles(desk.data_dir / "kill", self.clock)

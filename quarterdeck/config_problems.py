@@ -12,6 +12,7 @@ from risk.limits import LimitBook
 from venues.calendar import configured_rules
 from venues.context import dialect_of
 from venues.dictionaries import configured_dictionary
+from venues.kill_topology import check_dead_man, plan_of
 
 _SYMBOLIC = re.compile(r"run:sim-([\w-]+)#\w+")
 _HOST_PORT = re.compile(r"([^:/\s#]+|\[[0-9a-fA-F:]+\]):(\d+)")
@@ -38,6 +39,7 @@ def _venue(desk: DeskConfig, name: str) -> list[str]:
         sessions = {n: s for n, s in desk.config.session.items() if s.venue == name}
         dialect_of(desk, name).check(venue, sessions, f"venue.{name}")
         configured_rules(venue, False, f"venue.{name}")
+        check_dead_man(desk, name, plan_of(desk, name))
     except ConfigError as e:
         found.append(str(e))
     if venue.rest is not None:

@@ -1,6 +1,6 @@
 """What a trip sends, at once and by every path that reaches, and what it leaves alone. Pure data in, data out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -53,6 +53,7 @@ class KillVenue(msgspec.Struct, frozen=True, kw_only=True):
     lag_ns: int  # how far that list may be behind
     kill_sessions: tuple[str, ...] = ()  # sessions of the kill switch's own
     unproven: tuple[str, ...] = ()
+    certified: Mapping[str, str] = {}  # a step's action -> what a probe found that it reaches, in words
 
 
 class Topology(msgspec.Struct, frozen=True):
@@ -119,6 +120,7 @@ class Plan(msgspec.Struct, frozen=True):
     held_back: tuple[str, ...]  # steps not used, with why: they would reach beyond the scope, or reach nothing
     disconnects: tuple[str, ...]  # owners whose disconnection cancels, the last resort
     unproven: tuple[str, ...]
+    certified: tuple[str, ...] = ()  # what a probe has found out
 
 
 def covers(scope: str, order: Owned) -> bool:
@@ -155,6 +157,7 @@ def make_plan(topology: Topology, scope: str) -> Plan:
     held: list[str] = []
     disconnects: list[str] = []
     unproven: list[str] = []
+    certified: list[str] = []
     whole = [o.session for o in owners if scope in o.scopes()]
     for venue in topology.venues.values():
         mine = [o for o in owners if o.venue == venue.name]
@@ -162,14 +165,17 @@ def make_plan(topology: Topology, scope: str) -> Plan:
             continue
         unproven += [f"{venue.name}: {text}" for text in venue.unproven]
         for step in venue.steps:
-            if not step.certain:
+            found = venue.certified.get(step.action, "")
+            if found:
+                certified.append(f"{venue.name}: {step.says}: {found}")
+            elif not step.certain:
                 unproven.append(f"{venue.name}: {step.says}: the venue's documentation leaves its effect open")
             if step.action == "owner_disconnect":
                 disconnects += [o.session for o in mine if o.session in whole]
                 continue
             if step.action == "owner_cancel_each":
                 continue  # owners do it by themselves at the gate, and again by command in each further round
-            why = _held_back(topology, scope, venue, step)
+            why = held_back(topology, scope, venue, step)
             if why:
                 held.append(f"{venue.name}: {step.says}: {why}")
             else:
@@ -183,6 +189,7 @@ def make_plan(topology: Topology, scope: str) -> Plan:
         held_back=tuple(held),
         disconnects=tuple(dict.fromkeys(disconnects)),
         unproven=tuple(dict.fromkeys(unproven)),
+        certified=tuple(certified),
     )
 
 
@@ -194,7 +201,7 @@ def is_whole_account(scope: str, venue: KillVenue) -> bool:
     return scope in ("desk", f"venue:{venue.name}", account_scope(venue.name, venue.account))
 
 
-def _held_back(topology: Topology, scope: str, venue: KillVenue, step: PlanStep) -> str:
+def held_back(topology: Topology, scope: str, venue: KillVenue, step: PlanStep) -> str:
     """Why a step is not used in this scope, "" when it is."""
     if step.action == "own_mass_cancel":
         if not venue.kill_sessions:

@@ -10,10 +10,11 @@ from importlib.resources.abc import Traversable
 
 import msgspec
 
-from base.calendar import Calendar, Closed, Occurrence, Open, Resets, Rule
+from base.calendar import Calendar, Closed, Occurrence, Open, Resets, Rule, What
 from base.calendar_config import CalendarFile, Note, rule_of
 from base.config import SessionConfig, VenueConfig
 from base.errors import ConfigError
+from ipc.readiness import VENUE_CLOSED
 
 __all__ = ["Closed", "Open", "VenueCalendar", "VenueTimes", "names", "session_calendar", "venue_times"]
 
@@ -47,6 +48,39 @@ class VenueCalendar:
     def next_change(self, wall_ns: int) -> int | None:
         """The first moment after `wall_ns` at which `status` turns; None when it does not within 400 days."""
         return self._calendar.next_change(wall_ns)
+
+    def away(self, wall_ns: int, ahead_ns: int = 0) -> str:
+        """Why the venue takes no session at a time or within `ahead_ns` after it; "" when it does."""
+        now, soon = self.status(wall_ns), self.status(wall_ns + ahead_ns)
+        if isinstance(now, Closed):
+            return f"closed: {now.why}"
+        return f"about to close: {soon.why}" if isinstance(soon, Closed) else ""
+
+    def excuses(self, reason: str, wall_ns: int, return_ns: int) -> str:
+        """Why a session that is lost now is no surprise, "" when it is one.
+
+        `reason`: what its process says of itself. `return_ns`: for so long after a window the venue may be coming back.
+        """
+        if VENUE_CLOSED in reason:
+            return reason
+        status = self.status(wall_ns)
+        if isinstance(status, Closed):
+            return f"closed: {status.why}"
+        return status.expected or self._returning(wall_ns, return_ns)
+
+    def _returning(self, wall_ns: int, return_ns: int) -> str:
+        for found in self.occurrences(wall_ns - return_ns, wall_ns + 1):
+            rule = found.rule
+            if rule.what in (What.CLOSED, What.EXPECTED):
+                back_ns = found.end_ns
+            elif rule.what is What.SESSION:
+                back_ns = found.start_ns
+            else:
+                continue
+            back_ns += rule.return_s * 1_000_000_000
+            if wall_ns - return_ns < back_ns <= wall_ns:
+                return f"{rule.name} is just over"
+        return ""
 
     def resets(self) -> Resets | None:
         """Rollovers of its numbers; None when there are none."""

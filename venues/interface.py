@@ -16,7 +16,15 @@ from base.config import Kind, SessionConfig, VenueConfig
 from base.instruments import Instrument
 from ipc.events import AnyEvent
 from ipc.requests import NewOrder
+from venues.cancel_plan import CancelPlan, CancelStep, DeadMan, OpenOrders
 from venues.limits import RateLimits
+
+__all__ = [
+    "BookRule", "CancelPlan", "CancelStep", "Capabilities", "DeadMan", "Dialect", "Disconnect", "MarketDataSession",
+    "MassStatus", "OpenOrder", "OpenOrders", "Page", "RecordSink", "Replace", "RestApi", "RestRequest",
+    "SessionContext", "SessionPhase", "Sink", "TradePage", "TradingSession", "VenueBalance", "VenueSession",
+    "VenueTrade", "WorkingOrder",
+]  # fmt: skip
 
 
 class Replace(StrEnum):
@@ -25,16 +33,6 @@ class Replace(StrEnum):
     NONE = "none"
     IN_PLACE = "in_place"  # 35=G
     CANCEL_NEW = "cancel_new"  # the venue cancels and places anew: queue place is lost
-
-
-class OpenOrders(StrEnum):
-    """How the orders open at the venue are learnt after a logon."""
-
-    REST = "rest"  # a list over REST
-    MASS_STATUS = "mass_status"  # 35=AF, answered by one 35=8 an order
-    STATUS_EACH = "status_each"  # 35=H for each order known here; orders unknown here stay unseen
-    REPLAY = "replay"  # the session replays what was missed: an unbroken sequence of numbers is the proof
-    NONE = "none"  # not at all: what is not known stays UNCERTAIN
 
 
 class Disconnect(StrEnum):
@@ -67,26 +65,6 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     account_wide_reports: bool  # this session also hears of orders that others placed
     limits: RateLimits = RateLimits()
     shared_trade_ids: bool = True  # REST names a trade as the session's reports do
-
-
-class CancelStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to cancel, as data."""
-
-    action: Literal["own_mass_cancel", "owner_mass_cancel", "owner_cancel_each", "rest_cancel_all", "owner_disconnect"]
-    reaches: Literal["connection", "session", "comp_id", "account"]
-    per_instrument: bool
-    says: str  # what is sent, for people: "35=q 530=7"
-    answered_by: str  # for people
-    certain: bool  # False: the documentation contradicts itself or is silent; the step is then listed as unproven
-
-
-class CancelPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that cancels at this venue, tried at once, and what proves that it worked."""
-
-    steps: tuple[CancelStep, ...]
-    proof_list: OpenOrders  # list that proves absence
-    list_lag_ms: int
-    unproven: tuple[str, ...]  # what nothing proves at this venue, said before the desk arms
 
 
 class BookRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +192,14 @@ class RestApi(Protocol):
 
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         """Number of orders the venue says it cancels, None when it does not say; VenueError when it refused."""
+        ...
+
+    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
+        """Start the account's dead man's timer anew with so many seconds, 0 disables it; None where there is none."""
+        ...
+
+    def parse_cancel_after(self, status: int, body: bytes) -> None:
+        """VenueError when the venue did not take it."""
         ...
 
 

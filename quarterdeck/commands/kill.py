@@ -22,6 +22,7 @@ from ipc.gate import check_scope, read_gate, set_operator_word
 from ipc.kill_files import verify_audit
 from ipc.requests import Answer, Ops
 from ipc.roster import command_endpoint
+from quarterdeck.kill_plan_page import PlanPage
 
 TRIP_TIMEOUT_MS = 200
 TIMEOUT_MS = 3000
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scope", default="desk", help="desk, venue:V, account:V/A, session:S, strategy:T, instrument:I"
     )
+    parser.add_argument("--venue", default="", help="plan: of that venue alone")
     parser.add_argument("--reason", default="")
     parser.add_argument("--force", nargs="+", default=[], metavar="ORDER", help="reset: the unproven orders, repeated")
     parser.add_argument("--json", action="store_true")
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         return _verify(desk, args.json)
     if args.action == "trip":
         return _trip(desk, args)
+    if args.action == "plan":
+        return _plan(desk, args)
     try:
         found = _ask(desk, args, TIMEOUT_MS)
     except BusError as e:
@@ -64,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps(found) + "\n")
     else:
-        sys.stdout.write({"status": _status_text, "plan": _plan_text}.get(args.action, _plain_text)(found) + "\n")
+        sys.stdout.write({"status": _status_text}.get(args.action, _plain_text)(found) + "\n")
     return 3 if args.action == "status" and _tripped(found) else 0
 
 
@@ -162,16 +166,16 @@ def _status_text(status: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _send_text(send: list[Any] | dict[str, Any]) -> str:
-    return ", ".join(f"{k} {v}" for k, v in send.items()) if isinstance(send, dict) else str(send)
-
-
-def _plan_text(plan: dict[str, Any]) -> str:
-    lines = [f"a trip of {plan['scope']}:"]
-    for key in ("owners", "touches", "leaves", "held_back", "disconnects", "unproven"):
-        lines += [f"  {key.replace('_', ' ')}: {item}" for item in plan[key]]
-    lines += [f"  sends: {_send_text(s)}" for s in plan["sends"]]
-    return "\n".join(lines)
+def _plan(desk: DeskConfig, args: argparse.Namespace) -> int:
+    """From the configuration; a running kill switch adds how its own sessions stand."""
+    args.action = "status"
+    try:
+        sessions = _ask(desk, args, TIMEOUT_MS)["sessions"] or {"": {}}
+    except BusError:
+        sessions = {}
+    page = PlanPage(desk, args.scope, args.venue, time.time_ns(), sessions)
+    sys.stdout.write((json.dumps(page.data()) if args.json else page.text()) + "\n")
+    return 0
 
 
 def _plain_text(found: dict[str, Any]) -> str:

@@ -107,7 +107,7 @@ def test_a_wrong_word_is_named(
     "words",
     [
         ("order", "kraken", "BTC-USD", "buy", "1", "--config"), ("book", "kraken", "BTC-USD", "--config"),
-        ("kill", "status", "--config"), ("kill", "reset", "--reason", "x", "--config"), ("kill", "plan", "--config"),
+        ("kill", "status", "--config"), ("kill", "reset", "--reason", "x", "--config"), ("kill", "why", "--config"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -118,6 +118,20 @@ def test_a_desk_that_does_not_run_is_said_so_in_one_line(
     assert (status, out) == (1, "")
     assert err.startswith(f"qd {words[0]}: ")
     assert err.count("\n") == 1
+
+
+def test_the_plan_needs_no_kill_switch_and_says_that_none_answers(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = qd(capsys, "kill", "plan", "--venue", "binance", "--config", config)
+    assert (status, err) == (0, "")
+    assert "No kill switch answers: this is what the configuration says." in out
+    assert "binance, account" in out
+    assert "kraken, account" not in out
+    for wrong in (("--venue", "nosuch"), ("--scope", "session:nobody")):
+        status, out, err = qd(capsys, "kill", "plan", *wrong, "--config", config)
+        assert (status, out) == (1, "")
+        assert wrong[1] in err
 
 
 def test_cancel_and_orders_name_each_process_that_does_not_answer(

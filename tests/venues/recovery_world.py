@@ -164,6 +164,12 @@ class Rest:
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         return None
 
+    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
+        return None
+
+    def parse_cancel_after(self, status: int, body: bytes) -> None:
+        raise AssertionError("there is no timer")
+
 
 def _line(order: VenueOrder, m: Moment) -> OpenOrder:
     return OpenOrder(

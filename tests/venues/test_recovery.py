@@ -95,6 +95,12 @@ class FakeRest:
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         raise AssertionError("recovery cancels nothing")
 
+    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
+        raise AssertionError("recovery sets no timer")
+
+    def parse_cancel_after(self, status: int, body: bytes) -> None:
+        raise AssertionError("recovery sets no timer")
+
 
 class FakeAsker:
     """Holds questions until the test lets them be answered."""

@@ -16,6 +16,7 @@ from venues.binance.limits import CONCURRENT, MESSAGES_PER_S, RATE_LIMITS
 from venues.binance.marketdata import MarketData
 from venues.binance.messages import limit_notice, limits, limits_told, list_notice, list_status, news
 from venues.binance.orders import CANCEL_HALF, ORD_TYPES, TIMES_IN_FORCE, Orders
+from venues.binance.plan import cancel_plan, open_orders
 from venues.binance.rest import Rest
 from venues.binance.settings import (
     COMP_ID,
@@ -35,10 +36,8 @@ from venues.fix_trading import FixDropCopySession, FixTradingSession
 from venues.ids import IdSource, PrefixedIds, default_prefix, lane_of
 from venues.interface import (
     CancelPlan,
-    CancelStep,
     Capabilities,
     Disconnect,
-    OpenOrders,
     RecordSink,
     Replace,
     RestApi,
@@ -157,7 +156,7 @@ class Binance:
             status_request=venue.rest is not None,
             mass_cancel=True,
             mass_cancel_report=True,
-            open_orders=_open_orders(venue),
+            open_orders=open_orders(venue),
             disconnect=Disconnect.UNKNOWN,
             resend=False,
             checksum=False,
@@ -181,12 +180,7 @@ class Binance:
 
     def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
         """One 35=q a symbol from any session reaches the whole account on it."""
-        return CancelPlan(
-            steps=tuple(_steps(venue)),
-            proof_list=_open_orders(venue),
-            list_lag_ms=venue.rest.lag_ms if venue.rest else 0,
-            unproven=tuple(_unproven(venue)),
-        )
+        return cancel_plan(venue)
 
     def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
         """An order-entry session."""
@@ -230,43 +224,6 @@ def _check_session(path: str, session: SessionConfig, settings: Settings) -> Non
         raise ConfigError(f"{path}.depth: {session.depth} is not within {DEPTH_MIN} to {DEPTH_MAX}")
     if len(session.instruments) * (2 if settings.trades else 1) > MAX_STREAMS:
         raise ConfigError(f"{path}.instruments: more than {MAX_STREAMS} streams on one connection")
-
-
-def _open_orders(venue: VenueConfig) -> OpenOrders:
-    return OpenOrders.REST if venue.rest is not None else OpenOrders.NONE
-
-
-def _steps(venue: VenueConfig) -> list[CancelStep]:
-    answer = "one 35=8 150=4 an order, and a 35=r"
-    steps = [
-        CancelStep(action="own_mass_cancel", reaches="account", per_instrument=True, says="35=q 530=1",
-                   answered_by=answer, certain=True),
-        CancelStep(action="owner_mass_cancel", reaches="account", per_instrument=True, says="35=q 530=1",
-                   answered_by=answer, certain=True),
-        CancelStep(action="owner_cancel_each", reaches="account", per_instrument=False, says="35=F",
-                   answered_by="35=8 150=4, 35=9 or 35=3", certain=True),
-    ]  # fmt: skip
-    if venue.rest is not None:
-        steps.append(
-            CancelStep(action="rest_cancel_all", reaches="account", per_instrument=True,
-                       says="DELETE /api/v3/openOrders", answered_by="the cancelled orders", certain=True)
-        )  # fmt: skip
-    return steps
-
-
-def _unproven(venue: VenueConfig) -> list[str]:
-    unproven = [
-        "35=q goes by symbol: orders of the account on symbols that are not configured are not reached",
-        "35=q kills orders of people and other systems on the same account and symbol, too",
-        "an order of another session in flight can reach the engine after the 35=q: a second round is needed",
-        "a session in unordered mode (25035=1) may have an earlier order overtaken by the 35=q",
-        "whether 35=r precedes or follows the cancel reports is not documented; it proves nothing by itself",
-        "that 35=q cancels order lists is inferred from REST",
-        "what a lost connection does to working orders is not documented: they are taken to stay open",
-    ]
-    if venue.rest is None:
-        unproven.append("no REST is configured: FIX has no list of open orders, absence cannot be proven")
-    return unproven
 
 
 DIALECT = Binance()

@@ -142,6 +142,14 @@ class Rest:
         said = _success(status, body, list[_Cancelled], "cancel openOrders")
         return sum(1 if c.order_reports is None else len(c.order_reports) for c in said)
 
+    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
+        """Spot has no such timer."""
+        return None
+
+    def parse_cancel_after(self, status: int, body: bytes) -> None:
+        """Never asked for."""
+        raise VenueError("binance spot has no dead man's timer")
+
     def _request(self, method: str, path: str, wall_ns: int, **fields: str) -> RestRequest:
         fields |= {"recvWindow": str(_RECV_WINDOW_MS), "timestamp": str(wall_ns // 1_000_000)}
         return RestRequest(method, f"{path}?{signed_query(self._key, fields)}", self._headers)

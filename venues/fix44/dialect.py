@@ -1,7 +1,5 @@
 """A plain, standards-only FIX 4.4 venue, made by configuration alone. docs/venues/fix44.md lists its options."""
 
-import msgspec
-
 from base.calendar import daily_rollovers
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
@@ -12,6 +10,7 @@ from fix.store import MemoryStore
 from venues.calendar import session_calendar
 from venues.fix44 import settings as options
 from venues.fix44.orders import Orders
+from venues.fix44.plan import cancel_plan, open_orders
 from venues.fix44.rest import Rest
 from venues.fix44.settings import Settings
 from venues.fix_dialect import Reference, ReportRules, Said
@@ -22,10 +21,7 @@ from venues.ids import IdSource, PrefixedIds, default_prefix, lane_of
 from venues.interface import (
     BookRule,
     CancelPlan,
-    CancelStep,
     Capabilities,
-    Disconnect,
-    OpenOrders,
     RecordSink,
     Replace,
     RestApi,
@@ -157,7 +153,7 @@ class Fix44:
             status_request="H" in knows or settings.rest,
             mass_cancel="q" in knows,
             mass_cancel_report="q" in knows and settings.mass_cancel_report,
-            open_orders=_open_orders(settings),
+            open_orders=open_orders(settings),
             disconnect=settings.on_disconnect,
             resend=_resends(settings),
             checksum=False,
@@ -186,13 +182,7 @@ class Fix44:
 
     def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
         """Mass cancel as far as configured; single cancels by the owner; the list where there is one."""
-        settings = _settings(venue)
-        return CancelPlan(
-            steps=tuple(_steps(settings)),
-            proof_list=_open_orders(settings),
-            list_lag_ms=venue.rest.lag_ms if venue.rest else 0,
-            unproven=tuple(_unproven(settings)),
-        )
+        return cancel_plan(venue, _settings(venue))
 
     def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
         """An order-entry session."""
@@ -234,53 +224,8 @@ def _read(context: SessionContext) -> Settings:
     return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
 
 
-def _open_orders(settings: Settings) -> OpenOrders:
-    if settings.rest:
-        return OpenOrders.REST
-    if settings.replay_proves:
-        return OpenOrders.REPLAY
-    if "AF" in settings.messages:
-        return OpenOrders.MASS_STATUS
-    return OpenOrders.STATUS_EACH if "H" in settings.messages else OpenOrders.NONE
-
-
 def _resends(settings: Settings) -> bool:
     return settings.resend and settings.sequence is not SequencePolicy.RESET_AT_LOGON
-
-
-def _steps(settings: Settings) -> list[CancelStep]:
-    steps = []
-    if "q" in settings.messages:
-        answer = "one 35=8 150=4 an order, beside a 35=r" if settings.mass_cancel_report else "one 35=8 150=4 an order"
-        reaches = settings.mass_cancel_reaches
-        if reaches == "account":
-            steps.append(_step("own_mass_cancel", reaches, "35=q 530=7", answer, certain=False))
-        steps.append(_step("owner_mass_cancel", reaches, "35=q 530=7", answer, certain=False))
-    if "F" in settings.messages:
-        steps.append(_step("owner_cancel_each", "session", "35=F", "35=8 150=4 or 35=9"))
-    if settings.rest:
-        steps.append(_step("rest_cancel_all", "account", "DELETE /orders", "a count"))
-    if settings.on_disconnect is Disconnect.CANCELS:
-        steps.append(_step("owner_disconnect", "session", "the connection is dropped", "nothing", certain=False))
-    return steps
-
-
-def _step(action: str, reaches: str, says: str, answered_by: str, *, certain: bool = True) -> CancelStep:
-    fields = {"action": action, "reaches": reaches, "says": says, "answered_by": answered_by}
-    return msgspec.convert({**fields, "per_instrument": False, "certain": certain}, CancelStep)
-
-
-def _unproven(settings: Settings) -> list[str]:
-    unproven = []
-    if "q" in settings.messages:
-        unproven.append(f"what 35=q 530=7 reaches: configured as {settings.mass_cancel_reaches}, nothing proves it")
-    if settings.on_disconnect is not Disconnect.KEEPS:
-        unproven.append(f"what a lost connection does to working orders: configured as {settings.on_disconnect}")
-    if not settings.rest:
-        unproven.append("no list of open orders: an order whose final report is lost stays UNCERTAIN")
-    if "F" not in settings.messages and "q" not in settings.messages:
-        unproven.append("no cancel request is known: only a disconnect or a person can cancel")
-    return unproven
 
 
 DIALECT = Fix44()

@@ -3,7 +3,7 @@
 `GET /orders?status=open[&cursor=C]` -> {"orders": [...], "next": "C"}; `GET /orders/<ClOrdID>` -> one order or 404;
 `DELETE /orders` -> {"cancelled": n}. An order: order_id, cl_ord_id, symbol, side, order_qty, cum_qty, price,
 ord_status, transact_time, all texts with the values of FIX. Where the options say so, `GET /fills?order=<OrderID>` and
-`GET /balances`, too. Basic authentication. docs/venues/fix44.md.
+`GET /balances`, and `POST /cancel_after`, too. Basic authentication. docs/venues/fix44.md.
 """
 
 from base64 import b64encode
@@ -74,11 +74,15 @@ class _Cancelled(msgspec.Struct):
     cancelled: int | None = None
 
 
+class _After(msgspec.Struct):
+    seconds: int
+
+
 class Rest:
     """RestApi of a fix44 venue."""
 
     def __init__(self, key: str, secret: str, calls: frozenset[str] = frozenset()) -> None:
-        """`calls`: what the peer offers beyond orders, of fills and balances."""
+        """`calls`: what the peer offers beyond orders, of fills, balances and cancel_after."""
         self._calls = calls
         credentials = b64encode(f"{key}:{secret}".encode()).decode()
         self._headers = (("Authorization", f"Basic {credentials}"),) if key else ()
@@ -131,6 +135,17 @@ class Rest:
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         """Number of orders cancelled."""
         return answer(status, body, _Cancelled, "cancel all").cancelled
+
+    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
+        """The peer's dead man's timer, where the options say that it has one; 0 disables it."""
+        if "cancel_after" not in self._calls:
+            return None
+        headers = (*self._headers, ("Content-Type", "application/json"))
+        return RestRequest("POST", "/cancel_after", headers, b'{"seconds":%d}' % seconds)
+
+    def parse_cancel_after(self, status: int, body: bytes) -> None:
+        """It says back what it took."""
+        answer(status, body, _After, "cancel after")
 
 
 def _utc(text: str, path: str) -> int:

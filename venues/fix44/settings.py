@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from base.errors import ConfigError
 from fix.settings import SequencePolicy
+from venues.cancel_plan import Reach
 from venues.interface import Disconnect
 from venues.limits import Limit, written
 from venues.options import Options, Value
 
 MESSAGES = frozenset({*"DFGHqV", "AF"})
-REST_CALLS = frozenset({"fills", "balances"})
+REST_CALLS = frozenset({"fills", "balances", "cancel_after"})
 ORD_TYPES = frozenset("1234")
 TIMES_IN_FORCE = frozenset("01346")
 _POLICIES = {
@@ -18,6 +19,9 @@ _POLICIES = {
     "trust_venue": SequencePolicy.TRUST_VENUE,
     "halt": SequencePolicy.HALT,
 }
+_REACHES: dict[str, Reach] = {
+    "connection": "connection", "session": "session", "comp_id": "comp_id", "account": "account",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Settings:
     reset_at_s: tuple[int, ...]
     resend: bool
     mass_cancel_report: bool
-    mass_cancel_reaches: str
+    mass_cancel_reaches: Reach
     on_disconnect: Disconnect
     rest: bool
     rest_calls: frozenset[str]
@@ -58,10 +62,10 @@ def read(values: dict[str, Value], path: str) -> Settings:
         reset_at_s=tuple(sorted(_second(t, path) for t in o.texts("reset_at", ()))),
         resend=o.flag("resend", True),
         mass_cancel_report=o.flag("mass_cancel_report", True),
-        mass_cancel_reaches=o.text("mass_cancel_reaches", "session", ("connection", "session", "comp_id", "account")),
+        mass_cancel_reaches=_REACHES[o.text("mass_cancel_reaches", "session", _REACHES)],
         on_disconnect=Disconnect(o.text("on_disconnect", "unknown", list(Disconnect))),
         rest=o.flag("rest", False),
-        rest_calls=frozenset(o.texts("rest_calls", sorted(REST_CALLS), REST_CALLS)),
+        rest_calls=frozenset(o.texts("rest_calls", ["balances", "fills"], REST_CALLS)),
         replay_proves=o.text("open_orders", "ask", ("ask", "replay")) == "replay",
         levels=frozenset(int(level) for level in o.texts("levels", ["2"], ("2", "3"))),
         order_id_tag=o.integer("order_id_tag", 278, 1, 99_999),

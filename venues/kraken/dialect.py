@@ -18,10 +18,8 @@ from venues.fix_trading import FixTradingSession
 from venues.ids import CombIds, IdSource, NumberIds, default_lane
 from venues.interface import (
     CancelPlan,
-    CancelStep,
     Capabilities,
     Disconnect,
-    OpenOrders,
     RecordSink,
     Replace,
     RestApi,
@@ -33,6 +31,7 @@ from venues.kraken import settings as options
 from venues.kraken.limits import rate_limits
 from venues.kraken.marketdata import MarketData
 from venues.kraken.orders import Orders
+from venues.kraken.plan import cancel_plan, open_orders
 from venues.kraken.rest import rest_api
 from venues.kraken.settings import DEPTHS, Settings
 from venues.kraken.signing import Nonce, logon_password, secret_bytes
@@ -137,7 +136,7 @@ class Kraken:
             status_request=settings.status_request or venue.rest is not None,
             mass_cancel=True,
             mass_cancel_report=False,
-            open_orders=_open_orders(venue, settings),
+            open_orders=open_orders(venue, settings),
             disconnect=_disconnect(settings),
             resend=True,
             checksum=settings.check_checksum,
@@ -166,13 +165,7 @@ class Kraken:
 
     def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
         """35=q never answers as such: the proof is each order's report, or its absence from the list."""
-        settings = _settings(venue)
-        return CancelPlan(
-            steps=tuple(_steps(venue, settings)),
-            proof_list=_open_orders(venue, settings),
-            list_lag_ms=venue.rest.lag_ms if venue.rest else 0,
-            unproven=tuple(_unproven(venue, settings)),
-        )
+        return cancel_plan(venue, _settings(venue))
 
     def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
         """An order-entry session."""
@@ -203,60 +196,10 @@ def _read(context: SessionContext) -> Settings:
     return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
 
 
-def _open_orders(venue: VenueConfig, settings: Settings) -> OpenOrders:
-    if venue.rest is not None:
-        return OpenOrders.REST
-    return OpenOrders.STATUS_EACH if settings.status_request else OpenOrders.NONE
-
-
 def _disconnect(settings: Settings) -> Disconnect:
     if settings.cancel_on_disconnect is None:
         return Disconnect.UNKNOWN  # follows each session's on_stop
     return Disconnect.CANCELS if settings.cancel_on_disconnect else Disconnect.KEEPS
-
-
-def _steps(venue: VenueConfig, settings: Settings) -> list[CancelStep]:
-    said = f"35=q 530={settings.mass_cancel_type}"
-    per_order = "one 35=8 150=4 an order; silence when nothing matches"
-    steps = [
-        CancelStep(action="owner_mass_cancel", reaches="comp_id", per_instrument=False, says=said,
-                   answered_by=per_order, certain=settings.mass_cancel_type == "7"),
-        CancelStep(action="owner_cancel_each", reaches="connection", per_instrument=False, says="35=F",
-                   answered_by="35=8 150=4, or 35=j", certain=True),
-        CancelStep(action="own_mass_cancel", reaches="account", per_instrument=False, says=said,
-                   answered_by=per_order, certain=False),
-    ]  # fmt: skip
-    if venue.rest is not None:
-        call = "POST /derivatives/api/v3/cancelallorders" if settings.derivatives else "POST /0/private/CancelAll"
-        steps.append(
-            CancelStep(action="rest_cancel_all", reaches="account", per_instrument=False, says=call,
-                       answered_by="a count", certain=not settings.derivatives)
-        )  # fmt: skip
-    if settings.cancel_on_disconnect is not False:
-        steps.append(
-            CancelStep(action="owner_disconnect", reaches="connection", per_instrument=False,
-                       says="the connection is dropped without Logout (8674=0)", answered_by="nothing",
-                       certain=settings.cancel_on_disconnect is True)
-        )  # fmt: skip
-    return steps
-
-
-def _unproven(venue: VenueConfig, settings: Settings) -> list[str]:
-    unproven = [
-        "35=q 530=7 is documented two ways: this SenderCompID's orders, or the whole account's",
-        "35=q answers nothing when nothing matches, and never by 35=r: its silence proves nothing",
-        "35=F reaches orders of the same FIX session only; whether that outlives a reconnect is not documented",
-        "how soon a lost connection cancels (8674=0), and whether the 22:00 UTC rollover does, is not documented",
-        "whether a mass cancel is charged per order against the rate limit is not documented",
-    ]
-    if settings.cancel_on_disconnect is None:
-        unproven.append('sessions with on_stop = "keep" send 8674=1: their orders outlive the connection')
-    if venue.rest is None:
-        unproven.append("no REST is configured: nothing lists the account's open orders, nothing cancels them all")
-    elif settings.derivatives:
-        unproven.append("the Derivatives REST signature is taken from the public guide and has not been tried")
-        unproven.append("the venue withdraws its Derivatives REST on 2027-03-01")
-    return unproven
 
 
 DIALECT = Kraken()

@@ -1,4 +1,5 @@
-"""Kraken Derivatives REST v3: open orders, one order, fills, accounts, cancel all.
+"""Kraken Derivatives REST v3: open orders, one order, fills, accounts, cancel all, the dead
+man's timer.
 
 Our venue reference names the headers only; the signature and the shapes come from the venue's public guide and API
 reference, and have not been tried against it. The venue withdraws this API on 2027-03-01.
@@ -183,6 +184,14 @@ class DerivativesRest:
             raise VenueError("cancelallorders: cancelStatus is missing")
         cancelled = said.cancel_status.cancelled
         return None if cancelled is None else len(cancelled)
+
+    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
+        """The dead man's switch; 0 disables it."""
+        return self._request("POST", "/api/v3/cancelallordersafter", wall_ns, timeout=str(seconds))
+
+    def parse_cancel_after(self, status: int, body: bytes) -> None:
+        """Whether it was taken."""
+        _checked(answer(status, body, _Said, "cancelallordersafter"), "cancelallordersafter")
 
     def _request(self, method: str, endpoint: str, wall_ns: int, **fields: str) -> RestRequest:
         nonce = self._nonce.next(wall_ns)

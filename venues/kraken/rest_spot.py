@@ -1,6 +1,7 @@
-"""Kraken Spot REST: open orders, one order, trades, balances, cancel all. Each call is a POST with a rising nonce.
+"""Kraken Spot REST: open orders, one order, trades, balances, cancel all, the dead man's timer.
 
-The list of orders is not paged, that of trades is, newest first. Shapes follow the venue's public API reference.
+Each call is a POST with a rising nonce. The list of orders is not paged, that of trades is, newest first. Shapes follow
+the venue's public API reference.
 """
 
 from collections.abc import Iterable
@@ -76,6 +77,10 @@ class _Balance(msgspec.Struct):
 
 class _Count(msgspec.Struct):
     count: int | None = None
+
+
+class _After(msgspec.Struct, rename={"at": "triggerTime"}):
+    at: str | int
 
 
 class _Answer(msgspec.Struct):
@@ -154,6 +159,14 @@ class SpotRest:
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         """The count."""
         return decode(_result(status, body, "CancelAll"), _Count, "CancelAll.result").count
+
+    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
+        """The dead man's switch; 0 disables it."""
+        return self._post("/0/private/CancelAllOrdersAfter", wall_ns, timeout=str(seconds))
+
+    def parse_cancel_after(self, status: int, body: bytes) -> None:
+        """The time at which it fires is the venue's own: that it was taken is all that counts."""
+        decode(_result(status, body, "CancelAllOrdersAfter"), _After, "CancelAllOrdersAfter.result")
 
     def _post(self, path: str, wall_ns: int, **fields: str) -> RestRequest:
         nonce = self._nonce.next(wall_ns)
