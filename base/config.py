@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from base.alarm_config import AlarmsConfig
 from base.calendar_config import CalendarConfig
 from base.config_check import check_values
 from base.errors import ConfigError
@@ -163,6 +164,7 @@ class Config(_Strict, frozen=True, kw_only=True):
     kill: KillConfig = KillConfig()
     sim: dict[str, SimConfig] = {}
     ledger: LedgerConfig | None = None
+    alarms: AlarmsConfig | None = None
 
 
 class DeskConfig:
@@ -201,7 +203,7 @@ class DeskConfig:
     def process_log_bytes(self) -> int:
         """Share of one process's log in [desk].log_budget_mb, of which processes have half and FIX logs half."""
         c = self.config
-        processes = len(c.session) + len(c.book) + len(c.sim) + 4  # kill switch, ledger, informer, and one to spare
+        processes = len(c.session) + len(c.book) + len(c.sim) + 5  # kill switch, alarms, ledger, informer, one to spare
         return self._log_budget // 2 // processes
 
     @property

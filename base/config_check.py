@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from base.alarm_config import check_alarms
 from base.calendar_config import rule_of
 from base.decimals import to_scaled
 from base.errors import ConfigError, NumberError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 # Names become file names, topics, scopes and supervisord's programs.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _COMP_ID = re.compile(r"[\x21-\x7e]+")
-_RESERVED = frozenset({"killswitch", "informer", "ledger"})
+_RESERVED = frozenset({"killswitch", "informer", "ledger", "alarms"})
 
 
 def check_values(config: "Config", at: str) -> None:
@@ -50,6 +51,8 @@ def check_values(config: "Config", at: str) -> None:
     _kill(config.kill, f"{at}: kill")
     if config.ledger is not None:
         _ledger(config.ledger, f"{at}: ledger")
+    if config.alarms is not None:
+        check_alarms(config.alarms, f"{at}: alarms")
 
 
 def _names(config: "Config", at: str) -> None:

@@ -18,6 +18,7 @@ QuarterdeckError
 │   └── BookBusyError    the writer changed the area during each of a bounded number of tries
 ├── CommandError         a command that was refused, with the reason
 ├── VenueError           what a venue said cannot be used, or a venue cannot do what is asked
+├── NotifyError          a notifier did not deliver, and why
 └── RecordingError       a recording that cannot be replayed, with file and line
 """
 
@@ -102,6 +103,10 @@ class CommandError(QuarterdeckError):
 
 class VenueError(QuarterdeckError):
     """What a venue said cannot be used, or the venue cannot do what is asked."""
+
+
+class NotifyError(QuarterdeckError):
+    """A notifier did not deliver; the text says why and carries no secret."""
 
 
 class RecordingError(QuarterdeckError):

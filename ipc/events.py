@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 SCHEMA_VERSION = 1
+_SUBJECT_CHARS = 80
 
 
 class Event(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -337,13 +338,23 @@ class KillProgress(Event, tag="killstep", frozen=True):
 
 
 class Alert(Event, tag="alert", frozen=True):
-    """Something a person should know; `severity` is info, warning, critical."""
+    """Something a person should know; `severity` is info, warning, critical.
+
+    An info of the same source, code and subject says that what a warning or critical told is over.
+    """
 
     source: str
     severity: str
     code: str
     text: str
     ts_ns: int
+    subject: str = ""  # what it is about, where a source has several: a session, a scope, an order
+
+
+def alert_subject(alert: Alert) -> str:
+    """What an alert is about: its subject, or the one word before the first ": " of its text, or ""."""
+    head, colon, _ = alert.text.partition(": ")
+    return alert.subject or (head if colon and " " not in head and len(head) <= _SUBJECT_CHARS else "")
 
 
 class VenueLimit(Event, tag="limit", frozen=True):

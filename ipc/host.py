@@ -24,6 +24,7 @@ from base.locks import RoleLock
 from base.log import open_log
 from base.reactor import Priority, Reactor
 from base.secrets import resolve
+from ipc.alert_spool import AlertSpool
 from ipc.bus import Publisher
 from ipc.commands import CommandServer
 from ipc.events import Alert, AnyEvent, ProcessState
@@ -71,6 +72,7 @@ class ProcessHost:
         self._since_ns = self.clock.wall_ns()
         self._stop_handlers: list[Callable[[], None]] = []
         self._servers: list[CommandServer] = []
+        self._spool = AlertSpool(desk.shm_dir, name)
         self._lock = RoleLock(desk.run_dir / "lock" / name)
         self._prepare_directories()
         self.log_handler = open_log(desk.log_dir, name, budget=desk.process_log_bytes, take_stdio=_is_child())
@@ -157,10 +159,14 @@ class ProcessHost:
         log.info("%s %s %s", self.name, readiness, reason)
         self._publish_state()
 
-    def alert(self, severity: str, code: str, text: str) -> None:
-        """Tell people: on the bus and in the log."""
+    def alert(self, severity: str, code: str, text: str, subject: str = "") -> None:
+        """Tell people: beside the bus first (ipc/alert_spool.py), on the bus, and in the log."""
+        alert = Alert(self.name, severity, code, text, self.clock.wall_ns(), subject)
+        self._spool.put(alert)
         log.log(logging.WARNING if severity != "info" else logging.INFO, "%s %s: %s", severity, code, text)
-        self.publish(f"alert.{self.name}", Alert(self.name, severity, code, text, self.clock.wall_ns()))
+        if self._spool.fault:
+            log.warning("an alert went to the bus alone: %s", self._spool.fault)
+        self.publish(f"alert.{self.name}", alert)
 
     def publish(self, topic: str, *events: AnyEvent) -> None:
         """Publish events under a topic."""

@@ -33,5 +33,5 @@ class RoomWatch:
         if self._full:
             self._alert("critical", "disk_full", f"{self._name}: {self.reason}")
         else:
-            self._alert("info", "disk_room", f"{self._name}: {self._journal.folder} has room again")
+            self._alert("info", "disk_full", f"{self._name}: over: {self._journal.folder} has room again")
         return True

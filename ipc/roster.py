@@ -19,6 +19,8 @@ def roster(desk: DeskConfig) -> list[Role]:
     """Every process of the desk, in the order in which they start."""
     roles = [Role(f"sim-{venue}", "simvenue", ("--venue", venue), "sims", 5) for venue in desk.config.sim]
     roles.append(Role("killswitch", "killswitch", (), "kill", 10))
+    if desk.config.alarms is not None:
+        roles.append(Role("alarms", "alarms", (), "alarms", 15))
     roles += [Role(f"book-{shard}", "book", ("--shard", shard), "books", 20) for shard in desk.config.book]
     if desk.config.ledger is not None:
         roles.append(Role("ledger", "ledger", (), "ledger", 25))

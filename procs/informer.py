@@ -58,7 +58,8 @@ class Alerts:
         expected = payload.get("expected") == "1"
         severity = "warning" if name in LOUD and not expected else "info"
         log.info("%s", text)
-        self._publisher.publish(f"alert.{NAME}", Alert("supervisord", severity, name, text, self._clock.wall_ns()))
+        alert = Alert("supervisord", severity, name, text, self._clock.wall_ns(), payload.get("processname", ""))
+        self._publisher.publish(f"alert.{NAME}", alert)
 
 
 def main() -> int:

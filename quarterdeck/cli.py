@@ -23,6 +23,7 @@ COMMANDS = {
     "session": "sequence numbers of a stopped session: show or set them",
     "store": "message stores and journals on disk: what they hold, and whether it is whole",
     "fixlog": "the FIX logs in words; one order's life",
+    "alarms": "what stands until somebody acknowledges it; notifiers",
     "kill": "trip, reset and look at the kill switch",
     "sim": "a simulated venue",
     "fix": "an echoing FIX acceptor; the session layer held against its scenarios",

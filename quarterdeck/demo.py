@@ -21,6 +21,7 @@ from base.errors import CommandError, ConfigError, QuarterdeckError
 from ipc.ledger_read import LedgerReader
 from ipc.requests import Ops
 from quarterdeck import supervisord
+from quarterdeck.alarm_screen import screen
 from quarterdeck.desk_status import DeskView, read_desk
 from quarterdeck.orders import Operator
 from sim.client import call, control_of
@@ -179,6 +180,16 @@ class Demo:
         supervisord.wait_until(settled, LEDGER_S)
         return counts()
 
+    def alarms(self) -> list[str]:
+        """What stands now that people have to know; a desk without [alarms] has none."""
+        if self.desk.config.alarms is None:
+            return []
+        with Operator(self.desk) as operator:
+            answer = operator.ask("alarms", Ops(*operator.head("alarms"), "list", {}))
+        if not answer.accepted:
+            raise CommandError(f"alarms: {answer.reason}")
+        return screen(msgspec.json.decode(answer.data))
+
     def _alive(self, process: str) -> bool:
         """Whether a killed process was started again, and has found out what became of its orders."""
         return any(p.name == process and p.readiness == "READY" for p in read_desk(self.desk).processes)
@@ -225,6 +236,8 @@ def timed(demo: Demo, seconds: float) -> int:
         demo.start_quoter()
         time.sleep(seconds)
         result = demo.disaster(before)
+        for line in demo.alarms():
+            demo.say(line)
     finally:
         demo.stop()
     sys.stdout.write(json.dumps(msgspec.to_builtins(result)) + "\n")

@@ -5,9 +5,7 @@ desk without it, and says so.
 """
 
 import argparse
-import getpass
 import json
-import os
 import sys
 import time
 from typing import Any
@@ -17,12 +15,13 @@ import zmq
 from base.clock import SystemClock
 from base.config import DeskConfig, load
 from base.errors import BusError, CommandError
+from ipc.audit_check import verify_audit
 from ipc.commands import CommandClient
 from ipc.gate import check_scope, read_gate, set_operator_word
-from ipc.kill_files import verify_audit
 from ipc.requests import Answer, Ops
 from ipc.roster import command_endpoint
 from quarterdeck.kill_plan_page import PlanPage
+from quarterdeck.who import who
 
 TRIP_TIMEOUT_MS = 200
 TIMEOUT_MS = 3000
@@ -90,7 +89,7 @@ def _trip(desk: DeskConfig, args: argparse.Namespace) -> int:
 
 def _by_word(desk: DeskConfig, args: argparse.Namespace, why: str) -> int:
     """The kill switch did not answer: the operator word closes the whole desk, whatever scope was asked for."""
-    set_operator_word(desk.shm_dir / "operator", f"{args.reason or 'qd kill trip'} (by {_who()})", time.time_ns())
+    set_operator_word(desk.shm_dir / "operator", f"{args.reason or 'qd kill trip'} (by {who()})", time.time_ns())
     said = (
         "the kill switch did not answer: the operator word is set, which closes the WHOLE desk; each owner of orders "
         f"cancels its own. Nothing is proven until the kill switch runs again. ({why})"
@@ -115,21 +114,14 @@ def _without(desk: DeskConfig, why: str, as_json: bool) -> int:
     return 3
 
 
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 def _ask(desk: DeskConfig, args: argparse.Namespace, timeout_ms: int) -> dict[str, Any]:
     """The kill switch's answer. BusError when none came, CommandError when it refused."""
     if not (desk.run_dir / "killswitch.cmd").exists():
         raise BusError(f"no kill switch listens at {command_endpoint(desk, 'killswitch')}")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        client = CommandClient(context, command_endpoint(desk, "killswitch"), f"qd/{_who()}", SystemClock())
-        arguments = {"scope": args.scope, "reason": args.reason, "force": " ".join(args.force), "by": _who()}
+        client = CommandClient(context, command_endpoint(desk, "killswitch"), f"qd/{who()}", SystemClock())
+        arguments = {"scope": args.scope, "reason": args.reason, "force": " ".join(args.force), "by": who()}
         command = Ops(client.client_id, client.next_command_id(), 0, args.action, arguments)
         answer: Answer = client.request(command, timeout_ms)
         client.close()

@@ -191,7 +191,9 @@ def it_is_over_by_itself(desk: FillingDesk) -> None:
     desk.running.wait_ready()
     for process in (*TRADING.values(), "binance-dc"):
         desk.wait(
-            lambda p=process: [a for a in desk.alerts if (a.source, a.code) == (p, "disk_room")], 10, "the end told"
+            lambda p=process: [a for a in desk.alerts if (a.source, a.code, a.severity) == (p, "disk_full", "info")],
+            10,
+            "the end told",
         )
     config = ("--config", str(desk.running.desk.path))
     scopes = desk.running.ask("kill", "status")["scopes"]

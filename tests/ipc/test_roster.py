@@ -18,9 +18,10 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> DeskConfig:
 
 def test_the_default_desk_has_these_processes_in_this_order(desk: DeskConfig) -> None:
     assert [(r.name, r.kind) for r in roster(desk)] == [
-        ("sim-kraken", "simvenue"), ("sim-binance", "simvenue"), ("killswitch", "killswitch"), ("book-l2", "book"),
-        ("book-l3", "book"), ("ledger", "ledger"), ("kraken-md", "marketdata"), ("kraken-l3", "marketdata"),
-        ("binance-md", "marketdata"), ("binance-dc", "dropcopy"), ("kraken-trd", "trading"), ("binance-trd", "trading"),
+        ("sim-kraken", "simvenue"), ("sim-binance", "simvenue"), ("killswitch", "killswitch"), ("alarms", "alarms"),
+        ("book-l2", "book"), ("book-l3", "book"), ("ledger", "ledger"), ("kraken-md", "marketdata"),
+        ("kraken-l3", "marketdata"), ("binance-md", "marketdata"), ("binance-dc", "dropcopy"),
+        ("kraken-trd", "trading"), ("binance-trd", "trading"),
     ]  # fmt: skip
 
 

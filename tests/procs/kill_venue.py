@@ -178,10 +178,10 @@ class KillDesk:
         self.owners = owners
 
     def spawn(self, name: str) -> None:
-        """Start the kill switch or an owner."""
+        """Start the kill switch, the alarms process or an owner."""
         what = (
-            ["-m", "procs.killswitch"]
-            if name == "killswitch"
+            ["-m", f"procs.{name}"]
+            if name in ("killswitch", "alarms")
             else [str(ROOT / "tests/procs/fake_owner.py"), "--session", name]
         )
         command = [sys.executable, *what, "--config", str(self.desk.path)]

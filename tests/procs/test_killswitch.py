@@ -13,9 +13,9 @@ import pytest
 
 from ipc import frames
 from ipc._bus import Outlet
+from ipc.audit_check import verify_audit
 from ipc.gate import GateReader, read_gate, session_scopes, set_operator_word
 from ipc.journal import Journal
-from ipc.kill_files import verify_audit
 from tests.procs.kill_venue import KillDesk
 from tests.risk.kill_world import state
 

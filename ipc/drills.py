@@ -1,0 +1,53 @@
+"""The drills of the kill switch that were made here: a line of JSON each, in data_dir/kill/drills.jsonl."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+FILE: Final = "drills.jsonl"
+
+
+class DrillStep(msgspec.Struct, frozen=True):
+    """One step of a drill: what was tried, how long it took (None: it did not come to an end), what was found."""
+
+    name: str
+    ok: bool
+    took_ms: float | None
+    said: str = ""
+
+
+class DrillRecord(msgspec.Struct, frozen=True):
+    """One drill."""
+
+    drill_id: str
+    kind: str  # "live": nothing was touched; "full": orders placed, the desk tripped and reset
+    at_ns: int  # UTC
+    by: str
+    ok: bool
+    steps: tuple[DrillStep, ...]
+
+
+def drill_line(record: DrillRecord) -> bytes:
+    """What is appended for a drill."""
+    return msgspec.json.encode(record) + b"\n"
+
+
+def read_drills(folder: Path) -> list[DrillRecord]:
+    """Every drill that can be read, oldest first; `folder` is data_dir/kill."""
+    try:
+        data = (folder / FILE).read_bytes()
+    except OSError:
+        return []
+    found = []
+    for line in data.splitlines():
+        try:
+            found.append(msgspec.json.decode(line, type=DrillRecord))
+        except msgspec.DecodeError:  # torn by a power cut
+            continue
+    return found
+
+
+def last_drill(folder: Path) -> DrillRecord | None:
+    """The newest drill that was passed."""
+    return max((d for d in read_drills(folder) if d.ok), key=lambda d: d.at_ns, default=None)
