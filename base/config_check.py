@@ -145,6 +145,8 @@ def _kill(kill: "KillConfig", path: str) -> None:
         },
         0,
     )  # fmt: skip
+    if not 0 <= kill.realtime_priority <= 50:  # above 50 are the kernel's own threads that serve interrupts
+        raise ConfigError(f"{path}.realtime_priority: {kill.realtime_priority} is not within 0 to 50")
     if kill.lease_ms < 2 * kill.lease_renew_ms:
         # One renewal that comes late must not close the gate.
         raise ConfigError(f"{path}.lease_ms: {kill.lease_ms} is less than twice lease_renew_ms, {kill.lease_renew_ms}")

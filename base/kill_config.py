@@ -33,6 +33,7 @@ class KillConfig(_Strict, frozen=True, kw_only=True):
     reset_cool_off_s: int = 2  # between a person's reset and the gate opening again
     arm_at_start: bool = False  # sim and test only: a production desk is armed by a person
     limits: list[LimitConfig] = []
+    realtime_priority: int = 0  # SCHED_RR of kill switch and trading processes, where permitted; 0 = ordinary
     sessions: list[str] = []  # trading-kind sessions that the kill switch owns itself
     certified_days: int = 30  # a finding of `qd kill certify` is stale after so long
     window_return_s: int = 60  # after a window of its calendar a venue may still be coming back: no loss yet

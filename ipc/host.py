@@ -20,6 +20,7 @@ import zmq
 from base.clock import Clock, SystemClock
 from base.config import DeskConfig, load
 from base.errors import ConfigError, QuarterdeckError, SecretError
+from base.latency import realtime, short_slice
 from base.locks import RoleLock
 from base.log import open_log
 from base.reactor import Priority, Reactor
@@ -67,6 +68,7 @@ class ProcessHost:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.counters: dict[str, int] = {}
         self.stopping = False
+        self.realtime = False
         self._rows = rows
         self._build = build_fingerprint()
         self._since_ns = self.clock.wall_ns()
@@ -130,6 +132,25 @@ class ProcessHost:
             self.page.beat(self.clock.mono_ns())
             self.reactor.run_once(LOCK_RETRY_NS)
         return False
+
+    def wake_early(self) -> None:
+        """This process answers the gate: when it is woken it comes before those that compute. Call it before any thread
+        is begun: only those begun later inherit it.
+        """
+        priority = self.desk.config.kill.realtime_priority
+        why_not = realtime(priority) if priority else ""
+        self.realtime = bool(priority) and not why_not
+        if why_not:
+            log.warning("%s: kill.realtime_priority: %s", self.name, why_not)
+        if not self.realtime and (why_not := short_slice()):
+            log.info("%s: no short time slices: %s", self.name, why_not)
+
+    def let_equals_run(self) -> None:
+        """Others that answer the gate may wait for this core. Without real-time priority anybody might take it, and
+        keep it for milliseconds: then nothing is done.
+        """
+        if self.realtime:
+            os.sched_yield()
 
     def open_bus(self, journal: Journal | None = None, topics: Sequence[str] = ()) -> None:
         """Bind the publisher. Topics given here go through the journal before they are sent."""

@@ -50,6 +50,7 @@ class Killswitch:
         self.clock, self.reactor = host.clock, host.reactor
         topology = topology_of(desk, host.clock.wall_ns())
         self._known = dict.fromkeys(topology.scopes())
+        host.wake_early()
         host.open_bus()
         self.files = KillFiles(desk.data_dir / "kill", self.clock)
         self.gate = GateWriter(desk.shm_dir / "gate", desk.shm_dir / "operator")
@@ -174,6 +175,8 @@ class Killswitch:
         if not self.switch.busy:
             for session in self.own.values():
                 session.forget()
+            for path in self.rest.values():
+                path.forget()
         self._settle()
         self._slow_turns += 1
         if self._slow_turns % 10 == 0:  # who subscribed late hears where things stand

@@ -57,6 +57,7 @@ class Trading:
 
     def __init__(self, host: ProcessHost, session: str) -> None:
         self.host = host
+        host.wake_early()
         self.name = session
         self.desk = desk = host.desk
         self.config = desk.config.session[session]
@@ -124,12 +125,13 @@ class Trading:
         self.in_flight = InFlight(self.link, host.clock, desk.config.kill.fence_deadline_ms * MS // GRACE_SHARE)
         self.link.holds_orders = self.in_flight.look
         self.link.presses = lambda: self.sweep.left > 0
+        self._kill_bell = bell_path(desk.run_dir, "killswitch")
         self.fence = FenceKeeper(
             self.gate_words,
             host.page,
             drop_unsent=self._drop_unsent,
             cancel_working=self._gate_moved,
-            ring_back=lambda: self.ringer.ring(bell_path(desk.run_dir, "killswitch")),
+            ring_back=self._ring_back,
         )
         self.bell = Bell(bell_path(desk.run_dir, session))
         host.reactor.add_reader(self.bell.fd, self._rung, "bell", Priority.URGENT)
@@ -318,9 +320,14 @@ class Trading:
     # -- gate, lease, timers ---------------------------------------------------------------------------------
 
     def _rung(self) -> bool:
+        self.fence.look()  # before anything else: a trip waits for it
         self.bell.drain()
-        self.fence.look()
+        self.fence.look()  # for a ring that was drained with the one that was answered
         return False
+
+    def _ring_back(self) -> None:
+        self.ringer.ring(self._kill_bell)
+        self.host.let_equals_run()
 
     def _look(self) -> None:
         self.fence.look()

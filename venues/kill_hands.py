@@ -40,6 +40,7 @@ class Hands:
         self.owners, self.commands, self.own, self.rest = owners, commands, own, rest
         self.reviver = reviver
         self.ringer = Ringer()
+        self._bells = {s: bell_path(self.desk.run_dir, s) for s in owners}
         self._switch, self._read_all = switch, read_all
         self._reading: set[str] = set()
         self._doing = self._table()
@@ -70,7 +71,8 @@ class Hands:
 
     def _ring(self, action: do.RingOwners) -> None:
         for session in action.sessions:
-            self.ringer.ring(bell_path(self.desk.run_dir, session))
+            self.ringer.ring(self._bells[session])
+        self.host.let_equals_run()  # an owner that waits for this core stores its word in a few us
 
     def _sent(self, action: do.Action, path: str) -> None:
         self._switch().sent(action)
