@@ -157,6 +157,10 @@ class RestPath:
         for i in range(len(requests)):
             self._cancel(action, i, self._round, RETRIES)
 
+    def forget(self) -> None:
+        """No trip is under way: what failed is not tried again, or it would cancel what was placed since."""
+        self._round += 1
+
     def _named(self, action: RestCancelAll) -> list[Instrument]:
         """The desk's instruments, and the bare symbols that only the venue's list names."""
         strange = [Instrument(self.venue, symbol, symbol, 0, 0) for symbol in action.symbols]
