@@ -351,6 +351,13 @@ def read_gate(path: str | PathLike[str]) -> tuple[GateWord, int, int]:
     return GateWord.of(words.load(DESK)), words.load(GENERATION), words.load(LEASE)
 
 
+def read_scopes(path: str | PathLike[str], scopes: Iterable[str]) -> dict[str, GateWord]:
+    """The words of those scopes that have one, for whoever looks on; RegionError when the gate is unreadable."""
+    words = Words.open(path, GATE_KIND)
+    found = {s: DESK if s == "desk" else _find(words, scope_key(s)) + 1 for s in scopes}
+    return {s: GateWord.of(words.load(at)) for s, at in found.items() if at}
+
+
 def _operator_reason(words: Words) -> str:
     raw = words.read_record(OPERATOR_REASON, OPERATOR_REASON_WORDS)
     return raw.decode(errors="replace") if raw else "no reason given"

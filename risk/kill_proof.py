@@ -32,6 +32,7 @@ class Proof(msgspec.Struct, kw_only=True):
     alive_ns: int = 0  # monotonic time of the last sign of life
     absent_ns: int = 0  # when the first list without it was complete
     dead_ns: int = 0  # when its own end was reported
+    proven_ns: int = 0  # when the evidence was complete
     asked_ns: int = 0  # when its cancel was last asked for
     queried_ns: int = 0
     symbol: str = ""  # as the venue's list has it, when the desk has no name for it
@@ -150,7 +151,7 @@ class ProofBook:
         proof = self._proofs.get((order.session, order.ids[0]))
         if proof is not None:
             self._update(proof, order)
-            proof.how, proof.dead_ns = how, mono_ns
+            proof.how, proof.dead_ns, proof.proven_ns = how, mono_ns, mono_ns
             proof.uncertain = False
 
     def listed(
@@ -203,7 +204,7 @@ class ProofBook:
         if not proof.absent_ns:
             proof.absent_ns = done_ns
         elif started_ns > proof.absent_ns + self._lag_ns(venue):
-            proof.how = ABSENT
+            proof.how, proof.proven_ns = ABSENT, done_ns
             proof.uncertain = False
 
     def _adopt(self, strangers: list[ListedId], where: Owned, mono_ns: int) -> list[Proof]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from risk.kill_orders import OrderLedger
+from risk.kill_proof import Proof
 from risk.kill_trip import Trip
 
 
@@ -21,6 +22,7 @@ def describe(trip: Trip) -> dict[str, object]:
         "figures": trip.figures,
         "generation": trip.generation,
         "at_ns": trip.wall_ns,
+        "received_mono_ns": t.received_ns,
         "phase": trip.phase.value,
         "gate_closed_ms": ms(t.closed_ns),
         "first_cancel_ms": ms(t.first_cancel_ns),
@@ -32,6 +34,7 @@ def describe(trip: Trip) -> dict[str, object]:
         "uncertain": c.uncertain,
         "proven": c.proven,
         "proven_by": tally(trip),
+        "venues": by_venue(trip),
         "filled": c.filled,
         "filled_orders": [p.name for p in trip.proofs if p.cum_qty > p.cum_at_trip],
         "refuted": sum(p.refuted for p in trip.proofs),
@@ -42,6 +45,20 @@ def describe(trip: Trip) -> dict[str, object]:
         "leaves": list(trip.plan.leaves),
         "held_back": list(trip.plan.held_back),
     }
+
+
+def by_venue(trip: Trip) -> dict[str, dict[str, object]]:
+    """Orders of the trip at each venue, and when (ms after its receipt) the last one was proven dead; None: not yet."""
+    found: dict[str, list[Proof]] = {}
+    for proof in trip.proofs:
+        found.setdefault(proof.owned.venue, []).append(proof)
+    out: dict[str, dict[str, object]] = {}
+    for venue, proofs in found.items():
+        proven = sum(trip.proofs.proven(p) for p in proofs)
+        at_ns = max(trip.times.fence_ns, *(p.proven_ns for p in proofs))
+        at_ms = round((at_ns - trip.times.received_ns) / 1e6, 3) if proven == len(proofs) else None
+        out[venue] = {"orders": len(proofs), "proven": proven, "all_proven_ms": at_ms}
+    return out
 
 
 def tally(trip: Trip) -> dict[str, int]:

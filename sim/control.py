@@ -141,6 +141,7 @@ class Control:
             "leaves_qty": i.qty_text(order.leaves),
             "price": "" if order.price is None else i.px_text(order.price),
             "ord_status": order.status,
+            "ended": order.ended,
             "opened_ns": order.opened_ns,
             "closed_ns": order.closed_ns,
         }

@@ -323,6 +323,7 @@ class Market:
 
     def _finish(self, order: Order, status: str, now_ns: int, reason: str, request_id: str) -> None:
         self._close(order, status, now_ns)
+        order.ended = reason
         self._emit(status, order, now_ns, reason=reason, request_id=request_id)
 
     def _emit(

@@ -97,6 +97,7 @@ class Order:
     queue_ns: int = 0  # when it joined its price level
     origin: str = ""  # ClOrdID of the previous version
     amends: int = 0
+    ended: str = ""  # why it was cancelled or expired, as Event.reason has it
 
     @property
     def leaves(self) -> int:
