@@ -10,6 +10,7 @@ NAMES = ("codec", "book", "bus", "store", "orders", "pipeline", "kill", "memory"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=(*NAMES, "all"))
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--trips", type=int, default=0, metavar="N", help="kill: trips of each cell (default 200)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,5 +23,6 @@ def run(args: argparse.Namespace) -> int:
         except ModuleNotFoundError as e:
             sys.stderr.write(f"qd bench {name}: {e}; benchmarks need requirements/dev.txt\n")
             return 2
-        worst = max(worst, module.run(args.json))
+        more = {"trips": args.trips} if args.trips and name == "kill" else {}
+        worst = max(worst, module.run(args.json, **more))
     return worst
