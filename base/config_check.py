@@ -10,6 +10,7 @@ from base.alarm_config import check_alarms
 from base.calendar_config import rule_of
 from base.decimals import to_scaled
 from base.errors import ConfigError, NumberError
+from base.trigger_check import check_health, check_trigger_limits
 
 if TYPE_CHECKING:
     from base.config import BookConfig, Config, InstrumentConfig, LedgerConfig, SessionConfig
@@ -147,6 +148,11 @@ def _kill(kill: "KillConfig", path: str) -> None:
     )  # fmt: skip
     if not 0 <= kill.realtime_priority <= 50:  # above 50 are the kernel's own threads that serve interrupts
         raise ConfigError(f"{path}.realtime_priority: {kill.realtime_priority} is not within 0 to 50")
+    for i, limit in enumerate(kill.limits):
+        check_trigger_limits(limit, f"{path}.limits[{i}]")
+    check_health(kill.health, f"{path}.health")
+    if kill.day_zone:
+        _zone(kill.day_zone, f"{path}.day_zone")
     if kill.lease_ms < 2 * kill.lease_renew_ms:
         # One renewal that comes late must not close the gate.
         raise ConfigError(f"{path}.lease_ms: {kill.lease_ms} is less than twice lease_renew_ms, {kill.lease_renew_ms}")
@@ -158,7 +164,11 @@ def _ledger(ledger: "LedgerConfig", path: str) -> None:
     parts = PurePath(ledger.path).parts
     if not parts or PurePath(ledger.path).is_absolute() or ".." in parts:
         raise ConfigError(f"{path}.path: {ledger.path!r} is not a file below data_dir")
+    _zone(ledger.day_zone, f"{path}.day_zone")
+
+
+def _zone(name: str, path: str) -> None:
     try:
-        ZoneInfo(ledger.day_zone)
+        ZoneInfo(name)
     except (ValueError, OSError, ZoneInfoNotFoundError):
-        raise ConfigError(f"{path}.day_zone: {ledger.day_zone!r} is not a time zone that this host knows") from None
+        raise ConfigError(f"{path}: {name!r} is not a time zone that this host knows") from None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from base.config import DeskConfig
 from base.errors import CorruptError, QuarterdeckError, RegionError, StoreError
@@ -26,6 +27,14 @@ REVIVE_SUPERVISED_NS = 10_000_000_000  # with one, which has its own turn first
 log = logging.getLogger("kill.owners")
 
 
+class Told(NamedTuple):
+    """An event of a journal and its place there: (epoch, seq) rises."""
+
+    epoch: int
+    seq: int
+    event: AnyEvent
+
+
 class JournalTail:
     """Follows one journal on the disk, its owner alive, stuck or dead. The bus is not needed for it."""
 
@@ -33,10 +42,12 @@ class JournalTail:
         self._folder = folder
         self._reader = SegmentReader(folder, NAME)
         self._tracker = Tracker()
+        self.at_end = False  # all that there was at the last read was read
 
-    def read(self, limit: int) -> tuple[list[AnyEvent], bool]:
+    def read(self, limit: int) -> tuple[list[Told], bool]:
         """Events since the last call, and whether more wait. QuarterdeckError when the journal cannot be read."""
-        out: list[AnyEvent] = []
+        out: list[Told] = []
+        self.at_end = False
         for _ in range(limit):
             try:
                 record = self._reader.next()
@@ -46,9 +57,14 @@ class JournalTail:
                 self._reader.seek(0)
                 return out, True
             if record is None:
+                self.at_end = True
                 return out, False
             if record.type == FRAME:
-                out += [d.event for d in self._tracker.deliveries(record.payload) if not isinstance(d.event, Gap)]
+                out += [
+                    Told(d.epoch, d.seq, d.event)
+                    for d in self._tracker.deliveries(record.payload)
+                    if not isinstance(d.event, Gap)
+                ]
         return out, True
 
 
@@ -206,12 +222,12 @@ class Reviver:
         )
 
 
-def drain(tail: JournalTail, feed: Callable[[AnyEvent], object], limit: int) -> str:
+def drain(tail: JournalTail, feed: Callable[[Told], object], limit: int) -> str:
     """Feed what a journal holds; "more", "" when at its end, or what is wrong with it."""
     try:
         events, more = tail.read(limit)
     except QuarterdeckError as e:
         return str(e)
-    for event in events:
-        feed(event)
+    for told in events:
+        feed(told)
     return "more" if more else ""

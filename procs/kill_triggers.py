@@ -1,20 +1,43 @@
-"""The kill switch's triggers: figures of owners against their limits, owners that lost their session or are stuck."""
+"""The kill switch's triggers: figures out of owners' pages and journals, books, drop copies, processes and host against
+their limits; owners that lost their session. docs/limits.md has every figure.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from base.config import DeskConfig
+from base.errors import ConfigError, CorruptError
+from base.trigger_check import MONEY
+from ipc.book_eyes import BookEyes
+from ipc.events import CancelReject, ExecutionReport, OrderState, Position
+from ipc.gate import check_scope
 from ipc.host import ProcessHost
-from ipc.owners import OwnerWatch
-from ipc.readiness import Readiness
+from ipc.kept_file import KeptFile
+from ipc.owners import JournalTail, OwnerWatch, Told
+from ipc.readiness import Readiness, Status
+from procs.kill_health import HealthTriggers
 from risk.kill import KillSwitch
 from risk.kill_plan import Topology
 from risk.kill_triggers import OwnerView, SessionLoss
-from risk.limits import LimitBook, OwnerFigures
-from venues.calendar import VenueCalendar, session_calendar
+from risk.limits import LimitBook, OwnerFigures, quote_of
+from risk.triggers.books import BookLook, BookWatch, Working
+from risk.triggers.counts import CountBook
+from risk.triggers.days import Days
+from risk.triggers.drop_copy import DropCopyBook
+from risk.triggers.kept import Figures, decode, encode
+from risk.triggers.losses import LossBook
+from risk.triggers.pnl import Mark, ProfitBook
+from risk.triggers.self_trades import SelfTradeBook
+from risk.triggers.watch import LimitWatch, Outcome, Reading
+from venues.kill_calendar import KillCalendar
 
 MS = 1_000_000
+MARKED_NS = 100 * MS  # between two looks at what needs books or sums
+KEEP_NS = 1_000 * MS
 LOGGED_ON = (Readiness.READY, Readiness.DEGRADED, Readiness.STOPPING)  # DEGRADED, a full disk: cancels still pass
+CLOSED = ("TRIPPING", "TRIPPED", "RESETTING")
+HEARD = (ExecutionReport, OrderState, CancelReject, Position)
 
 
 class TripScope(Protocol):
@@ -23,74 +46,243 @@ class TripScope(Protocol):
     def __call__(self, scope: str, cause: str, reason: str, figures: Mapping[str, object] | None = None) -> None: ...
 
 
-def _calendar(desk: DeskConfig, session: str) -> VenueCalendar:
-    config = desk.config.session[session]
-    return session_calendar(desk.config.venue[config.venue], config, path=f"venue.{config.venue}")
-
-
 class Triggers:
-    """All triggers but operators and the death of an owner."""
+    """All triggers but operators, the death of an owner, and the gate's files."""
 
     def __init__(
-        self, host: ProcessHost, topology: Topology, owners: Mapping[str, OwnerWatch], switch: KillSwitch,
-        trip: TripScope,
+        self, host: ProcessHost, topology: Topology, owners: Mapping[str, OwnerWatch],
+        drop_copies: Mapping[str, JournalTail], switch: KillSwitch, trip: TripScope,
     ) -> None:  # fmt: skip
         """ConfigError, naming the key, for a limit that cannot be measured."""
+        self._host, self._clock, self._owners, self._copies = host, host.clock, owners, drop_copies
+        self._switch, self._trip, self._topology = switch, trip, topology
         desk = host.desk
-        config = desk.config.kill
-        self._host, self._clock, self._owners, self._switch, self._trip = host, host.clock, owners, switch, trip
-        self._limits = LimitBook(config.limits, topology.owners)
-        self._calendars = {s: _calendar(desk, s) for s in topology.owners}
-        self._return_ns = config.window_return_s * 1000 * MS
+        config, limits = desk.config.kill, desk.config.kill.limits
+        _check_names(desk, topology)
+        self._file = KeptFile(desk.data_dir / "kill" / "figures.json")
+        kept = self._restore()
+        ledger = desk.config.ledger
+        self._days = Days(ZoneInfo(config.day_zone or (ledger.day_zone if ledger is not None else "UTC")))
+        self._calendar = KillCalendar(desk)
+        self._eyes = BookEyes(desk)
+        self._watch = LimitWatch(kept.standing)
+        self._rows = LimitBook(limits, topology.owners)
+        self._counts = CountBook(limits)
+        self._profit = ProfitBook(self._days, kept.holdings, kept.places)
+        self._losses = LossBook(limits, kept.peaks)
+        self._self_trades = SelfTradeBook(limits, self._days, kept.self_trades)
+        self._books = BookWatch(limits, topology.owners, self._eyes)
+        accounts = {desk.config.session[s].venue: desk.config.venue[desk.config.session[s].venue].account
+                    for s in drop_copies}  # fmt: skip
+        self._drop_copy = DropCopyBook(limits, accounts, self._days, kept.mismatches)
+        self._health = HealthTriggers(host, topology, owners)
         self._loss = SessionLoss(config.session_loss_grace_s * 1000 * MS, config.session_loss_confirmations)
+        self._marks: dict[tuple[str, str], tuple[Mark, int]] = {}
+        self._caught_up = False
+        self._marked_ns = self._kept_ns = 0
+
+    # -- what is heard ---------------------------------------------------------------------------------------
+
+    def told(self, session: str, told: Told) -> None:
+        """An event of an owner's or a drop copy's journal, new or read again at a start."""
+        event = told.event
+        if session in self._owners:
+            self._health.heard(session)
+        if not isinstance(event, HEARD):
+            return
+        mono_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
+        then_ns = _when(event) or wall_ns
+        at_ns = mono_ns - max(wall_ns - then_ns, 0)
+        if session in self._owners:
+            self._profit.event(session, told.epoch, told.seq, event)
+            self._counts.event(event, at_ns)
+            self._self_trades.event(event, then_ns)
+        self._drop_copy.event(event, at_ns, then_ns, mono_ns, self._is_ours)
+
+    def _is_ours(self, report: ExecutionReport) -> bool:
+        """Whether an order of a drop copy was placed by a session of this desk."""
+        find, ids = self._switch.ledger.find, (report.cl_ord_id, report.order_id, report.instrument)
+        return any(find(o.session, *ids) for o in self._topology.owners.values() if o.venue == report.venue)
+
+    # -- looking ---------------------------------------------------------------------------------------------
 
     def look(self) -> None:
         """Every 20 ms, after the owners' pages and journals were read."""
-        self._check_limits()
-        self._check_sessions()
-
-    def stuck(self) -> dict[str, str]:
-        """By owner: what is wrong with its loop, "" where it turns."""
-        return {
-            name: f"{name} (pid {owner.pid}) shows no heartbeat" if self._stuck(owner) else ""
-            for name, owner in self._owners.items()
-        }
-
-    def _check_limits(self) -> None:
+        mono_ns = self._clock.mono_ns()
         figures = {
             s: OwnerFigures(o.rows, o.status.sent, o.status.started_ns)
             for s, o in self._owners.items()
             if o.status is not None
         }
-        for verdict in self._limits.check(figures, self._clock.mono_ns()):
-            if not verdict.trips:
-                self._host.alert("warning", "limit", str(verdict))
-            elif self._stands(verdict.scope):
-                self._trip(verdict.scope, "limit", str(verdict))
+        self._judge("limit", [*self._rows.readings(figures, mono_ns), *self._counts.readings(mono_ns)], mono_ns)
+        self._check_sessions(mono_ns)
+        self._judge("process", self._health.journals(mono_ns), mono_ns)
+        if mono_ns >= self._marked_ns:
+            self._marked_ns = mono_ns + MARKED_NS
+            self._judge("limit", self._marked(mono_ns), mono_ns)
+        if mono_ns >= self._kept_ns:
+            self._keep(mono_ns)
+
+    def slow(self, found: Mapping[str, Status], files_fault: str) -> None:
+        """Every 100 ms: processes (`found`: every readable status page) and the host."""
+        mono_ns = self._clock.mono_ns()
+        self._judge("process", self._health.stuck(found, mono_ns), mono_ns)
+        self._judge("health", self._health.others(files_fault, mono_ns), mono_ns)
+
+    def faults(self) -> dict[str, str]:
+        """What is wrong at this moment, by name; "" where it is well again."""
+        return {**self._health.faults(), "figures": self._file.fault()}
+
+    def _marked(self, mono_ns: int) -> list[Reading]:
+        """Losses, books behind working orders, self-trades, drop copies."""
+        wall_ns = self._clock.wall_ns()
+        day = self._days.day(wall_ns)
+        if not self._caught_up and all(t.at_end for t in self._copies.values()):
+            self._caught_up = True
+            self._drop_copy.caught_up(mono_ns)
+        self._profit.roll(wall_ns, lambda venue, instrument: self._mark(venue, instrument, mono_ns))
+        out = self._losses.readings(self._profit.holdings.values(), lambda v, i: self._mark(v, i, mono_ns), day)
+        out += self._self_trades.readings(day)
+        out += self._books.readings(
+            self._working(),
+            lambda venue, instrument: self._book(venue, instrument, mono_ns),
+            lambda session: self._calendar.excuses(session, wall_ns),
+            mono_ns,
+        )
+        if self._caught_up:
+            out += self._drop_copy.readings(lambda v: self._calendar.no_drop_copy(v, wall_ns), mono_ns, day)
+        return out
+
+    def _working(self) -> list[Working]:
+        wall_ns, found = self._clock.wall_ns(), []
+        for session, watch in self._owners.items():
+            owner = self._topology.owners[session]
+            for row in watch.rows:
+                feed = self._eyes.session(row.venue, row.instrument)
+                if row.open_orders and not (feed and self._calendar.excuses(feed, wall_ns)):
+                    found.append(Working(session, row.venue, owner.account, row.instrument, row.open_orders))
+        return found
+
+    def _book(self, venue: str, instrument: str, mono_ns: int) -> BookLook:
+        view = self._eyes.look(venue, instrument, mono_ns)
+        return BookLook(view.state, f"{view.state} {view.reason}".strip())
+
+    def _mark(self, venue: str, instrument: str, mono_ns: int) -> Mark | None:
+        """Best bid and offer of the book; while it is not LIVE, those that it had last; None: there never was one."""
+        view = self._eyes.look(venue, instrument, mono_ns)
+        if view.bid is not None and view.ask is not None:
+            mark = Mark(view.bid, view.ask, "book")
+            self._marks[venue, instrument] = (mark, mono_ns)
+            return mark
+        known = self._marks.get((venue, instrument))
+        if known is None:
+            return None
+        return Mark(known[0].bid, known[0].ask, f"book {(mono_ns - known[1]) // 1_000_000_000} s ago")
+
+    # -- judging ---------------------------------------------------------------------------------------------
+
+    def _judge(self, cause: str, readings: Iterable[Reading], mono_ns: int) -> None:
+        for outcome in self._watch.look(readings, mono_ns, self._stands):
+            self._act(cause, outcome)
+
+    def _act(self, cause: str, outcome: Outcome) -> None:
+        if outcome.kind == "trip":
+            self._trip(outcome.reading.scope, cause, str(outcome), outcome.facts())
+            self._kept_ns = 0
+        else:
+            self._host.alert("critical" if outcome.kind == "alarm" else "warning", cause, str(outcome))
 
     def _stands(self, scope: str) -> bool:
         """Whether orders of the scope may still leave: what is closed already is not tripped again by a figure."""
-        closed = {s for s, r in self._switch.records.items() if r.state.name in ("TRIPPING", "TRIPPED", "RESETTING")}
+        closed = {s for s, r in self._switch.records.items() if r.state.name in CLOSED}
         return "desk" not in closed and scope not in closed
 
-    def _check_sessions(self) -> None:
+    def _check_sessions(self, mono_ns: int) -> None:
         for name, owner in self._owners.items():
             status = owner.status
             if status is None:
                 continue
             left = sum(r.open_orders for r in owner.rows)
             excused = status.readiness in LOGGED_ON or not left or self._expects_loss(name, status.reason)
-            why = self._loss.look(OwnerView(name, excused, left, status.reason), self._clock.mono_ns())
+            why = self._loss.look(OwnerView(name, excused, left, status.reason), mono_ns)
             if why and self._stands(f"session:{name}"):
-                self._trip(f"session:{name}", "session", why)
+                figures = {"scope": f"session:{name}", "figure": "session lost", "working_orders": left,
+                           "reason": status.reason}  # fmt: skip
+                self._trip(f"session:{name}", "session", why, figures)
 
     def _expects_loss(self, session: str, reason: str) -> bool:
         """Whether the session keeps away from a closed venue, or its calendar calls a disconnect now no surprise."""
-        return bool(self._calendars[session].excuses(reason, self._clock.wall_ns(), self._return_ns))
+        return self._calendar.excuses(session, self._clock.wall_ns(), reason)
 
-    def _stuck(self, owner: OwnerWatch) -> bool:
-        """Its loop does not turn. One that has just taken its role has no loop yet."""
-        status = owner.status
-        if not owner.alive or status is None or status.pid != owner.pid or status.readiness == Readiness.STARTING:
-            return False
-        return self._clock.mono_ns() - status.beat_mono_ns >= 2_000 * MS
+    # -- what is said and kept -------------------------------------------------------------------------------
+
+    def limits(self) -> dict[str, object]:
+        """Every limit with its value and standing, and the day's result by holding: for `qd kill limits`."""
+        wall_ns = self._clock.wall_ns()
+        return {
+            "day": self._days.day(wall_ns),
+            "day_zone": str(self._days.zone),
+            "limits": [*self._watch.table(), *self._loss.table(self._clock.mono_ns())],
+            "holdings": [
+                {
+                    "session": h.session, "instrument": h.instrument, "position": f"{h.position:f}",
+                    "opening": f"{h.opening:f}", "cost": None if h.cost is None else f"{h.cost:.8f}",
+                    "realised": f"{h.realised:.8f}", "fees": f"{h.fees:.8f}", "quote": h.quote, "fills": h.fills,
+                    "unpriced": h.unpriced, "since": self._days.clock(h.since_ns),
+                }
+                for h in self._profit.holdings.values()
+                if h.position or h.fills
+            ],
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """Write down what is to be kept, and stop measuring."""
+        self._health.close()
+        self._keep(self._clock.mono_ns())
+        self._file.close()
+
+    def _keep(self, mono_ns: int) -> None:
+        self._kept_ns = mono_ns + KEEP_NS
+        figures = Figures(
+            holdings=list(self._profit.holdings.values()), places=self._profit.places, peaks=self._losses.peaks,
+            self_trades=list(self._self_trades.found.values()), mismatches=list(self._drop_copy.found.values()),
+            standing=self._watch.kept(),
+        )  # fmt: skip
+        self._file.write(encode(figures))
+
+    def _restore(self) -> Figures:
+        """What the life before kept. What cannot be read is made out of the journals, as far as these reach back."""
+        try:
+            return decode(self._file.read())
+        except CorruptError as e:
+            self._host.alert("critical", "figures", f"{e}: the day's figures begin with what the journals still hold")
+            return Figures()
+
+
+def _when(event: object) -> int:
+    """UTC ns at which an event happened, 0 where it does not say."""
+    if isinstance(event, ExecutionReport | CancelReject):
+        return event.recv_ns
+    if isinstance(event, OrderState):
+        return event.since_ns
+    return event.ts_ns if isinstance(event, Position) else 0
+
+
+def _check_names(desk: DeskConfig, topology: Topology) -> None:
+    """Scopes, instruments and currencies that the desk does not have would guard nothing."""
+    scopes = set(topology.scopes())
+    names = {i.name for i in desk.instruments.values()}
+    quotes = {quote_of(n) for n in names}
+    for i, limit in enumerate(desk.config.kill.limits):
+        path = f"kill.limits[{i}]"
+        if check_scope(limit.scope) not in scopes and not limit.scope.startswith("strategy:"):
+            raise ConfigError(f"{path}.scope: the desk has no {limit.scope!r}; it has {', '.join(sorted(scopes))}")
+        for key in ("max_position", "max_notional", *MONEY):
+            known = names if key == "max_position" else quotes
+            for name in getattr(limit, key):
+                if name not in known:
+                    raise ConfigError(f"{path}.{key}.{name}: not traded here; there are {', '.join(sorted(known))}")
+    for name in ("memory", "cpu", "stuck", "disk", "host_memory", "clock", "journal", "full"):
+        scope = getattr(desk.config.kill.health, name).scope
+        if scope and scope not in scopes:
+            raise ConfigError(f"kill.health.{name}.scope: the desk has no {scope!r}")

@@ -19,7 +19,7 @@ from ipc.bell import Bell, bell_path
 from ipc.gate import GateState, GateWriter
 from ipc.host import ProcessHost, run_process
 from ipc.kill_files import KillFiles, read_latch
-from ipc.owners import JournalTail, OwnerWatch, Reviver, drain
+from ipc.owners import JournalTail, OwnerWatch, Reviver, Told, drain
 from ipc.readiness import Readiness, read_all, read_status
 from ipc.requests import Answer, AnyCommand, Ops
 from procs.kill_triggers import Triggers
@@ -76,7 +76,7 @@ class Killswitch:
             self.gate, self.clock, topology, self.config, f"{boot_id():032x}", self.hands.perform,
             fingerprint=(read_status(desk.shm_dir / "proc" / host.name).build, desk.fingerprint),
         )  # fmt: skip
-        self.triggers = Triggers(host, topology, self.owners, self.switch, self._trip)
+        self.triggers = Triggers(host, topology, self.owners, self.drop_copies, self.switch, self._trip)
         self._faults: dict[str, str] = {}
         self._slow_turns = 0
         self._reading, self._renewing = True, False
@@ -164,12 +164,14 @@ class Killswitch:
 
     def _slow(self) -> None:
         self.reviver.look(self._alive(), self.clock.mono_ns())
-        live = {n: s for n, s in read_all(self.desk.shm_dir / "proc").items() if self._beats(s.beat_mono_ns)}
+        found = read_all(self.desk.shm_dir / "proc")
+        live = {n: s for n, s in found.items() if self._beats(s.beat_mono_ns)}
         self.switch.fingerprints({n: (s.build, s.config) for n, s in live.items()})
         self._fault("disk", self.files.fault())
         self._fault("gate", self.gate.names_fault)
-        for name, text in self.triggers.stuck().items():
-            self._fault(f"stuck {name}", text)
+        self.triggers.slow(found, self.files.fault())
+        for name, text in self.triggers.faults().items():
+            self._fault(name, text)
         if not self.gate.intact():
             self._rebuild_gate()
         if not self.switch.busy:
@@ -255,10 +257,14 @@ class Killswitch:
         return False
 
     def _read(self, session: str, tail: JournalTail) -> str:
-        said = drain(tail, self.switch.event, JOURNAL_BATCH)
+        said = drain(tail, lambda told: self._told(session, told), JOURNAL_BATCH)
         if said and said != "more":
             self._fault(f"journal {session}", f"journal of {session}: {said}")
         return said
+
+    def _told(self, session: str, told: Told) -> None:
+        self.switch.event(told.event)
+        self.triggers.told(session, told)
 
     def _read_all(self, session: str, tail: JournalTail) -> bool:
         said = "more"
@@ -299,8 +305,10 @@ class Killswitch:
                 return self._status()
             case "why":
                 return {"why": explain(self._status()["last_trip"])}  # type: ignore[arg-type]
+            case "limits":
+                return self.triggers.limits()
             case _:
-                raise CommandError(f"no verb {command.verb!r}; there are trip, reset, arm, plan, status, why")
+                raise CommandError(f"no verb {command.verb!r}; there are trip, reset, arm, plan, status, why, limits")
 
     def _check_known(self, scope: str) -> None:
         """A scope that nothing carries would close nothing: a slip of the hand must not look like a trip."""
@@ -328,6 +336,7 @@ class Killswitch:
             session.stop()
         for path in self.rest.values():
             path.close()
+        self.triggers.close()
         self.files.audit("stopped", {})
         if not self.files.close():
             self.host.alert("critical", "disk", f"latch or audit not written: {self.files.fault()}")

@@ -38,6 +38,16 @@ class SoftTrigger:
             return True
         return False
 
+    @property
+    def since_ns(self) -> int | None:
+        """Since when (monotonic) the condition is looked into; None: it does not hold."""
+        return self._since_ns
+
+    @property
+    def agreeing(self) -> int:
+        """How many of the last looks found it true."""
+        return sum(self._looks)
+
 
 class OwnerView(msgspec.Struct, frozen=True):
     """What is known of an owner of orders at one moment."""
@@ -64,3 +74,20 @@ class SessionLoss:
             return ""
         seconds = self._grace_ns / 1e9
         return f"session lost for more than {seconds:g} s with {view.open_orders} working orders: {view.reason}"
+
+    def table(self, mono_ns: int) -> list[dict[str, object]]:
+        """Each session as a row of `qd kill limits`."""
+        grace_ms = self._grace_ns // 1_000_000
+        rows: list[dict[str, object]] = []
+        for session, trigger in self._triggers.items():
+            since = trigger.since_ns
+            ms = 0 if since is None else (mono_ns - since) // 1_000_000
+            state = "ok" if since is None else f"confirming {trigger.agreeing} of {self._confirmations}"
+            rows.append({
+                "scope": f"session:{session}", "figure": "session lost with working orders", "unit": "ms",
+                "value": str(ms), "limit": str(grace_ms), "limit_is": "most",
+                "percent": min(ms * 100 // grace_ms, 999) if grace_ms else 0, "distance": str(grace_ms - ms),
+                "state": state, "does": "trips", "detail": "",
+                "when": f"{self._confirmations} of {2 * self._confirmations - 1} looks within {grace_ms} ms",
+            })  # fmt: skip
+        return rows

@@ -21,6 +21,7 @@ from ipc.gate import check_scope, read_gate, set_operator_word
 from ipc.requests import Answer, Ops
 from ipc.roster import command_endpoint
 from quarterdeck.kill_plan_page import PlanPage
+from quarterdeck.limits_screen import print_limits
 from quarterdeck.who import who
 
 TRIP_TIMEOUT_MS = 200
@@ -31,6 +32,7 @@ VERBS = {
     "reset": "open a tripped scope again (needs --reason)",
     "arm": "arm a DISARMED desk (needs --reason)",
     "plan": "what a trip of a scope would send, reach and leave alone; sends nothing",
+    "limits": "every limit with its value, how far it is away, and what it does",
     "why": "the last trip in words",
     "verify": "check the hash chain of the audit trail",
 }
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--venue", default="", help="plan: of that venue alone")
     parser.add_argument("--reason", default="")
     parser.add_argument("--force", nargs="+", default=[], metavar="ORDER", help="reset: the unproven orders, repeated")
+    parser.add_argument("--all", action="store_true", help="limits: processes and host, too, when all is well")
     parser.add_argument("--json", action="store_true")
 
 
@@ -66,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         return _without(desk, str(e), args.json)
     if args.json:
         sys.stdout.write(json.dumps(found) + "\n")
+    elif args.action == "limits":
+        print_limits(found, everything=args.all)
     else:
         sys.stdout.write({"status": _status_text}.get(args.action, _plain_text)(found) + "\n")
     return 3 if args.action == "status" and _tripped(found) else 0

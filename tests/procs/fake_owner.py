@@ -2,11 +2,13 @@
 
 Its venue is the test's own (kill_venue.py), spoken to over HTTP. The file `<data_dir>/<session>.place` holds how many
 orders to place, `<session>.lost` means that its session is down; orders survive its restarts through its journal, as a
-real owner's do.
+real owner's do. `<session>.tell` holds lines of what befalls it: `fill QTY PX` (QTY below 0 sells), `reject N`,
+`memory MB`.
 """
 
 import itertools
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -14,7 +16,7 @@ from typing import Any
 
 from base.reactor import Priority
 from ipc.bell import Bell, Ringer, bell_path
-from ipc.events import ExecutionReport, OrderState
+from ipc.events import ExecutionReport, OrderState, Position
 from ipc.exposure import ExposureRow, ExposureWriter
 from ipc.fence import FenceKeeper
 from ipc.gate import GateReader, session_scopes
@@ -38,12 +40,16 @@ class FakeOwner:
         self.base = rest.address
         self.instruments = desk.session_instruments(session)
         self.table = OrderTable()
+        self.held, held_px = 0, 0
+        self.ballast = bytearray()
         self.journal = Journal(desk.data_dir / session, host.clock.wall_ns())
         for delivery in read_events(desk.data_dir / session):
             if isinstance(delivery.event, OrderState):
                 self.table.restore(delivery.event)
             elif isinstance(delivery.event, ExecutionReport):
                 self.table.apply(delivery.event, 0)
+            elif isinstance(delivery.event, Position):
+                self.held, held_px = delivery.event.position, delivery.event.mark_px
         self.place_file = desk.data_dir / f"{session}.place"
         self.seen = 0
         self.count = itertools.count(host.clock.wall_ns())
@@ -63,6 +69,7 @@ class FakeOwner:
         for order in self.table.open():
             self.table.uncertain(order, "restarted", host.clock.wall_ns())
             self.publish(order.snapshot())
+        self.say_position(held_px)
         self.turn()
         host.set(Readiness.READY, "")
 
@@ -86,6 +93,7 @@ class FakeOwner:
             self.host.set(Readiness.RECOVERING, "connection reset")
         self.place()
         self.reports()
+        self.befall()
         for i in self.instruments:
             mine = [o for o in self.table.open() if o.instrument == i.name]
             row = ExposureRow(
@@ -124,6 +132,43 @@ class FakeOwner:
             )  # fmt: skip
             self.table.apply(report, self.host.clock.wall_ns())
             self.publish(report, order.snapshot())
+
+    def befall(self) -> None:
+        path = self.host.desk.data_dir / f"{self.name}.tell"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        for what, *figures in (line.split() for line in lines):
+            if what == "fill":
+                self.fill(float(figures[0]), float(figures[1]))
+            elif what == "memory":
+                self.ballast = bytearray(os.urandom(1 << 20) * int(figures[0]))
+            else:
+                self.publish(*(self.told("8", 0, 0) for _ in range(int(figures[0]))))
+
+    def told(self, exec_type: str, qty: int, px: int) -> ExecutionReport:
+        """A report of an order that nobody else knows."""
+        i, n = self.instruments[0], next(self.count)
+        return ExecutionReport(
+            session=self.name, venue=self.venue, account="main", instrument=i.name, cl_ord_id=f"x{n}",
+            order_id=f"X{n}", exec_id=f"X{n}", exec_type=exec_type, ord_status="2", side="1" if qty > 0 else "2",
+            ord_type="2", time_in_force="1", px_scale=i.px_scale, qty_scale=i.qty_scale, order_qty=abs(qty), price=px,
+            stop_px=None, last_qty=abs(qty), last_px=px, cum_qty=abs(qty), leaves_qty=0, transact_ns=0, sending_ns=0,
+            recv_ns=self.host.clock.wall_ns(), text="as told",
+        )  # fmt: skip
+
+    def fill(self, qty: float, px: float) -> None:
+        i = self.instruments[0]
+        units, price = round(qty * 10**i.qty_scale), round(px * 10**i.px_scale)
+        self.publish(self.told("F", units, price))
+        self.held += units
+        self.say_position(price)
+
+    def say_position(self, price: int) -> None:
+        i = self.instruments[0]
+        self.publish(
+            Position(self.name, self.venue, "main", i.name, self.held, i.qty_scale, self.host.clock.wall_ns(), price,
+                     i.px_scale)
+        )  # fmt: skip
 
     def cancel_working(self) -> None:
         for order in self.table.open():

@@ -164,14 +164,14 @@ class KillDesk:
     """A desk of fake owners, a venue and the kill switch."""
 
     def __init__(self, root: Path, shm: Path, *, owners: tuple[str, ...] = ("a", "b"), arm: bool = True,
-                 limits: str = "", lag_ms: int = 50, proof_s: int = 30) -> None:  # fmt: skip
+                 limits: str = "", lag_ms: int = 50, proof_s: int = 30, more: str = "") -> None:  # fmt: skip
         self.venue = Venue()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         (root / "c").mkdir(parents=True)
         text = CONFIG.format(
             shm=shm, port=self.venue.port, arm=str(arm).lower(), limits=limits, lag=lag_ms, proof=proof_s,
-            sessions="".join(SESSION.format(name=o) for o in owners),
+            sessions="".join(SESSION.format(name=o) for o in owners) + more,
         )  # fmt: skip
         (root / "c" / "desk.toml").write_text(text)
         self.desk: DeskConfig = load(root / "c" / "desk.toml")
@@ -206,6 +206,22 @@ class KillDesk:
         new = self.desk.data_dir / f"{owner}.place.new"
         new.write_text(str(orders))
         new.rename(self.desk.data_dir / f"{owner}.place")
+
+    def tell(self, owner: str, *lines: str) -> None:
+        """What befalls an owner (fake_owner.py)."""
+        new = self.desk.data_dir / f"{owner}.tell.new"
+        new.write_text("\n".join(lines))
+        new.rename(self.desk.data_dir / f"{owner}.tell")
+
+    def limits(self) -> dict[str, Any]:
+        answer = self.ask("limits")
+        assert answer.accepted, answer.reason
+        return msgspec.json.decode(answer.data)  # type: ignore[no-any-return]
+
+    def limit(self, figure: str, scope: str = "") -> dict[str, Any]:
+        """One row of `limits`; empty when there is none."""
+        rows = (r for r in self.limits()["limits"] if r["figure"] == figure and scope in ("", r["scope"]))
+        return next(rows, {})
 
     def readiness(self, name: str) -> str:
         try:

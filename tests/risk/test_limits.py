@@ -1,4 +1,4 @@
-"""Limits add up the rows of all owners, warn on the way up, and trip as soon as a figure is over."""
+"""Limits add up the rows of all owners, and say so as soon as a figure is over."""
 
 from decimal import Decimal
 
@@ -11,6 +11,7 @@ from base.errors import ConfigError, QuarterdeckError
 from base.kill_config import LimitConfig
 from ipc.exposure import ExposureRow, notional
 from risk.limits import LimitBook, OwnerFigures
+from risk.triggers.watch import LimitWatch
 from tests.risk.kill_world import MS, topology
 
 OWNERS = topology().owners
@@ -30,7 +31,7 @@ def owner(*rows: ExposureRow, sent: int = 0, started_ns: int = 1) -> OwnerFigure
 
 
 def trips(book: LimitBook, figures: dict[str, OwnerFigures], now: int = NOW) -> list[str]:
-    return [f"{v.scope} {v.figure}" for v in book.check(figures, now) if v.trips]
+    return [f"{r.scope} {r.figure}" for r in book.readings(figures, now) if r.over]
 
 
 def test_open_orders_add_up_within_the_scope() -> None:
@@ -86,7 +87,7 @@ def test_a_restarted_owner_begins_anew_and_what_it_sent_counts() -> None:
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 8)), min_size=1, max_size=40))
 def test_the_rate_never_misses_a_burst_within_a_second(steps: list[tuple[int, int]]) -> None:
     book = LimitBook([limit(max_orders_per_s=10)], OWNERS)
-    book.check({"a": owner(sent=0)}, NOW)
+    book.readings({"a": owner(sent=0)}, NOW)
     now, sent, sends = NOW, 0, []
     for wait_ms, orders in steps:
         now += wait_ms * MS
@@ -96,20 +97,14 @@ def test_the_rate_never_misses_a_burst_within_a_second(steps: list[tuple[int, in
         if burst > 10:
             assert trips(book, {"a": owner(sent=sent)}, now)
         else:
-            book.check({"a": owner(sent=sent)}, now)
+            book.readings({"a": owner(sent=sent)}, now)
 
 
-def test_warnings_come_once_at_50_75_and_90_percent_and_again_after_a_fall() -> None:
-    book = LimitBook([limit(max_open_orders=100)], OWNERS)
-    said = []
-    for n in (49, 50, 60, 75, 76, 89, 90, 99, 100, 80, 30, 55):
-        said += [(n, v.percent) for v in book.check({"a": owner(row(open_orders=n))}, NOW) if not v.trips]
-    assert said == [(50, 50), (75, 75), (90, 90), (55, 50)]
-
-
-def test_a_figure_over_its_limit_is_named_with_value_and_limit() -> None:
-    (verdict,) = LimitBook([limit("session:a", max_open_orders=2)], OWNERS).check({"a": owner(row(open_orders=7))}, NOW)
-    assert str(verdict) == "open orders 7 of session:a: over 2"
+def test_figures_that_go_by_rows_act_at_once_and_name_value_and_limit() -> None:
+    book, watch = LimitBook([limit("session:a", max_open_orders=2)], OWNERS), LimitWatch()
+    (outcome,) = watch.look(book.readings({"a": owner(row(open_orders=7))}, NOW), NOW)
+    assert outcome.kind == "trip"
+    assert str(outcome) == "open orders 7 of session:a: over 2"
 
 
 @pytest.mark.parametrize(

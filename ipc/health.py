@@ -1,0 +1,111 @@
+"""Health of the desk's processes and of the host (psutil), measured by a thread of its own: a disk may not answer.
+
+Each process is looked at once in `every_ms`, spread over it, so that no look costs the process around it more than
+some tens of microseconds.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import psutil
+
+from base.config import DeskConfig
+from base.locks import RoleLock
+from ipc.owners import role_held
+
+MB = 1 << 20
+
+
+class ProcessHealth(msgspec.Struct, frozen=True):
+    """One process of the desk at one moment; None: not measured yet."""
+
+    process: str
+    pid: int
+    memory_mb: int | None = None  # resident
+    cpu_pct: int | None = None  # of one core, since the look before
+
+
+class HostHealth(msgspec.Struct, frozen=True):
+    """The host: what is left, by place."""
+
+    free_mb: Mapping[str, int]  # data, log, shared memory
+    memory_free_mb: int | None = None
+
+
+class _Known:
+    """A process that was looked at before."""
+
+    def __init__(self, pid: int) -> None:
+        self.process = psutil.Process(pid)
+        self.cpu_s = 0.0
+        self.at_s = 0.0
+
+
+class HealthSampler:
+    """The thread. `processes` and `host` are the newest figures; a process that does not run is not among them."""
+
+    def __init__(self, desk: DeskConfig, names: Sequence[str], every_ms: int) -> None:
+        self.processes: dict[str, ProcessHealth] = {}
+        self.host = HostHealth({})
+        self._locks = {n: RoleLock(desk.run_dir / "lock" / n) for n in names}
+        self._places = {"data": desk.data_dir, "log": desk.log_dir, "shared memory": desk.shm_dir}
+        self._every_s = every_ms / 1000
+        self._known: dict[str, _Known] = {}
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="health", daemon=True)
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Measure no more; does not wait for a disk that hangs."""
+        self._end.set()
+        self._thread.join(0.2)
+
+    def _run(self) -> None:
+        pause_s = self._every_s / (len(self._locks) + 1)
+        while not self._end.is_set():
+            for name in self._locks:
+                self.sample(name)
+                if self._end.wait(pause_s):
+                    return
+            self.sample_host()
+            self._end.wait(pause_s)
+
+    def sample(self, name: str) -> None:
+        """Look at one process."""
+        lock = self._locks[name]
+        pid = lock.holder().pid if role_held(lock.path) else 0
+        try:
+            found = self._measure(name, pid) if pid else None
+        except psutil.Error:  # ended, or another user's, while it was looked at
+            found = None
+        if found is None:
+            self._known.pop(name, None)
+            self.processes.pop(name, None)
+        else:
+            self.processes[name] = found
+
+    def _measure(self, name: str, pid: int) -> ProcessHealth:
+        known = self._known.get(name)
+        if known is None or known.process.pid != pid:
+            known = self._known[name] = _Known(pid)
+        with known.process.oneshot():
+            times, memory = known.process.cpu_times(), known.process.memory_info()
+        now_s, cpu_s = time.monotonic(), times.user + times.system
+        pct = int((cpu_s - known.cpu_s) * 100 / (now_s - known.at_s)) if known.at_s else None
+        known.cpu_s, known.at_s = cpu_s, now_s
+        return ProcessHealth(name, pid, memory.rss // MB, pct)
+
+    def sample_host(self) -> None:
+        """Look at disks and memory."""
+        free = {}
+        for place, path in self._places.items():
+            try:
+                free[place] = psutil.disk_usage(str(path)).free // MB
+            except OSError:
+                continue  # not there yet: no figure, rather than a wrong one
+        self.host = HostHealth(free, psutil.virtual_memory().available // MB)

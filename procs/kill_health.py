@@ -1,0 +1,96 @@
+"""The kill switch's triggers on processes and host: [kill.health]."""
+
+from collections.abc import Mapping
+
+from ipc.health import HealthSampler, ProcessHealth
+from ipc.host import ProcessHost
+from ipc.owners import OwnerWatch
+from ipc.readiness import Readiness, Status
+from ipc.room import FULL
+from ipc.roster import roster
+from risk.kill_plan import Topology
+from risk.triggers.health import ClockSteps, HealthRules, JournalStall, Lasting
+from risk.triggers.watch import Reading
+
+MS = 1_000_000
+SILENT_NS = 2_000 * MS  # without a heartbeat: said among the faults, whatever the limit
+
+
+class HealthTriggers:
+    """Feeds the pure rules with what is measured."""
+
+    def __init__(self, host: ProcessHost, topology: Topology, owners: Mapping[str, OwnerWatch]) -> None:
+        config = host.desk.config.kill.health
+        self._owners, self._clock, self._own = owners, host.clock, host.name
+        self._names = names = [role.name for role in roster(host.desk)]
+        self._rules = HealthRules(config, list(topology.owners))
+        self._sampler = HealthSampler(host.desk, names, config.every_ms)
+        self._clocks = ClockSteps()
+        self._stalls = {s: JournalStall() for s in owners}
+        self._heard = dict.fromkeys(owners, 0)
+        self._lasting = Lasting()
+        self._faults: dict[str, str] = {}
+        self._sampler.start()
+
+    def heard(self, session: str) -> None:
+        """A record of an owner's journal was read."""
+        self._heard[session] += 1
+
+    def journals(self, mono_ns: int) -> list[Reading]:
+        """Each look, after pages and then journals were read."""
+        stalled = {}
+        for session, owner in self._owners.items():
+            heard, self._heard[session] = self._heard[session], 0
+            if owner.status is not None and owner.alive:
+                status = owner.status
+                stalled[session] = self._stalls[session].look(status.sent, status.started_ns, heard, mono_ns)
+        return self._rules.journals(stalled)
+
+    def stuck(self, found: Mapping[str, Status], mono_ns: int) -> list[Reading]:
+        """Processes that live and whose heartbeat has stopped."""
+        silent: dict[str, int | None] = {}
+        for name, health in list(self._sampler.processes.items()):
+            status = found.get(name)
+            if name not in self._owners and name != self._own:
+                runs = status is not None and status.pid == health.pid and status.readiness != Readiness.STARTING
+                silent[name] = mono_ns - status.beat_mono_ns if status is not None and runs else None
+        for name, owner in self._owners.items():
+            silent[name] = _silent(owner, mono_ns)
+        self._faults = {
+            f"stuck {n}": f"{n} shows no heartbeat" if ns is not None and ns >= SILENT_NS else ""
+            for n, ns in silent.items()
+        }
+        return self._rules.stuck({n: None if ns is None else max(ns, 0) for n, ns in silent.items()})
+
+    def others(self, files_fault: str, mono_ns: int) -> list[Reading]:
+        """Memory, processor, disks, clocks."""
+        before_ns, wall_ns, after_ns = self._clock.mono_ns(), self._clock.wall_ns(), self._clock.mono_ns()
+        full = {
+            s: self._lasting.look(f"full {s}", o.status is not None and FULL in o.status.reason, mono_ns)
+            for s, o in self._owners.items()
+        }
+        measured = self._sampler.processes
+        own = self._lasting.look("files", bool(files_fault), mono_ns)
+        return [
+            *self._rules.processes([measured.get(n) or ProcessHealth(n, 0) for n in self._names]),
+            *self._rules.host(self._sampler.host),
+            *self._rules.clock(self._clocks.feed(before_ns, wall_ns, after_ns)),
+            *self._rules.journals({self._own: own}),
+            *self._rules.full(full),
+        ]
+
+    def faults(self) -> dict[str, str]:
+        """By name: what is wrong with a process's loop, "" where it turns."""
+        return self._faults
+
+    def close(self) -> None:
+        """Measure no more."""
+        self._sampler.close()
+
+
+def _silent(owner: OwnerWatch, mono_ns: int) -> int | None:
+    """For how long an owner's loop has not turned. One that has just taken its role has no loop yet."""
+    status = owner.status
+    if not owner.alive or status is None or status.pid != owner.pid or status.readiness == Readiness.STARTING:
+        return None
+    return mono_ns - status.beat_mono_ns

@@ -1,0 +1,174 @@
+"""The triggers in the kill switch's process: what owners journal, how processes fare and what books say."""
+
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ipc.books import BookReason, BookSpec, BookState, RegionOwner, create_region
+from ipc.gate import GateReader, session_scopes
+from tests.procs.kill_venue import KillDesk
+
+pytestmark = pytest.mark.e2e
+Make = Callable[..., KillDesk]
+NEVER_NS = 1 << 60
+
+
+@pytest.fixture
+def desk_of() -> Iterator[Make]:
+    """Desks in short paths (socket names are limited), all of it gone afterwards."""
+    made: list[KillDesk] = []
+    folders: list[Path] = []
+
+    def make(**options: Any) -> KillDesk:
+        root = Path(tempfile.mkdtemp(prefix="qk", dir="/tmp"))
+        shm = Path(tempfile.mkdtemp(prefix="qk", dir="/dev/shm"))
+        folders.extend((root, shm))
+        made.append(KillDesk(root / "d", shm, **options))
+        return made[-1]
+
+    yield make
+    for desk in made:
+        desk.close()
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def closed(desk: KillDesk, session: str) -> str:
+    shm = desk.desk.shm_dir
+    return GateReader(shm / "gate", shm / "operator", session_scopes("x", "main", session)).closed_reason(
+        time.monotonic_ns()
+    )
+
+
+def audited(desk: KillDesk, event: str) -> list[dict[str, Any]]:
+    lines = [
+        msgspec.json.decode(line, type=dict[str, Any])
+        for path in sorted((desk.desk.data_dir / "kill").glob("audit-*"))
+        for line in path.read_bytes().splitlines()
+    ]
+    return [line["facts"] for line in lines if line["event"] == event]
+
+
+def test_a_loss_trips_its_scope_with_its_figures_and_a_restart_remembers_it(desk_of: Make) -> None:
+    limits = '[[kill.limits]]\nscope = "venue:x"\nmax_realised_loss = { USD = "50" }\nmax_drawdown = { USD = "900" }\n'
+    desk = desk_of(limits=limits)
+    desk.start(orders=2)
+    desk.tell("a", "fill 1 100", "fill -1 75")
+    desk.wait(lambda: desk.limit("realised loss in USD").get("value") == "25", "half of it seen")
+    assert desk.limit("realised loss in USD")["state"] == "50 %"
+    assert closed(desk, "a") == ""
+    desk.tell("a", "fill 2 100", "fill -1 60")
+    trip = desk.wait_proven()
+    assert (trip["scopes"], trip["cause"], trip["proven"]) == (["venue:x"], "limit", 4)
+    figures = trip["figures"]
+    assert (figures["figure"], figures["value"], figures["limit"]) == ("realised loss in USD", "65", "50")
+    desk.wait(lambda: audited(desk, "trip"), "audited")
+    assert audited(desk, "trip")[0]["figures"]["samples"] == figures["samples"]
+    desk.kill("killswitch")
+    desk.spawn("killswitch")
+    desk.wait(lambda: desk.readiness("killswitch") == "READY", "ready")
+    found = desk.limits()
+    (holding,) = [h for h in found["holdings"] if h["session"] == "a"]
+    assert (holding["position"], holding["fills"]) == ("1.00000000", 4)
+    assert desk.limit("realised loss in USD")["value"] == "65"
+
+
+def test_a_storm_of_rejects_trips_its_session_alone(desk_of: Make) -> None:
+    desk = desk_of(limits='[[kill.limits]]\nscope = "session:a"\nmax_rejects_per_min = 20\n')
+    desk.start(orders=1)
+    desk.tell("b", "reject 50")
+    desk.tell("a", "reject 20")
+    desk.wait(lambda: desk.limit("rejects a minute").get("value") == "20", "counted")
+    assert closed(desk, "a") == ""
+    desk.tell("a", "reject 1")
+    trip = desk.wait_proven()
+    assert (trip["scopes"], trip["figures"]["value"]) == (["session:a"], "21")
+    assert closed(desk, "b") == ""
+
+
+def test_a_stuck_process_trips_its_session(desk_of: Make) -> None:
+    desk = desk_of(limits="[kill.health]\nevery_ms = 100\n[kill.health.stuck]\nmax_ms = 500\n")
+    desk.start(orders=2)
+    desk.signal("a", signal.SIGSTOP)
+    desk.wait(lambda: desk.status()["last_trip"], "tripped")
+    trip = desk.status()["last_trip"]
+    assert (trip["scopes"], trip["cause"]) == (["session:a"], "process")
+    assert trip["figures"]["figure"] == "no heartbeat of a"
+    assert int(trip["figures"]["value"]) > 500
+    assert len([s for s in trip["figures"]["samples"] if s["over"]]) == 2
+    assert desk.processes["a"].wait(10) == -signal.SIGKILL  # it did not answer the gate either
+    assert closed(desk, "b") == ""
+
+
+BOOK = """
+[session.md]
+venue = "x"
+kind = "marketdata"
+address = "127.0.0.1:1"
+sender_comp_id = "MD"
+target_comp_id = "X"
+
+[book.m]
+sessions = ["md"]
+"""
+
+
+def region(desk: KillDesk) -> RegionOwner:
+    specs = [BookSpec("x", i.name, i.px_scale, i.qty_scale, levels=10) for i in desk.desk.venue_instruments("x")]
+    made = create_region(desk.desk.shm_dir / "book-m", specs, heartbeat_limit_ns=NEVER_NS)
+    for spec in specs:
+        made.book("x", spec.instrument).replace(*(_side(spec.px_scale, px) for px in (99, 101)), 1, 1, 1)
+    return made
+
+
+def _side(px_scale: int, px: int) -> bytes:
+    return (px * 10**px_scale).to_bytes(8, "little") + (10**8).to_bytes(8, "little")
+
+
+def test_a_stale_book_behind_working_orders_trips_after_its_confirmations(desk_of: Make) -> None:
+    limits = '[[kill.limits]]\nscope = "instrument:BTC-USD"\nmax_book_stale_ms = 300\n'
+    desk = desk_of(limits=limits, owners=("a",), more=BOOK)
+    books = region(desk)
+    desk.start()
+    book = books.book("x", "BTC-USD")
+    book.set_status(BookState.STALE, BookReason.GAP, 1)
+    desk.wait(lambda: desk.limit("stale book").get("state") == "ok", "nothing works: no harm")
+    desk.place("a", 1)
+    desk.wait(lambda: int(desk.limit("stale book")["value"] or 0) > 0, "counted from then on")
+    trip = desk.wait_proven()
+    assert trip["scopes"] == ["instrument:BTC-USD"]
+    assert "BTC-USD STALE GAP, 1 working orders" in trip["reason"]
+    assert len([s for s in trip["figures"]["samples"] if s["over"]]) == 3
+    assert trip["figures"]["confirm_n"] == 3
+    books.close()
+
+
+def test_a_process_that_takes_too_much_memory_raises_an_alarm_or_trips_as_configured(desk_of: Make) -> None:
+    health = "[kill.health]\nevery_ms = 100\n[kill.health.memory]\nmax_mb = 200\n"
+    for action, tripped in (("warn", False), ("trip", True)):
+        desk = desk_of(limits=f'{health}action = "{action}"\n', owners=("a",))
+        desk.start(orders=1)
+        desk.wait(lambda: desk.limit("memory of a").get("state") == "ok", "measured")  # noqa: B023 - called at once
+        desk.tell("a", "memory 250")
+        if tripped:
+            trip = desk.wait_proven()
+            assert (trip["scopes"], trip["cause"], trip["figures"]["unit"]) == (["session:a"], "health", "MB")
+        else:
+            desk.wait(lambda: desk.limit("memory of a")["state"] == "over, fired", "alarm")  # noqa: B023
+            assert "critical health: memory of a" in desk.logs()
+            assert desk.status()["last_trip"] is None
+            assert closed(desk, "a") == ""
+
+
+def test_a_limit_that_guards_nothing_is_an_error_at_start(desk_of: Make) -> None:
+    desk = desk_of(limits='[[kill.limits]]\nscope = "desk"\nmax_loss = { UDS = "5" }\n', owners=("a",))
+    desk.spawn("killswitch")
+    assert desk.processes["killswitch"].wait(20) == 1
+    assert "kill.limits[0].max_loss.UDS" in desk.logs()
