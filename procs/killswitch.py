@@ -29,6 +29,7 @@ from risk.kill_report import explain
 from venues.kill_hands import Hands
 from venues.kill_paths import OwnerCommands, OwnSession, RestPath
 from venues.kill_topology import topology_of
+from venues.kill_venues import KillVenues
 
 MS = 1_000_000
 WATCH_NS = 20 * MS
@@ -75,6 +76,10 @@ class Killswitch:
         self.switch = KillSwitch(
             self.gate, self.clock, topology, self.config, f"{boot_id():032x}", self.hands.perform,
             fingerprint=(read_status(desk.shm_dir / "proc" / host.name).build, desk.fingerprint),
+        )  # fmt: skip
+        self.venues = KillVenues(
+            self.reactor, desk, self.switch, self.owners, self.commands, self.own, self.rest, host.alert,
+            self.files.audit,
         )  # fmt: skip
         self.triggers = Triggers(host, topology, self.owners, self.drop_copies, self.switch, self._trip)
         self._faults: dict[str, str] = {}
@@ -179,6 +184,7 @@ class Killswitch:
                 session.forget()
             for path in self.rest.values():
                 path.forget()
+        self.venues.tick()
         self._settle()
         self._slow_turns += 1
         if self._slow_turns % 10 == 0:  # who subscribed late hears where things stand
@@ -265,6 +271,8 @@ class Killswitch:
     def _told(self, session: str, told: Told) -> None:
         self.switch.event(told.event)
         self.triggers.told(session, told)
+        if not self._reading:
+            self.venues.event(told.event)
 
     def _read_all(self, session: str, tail: JournalTail) -> bool:
         said = "more"
@@ -319,6 +327,7 @@ class Killswitch:
         status = self.switch.status()
         status["sessions"] = {s.name: {"phase": str(s.state), "reason": s.reason} for s in self.own.values()}
         status["faults"] = list(self._faults.values())
+        status.update(self.venues.status())
         return status
 
     # -- what the hands need ----------------------------------------------------------------------------------
@@ -332,6 +341,9 @@ class Killswitch:
 
     def _stop(self) -> None:
         """The words stay as they are; the lease runs out, so that no new order leaves without this process."""
+        self.venues.stop(self._stopped)
+
+    def _stopped(self) -> None:
         for session in () if self._reading else self.own.values():
             session.stop()
         for path in self.rest.values():

@@ -66,6 +66,7 @@ class DeadMan:
         self._asked_s = 0
         self._next_ns = 0
         self._failing = False
+        self._again = False  # it fired, and was not armed since
 
     @property
     def runs(self) -> bool:
@@ -107,7 +108,8 @@ class DeadMan:
             return []
         self._from_ns, self._next_ns = asked_ns, asked_ns + self.renew_ns
         self.state = TimerState.ARMED
-        if before is TimerState.FIRED:
+        if self._again:
+            self._again = False
             return [self._tell("warning", "armed again after it fired")]
         return [] if before in (TimerState.ARMED, TimerState.LAPSING) else [self._tell("info", self._armed())]
 
@@ -124,6 +126,7 @@ class DeadMan:
         if self.state is TimerState.DISABLED:
             return
         self.fired += 1
+        self._again = True
         why = self.why or "no renewal was taken"
         self.state = TimerState.FIRED
         self._next_ns = 0

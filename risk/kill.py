@@ -68,6 +68,7 @@ class KillSwitch:
             config.fence_deadline_ms * 1_000_000, config.proof_deadline_s * SECOND_NS,
             config.unanswered_horizon_s * SECOND_NS, config.watch_after_proof_s * SECOND_NS,
         )  # fmt: skip
+        self.refusing: dict[str, str] = {}  # venues that take no cancels now, and why; the process keeps it up to date
         self._fresh = False  # a trip has not taken down its orders yet
 
     # -- beginning -----------------------------------------------------------------------------------------------
@@ -105,6 +106,7 @@ class KillSwitch:
             wall_ns=wall_ns,
             plan=self._plans.get(scope),
             figures=figures,
+            refusing=self.refusing,
         )
         self._replace(scope, trip)
         self._fresh = True

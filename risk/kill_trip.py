@@ -7,6 +7,7 @@ gives up.
 
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 import msgspec
 
@@ -30,6 +31,7 @@ AGAIN_NS = 1_000_000_000  # between two cancels of the same order
 LATE_NS = 100_000_000  # between two mass cancels because of late acknowledgements, which come in bursts
 INVENTORY_NS = 500_000_000  # for an owner to list its orders before its journal is read instead
 QUERY_NS = 1_000_000_000
+NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 class Phase(StrEnum):
@@ -77,7 +79,9 @@ class Trip:
         wall_ns: int,
         plan: Plan | None = None,
         figures: Mapping[str, object] | None = None,
+        refusing: Mapping[str, str] = NOBODY,
     ) -> None:
+        """`refusing`: venues that take no cancels now, and why; it changes under way. Nothing there counts as done."""
         self.trip_id, self.scope, self.generation = trip_id, scope, generation
         self.cause, self.reason, self.wall_ns = cause, reason, wall_ns
         self.figures = dict(figures or {})  # what the trigger saw, for the audit
@@ -89,6 +93,7 @@ class Trip:
         self.plan = plan or make_plan(topology, scope)
         self.waits = dict.fromkeys(self.plan.owners, "fence")  # owner -> "fence", "killed" until it is fenced or dead
         self._topology, self._ledger, self._deadlines = topology, ledger, deadlines
+        self._refusing = refusing
         self.proofs = ProofBook(self._covers, lambda v: topology.venues[v].lag_ns if v in topology.venues else 0,
                                 deadlines.unanswered_ns)  # fmt: skip
         self._alive: set[str] = set(self.plan.owners)
@@ -226,8 +231,9 @@ class Trip:
         again = self.proofs.listed(
             venue, v.account, lines, started_ns, done_ns,
             adopt=lambda x: whole and x.order_id not in known and x.cl_ord_id not in known,
+            absence=venue not in self._refusing,
         )  # fmt: skip
-        if started_ns >= self.times.fence_ns:
+        if started_ns >= self.times.fence_ns and venue not in self._refusing:
             self._lists_due.discard(venue)
         out = self._again(again, done_ns, "listed") if again else []
         return [*out, *self._progress(done_ns)]
@@ -261,6 +267,7 @@ class Trip:
             self._next_again_ns = mono_ns + AGAIN_NS
             out += self._again(self.proofs.unproven(), mono_ns, "again")
             out += self._queries(mono_ns)
+            out += self._insist(mono_ns)
         return [*out, *self._last_steps(mono_ns), *self._progress(mono_ns)]
 
     def unproven_text(self) -> str:
@@ -277,6 +284,8 @@ class Trip:
         found += [f"owner {s} is starting and has not answered the gate" for s in self._unheard]
         found += [f"orders of {s} are not known since the fence" for s in self._inventory]
         found += [f"no open-orders list of {v} since the fence" for v in sorted(self._lists_due)]
+        if self.phase != Phase.PROVEN:
+            found += [f"{v} takes no cancels now: {self._refusing[v]}" for v in self._closed_venues()]
         by_rest = {s.venue for s in self.plan.sends if isinstance(s, RestCancelAll)}
         strange = {(p.owned.venue, p.symbol) for p in self.proofs.unproven() if p.symbol}
         found += [
@@ -389,6 +398,21 @@ class Trip:
             out.append(self._step(why, f"{self.scope}: cancelled again"))
         return out
 
+    def _closed_venues(self) -> list[str]:
+        """Venues of this trip that take no cancels now."""
+        return [v for v in self._refusing if v in self._topology.venues and self._concerns(v)]
+
+    def _concerns(self, venue: str) -> bool:
+        v = self._topology.venues[venue]
+        return any(is_whole_account(s, v) for s in self.scopes) or any(p.owned.venue == venue for p in self.proofs)
+
+    def _insist(self, mono_ns: int) -> list[Action]:
+        """Where a venue takes no cancels every mass cancel goes on: what is not known here may live there."""
+        if mono_ns < self._next_mass_ns or not self._closed_venues():
+            return []
+        self._next_mass_ns = mono_ns + AGAIN_NS
+        return list(self._mass())
+
     def _queries(self, mono_ns: int) -> list[Action]:
         """Ask the venue for single orders: uncertain ones, and those that one list did not show."""
         out: list[Action] = []
@@ -416,7 +440,7 @@ class Trip:
     def _progress(self, mono_ns: int) -> list[Action]:
         if self.phase != Phase.PROVING or not self.enlisted or self._inventory or self._lists_due:
             return []
-        if self._unheard or self.proofs.unproven():
+        if self._unheard or self.proofs.unproven() or self._closed_venues():
             return []
         self.phase = Phase.PROVEN
         self.times.proven_ns = mono_ns

@@ -15,6 +15,7 @@ SECOND_NS = 1_000_000_000
 _SESSION = frozenset({"session", "kind"})
 _MESSAGE = _SESSION | {"msg_type"}
 _ORDER = frozenset({"order_id", "cl_ord_id", "symbol"})
+_MASS = frozenset({"symbol", "via"})  # via: fix or rest
 
 
 class Kind(NamedTuple):
@@ -56,13 +57,20 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "rest_fail": _kind("answers REST requests with HTTP `status`", frozenset({"path"}), status="503"),
         "rest_lag": _kind("answers REST requests after `ms`", frozenset({"path"}), ms="1000"),
         "list_lag": _kind("the open-orders list is `ms` behind, for `seconds`", frozenset(), ms="2000", seconds="60"),
-        "mass_cancel_partial": _kind("a mass cancel leaves `leave` orders working", frozenset({"symbol"}), leave="1"),
-        "mass_cancel_fake": _kind("a mass cancel is accepted and does nothing", frozenset({"symbol"})),
-        "no_cancel": _kind("refuses every cancel for `seconds`", frozenset({"symbol"}), seconds="5"),
+        "mass_cancel_partial": _kind("a mass cancel leaves `leave` orders working", _MASS, leave="1"),
+        "mass_cancel_fake": _kind("a mass cancel is accepted and does nothing", _MASS),
+        "no_cancel": _kind("refuses every cancel for `seconds`", _MASS, seconds="5"),
+        "slow_cancel": _kind("the next cancels are taken, and done `ms` later", _ORDER, ms="1000"),
+        "pending_cancel": _kind("as slow_cancel, and says 150=6 at once", _ORDER, ms="1000"),
+        "late_ack": _kind(
+            "the next new orders work at once, and are reported `ms` later", _SESSION | _ORDER, ms="1000"
+        ),
+        "late_order": _kind("the next new orders reach the book `ms` later", _SESSION | _ORDER, ms="1000"),
+        "list_empty": _kind("the open-orders list shows nothing, for `seconds`", frozenset(), seconds="5"),
     }
 )
 
-TIMED = frozenset({"stall", "delay", "list_lag", "no_cancel"})
+TIMED = frozenset({"stall", "delay", "list_lag", "list_empty", "no_cancel"})
 
 
 @dataclass(slots=True)

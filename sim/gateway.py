@@ -5,9 +5,9 @@ outlives connections; a `Link` is one connection's session.
 """
 
 import heapq
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from base.clock import Clock
 from base.http import Request, Response
 from sim.accounts import Accounts
+from sim.cancelling import CANCELS, MS_NS, SECOND_NS, Cancelling
 from sim.exchange import Exchange
 from sim.faults import Faults
 from sim.matching import Market
@@ -23,8 +24,7 @@ from sim.session import Acceptor, Numbers, Profile, Refusal
 from sim.setup import Grant, Setup
 from sim.wire import Field, Garbled, Message
 
-SECOND_NS = 1_000_000_000
-MS_NS = 1_000_000
+__all__ = ["MS_NS", "SECOND_NS", "Link", "Seat", "Venue"]
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Link(Acceptor):
             self._write(self.held.popleft()[1])
 
 
-class Venue(ABC):
+class Venue(Cancelling):
     """Base of a simulated venue; everything runs on one thread."""
 
     services: tuple[str, ...] = ("trading", "marketdata", "marketdata_l3", "dropcopy")
@@ -102,6 +102,7 @@ class Venue(ABC):
         self.counters |= {"refused_logons": 0, "reports": 0, "reports_lost": 0, "garbled": 0, "flow_steps": 0}
         self.closed_until_ns = 0  # logons are refused (rollover, maintenance)
         self.list_lag_ns = setup.number("list_lag_ms", 0) * MS_NS
+        self._held: dict[tuple[int, str], list[tuple[str, list[Field]]]] = {}  # reports that wait, by seat and order
         self._timers: list[tuple[int, int, Callable[[], object]]] = []
         self._ids = 0
 
@@ -209,7 +210,7 @@ class Venue(ABC):
         seat.live, seat.connection = link, self.next_id()
         self.session_began(link, seat, logon)
 
-    def session_began(self, link: Link, seat: Seat, logon: Message) -> None:  # noqa: B027 - most venues do nothing
+    def session_began(self, link: Link, seat: Seat, logon: Message) -> None:
         """A session is logged on (hook)."""
 
     def evict(self, link: Link, seat: Seat) -> None:
@@ -230,6 +231,13 @@ class Venue(ABC):
         fault = self.faults.strike("reject", now, **facts) if self.faults else None
         if fault is not None:
             self.refuse(link, message, fault.parameters["text"])
+            return
+        if self.faults and message.msg_type in CANCELS and self.takes_no_cancels(message.get(55), "fix"):
+            self.refuse(link, message, self.no_cancel_text)
+            return
+        late = self.faults.strike("late_order", now, **facts) if self.faults and message.msg_type == "D" else None
+        if late is not None:
+            self.after(late.number("ms") * MS_NS, lambda: self.request(link, seat, message))
             return
         self.request(link, seat, message)
 
@@ -277,21 +285,49 @@ class Venue(ABC):
 
     def report(self, seat: Seat, msg_type: str, fields: list[Field], event: Event | None = None) -> None:
         """Send a report to a seat, or keep it for its replay while it is away; a fault may lose it for good."""
-        if event is not None and self._loses(seat, event):
+        if event is not None and (self._loses(seat, event) or self._holds(seat, msg_type, fields, event)):
             return
+        self._deliver(seat, msg_type, fields)
+
+    def _deliver(self, seat: Seat, msg_type: str, fields: list[Field]) -> None:
         self.counters["reports"] += 1
         if seat.live is not None and seat.live.active:
             seat.live.send(msg_type, fields)
         elif seat.profile.replays:
             seat.numbers.take(seat.profile, msg_type, fields, self.clock.wall_ns())
 
+    def _holds(self, seat: Seat, msg_type: str, fields: list[Field], event: Event) -> bool:
+        """Whether the order's reports to this seat wait, in order: its acknowledgement was held back."""
+        key, now = (id(seat), event.order.order_id), self.clock.mono_ns()
+        held = self._held.get(key)
+        if held is not None:
+            held.append((msg_type, fields))
+            return True
+        if not self.faults or event.kind not in "0A":
+            return False
+        fault = self.faults.strike("late_ack", now, **self._facts(seat, event))
+        if fault is None:
+            return False
+        self._held[key] = [(msg_type, fields)]
+
+        def release() -> None:
+            for item in self._held.pop(key):
+                self._deliver(seat, *item)
+
+        self.after(fault.number("ms") * MS_NS, release)
+        return True
+
+    @staticmethod
+    def _facts(seat: Seat, event: Event) -> dict[str, str]:
+        o = event.order
+        facts = {"session": seat.grant.sender, "kind": seat.grant.kind, "symbol": o.symbol}
+        return facts | {"order_id": o.order_id, "cl_ord_id": o.cl_ord_id}
+
     def _loses(self, seat: Seat, event: Event) -> bool:
         if not self.faults:
             return False
-        o = event.order
-        facts = {"session": seat.grant.sender, "kind": seat.grant.kind, "exec_type": event.kind, "symbol": o.symbol}
-        facts |= {"order_id": o.order_id, "cl_ord_id": o.cl_ord_id}
-        if self.faults.strike("lost_report", self.clock.mono_ns(), **facts) is None:
+        facts = self._facts(seat, event)
+        if self.faults.strike("lost_report", self.clock.mono_ns(), exec_type=event.kind, **facts) is None:
             return False
         self.counters["reports_lost"] += 1
         return True
@@ -306,56 +342,6 @@ class Venue(ABC):
             if seat.grant.kind == "trading" and seat.grant.sender == order.owner.comp_id:
                 return seat
         return None
-
-    # -- cancelling, with what can go wrong -----------------------------------------------------------------------
-
-    def cancel(self, order: Order, request_id: str, reason: str = "request") -> bool:
-        """Cancel one order for a client; False when it cannot be."""
-        now = self.clock.mono_ns()
-        if order.done or self.faults.strike("no_cancel", now, symbol=order.symbol):
-            return False
-        facts = {"order_id": order.order_id, "cl_ord_id": order.cl_ord_id, "symbol": order.symbol}
-        fault = self.faults.strike("late_fill", now, **facts) if self.faults else None
-        if fault is not None and fault.parameters["when"] == "before":
-            self.exchange.fill(order, order.leaves)
-            if order.leaves == 0:
-                return False
-        left = order.leaves
-        done = self.exchange.cancel(order, reason=reason, request_id=request_id)
-        if done and fault is not None and fault.parameters["when"] == "after":
-            self.after(fault.number("ms") * MS_NS, lambda: self._fill_late(order, left))
-        return done
-
-    def _fill_late(self, order: Order, qty: int) -> None:
-        px = order.price or self.exchange.markets[order.symbol].last_px or 1
-        order.cum, order.notional = order.cum + qty, order.notional + px * qty
-        event = Event(
-            "F",
-            order,
-            self.clock.wall_ns(),
-            "2",
-            order.cum,
-            0,
-            order.qty,
-            order.notional,
-            last_px=px,
-            last_qty=qty,
-            trade_id=1_000_000_000 + self.next_id(),  # the market's own ids are below
-        )
-        self.exchange.announce(event)
-
-    def cancel_many(self, orders: Iterable[Order], request_id: str, symbol: str = "") -> int | None:
-        """A mass cancel: number of orders cancelled (or said to be), None when the venue refuses."""
-        targets = [o for o in orders if not o.done]
-        now = self.clock.mono_ns()
-        if self.faults.strike("no_cancel", now, symbol=symbol):
-            return None
-        if self.faults.strike("mass_cancel_fake", now, symbol=symbol):
-            return len(targets)
-        partial = self.faults.strike("mass_cancel_partial", now, symbol=symbol)
-        if partial is not None:
-            targets = targets[: max(0, len(targets) - partial.number("leave"))]
-        return sum(self.cancel(order, request_id) for order in targets)
 
     # -- connections ----------------------------------------------------------------------------------------------
 
@@ -425,7 +411,9 @@ class Venue(ABC):
         return self._ids
 
     def list_time_ns(self) -> int:
-        """The moment (UTC) that the open-orders list shows."""
+        """The moment (UTC) that the open-orders list shows; 0: nothing at all."""
+        if self.faults and self.faults.strike("list_empty", self.clock.mono_ns()):
+            return 0
         fault = self.faults.strike("list_lag", self.clock.mono_ns()) if self.faults else None
         lag = fault.number("ms") * MS_NS if fault is not None else self.list_lag_ns
         return self.clock.wall_ns() - lag

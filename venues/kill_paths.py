@@ -60,6 +60,7 @@ class OwnSession:
         self._instruments = {i.name: i for i in desk.session_instruments(name)}
         self._throttle = DeskRates(desk, config.venue, dialect).orders(name)
         self._unsent: dict[str, None] = {}
+        self.heard: Callable[[AnyEvent], object] = lambda event: None  # told of every event
 
         def make(leg: Leg, sender_comp_id: str) -> TradingSession:
             return dialect.trading(session_context(desk, name, epoch, sender_comp_id), leg)
@@ -102,6 +103,7 @@ class OwnSession:
     def event(self, event: AnyEvent) -> None:
         """Answers on this session prove nothing; they are kept."""
         self._note("answer", {"path": self.name, "event": repr(event)[:400]})
+        self.heard(event)
 
     def alert(self, severity: str, code: str, text: str) -> None:
         """What the session wants a person to know."""
@@ -138,6 +140,7 @@ class RestPath:
         self._hold_until_ns = 0
         self._asking = False
         self._waiting: deque[tuple[Callable[[], RestRequest], Answered]] = deque()
+        self.refused: Callable[[str, str], object] = lambda venue, why: None  # told of cancel-alls that were refused
 
     @property
     def usable(self) -> bool:
@@ -188,6 +191,7 @@ class RestPath:
             self._cancelling -= 1
             if why:
                 self._note("cancel-all failed", {**facts, "why": why, "tries_left": tries})
+                self.refused(self.venue, why)
                 if round_ == self._round and tries:
                     again = lambda: self._cancel(action, index, round_, tries - 1)  # noqa: E731
                     self._reactor.call_later(
@@ -285,6 +289,28 @@ class RestPath:
                 done(found.status, cum)
 
         self._ask(lambda: api.order(self._reactor.clock.wall_ns(), _working(order, instrument)), answered)
+
+    def set_timer(self, seconds: int, done: Callable[[str], object]) -> None:
+        """Start the account's dead man's timer anew, 0 disables it; `done("")` when the venue took it, else why not."""
+        api = self._api
+        assert api is not None
+
+        def render() -> RestRequest:
+            request = api.cancel_after(self._reactor.clock.wall_ns(), seconds)
+            if request is None:
+                raise VenueError(f"{self.venue} has no cancel-all-after timer")
+            return request
+
+        def answered(status: int, body: bytes, error: str) -> None:
+            why = error
+            if not error:
+                try:
+                    api.parse_cancel_after(status, body)
+                except VenueError as e:
+                    why = str(e)
+            done(why)
+
+        self._ask(render, answered, first=True)
 
     def close(self) -> None:
         """Drop the connections."""

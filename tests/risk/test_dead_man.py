@@ -94,6 +94,15 @@ def test_it_is_armed_again_after_it_fired_once_health_is_back() -> None:
     assert b.told[-1] == "warning: v: dead man's timer armed again after it fired"
 
 
+def test_what_lay_between_makes_no_difference_to_that() -> None:
+    b = Bench()
+    b.run(GOOD, 5)
+    b.run(BAD, 70)
+    b.run(PLANNED, 5)
+    b.run(GOOD, 5)
+    assert b.told[-1] == "warning: v: dead man's timer armed again after it fired"
+
+
 def test_health_that_returns_in_time_renews_at_once() -> None:
     b = Bench()
     b.run(GOOD, 1)

@@ -192,6 +192,79 @@ def test_mass_cancels_that_lie(venue: Running) -> None:
     assert c.expect("r").get(533) == "1"
 
 
+def test_refused_cancels_say_why_over_fix_and_rest_and_one_of_them_may_be_spared(venue: Running) -> None:
+    headers = {"Authorization": "Basic cmVzdDprZXk="}
+    c = logon(venue)
+    order(c, "a")
+    c.expect("8", t150="0")
+    venue.fault("no_cancel", seconds=30, via="fix")
+    c.send("q", [(11, "m"), (530, "7")])
+    assert c.expect("r", t531="0").get(58) == "cancels are not taken now"
+    c.send("F", [(11, "x"), (41, "a"), (55, "BTC-USD"), (54, "1")])
+    assert c.expect("9").get(58) == "cancels are not taken now"
+    venue.fault("mass_cancel_fake", via="rest")
+    assert call(venue.endpoint("rest"), "DELETE", "/orders", headers=headers) == (200, {"cancelled": 1})
+    assert len(venue.working()) == 1
+    venue.control("DELETE", "/faults")
+    venue.fault("no_cancel", seconds=30, via="rest")
+    status, said = call(venue.endpoint("rest"), "DELETE", "/orders", headers=headers)
+    assert (status, said) == (503, {"error": "cancels are not taken now"})
+    c.send("q", [(11, "m2"), (530, "7")])
+    assert c.expect("r").get(533) == "1"
+
+
+@pytest.mark.parametrize(("kind", "first"), [("slow_cancel", "4"), ("pending_cancel", "6")])
+def test_a_slow_cancel_is_taken_and_done_later_and_a_fill_may_come_between(
+    venue: Running, kind: str, first: str
+) -> None:
+    c = logon(venue)
+    for name in "ab":
+        order(c, name)
+    placed = c.expect("8", t150="0", t11="b").get(37)
+    venue.fault(kind, ms=300, n=2)
+    c.send("q", [(11, "m"), (530, "7")])
+    assert c.expect("r").get(533) == "2"
+    assert len(venue.working()) == 2
+    venue.control("POST", "/fill", {"order_id": placed})
+    c.until(lambda: not venue.working())
+    c.until(lambda: any(m.get(150) == "4" for m in c.of("8")))
+    kinds = [m.get(150) for m in c.of("8") if m.get(37) != placed]
+    assert kinds == ["0", first, "4"] if first == "6" else ["0", "4"]
+    assert [m.get(150) for m in c.of("8") if m.get(37) == placed][-1] == "F"
+
+
+def test_a_late_acknowledgement_hides_an_order_that_works(venue: Running) -> None:
+    c = logon(venue)
+    venue.fault("late_ack", ms=300)
+    order(c, "a")
+    order(c, "b")
+    assert c.expect("8").get(11) == "b"
+    shown = next(o for o in venue.working() if o["cl_ord_id"] == "a")
+    venue.control("POST", "/fill", {"order_id": shown["order_id"]})
+    assert [c.expect("8", t37=shown["order_id"]).get(150) for _ in range(2)] == ["0", "F"]
+
+
+def test_a_late_order_reaches_the_book_after_what_was_sent_behind_it(venue: Running) -> None:
+    c = logon(venue)
+    venue.fault("late_order", ms=300)
+    order(c, "a")
+    c.send("q", [(11, "m"), (530, "7")])
+    assert c.expect("r").get(533) == "0"
+    assert c.expect("8", t150="0").get(11) == "a"
+    assert len(venue.working()) == 1
+
+
+def test_an_empty_list_shows_nothing_of_what_works(venue: Running) -> None:
+    headers = {"Authorization": "Basic cmVzdDprZXk="}
+    c = logon(venue)
+    order(c, "a")
+    c.expect("8", t150="0")
+    venue.fault("list_empty", seconds=30)
+    assert call(venue.endpoint("rest"), "GET", "/orders?status=open", headers=headers)[1]["orders"] == []
+    venue.control("DELETE", "/faults")
+    assert len(call(venue.endpoint("rest"), "GET", "/orders?status=open", headers=headers)[1]["orders"]) == 1
+
+
 def test_rest_fails_and_lags_on_demand(venue: Running) -> None:
     headers = {"Authorization": "Basic cmVzdDprZXk="}
     venue.fault("rest_fail", status=502)

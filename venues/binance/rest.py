@@ -30,6 +30,7 @@ _STATES = {
 }
 _NO_SUCH_ORDER = -2013
 _NOTHING_OPEN = -2011
+_NOTHING_OPEN_TEXT = b"Unknown order sent."
 _RECV_WINDOW_MS = 10_000
 _TRADES_A_PAGE = 1_000
 
@@ -137,7 +138,7 @@ class Rest:
 
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         """Number of orders cancelled, legs of lists included; 0 when nothing was open."""
-        if _code(status, body) == _NOTHING_OPEN:
+        if _code(status, body) == _NOTHING_OPEN and _NOTHING_OPEN_TEXT in body:  # refusals have that code, too
             return 0
         said = _success(status, body, list[_Cancelled], "cancel openOrders")
         return sum(1 if c.order_reports is None else len(c.order_reports) for c in said)

@@ -45,6 +45,7 @@ class BinanceSim(Venue):
 
     services = ("trading", "marketdata", "dropcopy")
     keep_l3 = False
+    no_cancel_text = "Market is closed."
 
     def __init__(self, setup: Setup, clock: Clock) -> None:
         super().__init__(setup, clock)
@@ -249,7 +250,7 @@ class BinanceSim(Venue):
 
     def refuse(self, link: Link, message: Message, text: str) -> None:
         if message.msg_type == "q":
-            link.send("r", sim_orders.mass_report(message, None))
+            link.send("r", sim_orders.mass_report(message, None, text))
         elif message.msg_type in {"D", "F", "XCN", "XAK"}:
             self._engine_refused(link, message, EngineError(-2010 if message.msg_type == "D" else -2011, text))
         else:
@@ -322,7 +323,7 @@ class BinanceSim(Venue):
             link.send("r", sim_orders.mass_report(message, len(orders)))
         count = self.cancel_many(orders, message.get(11), message.get(55))
         if not (self.report_first and orders):
-            link.send("r", sim_orders.mass_report(message, count))
+            link.send("r", sim_orders.mass_report(message, count, self.no_cancel_text))
 
     # -- reports --------------------------------------------------------------------------------------------------
 

@@ -201,10 +201,10 @@ def cancel_reject(message: Message, problem: EngineError) -> list[Field]:
     return [*fields, (25016, str(problem.code)), (58, str(problem))]
 
 
-def mass_report(message: Message, count: int | None) -> list[Field]:
-    """35=r; None: refused; 0: nothing was open, which the venue calls an unknown order."""
+def mass_report(message: Message, count: int | None, refusal: str = "") -> list[Field]:
+    """35=r; None: refused for that reason; 0: nothing was open, which the venue calls an unknown order."""
     fields: list[Field] = [(55, message.get(55)), (11, message.get(11)), (530, message.get(530))]
     if count:
         return [*fields, (531, "1"), (533, str(count))]
-    text = "Order was not canceled due to cancel restrictions." if count is None else "Unknown order sent."
+    text = refusal if count is None else "Unknown order sent."
     return [*fields, (531, "0"), (532, "99"), (25016, "-2011"), (58, text)]

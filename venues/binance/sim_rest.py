@@ -169,9 +169,9 @@ class BinanceRest:
         orders = self._venue.exchange.working(account=account, symbol=symbol)
         if not orders:
             raise RestError(-2011, "Unknown order sent.")
-        count = self._venue.cancel_many(orders, f"rest{self._venue.next_id()}", symbol)
+        count = self._venue.cancel_many(orders, f"rest{self._venue.next_id()}", symbol, via="rest")
         if count is None:
-            raise RestError(-2011, "Order was not canceled due to cancel restrictions.")
+            raise RestError(-2011, self._venue.no_cancel_text)
         return [self._describe(o) for o in orders[:count]]
 
     def _describe(self, o: Order, cum: int | None = None) -> dict[str, Any]:

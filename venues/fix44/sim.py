@@ -33,6 +33,8 @@ STANDALONE = (
 class PlainSim(Venue):
     """The simulated venue."""
 
+    says_pending = True
+
     def __init__(self, setup: Setup, clock: Clock) -> None:
         super().__init__(setup, clock)
         setup.check_options(OPTIONS)
@@ -117,6 +119,9 @@ class PlainSim(Venue):
         elif message.msg_type in {"F", "G"}:
             order = self._named(seat, message)
             self.report(seat, "9", sim_orders.cancel_reject(message, order, "2", text, self.clock.wall_ns()))
+        elif message.msg_type == "q":
+            fields = sim_orders.mass_report(message, None, "99", self.exec_id(), self.clock.wall_ns())
+            self.report(seat, "r", [*fields, (58, text)])
         else:
             self.business_reject(link, message, "0", text)
 

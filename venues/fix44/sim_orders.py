@@ -74,7 +74,7 @@ def report(event: Event, i: Instrument, exec_id: str) -> list[Field]:
     if kind == "5":
         status = "1" if event.cum else "0"
     fields: list[Field] = [(37, o.order_id), (11, event.request_id or o.cl_ord_id)]
-    if kind in "45" and event.request_id:
+    if kind in "456" and event.request_id:
         fields.append((41, o.origin if kind == "5" else o.cl_ord_id))
     fields += [(17, exec_id), (150, kind), (39, status)]
     fields += [(tag, o.wire[tag]) for tag in (1, 18, 21, 59, 111) if tag in o.wire]

@@ -32,8 +32,8 @@ class PlainRest:
         if request.path == "/orders" and request.method == "GET":
             return self._list(account, request.query)
         if request.path == "/orders" and request.method == "DELETE":
-            count = self._venue.cancel_many(self._venue.exchange.working(account=account), "")
-            return _json({"error": "cancels are not taken now"}, 503) if count is None else _json({"cancelled": count})
+            count = self._venue.cancel_many(self._venue.exchange.working(account=account), "", via="rest")
+            return _json({"error": self._venue.no_cancel_text}, 503) if count is None else _json({"cancelled": count})
         if request.path == "/fills" and request.method == "GET":
             return self._fills(account, request.query)
         if request.path == "/balances" and request.method == "GET":

@@ -13,7 +13,6 @@ _SILENCE = "silence: no report, and there is no 35=r"
 _NO_CANCEL = (
     Refusal(text="Market in maintenance"),
     Refusal(text="EService:Unavailable"),
-    Refusal(text="EService:Cancels not available"),
     Refusal(text="marketSuspended"),
 )
 

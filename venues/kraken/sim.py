@@ -60,6 +60,7 @@ class KrakenSim(Venue):
     """The simulated venue."""
 
     tls13_only = True
+    no_cancel_text = "EService:Market in maintenance"
 
     def __init__(self, setup: Setup, clock: Clock) -> None:
         super().__init__(setup, clock)
@@ -153,7 +154,7 @@ class KrakenSim(Venue):
         elif self._used(seat, message.get(11)):
             self.business_reject(link, message, "0", "EOrder:Duplicate ClOrdID")
         elif self.trading_status == "1":
-            self.business_reject(link, message, "4", "EService:Market in maintenance")
+            self.business_reject(link, message, "4", self.no_cancel_text)
         else:
             self._serve(link, seat, message)
 
@@ -294,7 +295,7 @@ class KrakenSim(Venue):
             orders = self.exchange.working(comp_id=seat.grant.sender, connection=seat.connection, symbol=symbol)
         # One report an order and no 35=r: when nothing matches, nothing is said.
         if self.cancel_many(orders, message.get(11), symbol) is None:
-            raise sim_orders.BusinessError("0", "EService:Cancels not available")
+            raise sim_orders.BusinessError("0", self.no_cancel_text)
 
     # -- reports --------------------------------------------------------------------------------------------------
 

@@ -205,7 +205,8 @@ class KrakenRest:
 
     def _cancel_all(self, account: str, parameters: dict[str, str]) -> dict[str, Any] | str:
         orders = [o for o in self._venue.exchange.working(account=account) if "/" in o.symbol]
-        count = self._venue.cancel_many(orders, "")
+        maintenance = self._venue.trading_status == "1"
+        count = None if maintenance else self._venue.cancel_many(orders, "", via="rest")
         return "EService:Unavailable" if count is None else {"count": count}
 
     def _cancel_after(self, account: str, parameters: dict[str, str]) -> dict[str, Any] | str:
@@ -223,6 +224,7 @@ class KrakenRest:
 
         def fire() -> None:
             if self._dead_man[account, spot] == generation:
+                self._venue.counters["dead_man_fired"] = self._venue.counters.get("dead_man_fired", 0) + 1
                 for order in self._venue.exchange.working(account=account):
                     if ("/" in order.symbol) == spot:
                         self._venue.exchange.cancel(order, reason="dead man's switch")
@@ -292,9 +294,10 @@ class KrakenRest:
     def _futures_cancel(self, account: str, symbol: str, ok: dict[str, Any]) -> Response:
         orders = [o for o in self._venue.exchange.working(account=account) if "/" not in o.symbol]
         targets = [o for o in orders if not symbol or o.symbol == symbol]
-        count = self._venue.cancel_many(targets, "", symbol)
+        maintenance = self._venue.trading_status == "1"
+        count = None if maintenance else self._venue.cancel_many(targets, "", symbol, via="rest")
         if count is None:
-            return _json({"result": "error", "error": "Unavailable"})
+            return _json({"result": "error", "error": "marketSuspended"})
         done = [{"order_id": o.order_id, "cliOrdId": o.cl_ord_id} for o in targets[:count]]
         status = "cancelled" if done else "noOrdersToCancel"
         return _json({**ok, "cancelStatus": {"status": status, "cancelledOrders": done}})

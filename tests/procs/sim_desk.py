@@ -1,0 +1,245 @@
+"""A small desk for tests of the kill switch: its process, one trading process, and a simulated venue in this one."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from base.clock import SystemClock
+from base.config import DeskConfig, load
+from base.errors import BusError, RegionError
+from ipc.commands import CommandClient
+from ipc.owners import role_held
+from ipc.readiness import read_status
+from ipc.requests import Answer, AnyCommand, NewOrder, Ops
+from ipc.roster import command_endpoint
+from sim.desk import ensure_secrets, setup_of
+from tests.sim.server import Running
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = """
+[desk]
+name = "t"
+run_dir = "r"
+shm_dir = "{shm}"
+gate_dir = "{shm}/connects"
+environment = "sim"
+
+[kill]
+arm_at_start = true
+reset_cool_off_s = 0
+{kill}
+
+[venue.x]
+dialect = "{dialect}"
+{venue}
+[venue.x.rest]
+address = "run:sim-x#rest"
+key = "run:secrets/rest.key"
+secret = "run:secrets/rest.secret"
+kill_key = "run:secrets/kill.key"
+kill_secret = "run:secrets/kill.secret"
+ca_file = "run:sim-x.ca.pem"
+lag_ms = {lag_ms}
+
+[sim.x.options]
+{sim}
+"""
+SESSION = """
+[session.{name}]
+venue = "x"
+kind = "trading"
+address = "run:sim-x#trading"
+ca_file = "run:sim-x.ca.pem"
+server_name = "localhost"
+sender_comp_id = "{sender}"
+target_comp_id = "{target}"
+username = "run:secrets/{secret}.key"
+password = "run:secrets/{secret}.secret"
+{more}
+"""
+INSTRUMENTS = {
+    "fix44": """instruments = [
+    { name = "BTC-USD", symbol = "BTC-USD", px_scale = 2, qty_scale = 6 },
+    { name = "ETH-USD", symbol = "ETH-USD", px_scale = 2, qty_scale = 6 },
+]
+""",
+    "kraken": """instruments = [
+    { name = "BTC-USD", symbol = "BTC/USD", px_scale = 1, qty_scale = 8 },
+    { name = "ETH-USD", symbol = "ETH/USD", px_scale = 2, qty_scale = 8 },
+]
+""",
+    "binance": """instruments = [
+    { name = "BTC-USDT", symbol = "BTCUSDT", px_scale = 2, qty_scale = 6, lot_size = "0.00001" },
+    { name = "ETH-USDT", symbol = "ETHUSDT", px_scale = 2, qty_scale = 6, lot_size = "0.0001" },
+]
+""",
+}
+OPTIONS = {
+    "fix44": 'options = {{ rest = true, mass_cancel_reaches = "{reaches}", messages = ["D", "F", "H", "q"] }}\n',
+    "kraken": 'options = { tier = "none" }\n',
+    "binance": "",
+}
+TARGET = {"fix44": "VENUE", "kraken": "KRAKEN-TRD", "binance": "SPOT"}
+
+
+class SimDesk:
+    """Trading session `trd`, kill session `own` where asked for, venue `x`."""
+
+    def __init__(
+        self, dialect: str = "fix44", *, own: bool = False, reaches: str = "account", kill: str = "", venue: str = "",
+        sim: str = "", lag_ms: int = 50, session: str = "",
+    ) -> None:  # fmt: skip
+        self.root = Path(tempfile.mkdtemp(prefix="qs", dir="/tmp"))
+        self.shm = Path(tempfile.mkdtemp(prefix="qs", dir="/dev/shm"))
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._count = 0
+        (self.root / "c").mkdir()
+        options = OPTIONS[dialect].format(reaches=reaches) if dialect == "fix44" else OPTIONS[dialect]
+        kill += '\nsessions = ["own"]' if own else ""
+        text = HEAD.format(
+            shm=self.shm, dialect=dialect, kill=kill, venue=venue + "\n" + INSTRUMENTS[dialect] + options,
+            lag_ms=lag_ms, sim=sim,
+        )  # fmt: skip
+        secret = "one" if dialect == "binance" else "{}"  # there a session is told apart by its CompID alone
+        for name, sender in (("trd", "TRD1"), ("own", "OWN1")):
+            if name == "trd" or own:
+                text += SESSION.format(
+                    name=name, sender=sender, target=TARGET[dialect], secret=secret.format(name), more=session
+                )
+        (self.root / "c" / "desk.toml").write_text(text)
+        self.desk: DeskConfig = load(self.root / "c" / "desk.toml")
+        ensure_secrets(self.desk)
+        self.venue = Running(dialect, setup_of(self.desk, "x"), self.desk.run_dir)
+        self.instruments = self.desk.venue_instruments("x")
+
+    # -- processes -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Everything, ready and armed."""
+        for name in ("killswitch", "trd"):
+            self.spawn(name)
+        for name in ("killswitch", "trd"):
+            self.wait(lambda n=name: self.readiness(n) == "READY", f"{name} ready", 60)  # type: ignore[misc]
+
+    def spawn(self, name: str) -> None:
+        what = ["-m", "procs.killswitch"] if name == "killswitch" else ["-m", "procs.trading", "--session", name]
+        command = [sys.executable, *what, "--config", str(self.desk.path)]
+        with open(self.root / f"{name}.out", "ab") as out:
+            env = {**os.environ, "PYTHONPATH": str(ROOT)}
+            self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out)
+
+    def readiness(self, name: str) -> str:
+        try:
+            status = read_status(self.desk.shm_dir / "proc" / name)
+        except RegionError:
+            return ""
+        return str(status.readiness) if status.pid == self.processes[name].pid else ""
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.processes[name].kill()
+        for name in names:
+            self.processes[name].wait(20)
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def request(self, process: str, make: Callable[[str, str], AnyCommand]) -> Answer:
+        client = CommandClient(self.context, command_endpoint(self.desk, process), "test", SystemClock())
+        try:
+            return client.request(make(client.client_id, client.next_command_id()), 10_000)
+        finally:
+            client.close()
+
+    def ask(self, verb: str, **args: str) -> Any:
+        answer = self.request("killswitch", lambda client, command: Ops(client, command, 0, verb, args))
+        assert answer.accepted, answer.reason
+        return msgspec.json.decode(answer.data)
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask("status")
+        return found
+
+    def last_trip(self) -> dict[str, Any]:
+        return self.status()["last_trip"] or {}
+
+    def place(self, count: int = 1, instrument: int = 0) -> list[str]:
+        """Buy orders far below the market; their ClOrdIDs."""
+        i = self.instruments[instrument]
+        found = []
+        for _ in range(count):
+            qty, price = 10 ** (i.qty_scale - 2), 10 * 10**i.px_scale
+            answer = self.request(
+                "trd",
+                lambda client, command, q=qty, p=price: NewOrder(client, command, 0, "x", i.name, "1", "2", q, p),  # type: ignore[misc]
+            )
+            assert answer.accepted, answer.reason
+            found.append(answer.cl_ord_id)
+        return found
+
+    def place_working(self, count: int = 1, instrument: int = 0) -> list[str]:
+        """As `place`, and known to be working."""
+        before = self.status()["venues"]["x"]["working"]
+        found = self.place(count, instrument)
+        self.wait(lambda: self.status()["venues"]["x"]["working"] >= before + count, "orders known")
+        return found
+
+    def trip(self, scope: str = "desk") -> None:
+        self.ask("trip", scope=scope, reason="test")
+
+    def proven(self, within_s: float = 60) -> dict[str, Any]:
+        self.wait(lambda: self.last_trip().get("phase") == "PROVEN", "proven", within_s)
+        return self.last_trip()
+
+    def reset(self, force: str = "") -> None:
+        """Open again; the next test begins with an armed desk and a clean board."""
+        self.venue.control("DELETE", "/faults")
+        if self.status()["desk"] in ("TRIPPING", "TRIPPED"):
+            self.proven()
+            self.ask("reset", reason="next test", force=force)
+        self.wait(lambda: self.status()["desk"] == "ARMED", "armed")
+        self.wait(lambda: self.readiness("trd") == "READY", "ready")
+
+    def working(self) -> set[str]:
+        """ClOrdIDs that truly work at the venue."""
+        return {o["cl_ord_id"] for o in self.venue.working()}
+
+    def wait(self, condition: Callable[[], object], what: str, within_s: float = 30) -> None:
+        end = time.monotonic() + within_s
+        while True:
+            try:
+                if condition():
+                    return
+            except BusError:
+                pass
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {within_s} s: {what}\n{self.logs()}")
+            time.sleep(0.01)
+
+    def logs(self) -> str:
+        found = [*self.root.glob("*.out"), *self.desk.log_dir.glob("*.log*")]
+        return "\n".join(f"--- {p.name}\n{p.read_text()[-3000:]}" for p in found)
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait(20)
+        lock = self.desk.run_dir / "lock" / "trd"
+        if role_held(lock):  # one that the kill switch started
+            os.kill(int(lock.read_text().split()[0]), signal.SIGKILL)
+        self.context.destroy(linger=0)
+        self.venue.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+        shutil.rmtree(self.shm, ignore_errors=True)

@@ -1,0 +1,92 @@
+"""The venue's own timer, with real processes: a desk that is gone altogether has its orders cancelled by the venue."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.procs.sim_desk import SimDesk
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+TIMER_S = 2
+
+
+def make(more: str = "") -> SimDesk:
+    # 8674=1: a lost connection keeps orders here, so that nothing but the timer cancels them.
+    session = f"options = {{ cancel_on_disconnect = false }}\n{more}"
+    kill = "dead_owner_trips = false\nsession_loss_grace_s = 60"
+    return SimDesk("kraken", venue=f"dead_man_s = {TIMER_S}", session=session, kill=kill)
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[SimDesk]:
+    """One desk for the tests below, in their order: the last one kills it."""
+    found = make()
+    try:
+        found.start()
+        found.wait(lambda: timer(found)["state"] == "ARMED", "the timer is armed")
+        yield found
+    finally:
+        found.close()
+
+
+def timer(desk: SimDesk) -> dict[str, object]:
+    found: dict[str, object] = desk.status()["dead_men"]["x"]
+    return found
+
+
+def fired(desk: SimDesk) -> int:
+    return int(desk.venue.control("GET", "/stats").get("dead_man_fired", 0))
+
+
+def test_health_keeps_it_from_firing_and_a_stuck_owner_lets_it_run_out_with_an_alarm(desk: SimDesk) -> None:
+    orders = set(desk.place_working(2))
+    armed = desk.venue.control("GET", "/stats")["rest_requests"]
+    desk.wait(lambda: desk.venue.control("GET", "/stats")["rest_requests"] >= armed + 4, "renewed again and again")
+    assert (fired(desk), desk.working()) == (0, orders)
+    desk.kill("trd")
+    desk.wait(lambda: timer(desk)["state"] == "LAPSING", "not renewed")
+    assert "working orders" in str(timer(desk)["why"])
+    desk.wait(lambda: not desk.working(), "the venue cancels", TIMER_S + 20)
+    desk.wait(lambda: timer(desk)["fired"] == 1, "noticed")
+    assert "the venue cancels every order" in desk.logs()
+    desk.wait(lambda: "0 orders are listed, 2 are not any more" in desk.logs(), "what is left is looked at")
+    desk.spawn("trd")
+    desk.wait(lambda: desk.readiness("trd") == "READY", "ready again")
+    desk.wait(lambda: timer(desk)["state"] == "ARMED", "armed again")
+    assert "armed again after it fired" in desk.logs()
+    desk.wait(lambda: desk.status()["venues"]["x"]["working"] == 0, "the ends of the orders are taken in")
+
+
+def test_a_trip_is_not_healthy_so_the_timer_runs_out_behind_it(desk: SimDesk) -> None:
+    desk.place_working(1)
+    desk.trip()
+    desk.proven()
+    desk.wait(lambda: timer(desk)["fired"] == 2, "not renewed under a closed gate", TIMER_S + 20)
+    assert "desk is TRIPPED" in desk.logs()
+    desk.reset()
+    desk.wait(lambda: timer(desk)["state"] == "ARMED", "armed again")
+
+
+def test_with_every_process_of_the_desk_killed_the_venue_cancels_by_itself(desk: SimDesk) -> None:
+    before, orders = fired(desk), set(desk.place_working(3))
+    desk.kill("killswitch", "trd")
+    assert desk.working() == orders
+    desk.wait(lambda: not desk.working(), "the venue cancels", TIMER_S + 20)
+    assert fired(desk) > before
+
+
+def test_a_stop_that_keeps_orders_disables_the_timer_first() -> None:
+    desk = make('on_stop = "keep"')
+    try:
+        desk.start()
+        desk.wait(lambda: timer(desk)["state"] == "ARMED", "the timer is armed")
+        orders = set(desk.place_working(1))
+        for name in ("trd", "killswitch"):
+            desk.processes[name].terminate()
+            desk.processes[name].wait(30)
+        assert "disabled: " in desk.logs()
+        began = desk.venue.clock.mono_ns()
+        desk.wait(lambda: desk.venue.clock.mono_ns() - began > (TIMER_S + 1) * 1_000_000_000, "the span is over")
+        assert (desk.working(), fired(desk)) == (orders, 0)
+    finally:
+        desk.close()
