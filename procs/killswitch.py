@@ -5,6 +5,7 @@ pages and journals, and operators reach it by command, by signal (SIGUSR1 trips 
 """
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -54,6 +55,7 @@ class Killswitch:
         host.wake_early()
         host.open_bus()
         self.files = KillFiles(desk.data_dir / "kill", self.clock)
+        self.files.audit("started", {"pid": os.getpid(), "config": desk.fingerprint})
         self.gate = GateWriter(desk.shm_dir / "gate", desk.shm_dir / "operator")
         self.bell = Bell(bell_path(desk.run_dir, host.name))
         self.owners = {s: OwnerWatch(self.reactor, desk, s, self._died) for s in topology.owners}
@@ -173,6 +175,7 @@ class Killswitch:
         live = {n: s for n, s in found.items() if self._beats(s.beat_mono_ns)}
         self.switch.fingerprints({n: (s.build, s.config) for n, s in live.items()})
         self._fault("disk", self.files.fault())
+        self._fault("audit", self.files.damage)
         self._fault("gate", self.gate.names_fault)
         self.triggers.slow(found, self.files.fault())
         for name, text in self.triggers.faults().items():
@@ -202,8 +205,11 @@ class Killswitch:
             self.host.set(Readiness.DEGRADED if faults else Readiness.READY, "; ".join(faults))
 
     def _fault(self, key: str, text: str) -> None:
+        code, _, subject = key.partition(" ")
         if text and key not in self._faults:
-            self.host.alert("critical", key.partition(" ")[0], text)
+            self.host.alert("critical", code, text, subject)
+        elif not text and key in self._faults:
+            self.host.alert("info", code, f"over: {self._faults[key]}", subject)
         if text:
             self._faults[key] = text
         else:

@@ -126,8 +126,11 @@ class KillSwitch:
         fresh = [t for t in self.trips.values() if not t.enlisted]
         self.persist()
         for trip in fresh:
-            facts = {"scope": trip.scope, "cause": trip.cause, "reason": trip.reason, "generation": trip.generation,
-                     "figures": trip.figures}  # fmt: skip
+            facts = {
+                "trip_id": trip.trip_id, "received_mono_ns": trip.times.received_ns, "scope": trip.scope,
+                "cause": trip.cause, "reason": trip.reason, "generation": trip.generation, "figures": trip.figures,
+                "touches": list(trip.plan.touches), "leaves": list(trip.plan.leaves),
+            }  # fmt: skip
             self._do(Audit("trip", facts))
             self._do(Tell("critical", "tripped", f"{trip.scope}: {trip.cause}: {trip.reason}"))
             self._apply(trip, trip.enlist(self.clock.mono_ns()))
@@ -162,7 +165,8 @@ class KillSwitch:
             self.last_trip = describe(trip)
             self._settle(trip)
             del self.trips[trip.trip_id]
-        self._do(Audit("reset", {"scope": scope, "reason": reason, "by": by, "forced": sorted(names)}))
+        self._do(Audit("reset", {"trip_id": record.trip_id, "scope": scope, "reason": reason, "by": by,
+                                 "forced": sorted(names)}))  # fmt: skip
         self.persist()
         return f"{scope} opens in {self.config.reset_cool_off_s} s" + (
             f"; also {', '.join(also)}" if len(also) > 1 else ""
@@ -367,7 +371,7 @@ class KillSwitch:
         for action in actions:
             self._do(action)
             if isinstance(action, Step):
-                self._do(Audit("step", {"trip_id": trip.trip_id, "step": action.step, "detail": action.detail}))
+                self._do(Audit("step", msgspec.structs.asdict(action)))
         before, after = self._phases.get(trip.trip_id), trip.phase
         if before == after or trip.trip_id not in self.trips:
             return
@@ -377,6 +381,13 @@ class KillSwitch:
             if record.trip_id == trip.trip_id and record.state in CLOSED and record.state != state:
                 self.table.put(scope, state, record.generation, record.cause, record.reason, trip.trip_id)
         self._do(Audit(after.value, describe(trip)))
+        if after == Phase.PROVEN:
+            self._do(Audit("proofs", {"trip_id": trip.trip_id, "orders": [
+                {"order": p.name, "venue": p.owned.venue, "session": p.owned.session, "how": p.how,
+                 "traded": p.cum_qty - p.cum_at_trip} for p in trip.proofs
+            ]}))  # fmt: skip
+            for code in ("not_proven", "proof_refuted"):
+                self._do(Tell("info", code, f"{trip.scope}: proven now"))
         self.persist()
 
     def _widen(self, trip: Trip, session: str) -> None:
@@ -402,7 +413,13 @@ class KillSwitch:
             self._do(Tell("critical", "not_armed", f"{scope} stays closed: {'; '.join(blockers)}"))
         else:
             self.table.put(scope, GateState.ARMED, record.generation, "operator", record.reason)
+            self._do(Tell("info", "tripped", f"{scope}: open again: {record.reason}"))
+        self._do(Audit("opened", {"trip_id": record.trip_id, "scope": scope, "state": self._state(scope)}))
         self.persist()
+
+    def _state(self, scope: str) -> str:
+        record = self.records.get(scope)
+        return record.state.name if record is not None else GateState.ARMED.name
 
     def _closed_record(self, scope: str) -> Record:
         record = self.records.get(check_scope(scope))

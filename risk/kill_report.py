@@ -39,6 +39,7 @@ def describe(trip: Trip) -> dict[str, object]:
         "filled_orders": [p.name for p in trip.proofs if p.cum_qty > p.cum_at_trip],
         "refuted": sum(p.refuted for p in trip.proofs),
         "killed": trip.killed,
+        "answered_ms": {s: ms(at_ns) for s, at_ns in trip.answers.items()},
         "unproven": [p.name for p in trip.proofs.unproven()],
         "open_questions": trip.open_questions(),
         "touches": list(trip.plan.touches),

@@ -106,6 +106,7 @@ class Trip:
         self._disconnected = False
         self._unheard: dict[str, int] = {}  # owners that were only starting at the deadline, and when they last were
         self.enlisted = False
+        self.answers: dict[str, int] = {}  # owner -> when it stored its fence word, which is before it was seen here
         self._fence_at_ns = 0  # when the last owner stored its word, which is before it was seen here
 
     # -- what the process and the switch ask -------------------------------------------------------------------
@@ -158,7 +159,8 @@ class Trip:
         """An owner's fence word was read, and when it was stored."""
         if session in self.waits and generation >= self.generation:
             del self.waits[session]
-            self._fence_at_ns = max(self._fence_at_ns, min(max(at_ns, self.times.closed_ns), mono_ns))
+            self.answers[session] = min(max(at_ns, self.times.closed_ns), mono_ns)
+            self._fence_at_ns = max(self._fence_at_ns, self.answers[session])
             return self._fence_check(mono_ns)
         if session in self._unheard and generation >= self.generation:
             del self._unheard[session]

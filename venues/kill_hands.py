@@ -13,6 +13,7 @@ from ipc.requests import Answer, CancelOrder, ListOrders, MassCancel
 from risk import kill_actions as do
 from risk.kill import KillSwitch
 from risk.kill_plan import OwnerMassCancel, OwnMassCancel, RestCancelAll
+from risk.kill_proof import ListedId
 from venues.kill_paths import OwnerCommands, OwnSession, RestPath
 
 log = logging.getLogger("killswitch")
@@ -62,12 +63,17 @@ class Hands:
             do.Audit: lambda a: self.files.audit(a.event, a.facts),
             do.Step: self._step,
             do.State: lambda a: self.host.publish("kill", self._switch().kill_state(a.scope)),
-            do.Tell: lambda a: self.host.alert(a.severity, a.code, a.text),
+            do.Tell: self._tell,
         }
 
     def perform(self, action: do.Action) -> None:
         """Do it now, or have it begun; never calls the switch back from within."""
         self._doing[type(action)](action)
+
+    def _tell(self, action: do.Tell) -> None:
+        self.host.alert(action.severity, action.code, action.text)
+        if action.severity != "info":
+            self.files.audit("alert", {"severity": action.severity, "code": action.code, "text": action.text})
 
     def _ring(self, action: do.RingOwners) -> None:
         for session in action.sessions:
@@ -85,19 +91,23 @@ class Hands:
     def _owner_mass(self, action: OwnerMassCancel) -> None:
         link = self.commands[action.session]
         command = MassCancel("killswitch", link.next_id(), 0, action.instrument, "kill switch")
-        if self.owners[action.session].alive and link.send(command, self._refusal(action.session)):
+        if self.owners[action.session].alive and link.send(command, self._noted(action.session, "mass cancel")):
             self._sent(action, f"commands {action.session}")
 
     def _cancel_one(self, action: do.CancelOne) -> None:
         link = self.commands[action.session]
         command = CancelOrder("killswitch", link.next_id(), 0, action.cl_ord_id, action.order_id, action.instrument)
-        if link.send(command, self._refusal(action.session)):
+        if link.send(command, self._noted(action.session, action.cl_ord_id)):
             self._sent(action, f"commands {action.session}")
 
-    def _refusal(self, session: str) -> Callable[[Answer], object]:
+    def _noted(self, session: str, what: str) -> Callable[[Answer], object]:
+        path = f"commands {session}"
+
         def answered(answer: Answer) -> None:
-            if not answer.accepted:
-                self.files.audit("refused", {"path": f"commands {session}", "why": answer.reason})
+            if answer.accepted:
+                self.files.audit("answer", {"path": path, "what": what})
+            else:
+                self.files.audit("refused", {"path": path, "what": what, "why": answer.reason})
 
         return answered
 
@@ -140,18 +150,24 @@ class Hands:
 
     def _ask_list(self, action: do.AskList) -> None:
         venue = action.venue
-        self.rest[venue].list_orders(
-            lambda lines, started_ns, done_ns: self._switch().listed(venue, lines, started_ns, done_ns),
-            lambda why: self._switch().list_failed(venue, why),
-        )
+
+        def done(lines: list[ListedId], started_ns: int, done_ns: int) -> None:
+            facts = {"path": f"{venue} rest", "orders": len(lines), "took_ms": (done_ns - started_ns) / 1e6}
+            self.files.audit("listed", {**facts})
+            self._switch().listed(venue, lines, started_ns, done_ns)
+
+        self.rest[venue].list_orders(done, lambda why: self._switch().list_failed(venue, why))
 
     def _ask_order(self, action: do.AskOrder) -> None:
         order = self._switch().ledger.find(action.session, action.cl_ord_id)
         if order is not None and action.venue in self.rest:
-            self.rest[action.venue].ask_order(
-                order,
-                lambda status, cum: self._switch().order_answered(action.session, action.cl_ord_id, status, cum),
-            )
+
+            def done(status: str, cum: int | None) -> None:
+                facts = {"path": f"{action.venue} rest", "order": action.cl_ord_id, "ord_status": status}
+                self.files.audit("order answered", {**facts})
+                self._switch().order_answered(action.session, action.cl_ord_id, status, cum)
+
+            self.rest[action.venue].ask_order(order, done)
 
     def _step(self, a: do.Step) -> None:
         now_ns = self.clock.wall_ns()

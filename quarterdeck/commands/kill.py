@@ -15,12 +15,12 @@ import zmq
 from base.clock import SystemClock
 from base.config import DeskConfig, load
 from base.errors import BusError, CommandError
-from ipc.audit_check import verify_audit
 from ipc.commands import CommandClient
 from ipc.gate import check_scope, read_gate, set_operator_word
 from ipc.requests import Answer, Ops
 from ipc.roster import command_endpoint
 from quarterdeck.kill_plan_page import PlanPage
+from quarterdeck.kill_trail import audit, why
 from quarterdeck.limits_screen import print_limits
 from quarterdeck.who import who
 
@@ -33,14 +33,18 @@ VERBS = {
     "arm": "arm a DISARMED desk (needs --reason)",
     "plan": "what a trip of a scope would send, reach and leave alone; sends nothing",
     "limits": "every limit with its value, how far it is away, and what it does",
-    "why": "the last trip in words",
-    "verify": "check the hash chain of the audit trail",
+    "why": "a trip in words, the last one or TRIP: what tripped it, what was done, what is open, what to do next",
+    "audit": "the audit trail: print it, or the part of --trip; --verify checks that it is whole",
+    "verify": "the same as audit --verify",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=VERBS, help="; ".join(f"{k}: {v}" for k, v in VERBS.items()))
+    parser.add_argument("what", nargs="?", default="", help="why: which trip; trip, reset, plan: the scope")
     parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--trip", dest="trip_id", default="", metavar="TRIP", help="audit: of that trip alone")
+    parser.add_argument("--verify", action="store_true", help="audit: check the chain and its end")
     parser.add_argument(
         "--scope", default="desk", help="desk, venue:V, account:V/A, session:S, strategy:T, instrument:I"
     )
@@ -54,9 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit status 0: done. 1: refused or not reached. 2: `trip` could only set the operator word. 3: see `status`."""
     desk = load(args.config)
+    if args.what and args.action in ("trip", "reset", "plan"):
+        args.scope = args.what
+    elif args.what and args.action != "why":
+        raise CommandError(f"{args.action}: {args.what!r} is one word too many")
     check_scope(args.scope)
-    if args.action == "verify":
-        return _verify(desk, args.json)
+    if args.action in ("audit", "verify"):
+        return audit(desk, args.trip_id, args.verify or args.action == "verify", args.json)
+    if args.action == "why":
+        return why(desk, args.what, _live(desk, args), args.json)
     if args.action == "trip":
         return _trip(desk, args)
     if args.action == "plan":
@@ -179,10 +189,11 @@ def _plain_text(found: dict[str, Any]) -> str:
     return "\n".join(str(v) if isinstance(v, str) else f"{k}: {v}" for k, v in found.items())
 
 
-def _verify(desk: DeskConfig, as_json: bool) -> int:
-    sound, wrong = verify_audit(desk.data_dir / "kill")
-    if as_json:
-        sys.stdout.write(json.dumps({"lines": sound, "wrong": wrong}) + "\n")
-    else:
-        sys.stdout.write(f"{sound} lines are sound\n" + (f"WRONG: {wrong}\n" if wrong else ""))
-    return 1 if wrong else 0
+def _live(desk: DeskConfig, args: argparse.Namespace) -> dict[str, Any] | None:
+    """The last trip as the kill switch itself has it; None when it does not answer."""
+    args.action = "status"
+    try:
+        found: dict[str, Any] | None = _ask(desk, args, TIMEOUT_MS)["last_trip"]
+    except (BusError, CommandError):
+        return None
+    return found
