@@ -5,13 +5,14 @@ rounded away from zero, since price times size at full scale does not fit 64 bit
 """
 
 import struct
+from collections.abc import Iterable
 from typing import Self
 
 import msgspec
 
 from base.errors import RegionError
 from ipc._words import Words
-from ipc.readiness import FIRST_ROW, ROW_CAPACITY, ROW_WORDS, ROWS, StatusPage
+from ipc.readiness import FIRST_ROW, MOVED, ROW_CAPACITY, ROW_WORDS, ROWS, StatusPage
 
 NOTIONAL_SCALE = 6
 _MAX = 2**63 - 1
@@ -86,25 +87,64 @@ def notional(px: int, px_scale: int, qty: int, qty_scale: int) -> int:
 
 
 class ExposureWriter:
-    """Rows of one status page, found by (venue, instrument)."""
+    """Rows of one status page, found by (venue, instrument). Takes over the rows of the process before."""
 
     def __init__(self, page: StatusPage) -> None:
         self._words = page.words
-        self._index: dict[tuple[str, str], int] = {}
+        try:
+            found = read_exposure(self._words)
+        except RegionError:
+            found = []  # a writer died inside one: nobody can say whose row it is
+        self._spare: list[tuple[str, str]] = []  # rows of the process before that may be given away
+        self._before = {(row.venue, row.instrument): row for row in found}
+        self._index = {key: i for i, key in enumerate(self._before)}
+        if len(self._index) != self._words.load(ROWS):
+            self._index, self._before = {}, {}
+            self._words.store(ROWS, 0)
+
+    def begin(self, rows: Iterable[ExposureRow]) -> None:
+        """Show all rows of a process that starts, at once; what it does not have of the one before is zero now."""
+        fresh = {(row.venue, row.instrument): row for row in rows}
+        for key, row in self._before.items():
+            if key not in fresh:
+                self._write(_zero(row))
+                self._spare.append(key)
+        self._before = {}
+        for row in fresh.values():
+            self._write(row)
+        self._words.store(ROWS, len(self._index))
+        self._say(2, 0)  # more than one change: readers look at all
 
     def set(self, row: ExposureRow) -> None:
         """Write or replace the instrument's row; RegionError when the page has no room for another."""
+        index = self._write(row)
+        if index >= self._words.load(ROWS):
+            self._words.store(ROWS, index + 1)
+        self._say(1, index)
+
+    def _say(self, changes: int, index: int) -> None:
+        self._words.store(MOVED, ((self._words.load(MOVED) >> 16) + changes) << 16 | index)
+
+    def _write(self, row: ExposureRow) -> int:
         key = (row.venue, row.instrument)
         index = self._index.get(key)
-        fresh = index is None
         if index is None:
-            index = len(self._index)
-            if index >= self._words.load(ROW_CAPACITY):
-                raise RegionError(f"{self._words.path}: no room for row {key}: all {index} rows are taken")
+            index = self._place(key)
         self._words.write_record(FIRST_ROW + index * ROW_WORDS, ROW_WORDS, row.pack())
-        if fresh:
-            self._index[key] = index
-            self._words.store(ROWS, index + 1)
+        self._index[key] = index
+        return index
+
+    def _place(self, key: tuple[str, str]) -> int:
+        index = len(self._index)
+        if index < self._words.load(ROW_CAPACITY):
+            return index
+        if not self._spare:
+            raise RegionError(f"{self._words.path}: no room for row {key}: all {index} rows are taken")
+        return self._index.pop(self._spare.pop())
+
+
+def _zero(row: ExposureRow) -> ExposureRow:
+    return ExposureRow(venue=row.venue, instrument=row.instrument, px_scale=row.px_scale, qty_scale=row.qty_scale)
 
 
 def read_exposure(words: Words) -> list[ExposureRow]:

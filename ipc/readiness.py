@@ -25,7 +25,8 @@ ROWS = 4  # exposure rows in use
 ROW_CAPACITY = 5
 SENT = 6  # new orders handed to the wire since start
 FENCE_AT = 7  # mono_ns at which the fence word was stored
-IDENTITY, IDENTITY_WORDS = 8, 34  # record: MessagePack [process, kind, build, config]
+IDENTITY, IDENTITY_WORDS = 8, 33  # record: MessagePack [process, kind, build, config]
+MOVED = 41  # changes of exposure rows, times 65536, plus the row that changed last
 CONDITION, CONDITION_WORDS = 42, 38  # record: MessagePack [readiness, reason, since_ns]
 FIRST_ROW = 80
 ROW_WORDS = 24  # one exposure row, a record
@@ -79,9 +80,9 @@ class StatusPage:
     ) -> None:
         identity = msgspec.msgpack.encode((process, kind, build, config))
         words = Words.create(path, STATUS_KIND, FIRST_ROW + ROW_WORDS * rows)
-        # The fence of the process before must not be taken for ours: it goes first, the pid last.
+        # The fence of the process before must not be taken for ours: it goes first, the pid last. Its exposure rows
+        # stay until we know better: its orders may work.
         words.store(FENCE, 0)
-        words.store(ROWS, 0)
         words.store(SENT, 0)
         words.store(BEAT, 0)
         words.store(STARTED, wall_ns)
@@ -164,6 +165,15 @@ def read_all(directory: str | PathLike[str]) -> dict[str, Status]:
         except RegionError:
             continue
     return found
+
+
+def readiness_of(words: Words) -> Readiness | None:
+    """What the page says of readiness alone; None when that record cannot be read."""
+    raw = words.read_record(CONDITION, CONDITION_WORDS)
+    try:
+        return msgspec.msgpack.decode(raw, type=tuple[Readiness, str, int])[0] if raw else None
+    except msgspec.DecodeError:
+        return None
 
 
 def _copy(words: Words) -> Status:
