@@ -111,7 +111,17 @@ class HealthConfig(_Strict, frozen=True, kw_only=True):
     full: FullLimit = FullLimit()
 
 
-class LimitConfig(TriggerLimits, frozen=True, kw_only=True):
+class OrderLimits(TriggerLimits, frozen=True, kw_only=True):
+    """Of [[kill.limits]], what an order is judged by before it leaves (docs/pretrade.md); it trips nothing."""
+
+    max_order_qty: dict[str, str] = {}  # instrument -> quantity of one order, decimal text
+    max_order_notional: dict[str, str] = {}  # quote currency -> worth of one order, decimal text
+    price_collar_pct: dict[str, str] = {}  # instrument -> percent beyond the other side's best price, decimal text
+    without_book: Literal["refuse", "pass"] = "refuse"  # what a price is judged by is not there
+    duplicate_window_ms: int | None = None  # the same order again within so long
+
+
+class LimitConfig(OrderLimits, frozen=True, kw_only=True):
     """[[kill.limits]]: trips `scope` when a figure passes its limit. Notional in quote currency, quantity in base."""
 
     scope: str

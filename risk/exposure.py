@@ -71,12 +71,20 @@ class ExposureBook:
         return figures
 
 
-def _share(order: Order, figures: Figures) -> _Share:
-    # A market order has no price: what it may cost is judged by the last fill. While a replace is on its way, either
-    # terms may be in force: the greater counts.
+def share_of(order: Order, mark_px: int) -> tuple[int, int]:
+    """Quantity and price that an open order counts with.
+
+    A market order has no price: what it may cost is judged by the last fill. While a replace is on its way, either
+    terms may be in force: the greater counts.
+    """
     asked = order.asked.values()
     qty = max([order.leaves_qty, *(qty - order.cum_qty for qty, _ in asked)])
-    px = max([order.price or 0, *(price or 0 for _, price in asked)]) or order.stop_px or figures.mark_px
+    px = max([order.price or 0, *(price or 0 for _, price in asked)]) or order.stop_px or mark_px
+    return qty, px
+
+
+def _share(order: Order, figures: Figures) -> _Share:
+    qty, px = share_of(order, figures.mark_px)
     value = notional(px, order.px_scale, qty, order.qty_scale)
     buys = order.side == "1"
     return _Share(

@@ -55,10 +55,12 @@ class LimitBook:
 
     def __init__(self, limits: Sequence[LimitConfig], owners: dict[str, Owner]) -> None:
         """ConfigError, naming the limit, for a scope that cannot be measured or an unreadable number."""
-        self._limits, self._owners = list(limits), owners
+        # A strategy's orders are counted by the trading processes, which refuse what is over: nothing here trips.
+        self._limits = [limit for limit in limits if not limit.scope.startswith("strategy:")]
+        self._owners = owners
         self._rates = {s: _Rate() for s in owners}
-        for i, limit in enumerate(self._limits):
-            _check(limit, f"kill.limits[{i}]")
+        for i, limit in enumerate(limits):
+            check_limit(limit, f"kill.limits[{i}]")
 
     def readings(self, figures: dict[str, OwnerFigures], mono_ns: int) -> list[Reading]:
         """Each figure that has a limit, as it is now."""
@@ -110,11 +112,12 @@ def quote_of(instrument: str) -> str:
     return instrument.split("-")[1] if "-" in instrument else ""
 
 
-def _check(limit: LimitConfig, path: str) -> None:
+def check_limit(limit: LimitConfig, path: str) -> None:
+    """ConfigError, naming the key, for a number that cannot be read and a figure that nobody counts."""
     kind = check_scope(limit.scope).partition(":")[0]
-    rows = limit.max_open_orders is not None or limit.max_position or limit.max_notional
-    if kind == "strategy" and (rows or limit.max_orders_per_s is not None):
-        raise ConfigError(f"{path}.scope: {limit.scope}: exposure rows are not kept by strategy; limit its session")
+    if kind == "strategy" and (limit.max_position or limit.max_notional):
+        key = "max_position" if limit.max_position else "max_notional"
+        raise ConfigError(f"{path}.{key}: {limit.scope}: exposure rows are not kept by strategy; limit its session")
     if kind == "instrument" and limit.max_orders_per_s is not None:
         raise ConfigError(f"{path}.max_orders_per_s: the rate is measured by session, not by instrument")
     check_amounts(limit.max_position, f"{path}.max_position")

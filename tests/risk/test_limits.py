@@ -107,10 +107,16 @@ def test_figures_that_go_by_rows_act_at_once_and_name_value_and_limit() -> None:
     assert str(outcome) == "open orders 7 of session:a: over 2"
 
 
+def test_a_limit_of_a_strategy_trips_nothing() -> None:
+    book = LimitBook([limit("strategy:mm", max_open_orders=0, max_orders_per_s=0)], OWNERS)
+    assert book.readings({"a": owner(row(open_orders=7), sent=100)}, NOW) == []
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"scope": "strategy:mm", "max_open_orders": 1}, "not kept by strategy"),
+        ({"scope": "strategy:mm", "max_position": {"BTC-USD": "1"}}, "not kept by strategy"),
+        ({"scope": "strategy:mm", "max_notional": {"USD": "1"}}, "not kept by strategy"),
         ({"scope": "instrument:BTC-USD", "max_orders_per_s": 1}, "by session"),
         ({"scope": "planet:mars"}, "no scope"),
         ({"scope": "desk", "max_position": {"BTC-USD": "lots"}}, r"kill.limits\[0\].max_position.BTC-USD"),

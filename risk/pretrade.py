@@ -1,0 +1,325 @@
+"""Pre-trade checks: whether an order may leave, judged with the order counted in. Pure; docs/pretrade.md has the rules.
+
+A refusal trips nothing: it names the limit, its scope, the figure with the order and the limit, and is counted.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+from base.decimals import format_scaled
+from base.instruments import Instrument
+from base.kill_config import LimitConfig
+from ipc.exposure import NOTIONAL_SCALE, notional
+from ipc.requests import NewOrder
+from risk.exposure import ExposureBook, share_of
+from risk.exposure_sums import QTY_SCALE, Account, ExposureSums
+from risk.order import Order
+from risk.order_pace import OtherPace, OwnPace, Recent, Terms
+from risk.pretrade_plan import Collar, Ours, Plan, Planner, Rule
+
+BUY: Final = "1"
+UNKNOWN: Final = "unknown_exposure"
+NO_BOOK: Final = "without_book"
+
+
+class Outside(Protocol):
+    """What a process can see of others, in shared memory."""
+
+    @property
+    def unknown(self) -> Mapping[str, str]:
+        """Sessions whose exposure is not known, with the reason."""
+        ...
+
+    def refresh(self) -> None:
+        """Take in what changed in the others' rows, and feed it."""
+        ...
+
+    def sent(self, session: str) -> Callable[[], int]:
+        """What reads the count of orders on another session's page."""
+        ...
+
+    def best(self, instrument: str) -> tuple[int, int, int, int] | None:
+        """Bid price and quantity, offer price and quantity; None where no book is to be believed."""
+        ...
+
+    def reach(self, instrument: str, side: str, qty: int) -> tuple[int, bool]:
+        """The worst price at which a market order would trade, and whether the levels that are seen hold so much."""
+        ...
+
+
+class PreTrade:
+    """Judges the orders of one session."""
+
+    def __init__(
+        self,
+        limits: Sequence[LimitConfig],
+        ours: Ours,
+        sessions: Mapping[str, Account],
+        sums: ExposureSums,
+        exposure: ExposureBook,
+        outside: Outside,
+    ) -> None:
+        """`sessions`: every trading session of the desk; `sums` are fed by the caller, with our own rows, too.
+
+        ConfigError, naming the limit, for a number that cannot be read or a figure that nobody counts.
+        """
+        self._others = {name: OtherPace(outside.sent(name)) for name in sessions if name != ours.session}
+        self._planner = Planner(limits, ours, sessions, sums, self._others)
+        self._plans: dict[tuple[str, str], Plan] = {}
+        self._strategies = self._planner.strategies
+        self._open: dict[str, set[str]] = {name: set() for name in self._strategies}
+        self._exposure, self._outside = exposure, outside
+        self._refresh = outside.refresh
+        self._own = {name: OwnPace() for name in ("", *self._strategies)}
+        self._recent = Recent(self._planner.window_ns)
+        self._asked: tuple[NewOrder, Terms] | None = None  # what was judged last is what leaves next
+        self.refused: Counter[str] = Counter()  # by key of the limit
+
+    # -- verdicts --------------------------------------------------------------------------------------------
+
+    def new(self, command: NewOrder, instrument: Instrument, mono_ns: int) -> str:
+        """Why a new order may not leave, "" when it may."""
+        strategy = command.strategy
+        plan = self._plan(instrument, strategy)
+        qty = command.order_qty
+        if plan.qty is not None and qty > plan.qty[0]:
+            return self._too_big(plan.qty[1], instrument, qty)
+        if plan.window is not None:
+            terms = _terms(command)
+            self._asked = command, terms
+            age_ns = self._recent.age_ns(terms, mono_ns)
+            if age_ns is not None and age_ns < plan.window[0]:
+                return self._again(plan.window[1], age_ns)
+        buys = command.side == BUY
+        price, stop_px = command.price, command.stop_px
+        if (
+            plan.collar is not None
+            and (price is not None or stop_px is None)
+            and (reason := self._too_far(plan, plan.collar, buys, qty, price, stop_px))
+        ):
+            return reason
+        worth = 0
+        if plan.worth is not None or plan.gross:
+            px = price or stop_px
+            if px is None:
+                px = self._market_px(plan, command.side, qty)
+                if px is None:
+                    return self._bookless(_first_on_worth(plan), instrument.name)
+            worth = -(-px * qty // plan.worth_unit) if plan.worth_unit else _worth(instrument, px, qty)
+            if plan.worth is not None and worth > plan.worth[0]:
+                return self._too_dear(plan.worth[1], plan.quote, worth)
+        return self._room(plan, buys, qty, worth, 1, mono_ns)
+
+    def replace(
+        self, order: Order, instrument: Instrument, qty: int, price: int | None, stop_px: int | None, swap: bool,
+        mono_ns: int,
+    ) -> str:  # fmt: skip
+        """Why an order may not be changed so, "" when it may: judged by the risk that the change adds.
+
+        `swap`: the venue makes it a new order, and until the old one's end both may trade.
+        """
+        plan = self._plan(instrument, order.strategy)
+        buys = order.side == BUY
+        if plan.qty is not None and qty > plan.qty[0] and qty > order.order_qty:
+            return self._too_big(plan.qty[1], instrument, qty)
+        if (
+            plan.collar is not None
+            and price is not None
+            and _bolder(buys, price, order.price)
+            and (reason := self._too_far(plan, plan.collar, buys, qty, price, stop_px))
+        ):
+            return reason
+        px, was_px = price or stop_px or 0, order.price or order.stop_px or 0
+        worth, was = _worth(instrument, px, qty), _worth(instrument, was_px, order.order_qty)
+        if plan.worth is not None and worth > plan.worth[0] and worth > was:
+            return self._too_dear(plan.worth[1], plan.quote, worth)
+        if swap:
+            return self._room(plan, buys, qty, worth, 1, mono_ns)
+        mark_px = self._mark_px(instrument)
+        share_qty, share_px = share_of(order, mark_px)
+        after_qty, after_px = max(share_qty, qty - order.cum_qty), max(share_px, px)
+        more = _worth(instrument, after_px, after_qty) - _worth(instrument, share_px, share_qty)
+        return self._room(plan, buys, after_qty - share_qty, more, 0, mono_ns)
+
+    # -- what happened ---------------------------------------------------------------------------------------
+
+    def sent(self, command: NewOrder, mono_ns: int) -> None:
+        """A new order left."""
+        self._paced(command.strategy, mono_ns)
+        if self._planner.window_ns:
+            asked = self._asked
+            terms = asked[1] if asked is not None and asked[0] is command else _terms(command)
+            self._recent.sent(terms, mono_ns)
+
+    def changed(self, order: Order, mono_ns: int) -> None:
+        """A replace left."""
+        self._paced(order.strategy, mono_ns)
+
+    def moved(self, order: Order) -> None:
+        """An order changed: its strategy may have one more or one less open."""
+        mine = self._open.get(order.strategy)
+        if mine is not None:
+            (mine.add if order.is_open else mine.discard)(order.ids[0])
+            self._planner.of_strategy[order.strategy].open_orders = len(mine)
+
+    def look(self, mono_ns: int) -> None:
+        """From a timer, several times a second: how many orders the others sent."""
+        for pace in self._others.values():
+            pace.look(mono_ns)
+
+    def restore(self, orders: Iterable[Order], mono_ns: int, wall_ns: int) -> None:
+        """The orders of the life before, as the journal has them. A change within the last second counts as an order
+        sent then, and a time that is not yet as now: what is not known exactly counts as later than it was.
+        """
+        known = list(orders)
+        for at_ns, order in sorted(((max(o.since_ns, o.sent_ns), o) for o in known), key=lambda o: o[0]):
+            self._paced(order.strategy, mono_ns - max(wall_ns - at_ns, 0))
+            self.moved(order)
+        for order in sorted(known, key=lambda o: o.sent_ns):
+            terms = (order.strategy, order.instrument, order.side, order.order_qty, order.price, order.stop_px)
+            self._recent.sent(terms, mono_ns - max(wall_ns - order.sent_ns, 0))
+
+    def _paced(self, strategy: str, mono_ns: int) -> None:
+        self._own[""].sent(mono_ns)
+        if strategy in self._strategies:
+            self._own[strategy].sent(mono_ns)
+
+    # -- rules -----------------------------------------------------------------------------------------------
+
+    def _plan(self, instrument: Instrument, strategy: str) -> Plan:
+        if strategy not in self._strategies:
+            strategy = ""
+        plan = self._plans.get((instrument.name, strategy))
+        if plan is None:
+            plan = self._plans[instrument.name, strategy] = self._planner.plan(instrument, strategy)
+        return plan
+
+    def _room(self, plan: Plan, buys: bool, qty: int, worth: int, orders: int, mono_ns: int) -> str:
+        """Limits on sums, with so much more."""
+        self._refresh()
+        unknown = self._outside.unknown
+        for strategy, others, most, rule in plan.pace:
+            sent = self._own[strategy].within_a_second(mono_ns) + 1
+            for pace in others:
+                sent += pace.within_a_second()
+            if sent > most:
+                return self._over(rule, str(sent), "")
+        if orders:
+            for sums, most, rule in plan.count:
+                if unknown and (reason := self._blind(rule)):
+                    return reason
+                if sums.open_orders + orders > most:
+                    return self._over(rule, str(sums.open_orders + orders), "")
+        if worth > 0:
+            for gross, most, rule in plan.gross:
+                if unknown and (reason := self._blind(rule)):
+                    return reason
+                if gross.notional + worth > most:
+                    return self._over(rule, format_scaled(gross.notional + worth, NOTIONAL_SCALE), plan.quote)
+        if qty > 0:
+            more = qty * plan.qty_unit
+            for held, most, rule in plan.held:
+                if unknown and (reason := self._blind(rule)):
+                    return reason
+                # Worst cases apart: all that works on this side trades, and nothing of the other.
+                after = held.position + held.buys + more if buys else held.position - held.sells - more
+                if (after if buys else -after) > most:
+                    return self._over(rule, format_scaled(after, QTY_SCALE), plan.instrument.name)
+        return ""
+
+    def _too_far(
+        self, plan: Plan, collar: tuple[Collar, Rule], buys: bool, qty: int, price: int | None, stop_px: int | None
+    ) -> str:
+        within, rule = collar
+        instrument = plan.instrument
+        top = self._outside.best(instrument.name)
+        best = _other_side(top, buys) if top is not None else 0
+        if not best or top is None:
+            return self._bookless(rule, instrument.name) if plan.collar_needs_book else ""
+        if stop_px is not None:  # it trades when the market is there
+            best = max(best, stop_px) if buys else min(best, stop_px)
+        if price is None:
+            there = top[3] if buys else top[1]
+            if qty <= there:
+                return ""
+            price, enough = self._outside.reach(instrument.name, "1" if buys else "2", qty)
+            if not enough:
+                return self._no(rule, f"{instrument.qty_text(qty)} {instrument.name} is more than the best levels hold")
+        far = price * within.unit > best * within.above if buys else price * within.unit < best * within.below
+        if not far:
+            return ""
+        side = "offer" if buys else "bid"
+        beyond = f"price {instrument.px_text(price)} against the best {side} {instrument.px_text(best)}"
+        return self._no(rule, f"{beyond} is {_percent(price, best)} % beyond it, at most {rule.limit}")
+
+    def _market_px(self, plan: Plan, side: str, qty: int) -> int | None:
+        """What a market order is valued at; None when there is no book and there must be one."""
+        name, buys = plan.instrument.name, side == BUY
+        top = self._outside.best(name)
+        if top is not None and _other_side(top, buys):
+            return _other_side(top, buys) if qty <= top[3 if buys else 1] else self._outside.reach(name, side, qty)[0]
+        if plan.worth_needs_book:
+            return None
+        return self._mark_px(plan.instrument)
+
+    def _mark_px(self, instrument: Instrument) -> int:
+        """Price of the last fill; 0 before the first."""
+        return self._exposure.of(instrument.name, instrument.px_scale, instrument.qty_scale).mark_px
+
+    # -- refusals --------------------------------------------------------------------------------------------
+
+    def _no(self, rule: Rule, why: str, key: str = "") -> str:
+        self.refused[key or rule.key] += 1
+        return f"{rule}: {why}"
+
+    def _over(self, rule: Rule, figure: str, unit: str) -> str:
+        return self._no(rule, f"{figure}{unit and ' '}{unit} with this order, at most {rule.limit}")
+
+    def _too_big(self, rule: Rule, instrument: Instrument, qty: int) -> str:
+        return self._no(rule, f"order of {instrument.qty_text(qty)} {instrument.name}, at most {rule.limit}")
+
+    def _too_dear(self, rule: Rule, quote: str, worth: int) -> str:
+        return self._no(rule, f"order worth {format_scaled(worth, NOTIONAL_SCALE)} {quote}, at most {rule.limit}")
+
+    def _again(self, rule: Rule, age_ns: int) -> str:
+        return self._no(rule, f"the same order left {age_ns // 1_000_000} ms ago, not again within {rule.limit}")
+
+    def _bookless(self, rule: Rule, instrument: str) -> str:
+        return self._no(rule, f"no book of {instrument} is live to judge the price by", NO_BOOK)
+
+    def _blind(self, rule: Rule) -> str:
+        for session, why in self._outside.unknown.items():
+            if session in rule.others:
+                return self._no(rule, f"what {session} has at risk is not known: it {why}", UNKNOWN)
+        return ""
+
+
+def _terms(command: NewOrder) -> Terms:
+    return (
+        command.strategy, command.instrument, command.side, command.order_qty, command.price, command.stop_px,
+    )  # fmt: skip
+
+
+def _worth(instrument: Instrument, px: int, qty: int) -> int:
+    return notional(px, instrument.px_scale, qty, instrument.qty_scale)
+
+
+def _other_side(top: tuple[int, int, int, int], buys: bool) -> int:
+    """Best price of the side that the order trades with, of its own where that is empty; 0 where both are."""
+    bid_px, bid_qty, ask_px, ask_qty = top
+    if buys:
+        return ask_px if ask_qty else bid_px if bid_qty else 0
+    return bid_px if bid_qty else ask_px if ask_qty else 0
+
+
+def _bolder(buys: bool, price: int, was: int | None) -> bool:
+    return was is None or (price > was if buys else price < was)
+
+
+def _first_on_worth(plan: Plan) -> Rule:
+    return plan.worth[1] if plan.worth is not None else plan.gross[0][2]
+
+
+def _percent(price: int, best: int) -> str:
+    return format_scaled(abs(price - best) * 10_000 // best, 2)

@@ -1,0 +1,438 @@
+"""Pre-trade checks: each limit with the order counted in; what is refused says why; what reduces a position passes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from base.errors import ConfigError
+from risk.pretrade_plan import check_order_limits
+from tests.risk.pretrade_kit import BOOK, BTC, NOW, SECOND, Desk, limit, new, worth
+
+MS = 1_000_000
+
+
+def test_without_limits_everything_passes() -> None:
+    assert Desk().ask(order_qty=10**12, price=10**12) == ""
+
+
+@pytest.mark.parametrize(("qty", "passes"), [(1_500, True), (1_501, False)])
+def test_an_order_may_be_as_big_as_the_limit_and_no_bigger(qty: int, passes: bool) -> None:
+    desk = Desk(limit(max_order_qty={"BTC-USD": "1.5"}), limit("venue:x", max_order_qty={"BTC-USD": "9"}))
+    verdict = desk.ask(order_qty=qty)
+    assert verdict == ("" if passes else "max_order_qty of desk: order of 1.501 BTC-USD, at most 1.5")
+    assert desk.ask(order_qty=qty, instrument="ETH-USD") == ""
+
+
+def test_the_worth_of_one_order_is_limited_by_quote_currency() -> None:
+    desk = Desk(limit("session:a", max_order_notional={"USD": "6000"}))
+    assert desk.ask(order_qty=100, price=60_000_0) == ""
+    assert desk.ask(order_qty=100, price=60_000_1) == (
+        "max_order_notional of session:a: order worth 6000.01 USD, at most 6000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "passes"),
+    [
+        ("1", 63_000_0, True), ("1", 63_000_1, False), ("1", 1, True),
+        ("2", 56_990_5, True), ("2", 56_990_4, False), ("2", 10**9, True),
+    ],
+)  # fmt: skip
+def test_a_price_may_be_so_far_beyond_the_other_sides_best_and_as_far_as_it_likes_on_its_own(
+    side: str, price: int, passes: bool
+) -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": "5"}))
+    assert bool(desk.ask(side=side, price=price)) is not passes
+
+
+def test_a_price_that_is_too_far_is_told_against_what_and_by_how_much() -> None:
+    assert Desk(limit(price_collar_pct={"BTC-USD": "2.5"})).ask(price=66_000_0) == (
+        "price_collar_pct of desk: price 66000 against the best offer 60000 is 10 % beyond it, at most 2.5"
+    )
+
+
+def test_the_tightest_collar_counts() -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": "5"}), limit("venue:x", price_collar_pct={"BTC-USD": "0.5"}))
+    assert desk.ask(price=60_300_0) == ""
+    assert desk.ask(price=60_300_1).startswith("price_collar_pct of venue:x")
+
+
+def test_where_the_other_side_is_empty_the_own_best_is_the_measure() -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": "1"}))
+    desk.book = (50_000_0, 1, 0, 0)
+    assert desk.ask(price=50_500_0) == ""
+    assert desk.ask(price=50_500_1) != ""
+    desk.book = (0, 0, 0, 0)
+    assert "no book of BTC-USD is live" in desk.ask(price=50_000_0)
+
+
+def test_a_stop_is_judged_where_it_will_trade() -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": "1"}))
+    assert desk.ask(ord_type="4", price=70_700_0, stop_px=70_000_0) == ""
+    assert desk.ask(ord_type="4", price=70_700_1, stop_px=70_000_0) != ""
+    assert desk.ask(ord_type="4", side="2", price=49_500_0, stop_px=50_000_0) == ""
+    assert desk.ask(ord_type="4", side="2", price=49_400_0, stop_px=50_000_0) != ""
+    assert desk.ask(ord_type="3", price=None, stop_px=70_000_0) == "", "it has no price until it trades"
+
+
+@pytest.mark.parametrize("without_book", ["refuse", "pass"])
+def test_without_a_valid_book_a_price_is_refused_unless_the_limit_lets_it_pass(without_book: str) -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": "5"}, without_book=without_book))
+    desk.book = None
+    verdict = desk.ask(price=1_000_000_0)
+    assert verdict == (
+        "" if without_book == "pass" else "price_collar_pct of desk: no book of BTC-USD is live to judge the price by"
+    )
+    assert desk.checks.refused == ({} if without_book == "pass" else {"without_book": 1})
+
+
+def test_a_market_order_may_not_eat_further_into_the_book_than_a_price_might_go() -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": "1"}))
+    assert desk.ask(ord_type="1", price=None, order_qty=BOOK[3]) == ""
+    desk.reached = (60_600_0, True)
+    assert desk.ask(ord_type="1", price=None, order_qty=BOOK[3] + 1) == ""
+    desk.reached = (60_600_1, True)
+    assert "60600.1 against the best offer 60000" in desk.ask(ord_type="1", price=None, order_qty=BOOK[3] + 1)
+    desk.reached = (60_100_0, False)
+    assert "more than the best levels hold" in desk.ask(ord_type="1", price=None, order_qty=BOOK[3] + 1)
+
+
+def test_a_market_order_is_worth_what_the_book_says() -> None:
+    desk = Desk(limit(max_order_notional={"USD": "6000"}))
+    assert desk.ask(ord_type="1", price=None, order_qty=100) == ""
+    assert "worth 6060 USD" in desk.ask(ord_type="1", price=None, order_qty=101)
+    assert desk.ask(ord_type="1", price=None, side="2", order_qty=100) == "", "at the bid"
+    desk.book = None
+    assert "no book of BTC-USD" in desk.ask(ord_type="1", price=None, order_qty=1)
+
+
+def test_a_market_order_that_may_pass_without_a_book_is_worth_what_the_last_fill_was() -> None:
+    desk = Desk(limit(max_order_notional={"USD": "6000"}, without_book="pass"))
+    desk.book = None
+    assert desk.ask(ord_type="1", price=None, order_qty=10**6) == "", "nothing is known of its worth"
+    desk.hold(0, mark_px=60_000_0)
+    assert "worth 6060 USD" in desk.ask(ord_type="1", price=None, order_qty=101)
+
+
+def test_the_same_order_does_not_leave_twice_within_the_window() -> None:
+    desk = Desk(limit(duplicate_window_ms=500))
+    desk.place()
+    desk.now += 499 * MS
+    assert desk.ask() == "duplicate_window_ms of desk: the same order left 499 ms ago, not again within 500"
+    for other in ({"price": 60_000_1}, {"order_qty": 101}, {"side": "2"}, {"strategy": "arb"}, {"stop_px": 1}):
+        assert desk.ask(**other) == "", other
+    desk.now += MS
+    assert desk.ask() == ""
+
+
+def test_what_was_refused_or_never_left_is_no_first_of_two() -> None:
+    desk = Desk(limit(duplicate_window_ms=500), limit(max_order_qty={"BTC-USD": "0.05"}))
+    assert desk.ask() != ""
+    assert desk.ask() == desk.ask() != ""
+    assert desk.ask(order_qty=50) == desk.ask(order_qty=50) == ""
+
+
+def test_a_strategy_may_have_a_window_of_its_own() -> None:
+    desk = Desk(limit("strategy:mm", duplicate_window_ms=500))
+    for strategy in ("mm", "arb"):
+        desk.place(strategy=strategy)
+    assert desk.ask(strategy="mm") != ""
+    assert desk.ask(strategy="arb") == ""
+
+
+def test_orders_within_a_second_are_counted_with_those_of_the_others_in_the_scope() -> None:
+    desk = Desk(limit("venue:x", max_orders_per_s=5))
+    for tick in range(60):
+        desk.now = NOW + tick * 20 * MS
+        desk.checks.look(desk.now)
+    desk.place()
+    desk.place()
+    desk.counts = {"b": 2, "c": 900}
+    assert desk.ask() == "", "c is at another venue"
+    desk.counts = {"b": 3, "c": 900}
+    assert desk.ask() == "max_orders_per_s of venue:x: 6 with this order, at most 5"
+    for tick in range(60, 120):
+        desk.now = NOW + tick * 20 * MS
+        desk.checks.look(desk.now)
+    assert desk.ask() == ""
+
+
+def test_a_replace_counts_as_an_order_of_its_second() -> None:
+    desk = Desk(limit("session:a", max_orders_per_s=2))
+    order = desk.place()
+    desk.checks.changed(order, desk.now)
+    assert "3 with this order, at most 2" in desk.ask()
+    assert "3 with this order, at most 2" in desk.checks.replace(order, BTC, 50, order.price, None, False, desk.now)
+
+
+def test_a_strategys_own_limits_count_its_own_orders() -> None:
+    desk = Desk(limit("strategy:mm", max_orders_per_s=1, max_open_orders=1))
+    desk.place(strategy="arb")
+    assert desk.ask(strategy="mm") == ""
+    order = desk.place(strategy="mm")
+    assert "max_orders_per_s of strategy:mm" in desk.ask(strategy="mm")
+    desk.now += SECOND
+    assert "max_open_orders of strategy:mm: 2 with this order, at most 1" in desk.ask(strategy="mm")
+    assert desk.ask(strategy="arb") == ""
+    desk.end(order)
+    assert desk.ask(strategy="mm") == ""
+
+
+def test_open_orders_are_those_of_all_sessions_in_the_scope() -> None:
+    desk = Desk(limit(max_open_orders=3), limit("instrument:ETH-USD", max_open_orders=1))
+    desk.place()
+    desk.other("c", open_orders=1)
+    assert desk.ask() == ""
+    desk.other("b", open_orders=1)
+    assert desk.ask() == "max_open_orders of desk: 4 with this order, at most 3"
+    desk.other("b", open_orders=0)
+    desk.other("c", open_orders=0)
+    desk.other("c", "ETH-USD", px_scale=2, open_orders=1)
+    assert "max_open_orders of instrument:ETH-USD" in desk.ask(instrument="ETH-USD", price=100)
+
+
+def test_notional_is_gross_over_the_scope() -> None:
+    desk = Desk(limit(max_notional={"USD": "30000"}))
+    desk.place(order_qty=100)
+    desk.other("c", position_notional=worth(100, 60_000_0), sell_notional=worth(200, 60_000_0))
+    assert desk.ask(order_qty=100) == ""
+    assert desk.ask(order_qty=101) == "max_notional of desk: 30060 USD with this order, at most 30000"
+    desk.other("c")
+    assert desk.ask(order_qty=101) == ""
+
+
+def test_buys_and_sells_are_judged_apart_each_as_if_nothing_of_the_other_traded() -> None:
+    desk = Desk(limit(max_position={"BTC-USD": "1"}))
+    desk.hold(400)
+    desk.place(order_qty=500)
+    desk.place(order_qty=900, side="2")
+    assert desk.ask(order_qty=100) == ""
+    assert desk.ask(order_qty=101) == "max_position of desk: 1.001 BTC-USD with this order, at most 1"
+    assert desk.ask(order_qty=500, side="2") == ""
+    assert desk.ask(order_qty=501, side="2") == "max_position of desk: -1.001 BTC-USD with this order, at most 1"
+
+
+def test_positions_add_up_at_any_scale() -> None:
+    desk = Desk(limit(max_position={"BTC-USD": "1"}))
+    desk.other("c", qty_scale=18, position=999_999_999_999_999_999)
+    assert desk.ask(order_qty=1) != ""
+    desk.other("c", qty_scale=0, position=-1)
+    assert desk.ask(order_qty=2_000) == ""
+    assert desk.ask(order_qty=2_001) != ""
+
+
+@given(
+    held=st.integers(-5_000, 5_000).filter(bool), most=st.integers(0, 3_000),
+    working=st.lists(st.tuples(st.booleans(), st.integers(1, 400)), max_size=5), qty=st.integers(1, 5_000),
+)  # fmt: skip
+def test_what_reduces_the_position_is_never_refused_for_a_position_that_is_too_big_already(
+    held: int, most: int, working: list[tuple[bool, int]], qty: int
+) -> None:
+    desk = Desk(limit(max_position={"BTC-USD": f"{most}e-3"}))
+    desk.hold(held)
+    side = "2" if held > 0 else "1"
+    ahead = 0
+    for with_us, size in working:
+        desk.place(order_qty=size, side=side if with_us else "21"[int(side) - 1])
+        ahead += size if with_us else 0
+    verdict = desk.ask(side=side, order_qty=qty)
+    if ahead + qty <= abs(held):
+        assert verdict == ""
+    if ahead + qty > abs(held) + most:
+        assert "max_position" in verdict
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(("new", "new", "new", "fill", "end", "other", "wait")), st.booleans(), st.integers(1, 900),
+        st.integers(-20, 20),
+    ),
+    min_size=1, max_size=40,
+)  # fmt: skip
+
+
+@given(steps, st.integers(1, 2_000), st.integers(1, 120_000), st.integers(1, 6), st.integers(1, 6))
+def test_no_order_passes_that_breaks_a_limit_and_none_is_refused_that_breaks_none(
+    steps: list[tuple[str, bool, int, int]], most_held: int, most_worth: int, most_open: int, most_pace: int
+) -> None:
+    desk = Desk(
+        limit(max_position={"BTC-USD": f"{most_held}e-3"}, max_open_orders=most_open),
+        limit("venue:x", max_notional={"USD": str(most_worth)}),
+        limit("session:a", max_orders_per_s=most_pace),
+    )
+    ours = {"1": 0, "2": 0}
+    orders, position, mark, times = [], 0, 0, list[int]()
+    other = {"position": 0, "working_buy_qty": 0, "open_orders": 0}
+    for what, buys, qty, ticks in steps:
+        side = "1" if buys else "2"
+        if what == "other":
+            other = {"position": ticks * 10, "working_buy_qty": qty if buys else 0, "open_orders": int(buys)}
+            desk.other("b", **other)
+        elif what == "wait":
+            desk.now += qty * MS
+        elif what == "new":
+            price = 60_000_0 + ticks
+            live = [o for o in orders if o.is_open]
+            held = position + other["position"]
+            after = held + ours["1"] + other["working_buy_qty"] + qty if buys else -(held - ours["2"] - qty)
+            gross = sum(worth(o.leaves_qty, o.price or 0) for o in live) + worth(abs(position), mark)
+            broken = {
+                "max_position": after > most_held,
+                "max_notional": gross + worth(qty, price) > most_worth * 10**6,
+                "max_open_orders": len(live) + other["open_orders"] + 1 > most_open,
+                "max_orders_per_s": len([t for t in times if t > desk.now - SECOND]) + 1 > most_pace,
+            }
+            verdict = desk.ask(side=side, order_qty=qty, price=price)
+            assert bool(verdict) == any(broken.values()), (verdict, broken)
+            if verdict:
+                assert broken[verdict.split()[0]], verdict
+            else:
+                orders.append(desk.place(side=side, order_qty=qty, price=price))
+                ours[side] += qty
+                times.append(desk.now)
+        elif live := [o for o in orders if o.is_open]:
+            order = live[qty % len(live)]
+            part = order.leaves_qty if what == "end" else 1 + qty % order.leaves_qty
+            ours[order.side] -= part
+            if what == "fill":
+                position += part if order.side == "1" else -part
+                mark = order.price or 0
+                desk.fill(order, part)
+            else:
+                desk.end(order)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"max_open_orders": 9}, {"max_notional": {"USD": "1"}}, {"max_position": {"BTC-USD": "9"}}],
+    ids=["orders", "notional", "position"],
+)
+def test_what_another_session_has_at_risk_must_be_known(limits: dict[str, object]) -> None:
+    desk = Desk(limit("venue:x", **limits), limit("session:a", max_open_orders=9))
+    desk.unknown = {"c": "is starting"}
+    assert "not known" not in desk.ask(order_qty=1, price=10), "c is not in the scope"
+    desk.unknown = {"b": "is starting"}
+    assert desk.ask(order_qty=1, price=10).endswith("what b has at risk is not known: it is starting")
+    assert desk.checks.refused["unknown_exposure"] == 1
+
+
+def test_a_replace_is_judged_by_the_risk_it_adds() -> None:
+    desk = Desk(
+        limit(max_position={"BTC-USD": "1"}, max_order_qty={"BTC-USD": "0.7"}, price_collar_pct={"BTC-USD": "1"}),
+        limit(max_notional={"USD": "60000"}, max_order_notional={"USD": "45000"}, max_open_orders=1),
+    )
+
+    def change(qty: int, price: int, swap: bool = False) -> str:
+        return desk.checks.replace(order, BTC, qty, price, None, swap, desk.now)
+
+    order = desk.place(order_qty=600, price=60_000_0)
+    assert change(700, 60_000_0) == ""
+    assert "max_order_qty" in change(701, 60_000_0)
+    assert "price_collar_pct" in change(600, 60_600_1)
+    assert change(600, 1) == "", "away from the market"
+    desk.hold(350, mark_px=10)
+    assert "max_position of desk: 1.05 BTC-USD" in change(700, 60_000_0)
+    assert change(650, 60_000_0) == ""
+    assert change(1, 60_000_0) == ""
+    assert "max_open_orders of desk: 2" in change(600, 60_000_0, swap=True)
+    desk.fill(order, 500)
+    assert change(600, 60_000_0) == "", "what it holds already is no new risk"
+
+
+def test_a_replace_that_shrinks_an_order_passes_limits_that_it_is_over_already() -> None:
+    desk = Desk(
+        limit(max_position={"BTC-USD": "0.1"}, max_order_qty={"BTC-USD": "0.1"}, max_open_orders=0),
+        limit(max_notional={"USD": "1"}, max_order_notional={"USD": "1"}, price_collar_pct={"BTC-USD": "1"}),
+    )
+    order = desk.place(order_qty=600, price=70_000_0)
+    assert desk.checks.replace(order, BTC, 500, 70_000_0, None, False, desk.now) == ""
+    assert desk.checks.replace(order, BTC, 600, 69_000_0, None, False, desk.now) == ""
+    assert desk.checks.replace(order, BTC, 601, 70_000_0, None, False, desk.now) != ""
+
+
+def test_where_a_replace_is_a_new_order_old_and_new_count_together() -> None:
+    desk = Desk(limit(max_position={"BTC-USD": "1"}))
+    order = desk.place(order_qty=600)
+    assert desk.checks.replace(order, BTC, 400, order.price, None, True, desk.now) == ""
+    assert "max_position" in desk.checks.replace(order, BTC, 401, order.price, None, True, desk.now)
+
+
+def test_a_restart_forgets_no_window() -> None:
+    before = Desk()
+    recent = [before.place(price=60_000_0 - n) for n in range(3)]
+    wall = before.now + 400 * MS
+    desk = Desk(limit(max_orders_per_s=3, duplicate_window_ms=1_000))
+    desk.checks.restore(recent, NOW, wall)
+    desk.now = NOW
+    assert "the same order left 400 ms ago" in desk.ask(price=60_000_0 - 1)
+    assert "max_orders_per_s of desk: 4" in desk.ask(price=1)
+    desk.now += 599 * MS
+    assert desk.ask(price=60_000_0) != ""
+    desk.now += 1 * MS
+    assert desk.ask(price=60_000_0) == ""
+
+
+def test_a_clock_that_was_set_back_makes_what_was_sent_no_older() -> None:
+    before = Desk()
+    order = before.place()
+    desk = Desk(limit(duplicate_window_ms=1_000))
+    desk.checks.restore([order], NOW, before.now - 3_600 * SECOND)
+    assert "left 0 ms ago" in desk.ask()
+
+
+def test_open_orders_of_a_strategy_are_those_of_the_life_before() -> None:
+    before = Desk()
+    order = before.place()
+    desk = Desk(limit("strategy:mm", max_open_orders=1))
+    desk.checks.restore([order], NOW, NOW + 10 * SECOND)
+    assert "max_open_orders of strategy:mm: 2" in desk.ask()
+
+
+def test_refusals_are_counted_by_their_limit() -> None:
+    desk = Desk(limit(max_order_qty={"BTC-USD": "1"}, max_open_orders=0))
+    for qty in (2_000, 3_000, 10):
+        assert desk.ask(order_qty=qty)
+    assert desk.checks.refused == {"max_order_qty": 2, "max_open_orders": 1}
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 6))
+def test_a_quantity_is_compared_exactly_with_a_limit_of_any_precision(qty: int, most: int, digits: int) -> None:
+    desk = Desk(limit(max_order_qty={"BTC-USD": f"{most}e-{digits}"}))
+    assert bool(desk.ask(order_qty=qty)) == (qty * 10**digits > most * 10**3)
+
+
+@given(st.integers(1, 2_000_000), st.integers(1, 99_999), st.booleans())
+def test_a_collar_is_compared_exactly(price: int, thousandths: int, buys: bool) -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": f"{thousandths}e-3"}))
+    far = (
+        price * 100_000 > BOOK[2] * (100_000 + thousandths)
+        if buys
+        else price * 100_000 < BOOK[0] * (100_000 - thousandths)
+    )
+    assert bool(desk.ask(price=price, side="1" if buys else "2")) == far
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"max_order_qty": {"BTC-USD": "lots"}}, "kill.limits[3].max_order_qty.BTC-USD: not a decimal number: 'lots'"),
+        ({"max_order_notional": {"USD": "-1"}}, "kill.limits[3].max_order_notional.USD: -1 is not a limit"),
+        ({"price_collar_pct": {"BTC-USD": "NaN"}}, "kill.limits[3].price_collar_pct.BTC-USD: NaN is not a limit"),
+        ({"price_collar_pct": {"BTC-USD": "0"}}, "kill.limits[3].price_collar_pct.BTC-USD: 0 leaves hardly a price"),
+        ({"max_order_qty": {"BTC-USD": "1e99"}}, "kill.limits[3].max_order_qty.BTC-USD: 1e99 is not a limit"),
+        ({"duplicate_window_ms": 0}, "kill.limits[3].duplicate_window_ms: 0 is below 1"),
+    ],
+    ids=["text", "negative", "not a number", "zero collar", "huge", "no window"],
+)
+def test_a_limit_that_cannot_be_judged_is_named_with_its_key(keys: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        check_order_limits(limit(**keys), "kill.limits[3]")
+    assert str(e.value).startswith(says)
+    with pytest.raises(ConfigError):
+        Desk(limit(**keys))
+
+
+def test_what_others_changed_is_taken_in_before_a_sum_is_judged() -> None:
+    desk = Desk(limit(max_open_orders=1))
+    desk.checks.new(new(), BTC, NOW)
+    assert desk.refreshed == 1
