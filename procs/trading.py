@@ -13,8 +13,8 @@ from base.errors import StoreError
 from base.reactor import Priority
 from base.upkeep import SYNC_NS, Upkeep
 from ipc.bell import Bell, Ringer, bell_path
-from ipc.events import AnyEvent, Position
-from ipc.exposure import ExposureRow, ExposureWriter
+from ipc.events import AnyEvent
+from ipc.exposure import ExposureWriter
 from ipc.fence import FenceKeeper, lease_duty
 from ipc.gate import GateReader, session_scopes
 from ipc.host import ProcessHost, run_process
@@ -22,16 +22,18 @@ from ipc.journal import Journal, OrderId, journal_settings
 from ipc.readiness import VENUE_CLOSED, Readiness
 from ipc.requests import NewOrder
 from ipc.room import FULL, RoomWatch
-from risk.exposure import ExposureBook, Figures
+from risk.exposure import ExposureBook
 from risk.order import Order
 from risk.orders import Applied, OrderTable
+from venues.at_risk import AtRisk
 from venues.balances import Balances
-from venues.carry_over import Carrier, at_scales, never_sent, restore
+from venues.carry_over import Carrier, never_sent, restore
 from venues.context import dialect_of, session_context
 from venues.in_flight import InFlight
 from venues.interface import RestRequest, SessionPhase, TradingSession
 from venues.link import Leg, Link
 from venues.means import Answered
+from venues.order_checks import OrderChecks
 from venues.order_entry import OrderEntry
 from venues.rate_share import DeskRates
 from venues.recovery import Recovery
@@ -49,7 +51,6 @@ GRACE_SHARE = 4  # of the fence's deadline
 ONLY_CANCELS = "no new orders; receiving and cancelling go on"
 ROWS_MIN = 64
 ROWS_SPARE = 8  # for instruments that were taken out of the configuration with something still at risk
-HELD_ROWS = 4  # of those, for positions
 
 
 class Trading:
@@ -68,8 +69,11 @@ class Trading:
         self.dialect = dialect_of(desk, self.venue)
         self.capabilities = self.dialect.capabilities(venue_config)
         self.plan = self.dialect.cancel_plan(venue_config)
-        self.exposure = ExposureBook()
-        self.rows = ExposureWriter(host.page)
+        exposure = ExposureBook()
+        self.checks = OrderChecks(desk, session, exposure, host.clock)
+        names = (session, self.venue, self.account)
+        rows = ExposureWriter(host.page)
+        self.at_risk = AtRisk(names, exposure, rows, self.checks, self.record, host.clock)
         self.ringer = Ringer()
         self.report = SessionReport(host, session, self.venue, "trading")
         self.watch = Watch()
@@ -89,6 +93,7 @@ class Trading:
         positions: dict[str, tuple[int, int]] = {}
         scales: dict[str, tuple[int, int]] = {}
         unsaid = restore(folder, self.table, positions, scales)
+        self.checks.restored(self.table)
         host.open_bus(self.journal, [self.topic])
 
         scopes = session_scopes(self.venue, self.account, session)
@@ -109,6 +114,7 @@ class Trading:
             per_instrument=any(s.per_instrument for s in mass),
             mass_is_wide=self.mass_is_wide,
             throttle=rates.orders(session),
+            checks=self.checks,
         )
         self.sweep = Sweep(self.entry)
         self.entry.on_open_report = self.sweep.seen_open
@@ -118,7 +124,6 @@ class Trading:
         self.recovery = Recovery(self.entry, rest_api, self, Backoff(random.random), self.plan.list_lag_ms * MS)
         clock = host.clock
         every_ns = venue_config.rest.balances_every_s * 1_000 * MS if venue_config.rest else 0
-        names = (session, self.venue, self.account)
         self.balances = Balances(self, rest_api, names, lambda: (clock.mono_ns(), clock.wall_ns()), every_ns)
         self._reconciled = False
         self.link = Link(host.reactor, desk, session, self, self._make_session)
@@ -153,12 +158,7 @@ class Trading:
     ) -> None:
         """Nothing is assumed of what was open: it is UNCERTAIN until the venue has been asked."""
         present = {i.name: (i.px_scale, i.qty_scale) for i in self.entry.instruments.values()}
-        held = {name: at for name, at in scales.items() if positions[name][0] and name not in present}
-        for name, now in {**present, **held}.items():
-            figures = self.exposure.of(name, *now)
-            figures.position, figures.mark_px = at_scales(positions.get(name, (0, 0)), scales.get(name, now), now)
-            if name in present or name in list(held)[:HELD_ROWS]:
-                self._row(name, figures)
+        held = self.at_risk.begin(present, positions, scales, self.table.open())
         for name in held:
             self.alert("warning", "orphan", f"{self.name}: a position in {name} is held, which is not configured")
         self.entry.lost_session("process restarted")
@@ -169,13 +169,11 @@ class Trading:
 
     def _write_again(self) -> None:
         """Open orders, those with fills that no trade accounts for, and positions."""
-        wall_ns = self.host.clock.wall_ns()
         orders = {order.ids[0]: order for order in self.table.open()} | self.table.untold
         for order in orders.values():
             self.record(order.snapshot(whole=True))
             self.moved(order)
-        for name, figures in self.exposure.figures.items():
-            self.record(self._position(name, figures, wall_ns))
+        self.at_risk.say_all()
 
     # -- what order entry asks of the process ----------------------------------------------------------------
 
@@ -204,37 +202,11 @@ class Trading:
 
     def filled(self, order: Order, applied: Applied) -> None:
         """A fill moves the position."""
-        figures = self.exposure.filled(order, applied.fill_qty, applied.fill_px)
-        self.record(self._position(order.instrument, figures, self.host.clock.wall_ns()))
+        self.at_risk.filled(order, applied)
 
     def moved(self, order: Order) -> None:
         """An order changed: so does what it puts at risk."""
-        self._row(order.instrument, self.exposure.update(order))
-
-    def _position(self, instrument: str, figures: Figures, wall_ns: int) -> Position:
-        return Position(
-            self.name, self.venue, self.account, instrument, figures.position, figures.qty_scale, wall_ns,
-            figures.mark_px, figures.px_scale,
-        )  # fmt: skip
-
-    def _row(self, instrument: str, figures: Figures) -> None:
-        self.rows.set(
-            ExposureRow(
-                venue=self.venue,
-                instrument=instrument,
-                px_scale=figures.px_scale,
-                qty_scale=figures.qty_scale,
-                open_orders=figures.open_orders,
-                uncertain=figures.uncertain,
-                working_buy_qty=figures.working_buy_qty,
-                working_sell_qty=figures.working_sell_qty,
-                position=figures.position,
-                buy_notional=figures.buy_notional,
-                sell_notional=figures.sell_notional,
-                position_notional=figures.position_notional,
-                updated_mono_ns=self.host.clock.mono_ns(),
-            )
-        )
+        self.at_risk.moved(order)
         self.host.page.count_sent(self.entry.counters["orders"])
 
     # -- what recovery asks ----------------------------------------------------------------------------------
@@ -315,7 +287,7 @@ class Trading:
     def _say_session(self) -> None:
         left = self.entry.throttle.left(self.host.clock.mono_ns(), self.host.clock.wall_ns())
         rest = {f"rest_{name}": figure for name, figure in self.rest_rates.left().items()} if self.rest else {}
-        self.report.say(self.link, {**self.entry.counters, **left, **rest})
+        self.report.say(self.link, {**self.entry.counters, **self.checks.counters(), **left, **rest})
 
     # -- gate, lease, timers ---------------------------------------------------------------------------------
 
@@ -332,6 +304,7 @@ class Trading:
     def _look(self) -> None:
         self.fence.look()
         self.in_flight.look()
+        self.checks.look()
         mono_ns = self.host.clock.mono_ns()
         if mono_ns >= self.recovery.deadline_ns:
             self.recovery.tick(mono_ns)

@@ -8,7 +8,9 @@ from base.errors import ConfigError, QuarterdeckError, SecretError
 from base.secrets import resolve
 from base.transport_types import check_plain
 from ipc.gate import account_scope
+from quarterdeck.limit_problems import limit_problems
 from risk.limits import LimitBook
+from risk.pretrade_plan import check_order_limits
 from venues.calendar import configured_rules
 from venues.context import dialect_of
 from venues.dictionaries import configured_dictionary
@@ -125,18 +127,15 @@ def _kill(desk: DeskConfig) -> list[str]:
         path = f"kill.limits[{i}]"
         try:
             LimitBook([limit], {})
+            check_order_limits(limit, path)
         except QuarterdeckError as e:
             found.append(str(e).replace("kill.limits[0]", path) if "kill.limits" in str(e) else f"{path}.scope: {e}")
             continue
         known = _scopes(desk)
-        if limit.scope not in known:
+        if limit.scope in known or limit.scope.startswith("strategy:"):
+            found += limit_problems(desk, limit, path)
+        else:
             found.append(f"{path}.scope: nothing is {limit.scope!r}; there are {', '.join(sorted(known))}")
-        names = {i for _, i in desk.instruments}
-        found += [f"{path}.max_position: no venue has {i!r}" for i in limit.max_position if i not in names]
-        quotes = {i.split("-")[1] for i in names}
-        found += [
-            f"{path}.max_notional: no instrument is quoted in {q!r}" for q in limit.max_notional if q not in quotes
-        ]
     if desk.config.desk.environment == "production" and not kill.limits:
         found.append("kill.limits: none is set; a production desk does not run without limits")
     return found

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from ipc.exposure import ExposureRow
 from risk.kill_plan import Owned, covers
+from risk.limits import quote_of
 
 QTY_SCALE: Final = 18
 
@@ -127,8 +128,3 @@ class ExposureSums:
             for scope, sums in self._scopes.items()
             if covers(scope, of)
         ]
-
-
-def quote_of(instrument: str) -> str:
-    """The quote currency of an instrument's name; "" when it has none."""
-    return instrument.split("-")[1] if "-" in instrument else ""

@@ -4,7 +4,7 @@ Of limits on the order alone the tightest counts; limits on sums are kept one by
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Decimal, localcontext
 from typing import Final
 
 import msgspec
@@ -12,15 +12,17 @@ import msgspec
 from base.errors import ConfigError
 from base.instruments import Instrument
 from base.kill_config import LimitConfig
+from base.trigger_check import amount
 from ipc.exposure import NOTIONAL_SCALE
-from risk.exposure_sums import QTY_SCALE, Account, ExposureSums, Gross, Held, ScopeSums, quote_of
+from risk.exposure_sums import QTY_SCALE, Account, ExposureSums, Gross, Held, ScopeSums
 from risk.kill_plan import Owned, covers
-from risk.limits import check_limit
+from risk.limits import check_limit, quote_of
 from risk.order_pace import OtherPace
 
 BY_INSTRUMENT: Final = ("max_order_qty", "price_collar_pct", "max_position")
 BY_QUOTE: Final = ("max_order_notional", "max_notional")
 MS: Final = 1_000_000
+DIGITS: Final = 40  # before or behind the point
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -111,7 +113,8 @@ class Planner:
         for limit in self._limits:
             if covers(limit.scope, of):
                 self._order_alone(plan, limit)
-                self._sums_too(plan, limit)
+                if limit.action == "trip":  # what is only to be told of stops no order
+                    self._sums_too(plan, limit)
         return plan
 
     def _order_alone(self, plan: Plan, limit: LimitConfig) -> None:
@@ -166,24 +169,16 @@ class Planner:
 def check_order_limits(limit: LimitConfig, path: str) -> None:
     """ConfigError, naming the key, for a number that cannot be read and a figure that nobody counts."""
     check_limit(limit, path)
-    for key in ("max_order_qty", "max_order_notional", "price_collar_pct"):
+    for key in (*BY_INSTRUMENT, *BY_QUOTE):
         table: dict[str, str] = getattr(limit, key)
         for name, text in table.items():
-            value = _number(text, f"{path}.{key}.{name}")
+            value = amount(text, f"{path}.{key}.{name}")
+            if abs(value.adjusted()) > DIGITS:
+                raise ConfigError(f"{path}.{key}.{name}: {text} is not within {DIGITS} digits of 1")
             if key == "price_collar_pct" and not value:
                 raise ConfigError(f"{path}.{key}.{name}: 0 leaves hardly a price to any order; expected more than 0")
     if limit.duplicate_window_ms is not None and limit.duplicate_window_ms < 1:
         raise ConfigError(f"{path}.duplicate_window_ms: {limit.duplicate_window_ms} is below 1")
-
-
-def _number(text: str, path: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise ConfigError(f"{path}: not a decimal number: {text!r}") from None
-    if not value.is_finite() or value < 0 or abs(value.adjusted()) > 40:
-        raise ConfigError(f"{path}: {text} is not a limit; expected a number from 0 up")
-    return value
 
 
 def _scope(limit: LimitConfig) -> tuple[str, str]:
@@ -193,14 +188,16 @@ def _scope(limit: LimitConfig) -> tuple[str, str]:
 
 def _scaled(text: str, scale: int) -> int:
     """Whole units of the scale within the limit: a figure of that scale passes it exactly when it is above this."""
-    return int((Decimal(text).scaleb(scale)).to_integral_value(ROUND_FLOOR))
+    with localcontext(prec=10 * DIGITS):
+        return int(Decimal(text).scaleb(scale).to_integral_value(ROUND_FLOOR))
 
 
 def _collar(text: str) -> Collar:
     pct = Decimal(text)
     digits = max(0, -int(pct.as_tuple().exponent))
     unit = 100 * 10**digits
-    part = int(pct.scaleb(digits))
+    with localcontext(prec=10 * DIGITS):
+        part = int(pct.scaleb(digits))
     return Collar(unit + part, max(unit - part, 0), unit)
 
 

@@ -1,7 +1,8 @@
 """Order entry over one trading session: commands in, answers and events out. No I/O of its own.
 
-Order of things for a new order: checks, ClOrdID, journal, gate, bytes. A report is journalled before the session's
-expected number advances (`event` returns). What the gate forbids never leaves; cancels always pass.
+Order of things for a new order: checks (terms, the desk's limits, the venue's rates), ClOrdID, journal, gate, bytes.
+A report is journalled before the session's expected number advances (`event` returns). What the gate forbids never
+leaves; cancels always pass.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from ipc.requests import (
 from risk.order import Order, order_of, successor_of
 from risk.orders import AMENDS, Applied, OrderTable
 from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
-from venues.order_port import Port, Times
+from venues.order_port import Checks, NoChecks, Port, Times
 from venues.order_terms import age_at_venue, check_figures, check_new, owned, working
 from venues.throttle import Throttle
 
@@ -46,8 +47,12 @@ class OrderEntry:
         per_instrument: bool = False,
         mass_is_wide: bool = False,
         throttle: Throttle | None = None,
+        checks: Checks | None = None,
     ) -> None:
-        """`throttle`: the venue's limits as this process shares them with others; by default they are kept alone."""
+        """`throttle`: the venue's limits as this process shares them with others; by default they are kept alone.
+
+        `checks`: the desk's own limits on orders; by default there are none.
+        """
         self.name = name
         self.account = account
         self.capabilities = capabilities
@@ -60,6 +65,7 @@ class OrderEntry:
         self.session: TradingSession | None = None
         self.ready_reason = "starting"  # why new orders are not let through yet; "" once reconciled
         self.throttle = throttle or Throttle(capabilities.limits.orders, self.instruments)
+        self.checks = checks or NoChecks()
         self.on_open_report: Callable[[Order], None] | None = None  # told of orders a report shows to be open
         self.on_status: Callable[[Order, bool], None] | None = None  # a status request's answer: order, whether known
         self.asked_ns = 0  # monotonic time of the first order request since the venue last answered any; 0: none
@@ -93,9 +99,12 @@ class OrderEntry:
         if reason or session is None:
             return self._refuse(command, reason or "session is not connected")
         mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
+        instrument = self.instruments[command.instrument]
+        # What the desk itself refuses takes nothing of the venue's rates.
+        if over := self.checks.new(command, instrument, mono_ns):
+            return self._refuse(command, over)
         if late := self.throttle.take("new", mono_ns, wall_ns, command.instrument):
             return self._refuse(command, late)
-        instrument = self.instruments[command.instrument]
         cl_ord_id = session.make_cl_ord_id(wall_ns)
         scales = (instrument.px_scale, instrument.qty_scale)
         order = order_of(command, self.name, self.account, cl_ord_id, scales, wall_ns)
@@ -121,6 +130,7 @@ class OrderEntry:
             return Answer(command.command_id, False, closed, cl_ord_id)
         self.counters["orders"] += 1
         self.asked_ns = self.asked_ns or mono_ns
+        self.checks.sent(command, mono_ns)
         self.port.moved(order)
         return Answer(command.command_id, True, cl_ord_id=cl_ord_id)
 
@@ -187,6 +197,7 @@ class OrderEntry:
                 raise SessionError(closed)
             s.replace_order(target, request_id, qty, price, stop_px, mono_ns, wall_ns)
             self.counters["orders"] += 1
+            self.checks.changed(order, mono_ns)
 
         return self._request(order, "replace", send, (qty, price))
 
@@ -208,10 +219,12 @@ class OrderEntry:
     def _replace_late(self, order: Order, qty: int, price: int | None, stop_px: int | None) -> str:
         if self.session is None:
             return f"session {self.name} is not connected"
-        target = working(order, self.instruments[order.instrument])
-        request = "swap" if self.session.replace_is_new(target, qty, price, stop_px) else "amend"
+        instrument = self.instruments[order.instrument]
+        swap = self.session.replace_is_new(working(order, instrument), qty, price, stop_px)
         mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
-        return self.throttle.take(request, mono_ns, wall_ns, order.instrument, age_at_venue(order, wall_ns))
+        over = self.checks.replace(order, instrument, qty, price, stop_px, swap, mono_ns)
+        request = "swap" if swap else "amend"
+        return over or self.throttle.take(request, mono_ns, wall_ns, order.instrument, age_at_venue(order, wall_ns))
 
     def _enter_successor(
         self, order: Order, cl_ord_id: str, qty: int, price: int | None, stop_px: int | None, wall_ns: int

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from base.instruments import Instrument
 from ipc.events import AnyEvent
 from ipc.requests import NewOrder
 from risk.order import Order
@@ -45,3 +46,43 @@ class Port(Protocol):
     def alert(self, severity: str, code: str, text: str) -> None:
         """Tell people."""
         ...
+
+
+class Checks(Protocol):
+    """What judges orders before they leave (docs/pretrade.md)."""
+
+    def new(self, command: NewOrder, instrument: Instrument, mono_ns: int) -> str:
+        """Why a new order may not leave; empty when it may."""
+        ...
+
+    def replace(
+        self, order: Order, instrument: Instrument, qty: int, price: int | None, stop_px: int | None, swap: bool,
+        mono_ns: int,
+    ) -> str:  # fmt: skip
+        """Why an order may not be changed so; `swap`: the venue makes it a new order."""
+        ...
+
+    def sent(self, command: NewOrder, mono_ns: int) -> None:
+        """A new order left."""
+        ...
+
+    def changed(self, order: Order, mono_ns: int) -> None:
+        """A replace left."""
+        ...
+
+
+class NoChecks:
+    """Where no limits are set."""
+
+    def new(self, command: NewOrder, instrument: Instrument, mono_ns: int) -> str:
+        return ""
+
+    def replace(
+        self, order: Order, instrument: Instrument, qty: int, price: int | None, stop_px: int | None, swap: bool,
+        mono_ns: int,
+    ) -> str:  # fmt: skip
+        return ""
+
+    def sent(self, command: NewOrder, mono_ns: int) -> None: ...
+
+    def changed(self, order: Order, mono_ns: int) -> None: ...

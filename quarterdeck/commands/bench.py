@@ -4,7 +4,20 @@ import argparse
 import importlib
 import sys
 
-NAMES = ("codec", "book", "bus", "store", "orders", "pipeline", "kill", "memory", "ledger", "rate", "fixlog")
+NAMES = (
+    "codec",
+    "book",
+    "bus",
+    "store",
+    "orders",
+    "pipeline",
+    "kill",
+    "memory",
+    "ledger",
+    "rate",
+    "fixlog",
+    "pretrade",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

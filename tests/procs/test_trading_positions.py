@@ -1,19 +1,22 @@
 """What a trading process shows of its positions, and how much room it has to show it."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from base.clock import ManualClock
 from base.config import load
 from ipc import frames
 from ipc._bus import Outlet
+from ipc.events import Position
 from ipc.exposure import ExposureRow, ExposureWriter, read_exposure
 from ipc.journal import Journal
 from ipc.readiness import StatusPage, StatusReader
-from procs.trading import Trading, rows_of
+from procs.trading import rows_of
 from risk.exposure import ExposureBook
+from risk.order import Order
 from risk.orders import OrderTable
+from venues.at_risk import AtRisk
 from venues.carry_over import restore
 
 CONFIG = """
@@ -31,13 +34,35 @@ target_comp_id = "V"
 """
 
 
+class Shown:
+    """What AtRisk writes, and what it tells the checks."""
+
+    def __init__(self, page: Path) -> None:
+        self.page = page
+        self.said: list[Position] = []
+        self.rows: dict[str, ExposureRow] = {}
+        writer = ExposureWriter(StatusPage(page, "s"))
+        self.at_risk = AtRisk(("s", "v", "main"), ExposureBook(), writer, self, self.said.append, ManualClock())  # type: ignore[arg-type]
+
+    def row(self, row: ExposureRow) -> None:
+        self.rows[row.instrument] = row
+
+    def moved(self, order: Order, row: ExposureRow) -> None:
+        self.row(row)
+
+    def on_page(self) -> dict[str, ExposureRow]:
+        found = {row.instrument: row for row in read_exposure(StatusReader(self.page).words())}
+        assert found == self.rows, "others see what our own checks count"
+        return found
+
+
 def test_a_restart_keeps_what_a_position_is_worth(tmp_path: Path) -> None:
-    figures = ExposureBook().of("BTC-USD", 1, 3)
+    shown = Shown(tmp_path / "page")
+    figures = shown.at_risk.book.of("BTC-USD", 1, 3)
     figures.position, figures.mark_px = -25_000, 604_321
     worth = figures.position_notional
     assert worth > 0
-    trading = SimpleNamespace(name="s", venue="v", account="main")
-    said = Trading._position(trading, "BTC-USD", figures, 7)  # type: ignore[arg-type]
+    said = shown.at_risk.position("BTC-USD", figures)
     assert (said.mark_px, said.px_scale, said.qty_scale) == (604_321, 1, 3)
     journal = Journal(tmp_path, 1)
     journal.frame(Outlet(frames.prefix(b"exec.s", 1), journal).frame(0, 1, frames.encode_event(said)))
@@ -50,33 +75,40 @@ def test_a_restart_keeps_what_a_position_is_worth(tmp_path: Path) -> None:
 
 
 def test_a_restart_takes_positions_to_new_scales_and_keeps_those_that_are_configured_no_more(tmp_path: Path) -> None:
-    journal, book = Journal(tmp_path, 1), ExposureBook()
+    journal, before = Journal(tmp_path, 1), Shown(tmp_path / "before")
     outlet = Outlet(frames.prefix(b"exec.s", 1), journal)
-    before = SimpleNamespace(name="s", venue="v", account="main")
     for name, position in (("BTC-USD", -25_001), ("GONE-USD", 12_345), ("FLAT-USD", 0)):
-        figures = book.of(name, 2, 3)
+        figures = before.at_risk.book.of(name, 2, 3)
         figures.position, figures.mark_px = position, 604_321
-        said = Trading._position(before, name, figures, 7)  # type: ignore[arg-type]
+        said = before.at_risk.position(name, figures)
         journal.frame(outlet.frame(0, 1, frames.encode_event(said)))
         outlet.next_seq += 1
     positions, scales = dict[str, tuple[int, int]](), dict[str, tuple[int, int]]()
     restore(tmp_path, OrderTable(), positions, scales)
     journal.close()
-    shown: dict[str, tuple[int, int, int, int]] = {}
-    told: list[str] = []
-    trading = SimpleNamespace(
-        name="s", exposure=ExposureBook(), carrier=SimpleNamespace(begin=lambda: None),
-        entry=SimpleNamespace(
-            instruments={"BTC-USD": SimpleNamespace(name="BTC-USD", px_scale=3, qty_scale=1)},
-            lost_session=lambda reason: None,
-        ),
-        _row=lambda name, f: shown.__setitem__(name, (f.position, f.qty_scale, f.mark_px, f.px_scale)),
-        alert=lambda severity, code, text: told.append(text),
+    shown = Shown(tmp_path / "page")
+    assert shown.at_risk.begin({"BTC-USD": (3, 1)}, positions, scales, []) == ["GONE-USD"]
+    assert {n: (r.position, r.qty_scale, r.px_scale) for n, r in shown.on_page().items()} == {
+        "BTC-USD": (-251, 1, 3), "GONE-USD": (12_345, 3, 2),
+    }  # fmt: skip
+    assert {n: f.mark_px for n, f in shown.at_risk.book.figures.items()} == {"BTC-USD": 6_043_210, "GONE-USD": 604_321}
+    shown.at_risk.say_all()
+    assert [p.instrument for p in shown.said] == ["BTC-USD", "GONE-USD"], "what is written again with the next file"
+
+
+def test_a_restart_shows_positions_and_working_orders_at_once(tmp_path: Path) -> None:
+    order = Order(
+        session="s", venue="v", account="main", instrument="BTC-USD", cl_ord_id="o", side="1", ord_type="2",
+        time_in_force="1", px_scale=1, qty_scale=3, order_qty=50, price=6_000, leaves_qty=50, ids=["o"],
     )  # fmt: skip
-    Trading._show_restored(trading, positions, scales, [])  # type: ignore[arg-type]
-    assert shown == {"BTC-USD": (-251, 1, 6_043_210, 3), "GONE-USD": (12_345, 3, 604_321, 2)}
-    assert told == ["s: a position in GONE-USD is held, which is not configured"]
-    assert set(trading.exposure.figures) == {"BTC-USD", "GONE-USD"}, "what is written again with the next file"
+    shown = Shown(tmp_path / "page")
+    shown.at_risk.begin({"BTC-USD": (1, 3), "ETH-USD": (2, 3)}, {"BTC-USD": (7, 1)}, {"BTC-USD": (1, 3)}, [order])
+    row = shown.on_page()["BTC-USD"]
+    assert (row.open_orders, row.working_buy_qty, row.position) == (1, 50, 7)
+    again = Shown(tmp_path / "page")
+    assert read_exposure(StatusReader(tmp_path / "page").words())[0].working_buy_qty == 50, "until the journal is read"
+    again.at_risk.begin({"ETH-USD": (2, 3)}, {}, {}, [])
+    assert all(r.working_buy_qty == r.position == 0 for r in read_exposure(StatusReader(tmp_path / "page").words()))
 
 
 @pytest.mark.parametrize("count", [1, 70, 400])

@@ -206,6 +206,8 @@ def test_nothing_is_wrong_with_the_default_desk(config: Path, capsys: pytest.Cap
 
 TRADING = 'address = "run:sim-kraken#trading"'
 POSITION = '"BTC-USD" = "25"'
+QTY = '"BTC-USD" = "5", "ETH-USD" = "100"'
+COLLAR = '"BTC-USD" = "5", "ETH-USD" = "5"'
 
 
 @pytest.mark.parametrize(
@@ -229,11 +231,18 @@ POSITION = '"BTC-USD" = "25"'
         ("seed = 1", 'replay = "/no/such"', "sim.kraken.replay", "does not exist"),
         ('scope = "venue:kraken"', 'scope = "venue:x"', "kill.limits[1].scope", "nothing is 'venue:x'; there are"),
         ('scope = "venue:kraken"', 'scope = "all"', "kill.limits[1].scope", "'all' is no scope"),
-        ('scope = "venue:kraken"', 'scope = "strategy:s"', "kill.limits[1].scope", "limit its session"),
+        ('scope = "venue:kraken"', 'scope = "strategy:s"', "kill.limits[1].max_position", "limit its session"),
         (POSITION, '"BTC-USD" = "much"', "kill.limits[1].max_position.BTC-USD", "not a decimal number: 'much'"),
         (POSITION, '"BTC-USD" = "-1"', "kill.limits[1].max_position.BTC-USD", "expected a number from 0 up"),
-        (POSITION, '"XRP-USD" = "1"', "kill.limits[1].max_position", "no venue has 'XRP-USD'"),
+        (POSITION, '"XRP-USD" = "1"', "kill.limits[1].max_position", "venue:kraken has no 'XRP-USD'; there are"),
+        (POSITION, '"BTC-USDT" = "1"', "kill.limits[1].max_position", "venue:kraken has no 'BTC-USDT'"),
         ('USD = "5000000"', 'EUR = "5000000"', "kill.limits[0].max_notional", "quoted in 'EUR'"),
+        (QTY, '"BTC-USD" = "1,5"', "kill.limits[1].max_order_qty.BTC-USD", "not a decimal number: '1,5'"),
+        (QTY, '"BTC-USDT" = "1"', "kill.limits[1].max_order_qty", "venue:kraken has no 'BTC-USDT'"),
+        (COLLAR, '"BTC-USD" = "0"', "kill.limits[1].price_collar_pct.BTC-USD", "expected more than 0"),
+        (COLLAR, '"BTC-USD" = "Infinity"', "kill.limits[1].price_collar_pct.BTC-USD", "Infinity is not a limit"),
+        ("max_order_notional = { USD", "max_order_notional = { CHF", "kill.limits[0].max_order_notional", "'CHF'"),
+        ("duplicate_window_ms = 20", "duplicate_window_ms = 0", "kill.limits[0].duplicate_window_ms", "0 is below 1"),
         ("max_open_orders = 400", "max_open_orders = -1", "kill.limits[0].max_open_orders", "-1 is negative"),
     ],
 )
@@ -255,6 +264,18 @@ def test_a_production_desk_without_limits_is_a_problem(config: Path, capsys: pyt
     status, _, err = qd(capsys, "check", config)
     assert status == 1
     assert f"{config}: kill.limits: none is set" in err
+
+
+@pytest.mark.parametrize(("without_book", "problems"), [("refuse", 2), ("pass", 0)])
+def test_a_price_collar_needs_a_book_unless_it_lets_pass(
+    without_book: str, problems: int, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = config.read_text().replace('["kraken-md", "binance-md"]', '["binance-md"]').replace('["kraken-l3"]', "[]")
+    config.write_text(text.replace(QTY + " }", QTY + f' }}\nwithout_book = "{without_book}"'))
+    _, _, err = qd(capsys, "check", config)
+    said = [line for line in err.splitlines() if "keeps a book of it at kraken" in line]
+    assert len(said) == problems
+    assert all(f"{config}: kill.limits[1].price_collar_pct." in line for line in said)
 
 
 def test_a_production_desk_that_puts_up_with_any_silence_is_a_problem(

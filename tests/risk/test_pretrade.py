@@ -388,6 +388,12 @@ def test_open_orders_of_a_strategy_are_those_of_the_life_before() -> None:
     assert "max_open_orders of strategy:mm: 2" in desk.ask()
 
 
+def test_a_limit_that_only_warns_refuses_nothing_but_what_an_order_alone_may_not_be() -> None:
+    desk = Desk(limit(action="warn", max_open_orders=0, max_orders_per_s=0, max_position={"BTC-USD": "0"}))
+    assert desk.ask() == ""
+    assert Desk(limit(action="warn", max_order_qty={"BTC-USD": "0"})).ask() != ""
+
+
 def test_refusals_are_counted_by_their_limit() -> None:
     desk = Desk(limit(max_order_qty={"BTC-USD": "1"}, max_open_orders=0))
     for qty in (2_000, 3_000, 10):
@@ -419,7 +425,7 @@ def test_a_collar_is_compared_exactly(price: int, thousandths: int, buys: bool) 
         ({"max_order_notional": {"USD": "-1"}}, "kill.limits[3].max_order_notional.USD: -1 is not a limit"),
         ({"price_collar_pct": {"BTC-USD": "NaN"}}, "kill.limits[3].price_collar_pct.BTC-USD: NaN is not a limit"),
         ({"price_collar_pct": {"BTC-USD": "0"}}, "kill.limits[3].price_collar_pct.BTC-USD: 0 leaves hardly a price"),
-        ({"max_order_qty": {"BTC-USD": "1e99"}}, "kill.limits[3].max_order_qty.BTC-USD: 1e99 is not a limit"),
+        ({"max_order_qty": {"BTC-USD": "1e99"}}, "kill.limits[3].max_order_qty.BTC-USD: 1e99 is not within 40 digits"),
         ({"duplicate_window_ms": 0}, "kill.limits[3].duplicate_window_ms: 0 is below 1"),
     ],
     ids=["text", "negative", "not a number", "zero collar", "huge", "no window"],

@@ -1,0 +1,93 @@
+"""The pre-trade checks of one trading process: limits, books and the other processes' rows, brought together."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from base.clock import Clock
+from base.config import DeskConfig, Kind
+from ipc.book_tops import BookTops
+from ipc.exposure import ExposureRow
+from ipc.other_rows import OtherRows
+from risk.exposure import ExposureBook
+from risk.exposure_sums import Account, ExposureSums
+from risk.order import Order
+from risk.pretrade import PreTrade
+from risk.pretrade_plan import Ours
+
+LOOK_NS = 20_000_000
+BOOKS_NS = 200_000_000
+
+
+class SharedMemory:
+    """What the checks see of others: risk.pretrade.Outside."""
+
+    def __init__(self, rows: OtherRows, books: BookTops) -> None:
+        self.rows, self.books = rows, books
+        self.refresh = rows.refresh
+        self.best, self.reach = books.best, books.reach
+        self._sent = {page.session: page.sent for page in rows.pages}
+
+    @property
+    def unknown(self) -> Mapping[str, str]:
+        return self.rows.unknown
+
+    def sent(self, session: str) -> Callable[[], int]:
+        return self._sent[session]
+
+
+class OrderChecks:
+    """Judges this session's orders (venues.order_port.Checks) and hears what becomes of them."""
+
+    def __init__(self, desk: DeskConfig, session: str, exposure: ExposureBook, clock: Clock) -> None:
+        """ConfigError, naming the limit, for one that cannot be judged."""
+        accounts = trading_accounts(desk)
+        ours = accounts[session]
+        self._session, self._clock = session, clock
+        self._sums = ExposureSums(accounts)
+        self._rows = OtherRows(desk, session, self._sums.feed)
+        self._books = BookTops(desk, ours.venue, desk.session_instruments(session))
+        self._rules = PreTrade(
+            desk.config.kill.limits, Ours(session, ours.venue, ours.account), accounts, self._sums, exposure,
+            SharedMemory(self._rows, self._books),
+        )  # fmt: skip
+        self.new = self._rules.new
+        self.replace = self._rules.replace
+        self.sent = self._rules.sent
+        self.changed = self._rules.changed
+        self._books_ns = 0
+        self.look()
+
+    def restored(self, orders: Iterable[Order]) -> None:
+        """The orders of the life before, before anything was concluded about them."""
+        self._rules.restore(orders, self._clock.mono_ns(), self._clock.wall_ns())
+
+    def moved(self, order: Order, row: ExposureRow) -> None:
+        """An order of ours changed, and with it our row."""
+        self._rules.moved(order)
+        self._sums.feed(self._session, row)
+
+    def row(self, row: ExposureRow) -> None:
+        """A row of ours is now so."""
+        self._sums.feed(self._session, row)
+
+    def look(self) -> None:
+        """From a timer, every 20 ms or so."""
+        mono_ns = self._clock.mono_ns()
+        self._rows.look()
+        self._rules.look(mono_ns)
+        if mono_ns >= self._books_ns:
+            self._books_ns = mono_ns + BOOKS_NS
+            self._books.look()
+
+    def counters(self) -> dict[str, int]:
+        """Orders refused, by the key of the limit; only what happened."""
+        return {f"refused_{key}": n for key, n in self._rules.refused.items()}
+
+
+def trading_accounts(desk: DeskConfig) -> dict[str, Account]:
+    """Every trading session that has a process of its own, with where and what it trades."""
+    found = {}
+    for name in desk.sessions(Kind.TRADING):
+        venue = desk.config.session[name].venue
+        instruments = frozenset(i.name for i in desk.session_instruments(name))
+        found[name] = Account(venue, desk.config.venue[venue].account, instruments)
+    return found
