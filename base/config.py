@@ -5,7 +5,6 @@ shards, its kill switch and, for a simulated desk, its simulated venues. `load` 
 """
 
 import hashlib
-import os
 import tomllib
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +18,7 @@ from base.config_check import check_values
 from base.errors import ConfigError
 from base.instruments import Instrument, check_name, scaled_setting
 from base.kill_config import KillConfig
+from base.places import DATA_DIR, LOG_DIR, RUN_DIR, places_of
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -37,9 +37,9 @@ class Desk(_Strict, frozen=True, kw_only=True):
     """[desk]: where the desk lives. Relative directories are below the configuration file's directory's parent."""
 
     name: str
-    run_dir: str = "run"  # sockets, locks, address files (mode 0700)
-    data_dir: str = "data"  # stores, journals, latch: survives restarts
-    log_dir: str = "log"
+    run_dir: str = RUN_DIR  # sockets, locks, address files (mode 0700)
+    data_dir: str = DATA_DIR  # stores, journals, latch: survives restarts
+    log_dir: str = LOG_DIR
     shm_dir: str = ""  # books, gate and readiness words; tmpfs. "" = /dev/shm/quarterdeck-<name>-<hash of run_dir>
     environment: Literal["sim", "test", "production"] = "production"
     log_budget_mb: int = 200
@@ -174,14 +174,10 @@ class DeskConfig:
         self.config = config
         self.path = path
         self.fingerprint = hashlib.sha256(text).hexdigest()[:16]
-        # An environment variable moves a desk's state without editing its file: tests and packagers need it.
-        root = Path(os.environ.get("QD_STATE_DIR") or path.parent.parent)
-        self.run_dir = (root / config.desk.run_dir).resolve()
-        self.data_dir = (root / config.desk.data_dir).resolve()
-        self.log_dir = (root / config.desk.log_dir).resolve()
-        mark = hashlib.sha256(str(self.run_dir).encode()).hexdigest()[:8]
-        default_shm = f"/dev/shm/quarterdeck-{config.desk.name}-{mark}"
-        self.shm_dir = Path(config.desk.shm_dir or default_shm)
+        desk = config.desk
+        places = places_of(path, desk.name, desk.run_dir, desk.data_dir, desk.log_dir, desk.shm_dir)
+        self.run_dir, self.data_dir, self.log_dir = places.run_dir, places.data_dir, places.log_dir
+        self.shm_dir = places.shm_dir
         self.instruments: dict[tuple[str, str], Instrument] = {}
         for name, venue in config.venue.items():
             for i, item in enumerate(venue.instruments):

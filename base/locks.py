@@ -88,3 +88,18 @@ class RoleLock:
         if self.held:
             os.close(self._fd)
             self._fd = -1
+
+
+def role_holder(path: Path) -> int:
+    """Pid of the process that holds the role at `path`, 0 when nobody does or it is not known who."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return RoleLock(path).holder().pid
+    finally:
+        os.close(fd)
+    return 0

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,8 +47,20 @@ class JournalTail:
 
     def read(self, limit: int) -> tuple[list[Told], bool]:
         """Events since the last call, and whether more wait. QuarterdeckError when the journal cannot be read."""
-        out: list[Told] = []
         self.at_end = False
+        try:
+            if not self._reader.number:  # nothing found yet: a folder that may not be looked into is not an empty one
+                self._may_look()
+            return self._read(limit)
+        except OSError as e:
+            raise StoreError(f"{e.filename or self._folder}: {e.strerror} (as uid {os.geteuid()})") from None
+
+    def _may_look(self) -> None:
+        with suppress(FileNotFoundError):
+            os.scandir(self._folder).close()
+
+    def _read(self, limit: int) -> tuple[list[Told], bool]:
+        out: list[Told] = []
         for _ in range(limit):
             try:
                 record = self._reader.next()
@@ -81,12 +94,20 @@ class OwnerWatch:
         self._reactor, self._died = reactor, died
         self._lock = RoleLock(desk.run_dir / "lock" / session)
         self._pidfd = -1
+        self._unseen = ""  # why it is not known whether somebody holds the role
+        self._doubts = 0  # looks since that is so
         self.pid = 0
 
     @property
     def alive(self) -> bool:
-        """A process holds the role, and its pidfd is held here."""
-        return self._pidfd >= 0
+        """A process holds the role, or may: only of one that certainly is not there does nobody wait for the fence."""
+        return self._pidfd >= 0 or bool(self._unseen)
+
+    def out_of_reach(self) -> str:
+        """Why this process could not be killed if it had to be, "" when it could or does not run."""
+        if self._pidfd >= 0:
+            return self._signal(0)
+        return self._unseen if self._doubts > 2 else ""  # a process that takes its role has not signed for an instant
 
     @property
     def starting(self) -> bool:
@@ -108,8 +129,12 @@ class OwnerWatch:
             self.fault = ""
         except RegionError as e:
             self.fault = str(e)
-        if not self.alive:
+        if self._pidfd < 0:
+            was = self._unseen
             self._take_hold()
+            self._doubts = self._doubts + 1 if self._unseen else 0
+            if was and not self.alive:  # it was not known whether anybody is there, and now it is: nobody
+                self._died(self.session, False)
 
     def fence(self) -> tuple[int, int]:
         """The fence word as it stands now, and when it was stored."""
@@ -118,13 +143,16 @@ class OwnerWatch:
     def kill(self) -> str:
         """SIGKILL through the pidfd; why it could not be done, "" when it was."""
         if self._pidfd < 0:
-            return "its process is gone"
+            return self._unseen or "its process is gone"
+        return self._signal(signal.SIGKILL)
+
+    def _signal(self, signum: int) -> str:
         try:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            signal.pidfd_send_signal(self._pidfd, signum)
         except ProcessLookupError:
-            return "its process is gone"
+            return "its process is gone" if signum else ""
         except PermissionError as e:
-            return f"not permitted: {e.strerror}"
+            return f"pid {self.pid}: {e.strerror} (as uid {os.geteuid()}): the kill switch needs CAP_KILL, or its user"
         return ""
 
     def close(self) -> None:
@@ -136,19 +164,27 @@ class OwnerWatch:
 
     def _take_hold(self) -> None:
         """The role lock says who is alive: a pid alone may be another process's by now."""
-        if not role_held(self._lock.path):
+        self._unseen = ""
+        try:
+            if not role_held(self._lock.path):
+                return
+        except OSError as e:
+            self._unseen = f"{self._lock.path}: {e.strerror} (as uid {os.geteuid()})"
             return
-        pid = self._lock.holder().pid
+        pid, pidfd = self._lock.holder().pid, -1
         try:
             pidfd = os.pidfd_open(pid) if pid else -1
-        except OSError:
-            return
-        if pidfd < 0 or not role_held(self._lock.path) or self._lock.holder().pid != pid:
-            if pidfd >= 0:
-                os.close(pidfd)
-            return
-        self._pidfd, self.pid = pidfd, pid
-        self._reactor.add_reader(pidfd, self._gone, f"pidfd {self.session}", Priority.URGENT)
+            if pidfd >= 0 and role_held(self._lock.path) and self._lock.holder().pid == pid:
+                self._pidfd, self.pid = pidfd, pid
+                self._reactor.add_reader(pidfd, self._gone, f"pidfd {self.session}", Priority.URGENT)
+                return
+            said = "it does not say who holds it"
+        except OSError as e:
+            said = str(e)
+        if pidfd >= 0:
+            os.close(pidfd)
+        if role_held(self._lock.path):  # it has just been taken, or its holder lives in another pid namespace
+            self._unseen = f"{self._lock.path} is held by pid {pid}: {said}"
 
     def _gone(self) -> bool:
         self.close()
@@ -163,10 +199,10 @@ class OwnerWatch:
 
 
 def role_held(path: Path) -> bool:
-    """Whether some process holds the role's lock."""
+    """Whether some process holds the role's lock. OSError when that cannot be seen."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -182,28 +218,39 @@ class Reviver:
 
     def __init__(self, desk: DeskConfig, tell: Callable[[str, str, str], object]) -> None:
         self._desk, self._tell = desk, tell
-        self._due: dict[str, int] = {}
+        self._wanted: dict[str, int] = {}  # owner: monotonic time since which it should run, or was started last
+        self._again: set[str] = set()  # started once already: the next start has time
         self._children: list[subprocess.Popen[bytes]] = []
         self._parent = os.getppid() if "SUPERVISOR_PROCESS_NAME" in os.environ else 0
 
     @property
     def supervised(self) -> bool:
-        """Whether the supervisord that started this process still runs."""
-        return self._parent > 1 and os.getppid() == self._parent
+        """Whether the supervisord that started this process still runs. One that is stopped starts nobody."""
+        return self._parent > 1 and os.getppid() == self._parent and not stopped(self._parent)
 
     def want(self, session: str, mono_ns: int) -> None:
         """This owner should run."""
-        self._due.setdefault(session, mono_ns + (REVIVE_SUPERVISED_NS if self.supervised else REVIVE_ALONE_NS))
+        self._wanted.setdefault(session, mono_ns)
 
     def look(self, alive: Iterable[str], mono_ns: int) -> None:
         """Start what is due and nobody runs."""
         for session in alive:
-            self._due.pop(session, None)
-        for session, due_ns in list(self._due.items()):
-            if mono_ns >= due_ns and not role_held(self._desk.run_dir / "lock" / session):
-                self._due[session] = mono_ns + REVIVE_SUPERVISED_NS
+            self._wanted.pop(session, None)
+            self._again.discard(session)
+        alone = bool(self._wanted) and not self.supervised
+        for session, since_ns in list(self._wanted.items()):
+            wait_ns = REVIVE_ALONE_NS if alone and session not in self._again else REVIVE_SUPERVISED_NS
+            if mono_ns >= since_ns + wait_ns and not self._may_run(session):
+                self._wanted[session] = mono_ns
+                self._again.add(session)
                 self._start(session)
         self._children = [c for c in self._children if c.poll() is None]
+
+    def _may_run(self, session: str) -> bool:
+        try:
+            return role_held(self._desk.run_dir / "lock" / session)
+        except OSError:  # said by its OwnerWatch; two writers would be worse than none
+            return True
 
     def _start(self, session: str) -> None:
         command = [sys.executable, "-m", "procs.trading", "--config", str(self._desk.path), "--session", session]
@@ -220,6 +267,14 @@ class Reviver:
         self._tell(
             "warning", "revive", f"{session} was dead: started as pid {child.pid}, cancel-only behind the closed gate"
         )
+
+
+def stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal or a debugger: it runs, and does nothing."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
 
 
 def drain(tail: JournalTail, feed: Callable[[Told], object], limit: int) -> str:

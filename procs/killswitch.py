@@ -20,6 +20,8 @@ from ipc.bell import Bell, bell_path
 from ipc.gate import GateState, GateWriter
 from ipc.host import ProcessHost, run_process
 from ipc.kill_files import KillFiles, read_latch
+from ipc.operator_client import line_path
+from ipc.operator_line import OperatorLine
 from ipc.owners import JournalTail, OwnerWatch, Reviver, Told, drain
 from ipc.readiness import Readiness, read_all, read_status
 from ipc.requests import Answer, AnyCommand, Ops
@@ -86,6 +88,7 @@ class Killswitch:
         self.triggers = Triggers(host, topology, self.owners, self.drop_copies, self.switch, self._trip)
         self._faults: dict[str, str] = {}
         self._slow_turns = 0
+        self._line: OperatorLine | None = None
         self._reading, self._renewing = True, False
         self._died_early: dict[str, bool] = {}  # owners whose process ended while journals were read: orderly?
         self._begin()
@@ -134,6 +137,7 @@ class Killswitch:
             self._renew()
         self.reactor.add_reader(self.bell.fd, self._rung, "bell", Priority.URGENT)
         host.serve(self._command, priority=Priority.URGENT)
+        self._line = OperatorLine(self.reactor, line_path(self.desk.run_dir), self._command)
         for session in self.own.values():
             session.start()
         self._watch()
@@ -180,6 +184,9 @@ class Killswitch:
         self.triggers.slow(found, self.files.fault())
         for name, text in self.triggers.faults().items():
             self._fault(name, text)
+        for name, owner in self.owners.items():
+            blind = owner.out_of_reach()
+            self._fault(f"reach {name}", f"{name} could not be killed: {blind}" if blind else "")
         if not self.gate.intact():
             self._rebuild_gate()
         if not self.switch.busy:
@@ -332,6 +339,7 @@ class Killswitch:
     def _status(self) -> dict[str, object]:
         status = self.switch.status()
         status["sessions"] = {s.name: {"phase": str(s.state), "reason": s.reason} for s in self.own.values()}
+        status["out_of_reach"] = [f"{s}: {why}" for s, o in self.owners.items() if (why := o.out_of_reach())]
         status["faults"] = list(self._faults.values())
         status.update(self.venues.status())
         return status
@@ -359,6 +367,8 @@ class Killswitch:
         if not self.files.close():
             self.host.alert("critical", "disk", f"latch or audit not written: {self.files.fault()}")
         self.bell.close()
+        if self._line is not None:
+            self._line.close()
         self.reactor.call_later(200 * MS, self.host.finish, "stop")
 
 

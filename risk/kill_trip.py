@@ -257,7 +257,7 @@ class Trip:
         `starting`: owners that run, but have connected to nothing yet.
         """
         if self.phase == Phase.FENCING:
-            return self._late_owners(mono_ns, starting)
+            return [*self._late_owners(mono_ns, starting), *self._held_up(mono_ns)]
         if self.phase == Phase.PROVEN:
             return []
         out = self._still_unheard(mono_ns, starting)
@@ -343,6 +343,16 @@ class Trip:
                 self.waits[session] = "killed"
                 out += self._kill_late(session)
         return out + self._fence_check(mono_ns)
+
+    def _held_up(self, mono_ns: int) -> list[Action]:
+        """An owner that could not be killed holds up fence and proof, but neither cancels nor the call for a person."""
+        late_ns = self.times.closed_ns + self._deadlines.fence_ns + AGAIN_NS
+        if self.phase != Phase.FENCING or mono_ns < max(late_ns, self._next_again_ns):
+            return []
+        self._next_again_ns = self._next_mass_ns = mono_ns + AGAIN_NS
+        out: list[Action] = [KillOwner(s, "still there") for s, state in self.waits.items() if state == "killed"]
+        out += self._mass()
+        return [*out, *self._again(self.proofs.unproven(), mono_ns, "again"), *self._last_steps(mono_ns)]
 
     def _still_unheard(self, mono_ns: int, starting: Collection[str]) -> list[Action]:
         """An owner that is past its start answers the gate within the deadline, as any other."""
@@ -433,7 +443,7 @@ class Trip:
             left = {p.owned.session for p in self.proofs.unproven()}
             why = "orders not proven dead: disconnected, which cancels at this venue"
             out += [KillOwner(s, why) for s in self.plan.disconnects if s in left and s in self._alive]
-        if mono_ns >= self._tell_at_ns and self.phase == Phase.PROVING:
+        if mono_ns >= self._tell_at_ns and self.phase != Phase.PROVEN:
             self._tell_at_ns = mono_ns + self._deadlines.proof_ns
             self.overdue = True
             out.append(Tell("critical", "not_proven", f"{self.scope}: {'; '.join(self.open_questions())}"))

@@ -44,6 +44,7 @@ class Hands:
         self._bells = {s: bell_path(self.desk.run_dir, s) for s in owners}
         self._switch, self._read_all = switch, read_all
         self._reading: set[str] = set()
+        self._not_killed: dict[str, str] = {}  # owners that could not be killed, and why: said once
         self._doing = self._table()
 
     def _table(self) -> dict[type, Callable[..., object]]:
@@ -118,10 +119,16 @@ class Hands:
             self._sent(action, f"{action.venue} rest")
 
     def _kill_owner(self, action: do.KillOwner) -> None:
-        why = self.owners[action.session].kill()
-        self.files.audit("killed", {"session": action.session, "reason": action.reason, "fault": why})
-        if why and self.owners[action.session].alive:
-            self.host.alert("critical", "kill_failed", f"{action.session}: {why}")
+        session = action.session
+        why = self.owners[session].kill()
+        if why and self._not_killed.get(session) == why:
+            return
+        self.files.audit("killed", {"session": session, "reason": action.reason, "fault": why})
+        self._not_killed.pop(session, None)
+        if why and self.owners[session].alive:
+            self._not_killed[session] = why
+            then = "end it by hand (kill -9, as root); cancels go on, but nothing is proven while it may send"
+            self.host.alert("critical", "kill_failed", f"{session}: {why}: {then}")
 
     def _read_journal(self, action: do.ReadJournal) -> None:
         """Not from within the switch: at the end of this turn."""

@@ -1,31 +1,28 @@
 """`qd kill`: trip, reset and look at the kill switch.
 
 `trip` asks the kill switch; when that does not answer within 200 ms it sets the operator word, which closes the whole
-desk without it, and says so.
+desk without it, and says so. When not even that can be done it says that nothing is closed, and what is left to do.
+
+It depends on little: of the configuration only [desk] has to be sound, and neither ZeroMQ nor the event bus is used.
 """
 
 import argparse
 import json
+import os
+import signal
 import sys
 import time
 from typing import Any
 
-import zmq
-
-from base.clock import SystemClock
-from base.config import DeskConfig, load
-from base.errors import BusError, CommandError
-from ipc.commands import CommandClient
+from base.errors import BusError, CommandError, RegionError
+from base.locks import role_holder
+from base.places import Places, read_places
 from ipc.gate import check_scope, read_gate, set_operator_word
-from ipc.requests import Answer, Ops
-from ipc.roster import command_endpoint
-from quarterdeck.kill_plan_page import PlanPage
-from quarterdeck.kill_trail import audit, why
-from quarterdeck.limits_screen import print_limits
+from ipc.operator_client import ask_line
 from quarterdeck.who import who
 
-TRIP_TIMEOUT_MS = 200
-TIMEOUT_MS = 3000
+TRIP_TIMEOUT_S = 0.2
+TIMEOUT_S = 3.0
 VERBS = {
     "trip": "close the gate of a scope, cancel everything in it, prove it",
     "status": "scopes, orders by venue, the last trip with its times; exit status 3 while anything is tripped",
@@ -57,22 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0: done. 1: refused or not reached. 2: `trip` could only set the operator word. 3: see `status`."""
-    desk = load(args.config)
+    desk = read_places(args.config)
     if args.what and args.action in ("trip", "reset", "plan"):
         args.scope = args.what
     elif args.what and args.action != "why":
         raise CommandError(f"{args.action}: {args.what!r} is one word too many")
     check_scope(args.scope)
-    if args.action in ("audit", "verify"):
-        return audit(desk, args.trip_id, args.verify or args.action == "verify", args.json)
-    if args.action == "why":
-        return why(desk, args.what, _live(desk, args), args.json)
     if args.action == "trip":
         return _trip(desk, args)
+    if args.action in ("audit", "verify", "why"):
+        return _trail(desk, args)
     if args.action == "plan":
-        return _plan(desk, args)
+        return _plan(args.config, desk, args)
     try:
-        found = _ask(desk, args, TIMEOUT_MS)
+        found = _ask(desk, args, TIMEOUT_S)
     except BusError as e:
         if args.action != "status":
             raise
@@ -80,16 +75,18 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps(found) + "\n")
     elif args.action == "limits":
+        from quarterdeck.limits_screen import print_limits
+
         print_limits(found, everything=args.all)
     else:
         sys.stdout.write({"status": _status_text}.get(args.action, _plain_text)(found) + "\n")
     return 3 if args.action == "status" and _tripped(found) else 0
 
 
-def _trip(desk: DeskConfig, args: argparse.Namespace) -> int:
+def _trip(desk: Places, args: argparse.Namespace) -> int:
     began_ns = time.monotonic_ns()
     try:
-        found = _ask(desk, args, TRIP_TIMEOUT_MS)
+        found = _ask(desk, args, TRIP_TIMEOUT_S)
     except BusError as e:
         return _by_word(desk, args, str(e))
     took_ms = (time.monotonic_ns() - began_ns) / 1e6
@@ -102,21 +99,45 @@ def _trip(desk: DeskConfig, args: argparse.Namespace) -> int:
     return 0
 
 
-def _by_word(desk: DeskConfig, args: argparse.Namespace, why: str) -> int:
+def _by_word(desk: Places, args: argparse.Namespace, why: str) -> int:
     """The kill switch did not answer: the operator word closes the whole desk, whatever scope was asked for."""
-    set_operator_word(desk.shm_dir / "operator", f"{args.reason or 'qd kill trip'} (by {who()})", time.time_ns())
+    try:
+        set_operator_word(desk.shm_dir / "operator", f"{args.reason or 'qd kill trip'} (by {who()})", time.time_ns())
+    except RegionError as e:
+        return _by_signal(desk, args, f"{why}; {e}")
     said = (
         "the kill switch did not answer: the operator word is set, which closes the WHOLE desk; each owner of orders "
         f"cancels its own. Nothing is proven until the kill switch runs again. ({why})"
     )
-    if args.json:
-        sys.stdout.write(json.dumps({"scope": "desk", "by": "operator word", "said": said}) + "\n")
-    else:
-        sys.stdout.write(said + "\n")
+    _say(args, {"scope": "desk", "by": "operator word", "said": said})
     return 2
 
 
-def _without(desk: DeskConfig, why: str, as_json: bool) -> int:
+def _by_signal(desk: Places, args: argparse.Namespace, why: str) -> int:
+    """Not even the word can be set. What is left is a signal to a kill switch that perhaps only does not talk."""
+    pid, then = role_holder(desk.run_dir / "lock" / "killswitch"), ""
+    if pid:
+        then = (
+            f" End it (kill -9 {pid}): without it no new order leaves after kill.lease_ms, and each owner of orders "
+            "cancels its own after kill.lease_lost_cancel_s."
+        )
+        try:
+            os.kill(pid, signal.SIGUSR1)
+            then = f" SIGUSR1 was sent to it (pid {pid}): look at `qd kill status`. If it does not act:{then}"
+        except OSError as e:
+            then = f" SIGUSR1 could not be sent to it (pid {pid}): {e.strerror}.{then}"
+    else:
+        then = " No kill switch runs: no new order leaves without its lease; if in doubt end the trading processes."
+    said = f"NOTHING IS KNOWN TO BE CLOSED: neither the kill switch answered nor can the operator word be set.{then}"
+    _say(args, {"scope": "desk", "by": "signal" if pid else "nothing", "said": f"{said} ({why})"})
+    return 1
+
+
+def _say(args: argparse.Namespace, found: dict[str, str]) -> None:
+    sys.stdout.write((json.dumps(found) if args.json else found["said"]) + "\n")
+
+
+def _without(desk: Places, why: str, as_json: bool) -> int:
     """Status without the kill switch: what the words in shared memory say. RegionError when they cannot be read."""
     word, generation, lease_ns = read_gate(desk.shm_dir / "gate")
     lapsed_ms = max(0, time.monotonic_ns() - lease_ns) // 1_000_000
@@ -129,23 +150,10 @@ def _without(desk: DeskConfig, why: str, as_json: bool) -> int:
     return 3
 
 
-def _ask(desk: DeskConfig, args: argparse.Namespace, timeout_ms: int) -> dict[str, Any]:
+def _ask(desk: Places, args: argparse.Namespace, timeout_s: float) -> dict[str, Any]:
     """The kill switch's answer. BusError when none came, CommandError when it refused."""
-    if not (desk.run_dir / "killswitch.cmd").exists():
-        raise BusError(f"no kill switch listens at {command_endpoint(desk, 'killswitch')}")
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    try:
-        client = CommandClient(context, command_endpoint(desk, "killswitch"), f"qd/{who()}", SystemClock())
-        arguments = {"scope": args.scope, "reason": args.reason, "force": " ".join(args.force), "by": who()}
-        command = Ops(client.client_id, client.next_command_id(), 0, args.action, arguments)
-        answer: Answer = client.request(command, timeout_ms)
-        client.close()
-    finally:
-        context.destroy(linger=0)
-    if not answer.accepted:
-        raise CommandError(answer.reason)
-    found: dict[str, Any] = json.loads(answer.data)
-    return found
+    arguments = {"scope": args.scope, "reason": args.reason, "force": " ".join(args.force), "by": who()}
+    return ask_line(desk.run_dir, args.action, arguments, timeout_s)
 
 
 def _tripped(status: dict[str, Any]) -> bool:
@@ -173,15 +181,24 @@ def _status_text(status: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _plan(desk: DeskConfig, args: argparse.Namespace) -> int:
-    """From the configuration; a running kill switch adds how its own sessions stand."""
+def _plan(path: str, desk: Places, args: argparse.Namespace) -> int:
+    """From the configuration; a running kill switch adds how its own sessions stand, and whom it could not kill."""
+    from base.config import load
+    from quarterdeck.kill_plan_page import PlanPage
+
     args.action = "status"
+    sessions: dict[str, Any] = {}
+    blind: list[str] = []
     try:
-        sessions = _ask(desk, args, TIMEOUT_MS)["sessions"] or {"": {}}
+        status = _ask(desk, args, TIMEOUT_S)
+        sessions, blind = status["sessions"] or {"": {}}, status["out_of_reach"]
     except BusError:
-        sessions = {}
-    page = PlanPage(desk, args.scope, args.venue, time.time_ns(), sessions)
-    sys.stdout.write((json.dumps(page.data()) if args.json else page.text()) + "\n")
+        pass  # the page says that nobody answers
+    page = PlanPage(load(path), args.scope, args.venue, time.time_ns(), sessions)
+    if args.json:
+        sys.stdout.write(json.dumps({**page.data(), "out_of_reach": blind}) + "\n")
+    else:
+        sys.stdout.write("\n".join([page.text(), *(f"could not be killed: {b}" for b in blind)]) + "\n")
     return 0
 
 
@@ -189,11 +206,22 @@ def _plain_text(found: dict[str, Any]) -> str:
     return "\n".join(str(v) if isinstance(v, str) else f"{k}: {v}" for k, v in found.items())
 
 
-def _live(desk: DeskConfig, args: argparse.Namespace) -> dict[str, Any] | None:
+def _trail(desk: Places, args: argparse.Namespace) -> int:
+    """What the audit trail says, with or without a kill switch."""
+    from base.config import load
+    from quarterdeck.kill_trail import audit, why
+
+    whole = load(args.config)
+    if args.action == "why":
+        return why(whole, args.what, _live(desk, args), args.json)
+    return audit(whole, args.trip_id, args.verify or args.action == "verify", args.json)
+
+
+def _live(desk: Places, args: argparse.Namespace) -> dict[str, Any] | None:
     """The last trip as the kill switch itself has it; None when it does not answer."""
     args.action = "status"
     try:
-        found: dict[str, Any] | None = _ask(desk, args, TIMEOUT_MS)["last_trip"]
+        found: dict[str, Any] | None = _ask(desk, args, TIMEOUT_S)["last_trip"]
     except (BusError, CommandError):
         return None
     return found
