@@ -1,0 +1,154 @@
+"""What is stopped and killed, in which combinations, and what must hold of each: the judge of test_kill_apart.py.
+
+A case: some processes are stopped or killed while orders stream in, then the desk is tripped in one of four ways. It
+holds, whatever was hit:
+
+- the gate is closed for every session, and stays closed: no order is accepted after an order of the session was refused
+  by the gate, and the venues' records do not grow any more;
+- while the kill switch cannot act, the owners that run cancel by themselves, and `qd kill status` says that it does not
+  answer;
+- it never says PROVEN while an order works at a venue, and while one does it says what it waits for;
+- in the end, with no more help than a kill switch that somebody started where nothing else could, every order is gone
+  at both venues, the trip is PROVEN but for orders that never reached a venue that has no list, and these are named;
+  the audit trail is sound.
+"""
+
+import itertools
+import signal
+from typing import NamedTuple
+
+from tests.e2e.apart_world import (
+    KILLSWITCH,
+    LEASE_LOST_S,
+    ORDERS,
+    OTHERS,
+    PROCESSES,
+    SUPERVISORD,
+    TRADING,
+    Stream,
+    World,
+    streams,
+    wait_for,
+)
+
+WAYS = ("cli", "socket", "signal", "word")
+STAY, CONTINUE, KILL = "stopped", "continued", "killed"
+DEEDS = (KILL, STAY, CONTINUE)
+
+
+class Case(NamedTuple):
+    """`deed`: killed, stopped to the end, or stopped and continued once the gate is closed."""
+
+    victims: tuple[str, ...]
+    deed: str
+    way: str
+
+    def __str__(self) -> str:
+        return f"{self.deed}-{'+'.join(self.victims)}-{self.way}"
+
+
+def groups(*, supervised: bool) -> dict[str, tuple[str, ...]]:
+    """Victims that fall together, by name."""
+    all_ = (*PROCESSES, *([SUPERVISORD] if supervised else []))
+    found = {"all": all_, "all but the kill switch": tuple(p for p in all_ if p != KILLSWITCH), "owners": TRADING}
+    return found | {"owners and kill switch": (*TRADING, KILLSWITCH), "bystanders": OTHERS}
+
+
+def full_matrix(*, supervised: bool) -> list[Case]:
+    """Every process alone by every deed and way; every pair by every deed, the ways in turn; groups by every way."""
+    every = (*PROCESSES, *([SUPERVISORD] if supervised else []))
+    cases = [Case((v,), deed, way) for v in every for deed in DEEDS for way in WAYS]
+    ways = itertools.cycle(WAYS)
+    cases += [Case(pair, deed, next(ways)) for pair in itertools.combinations(every, 2) for deed in DEEDS]
+    cases += [Case(g, deed, way) for g in groups(supervised=supervised).values() for deed in DEEDS for way in WAYS]
+    return cases
+
+
+def short_matrix(*, supervised: bool) -> list[Case]:
+    """Of each kind one, each deed and way at least once."""
+    every = groups(supervised=supervised)
+    if not supervised:
+        return [
+            Case(("plain-trd",), KILL, "signal"),
+            Case((KILLSWITCH,), KILL, "cli"),
+            Case(every["all"], STAY, "word"),
+        ]
+    return [
+        Case(("wide-trd",), STAY, "socket"),
+        Case(("plain-trd",), CONTINUE, "signal"),
+        Case((KILLSWITCH,), CONTINUE, "signal"),
+        Case((KILLSWITCH,), KILL, "word"),
+        Case(("plain-trd", SUPERVISORD), STAY, "cli"),
+        Case(every["bystanders"], KILL, "socket"),
+        Case(every["all"], KILL, "cli"),
+    ]
+
+
+def judge(world: World, case: Case) -> None:
+    """Run one case on a whole, armed desk."""
+    world.place()
+    with streams(world.desk) as flow:
+        wait_for(lambda: all(len(s.accepted) >= 2 for s in flow.values()), 20, "orders stream in")
+        victims = {v: world.pid(v) for v in case.victims}
+        assert all(victims.values()), victims
+        world.signal(victims, signal.SIGKILL if case.deed == KILL else signal.SIGSTOP)
+        world.trip(case.way)
+        wait_for(lambda: all(map(world.closed, ORDERS)), 5, "the gate is closed")
+        _wait_refused(world, case, flow)
+        before = world.settled_record()
+        if case.deed == CONTINUE:
+            world.signal(victims, signal.SIGCONT)
+        _unaided(world, case)
+        _aid(world, case, victims)
+        trip = world.wait_settled()
+        world.signal(victims, signal.SIGCONT)  # whoever is stopped still and was in nobody's way
+        assert world.settled_record() == before, "an order was accepted after the gate was closed"
+        assert all(map(world.closed, ORDERS))
+        assert [s.after for s in flow.values()] == [[], []], "accepted after a refusal by the gate"
+    assert trip["phase"] == "PROVEN" or set(case.victims) & {"plain-trd", KILLSWITCH}, trip
+    assert not world.working()
+    assert not world.audit_is_sound()
+
+
+def _wait_refused(world: World, case: Case, flow: dict[str, Stream]) -> None:
+    """Each owner that runs has refused an order because of the gate: it sends none from now on."""
+
+    def refuses(session: str) -> bool:
+        gone = session in case.victims and (case.deed != KILL or not world.pid(session))
+        return gone or flow[session].refused > 0
+
+    wait_for(lambda: all(map(refuses, ORDERS)), 20, lambda: f"owners refuse: { {s: refuses(s) for s in ORDERS} }")
+
+
+def _unaided(world: World, case: Case) -> None:
+    """While the kill switch cannot act owners that run cancel by themselves, and people are told that nobody proves."""
+    if not _dark(world, case):
+        return
+    running = [s for s in ORDERS if s not in case.victims]
+    venues = [ORDERS[s][0] for s in running]
+    wait_for(
+        lambda: not [o for o in world.working() if o.partition(":")[0] in venues], 10 + LEASE_LOST_S,
+        lambda: f"owners cancel by themselves: {world.working()}",
+    )  # fmt: skip
+    if not world.pid(KILLSWITCH) or case.deed == STAY:
+        code, said = world.qd("status")
+        assert code == 3, said
+        assert "fault" in said, said
+
+
+def _dark(world: World, case: Case) -> bool:
+    """Whether the kill switch does nothing, and nobody will start it again."""
+    if KILLSWITCH not in case.victims or case.deed == CONTINUE:
+        return False
+    return case.deed == STAY or not world.supervised or SUPERVISORD in case.victims
+
+
+def _aid(world: World, case: Case, victims: dict[str, int]) -> None:
+    """What a person does at last: end a kill switch that hangs, and start one where no supervisord does."""
+    if not _dark(world, case):
+        return
+    if case.deed == STAY:
+        world.signal({KILLSWITCH: victims[KILLSWITCH]}, signal.SIGKILL)
+    if not world.supervised or SUPERVISORD in case.victims:
+        wait_for(lambda: not world.pid(KILLSWITCH), 10, "it is gone")
+        world.spawn(KILLSWITCH)

@@ -1,0 +1,492 @@
+"""A whole simulated desk whose processes are stopped and killed, an operator with four ways to trip it, and the venues'
+own record of what came of it. With a real supervisord or without any.
+
+Two venues over TLS: `wide`, whose orders the kill switch reaches by itself (a session of its own whose mass cancel
+reaches the account, and REST), and `plain`, FIX 4.4 and nothing else: there a dead owner's orders can be cancelled by
+nobody but the owner, started again.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import zmq
+
+from base.clock import SystemClock
+from base.config import DeskConfig, Kind, load
+from base.errors import BusError, CommandError, QuarterdeckError
+from base.locks import role_holder
+from ipc.command_client import CommandClient
+from ipc.gate import GateReader, read_gate, session_scopes, set_operator_word
+from ipc.kill_files import verify_audit
+from ipc.operator_client import ask_line, line_path
+from ipc.requests import NewOrder
+from ipc.roster import command_endpoint, roster
+from quarterdeck import supervisord
+from quarterdeck.desk_status import read_desk
+from sim.client import call, control_of
+
+ROOT = Path(__file__).resolve().parents[2]
+SUPERVISORD = "supervisord"
+KILLSWITCH = "killswitch"
+TRADING = ("wide-trd", "plain-trd")
+OTHERS = ("wide-md", "plain-md", "wide-dc", "book-l2", "ledger")
+PROCESSES = (*TRADING, *OTHERS, KILLSWITCH)
+LEASE_LOST_S = 2
+PLACED = 3  # orders at each venue before anything happens
+GATE_WORDS = ("is TRIP", "is RESETTING", "is DISARMED", "operator word", "lease of the kill switch", "gate closed")
+
+DESK = f"""
+[desk]
+name = "apart"
+environment = "sim"
+
+[kill]
+arm_at_start = true
+sessions = ["wide-kill"]
+fence_deadline_ms = 400
+lease_lost_cancel_s = {LEASE_LOST_S}
+unanswered_horizon_s = 1
+watch_after_proof_s = 0
+reset_cool_off_s = 0
+session_loss_grace_s = 60
+
+[venue.wide]
+dialect = "fix44"
+instruments = [
+    {{ name = "BTC-USD", symbol = "BTC-USD", px_scale = 2, qty_scale = 8, min_qty = "0.0001" }},
+]
+options = {{ rest = true, on_disconnect = "keeps", mass_cancel_reaches = "account" }}
+
+[venue.wide.rest]
+address = "run:sim-wide#rest"
+key = "run:secrets/wide.key"
+secret = "run:secrets/wide.secret"
+ca_file = "run:sim-wide.ca.pem"
+lag_ms = 100
+
+[venue.plain]
+dialect = "fix44"
+instruments = [
+    {{ name = "BTC-USD", symbol = "BTC-USD", px_scale = 2, qty_scale = 8, min_qty = "0.0001" }},
+]
+options = {{ on_disconnect = "keeps", mass_cancel_reaches = "comp_id" }}
+
+[book.l2]
+sessions = ["wide-md", "plain-md"]
+levels = 20000
+
+[ledger]
+
+[sim.wide]
+seed = 1
+messages_per_s = 10
+options = {{ mass_cancel_reaches = "account" }}
+
+[sim.plain]
+seed = 2
+messages_per_s = 10
+"""
+SESSION = """
+[session.{name}]
+venue = "{venue}"
+kind = "{kind}"
+address = "run:sim-{venue}#{kind}"
+ca_file = "run:sim-{venue}.ca.pem"
+server_name = "localhost"
+heartbeat_s = 5
+sender_comp_id = "{sender}"
+target_comp_id = "VENUE"
+username = "run:secrets/{venue}.key"
+password = "run:secrets/{venue}.secret"
+"""
+# name: venue, kind, SenderCompID
+SESSIONS = {
+    "wide-trd": ("wide", "trading", "QDWIDE"),
+    "wide-kill": ("wide", "trading", "QDKILL"),
+    "wide-md": ("wide", "marketdata", "QDWIDEMD"),
+    "wide-dc": ("wide", "dropcopy", "QDWIDEDC"),
+    "plain-trd": ("plain", "trading", "QDPLAIN"),
+    "plain-md": ("plain", "marketdata", "QDPLAINMD"),
+}
+ORDERS = {"wide-trd": ("wide", "BTC-USD", 100_000), "plain-trd": ("plain", "BTC-USD", 100_000)}
+PRICE = 30_000_00  # half of where the simulated crowd trades: it rests
+
+
+def configuration() -> str:
+    """The desk as TOML."""
+    sessions = (
+        SESSION.format(name=name, venue=venue, kind=kind, sender=sender)
+        for name, (venue, kind, sender) in SESSIONS.items()
+    )
+    return DESK + "".join(sessions)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: Callable[[], str] | str) -> Any:
+    """The first true answer; AssertionError with `what`, asked for only then, when `seconds` go by."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds:g} s: {what() if callable(what) else what}")
+        time.sleep(0.01)
+
+
+class Stream(threading.Thread):
+    """A strategy that never stops placing orders at one session, and keeps what it was answered."""
+
+    def __init__(self, desk: DeskConfig, session: str, pause_s: float = 0.03) -> None:
+        super().__init__(name=f"orders {session}", daemon=True)
+        self.session = session
+        self.accepted: list[str] = []
+        self.refused = 0  # by the gate
+        self.last = ""  # answer
+        self.after: list[str] = []  # accepted although the gate had refused an order before
+        self._desk, self._pause_s = desk, pause_s
+        self._end = threading.Event()
+
+    def run(self) -> None:
+        """Place, look at the answer, go on."""
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        client = CommandClient(context, command_endpoint(self._desk, self.session), "stream", SystemClock())
+        venue, instrument, qty = ORDERS[self.session]
+        while not self._end.wait(self._pause_s):
+            head = ("stream", client.next_command_id(), 0)
+            try:
+                answer = client.request(
+                    NewOrder(*head, venue, instrument, "1", "2", qty, PRICE, strategy="mm"), timeout_ms=300
+                )
+            except BusError as e:
+                self.last = str(e)
+                continue  # stopped, dead, or not there yet
+            self.last = answer.reason
+            if answer.accepted:
+                self.accepted.append(answer.cl_ord_id)
+                if self.refused:
+                    self.after.append(answer.cl_ord_id)
+            elif any(word in answer.reason for word in GATE_WORDS):
+                self.refused += 1
+        client.close()
+        context.destroy(linger=0)
+
+    def end(self) -> None:
+        """Stop placing."""
+        self._end.set()
+        self.join()
+
+
+class World:
+    """The desk, started once; `rearm` makes it whole again between cases."""
+
+    def __init__(
+        self,
+        *,
+        supervised: bool,
+        roles: Sequence[str] = (),
+        launchers: Mapping[str, Path] = MappingProxyType({}),
+        change: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        """`roles`: only these, all of them when empty. `launchers` start a role in place of its module."""
+        self.supervised = supervised
+        self.folder = Path(tempfile.mkdtemp(prefix="qa"))  # short: Unix sockets have room for 107 bytes
+        (self.folder / "c").mkdir()
+        path = self.folder / "c" / "desk.toml"
+        path.write_text(change(configuration()))
+        self.desk = load(path)
+        self.roles = [r for r in roster(self.desk) if not roles or r.name in roles]
+        self._launchers = launchers
+        self.children: dict[str, subprocess.Popen[bytes]] = {}  # the newest of each role
+        self._all: list[subprocess.Popen[bytes]] = []
+        self.broken = False
+        self._gates = {
+            s: GateReader(self.desk.shm_dir / "gate", self.desk.shm_dir / "operator", session_scopes(v, "main", s))
+            for s, (v, _, _) in ORDERS.items()
+        }
+
+    # -- processes -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """All of it, ready and armed."""
+        if self.supervised:
+            supervisord.start(self.desk)
+        else:
+            self.desk.run_dir.mkdir(mode=0o700, exist_ok=True)
+            for role in self.roles:
+                if not self.pid(role.name):
+                    self.spawn(role.name)
+        self.wait_ready(90)
+
+    def spawn(self, name: str) -> None:
+        """Start one process by hand, as a person would."""
+        role = next(r for r in self.roles if r.name == name)
+        module = [str(self._launchers[name])] if name in self._launchers else ["-m", f"procs.{role.kind}"]
+        command = [sys.executable, *module, "--config", str(self.desk.path), *role.arguments]
+        with open(self.folder / f"{name}.out", "ab") as out:
+            self.children[name] = subprocess.Popen(
+                command, cwd=ROOT, env=supervisord.environment(), stdout=out, stderr=out, start_new_session=True
+            )
+        self._all.append(self.children[name])
+
+    def pid(self, name: str) -> int:
+        """Of the process that has the role, whoever started it; 0 when nobody does."""
+        if name == SUPERVISORD:
+            with suppress(OSError, ValueError):
+                return int((self.desk.run_dir / "supervisord.pid").read_text())
+            return 0
+        return role_holder(self.desk.run_dir / "lock" / name)
+
+    def signal(self, names: dict[str, int], signum: int) -> None:
+        """Send it to all of them as nearly at once as can be."""
+        for pid in names.values():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signum)
+
+    def unready(self) -> list[str]:
+        """What is missing from a whole, armed desk."""
+        view = read_desk(self.desk)
+        mine = {r.name for r in self.roles}
+        out = [
+            f"{p.name} {p.readiness} {p.reason}"
+            for p in view.processes
+            if p.name in mine and (p.readiness != "READY" or p.pid != self.pid(p.name))
+        ]
+        out += [f"book {b.venue} {b.status}" for b in view.books if b.status != "LIVE"]
+        return out + ([] if view.gate == "ARMED" else [f"desk {view.gate}"])
+
+    def wait_ready(self, seconds: float = 60) -> None:
+        """Until nothing is missing."""
+        wait_for(lambda: not self.unready(), seconds, lambda: f"ready: {self.unready()}")
+
+    def close(self) -> None:
+        """Nothing of it is left."""
+        for name in [*PROCESSES, SUPERVISORD]:
+            if pid := self.pid(name):
+                self.signal({name: pid}, signal.SIGCONT)
+        try:
+            if self.supervised and supervisord.running(self.desk):
+                supervisord.stop(self.desk)
+        except QuarterdeckError:
+            pass  # what holds a role still is ended below, by its pid
+        for _, pid in supervisord.orphans(self.desk):
+            self.signal({"": pid}, signal.SIGKILL)
+        for child in self._all:
+            child.kill()
+            child.wait(10)
+        shutil.rmtree(self.desk.shm_dir, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def logs(self) -> str:
+        """The end of every log, for a failure."""
+        files = [*self.folder.glob("*.out"), *(self.desk.log_dir / f"{n}.log" for n in (KILLSWITCH, *TRADING))]
+        texts = {p.name: p.read_text(errors="replace")[-2500:] for p in files if p.exists()}
+        return "\n".join(f"--- {name}\n{text}" for name, text in texts.items() if text)
+
+    # -- the operator ----------------------------------------------------------------------------------------
+
+    def qd(self, *arguments: str) -> tuple[int, Any]:
+        """`qd kill ... --json`: exit status and what it printed."""
+        command = [sys.executable, "-m", "quarterdeck.cli", "kill", *arguments, "--config", str(self.desk.path)]
+        done = subprocess.run(
+            [*command, "--json"], cwd=ROOT, env=supervisord.environment(), capture_output=True, timeout=60, check=False
+        )
+        return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr.decode()
+
+    def trip(self, way: str) -> None:
+        """One of the four ways; when nothing is to be seen of it, `qd kill trip`, as the runbook says."""
+        {"cli": self._by_cli, "socket": self._by_socket, "signal": self._by_signal, "word": self._by_word}[way]()
+        if way != "cli" and not self._seen(1.0):
+            self._by_cli()
+        assert self._seen(1.0) or self.qd("status")[0] == 3
+
+    def _seen(self, seconds: float) -> bool:
+        """Whether the desk's word or the operator's says that it is tripped."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            tripped = read_gate(self.desk.shm_dir / "gate")[0].state.name != "ARMED"
+            if tripped or any(g.operator_set() for g in self._gates.values()):
+                return True
+            time.sleep(0.01)
+        return False
+
+    def _by_cli(self) -> None:
+        code, said = self.qd("trip", "--reason", "matrix")
+        assert code in (0, 2), said
+
+    def _by_socket(self) -> None:
+        """With nothing but a socket, in words."""
+        with socket.socket(socket.AF_UNIX) as s, suppress(OSError):  # nobody may be there to answer
+            s.settimeout(0.5)
+            s.connect(str(line_path(self.desk.run_dir)))
+            s.sendall(b"trip desk matrix by hand\n")
+            assert json.loads(s.recv(1 << 16))["accepted"]
+
+    def _by_signal(self) -> None:
+        if pid := self.pid(KILLSWITCH):
+            os.kill(pid, signal.SIGUSR1)
+
+    def _by_word(self) -> None:
+        set_operator_word(self.desk.shm_dir / "operator", "matrix", time.time_ns())
+
+    def ask(self, verb: str, **args: str) -> dict[str, Any]:
+        """The kill switch's answer over the operators' line."""
+        return ask_line(self.desk.run_dir, verb, {"by": "matrix", **args}, 5.0)
+
+    def closed(self, session: str) -> str:
+        """Why no new order of the session may leave."""
+        return self._gates[session].closed_reason(time.monotonic_ns(), "mm", ORDERS[session][1])
+
+    # -- the venues' own side --------------------------------------------------------------------------------
+
+    def venue(self, venue: str, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """A call to the simulated venue's control endpoint."""
+        return call(control_of(self.desk, venue), method, path, body)
+
+    def record(self, venue: str) -> dict[str, dict[str, Any]]:
+        """Every order that the venue ever accepted of this desk, by ClOrdID."""
+        found: dict[str, dict[str, Any]] = {}
+        begin = 0
+        while True:
+            page = self.venue(venue, "GET", f"/record/orders?from={begin}")
+            found |= {o["cl_ord_id"]: o for o in page["orders"]}
+            begin = page["next"]
+            if not begin:
+                return found
+
+    def working(self) -> list[str]:
+        """Orders of the desk that truly work, by venue and ClOrdID."""
+        venues = sorted({v for v, _, _ in ORDERS.values()})
+        return [f"{v}:{o['cl_ord_id']}" for v in venues for o in self.venue(v, "GET", "/working")["orders"]]
+
+    def settled_record(self) -> dict[str, set[str]]:
+        """What the venues have accepted once all that their kernels held was read.
+
+        What had reached a venue's kernel before the first of these calls has been read by its loop before the last:
+        each is a connection of its own, which the loop serves turn by turn together with the sessions.
+        """
+        for venue, _, _ in ORDERS.values():
+            for _ in range(5):
+                self.venue(venue, "GET", "/stats")
+        return {v: set(self.record(v)) for v, _, _ in ORDERS.values()}
+
+    # -- between cases ---------------------------------------------------------------------------------------
+
+    def place(self) -> None:
+        """The orders that a case begins with, known to the kill switch."""
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            for session, (venue, instrument, qty) in ORDERS.items():
+                client = CommandClient(context, command_endpoint(self.desk, session), "hand", SystemClock())
+                for _ in range(PLACED):
+                    head = ("hand", client.next_command_id(), 0)
+                    answer = client.request(NewOrder(*head, venue, instrument, "1", "2", qty, PRICE, strategy="mm"))
+                    assert answer.accepted, answer.reason
+                client.close()
+        finally:
+            context.destroy(linger=0)
+        wait_for(lambda: len(self.working()) == PLACED * len(ORDERS), 20, "orders work")
+
+        def known() -> bool:
+            return all(v["working"] == PLACED for v in self.ask("status")["venues"].values())
+
+        wait_for(known, 20, lambda: f"the kill switch knows them: {self.ask('status')['venues']}")
+
+    def rearm(self) -> None:
+        """Start what is gone, open what was tripped, wait until all is well."""
+        if self.supervised and not supervisord.running(self.desk):
+            supervisord.start(self.desk)
+        if not self.supervised:
+            for role in self.roles:
+                if not self.pid(role.name):
+                    self.spawn(role.name)
+        wait_for(self._answers, 60, "the kill switch answers")
+        wait_for(self._opened, 60, lambda: f"reset: {self.ask('status')}")
+        self.wait_ready()
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.ask("status"))
+        except BusError:
+            return False
+
+    def _opened(self) -> bool:
+        try:
+            for scope in (s["scope"] for s in self.ask("status")["scopes"] if s["state"] in ("TRIPPED", "TRIPPING")):
+                self._reset(scope)
+            return all(s["state"] == "ARMED" for s in self.ask("status")["scopes"])
+        except (BusError, CommandError):
+            return False
+
+    def _reset(self, scope: str) -> None:
+        try:
+            self.ask("reset", scope=scope, reason="the case is over")
+        except CommandError as e:
+            refused, mark, names = str(e).partition("repeat the list: ")
+            # As a person does who looked at the venue's own page: these never got there.
+            if not mark or set(names.split()) & {"UNKNOWN", *self.record("plain"), *self.record("wide")}:
+                raise CommandError(refused) from None
+            self.ask("reset", scope=scope, reason="never arrived, says the venue", force=names)
+
+    def settled(self) -> dict[str, Any] | None:
+        """The last trip, once it is over; until then it must say what it waits for.
+
+        It is over when it is PROVEN, or when nothing is left but orders that never reached a venue without a list of
+        open orders: these nothing can prove there, so they stay unproven and are named.
+        """
+        truly = self.working()  # before: orders only end meanwhile
+        try:
+            status = self.ask("status")
+        except BusError:
+            return None
+        trip: dict[str, Any] | None = status["last_trip"]
+        if trip is None or status["desk"] not in ("TRIPPING", "TRIPPED"):
+            return None
+        if trip["phase"] == "PROVEN":
+            left = self.working()
+            assert not left, f"PROVEN, but these work: {left}"
+            return trip if status["desk"] == "TRIPPED" else None
+        assert not truly or trip["unproven"] or trip["open_questions"], f"{truly} work, and nothing is said: {trip}"
+        mark, _, names = "; ".join(trip["open_questions"]).partition("not proven dead: ")
+        only = not truly and not mark and all(name.startswith("plain:") for name in names.split(", "))
+        return trip if only and not set(trip["unproven"]) & self.record("plain").keys() else None
+
+    def wait_settled(self, seconds: float = 60) -> dict[str, Any]:
+        """The trip once it is over."""
+        found: dict[str, Any] = wait_for(self.settled, seconds, lambda: f"settled: {self._said()}")
+        return found
+
+    def _said(self) -> str:
+        try:
+            return str(self.ask("status"))
+        except BusError as e:
+            return str(e)
+
+    def audit_is_sound(self) -> str:
+        """What is wrong with the audit trail."""
+        return verify_audit(self.desk.data_dir / "kill")[1]
+
+
+@contextmanager
+def streams(desk: DeskConfig) -> Iterator[dict[str, Stream]]:
+    """A strategy at each session, as long as the block lasts."""
+    found = {s: Stream(desk, s) for s in desk.sessions(Kind.TRADING)}
+    for stream in found.values():
+        stream.start()
+    try:
+        yield found
+    finally:
+        for stream in found.values():
+            stream.end()

@@ -1,0 +1,76 @@
+"""Every process of a desk stopped and killed, alone and together, and the desk tripped by every way there is.
+
+What must hold is in tests/e2e/apart_cases.py. The normal run has one case of each kind; all of them run with
+`QUARTERDECK_KILL_MATRIX=all` (docs/kill-tests.md says for how long).
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.apart_cases import Case, full_matrix, judge, short_matrix
+from tests.e2e.apart_world import World
+
+FULL = os.environ.get("QUARTERDECK_KILL_MATRIX") == "all"
+MATRIX = full_matrix if FULL else short_matrix
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+class Worlds:
+    """The desk that the cases share; a case that failed leaves none behind."""
+
+    def __init__(self, *, supervised: bool) -> None:
+        self._supervised = supervised
+        self._world: World | None = None
+
+    def whole(self) -> World:
+        """The desk, whole and armed."""
+        if self._world is not None and self._world.broken:
+            self.close()
+        if self._world is None:
+            self._world = World(supervised=self._supervised)
+            self._world.start()
+        return self._world
+
+    def close(self) -> None:
+        """Take it down."""
+        if self._world is not None:
+            self._world.close()
+            self._world = None
+
+
+@pytest.fixture(scope="module")
+def supervised() -> Iterator[Worlds]:
+    worlds = Worlds(supervised=True)
+    yield worlds
+    worlds.close()
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[Worlds]:
+    worlds = Worlds(supervised=False)
+    yield worlds
+    worlds.close()
+
+
+def run(worlds: Worlds, case: Case) -> None:
+    world = worlds.whole()
+    world.broken = True
+    try:
+        judge(world, case)
+        world.rearm()
+    except AssertionError as e:
+        raise AssertionError(f"{case}: {e}\n{world.logs()}") from e
+    world.broken = False
+
+
+@pytest.mark.parametrize("case", MATRIX(supervised=True), ids=str)
+def test_a_trip_holds_whatever_is_stopped_or_killed_under_a_supervisord(supervised: Worlds, case: Case) -> None:
+    run(supervised, case)
+
+
+@pytest.mark.parametrize("case", MATRIX(supervised=False), ids=str)
+def test_a_trip_holds_whatever_is_stopped_or_killed_without_a_supervisord(alone: Worlds, case: Case) -> None:
+    run(alone, case)

@@ -1,0 +1,252 @@
+"""A trading process stopped exactly between its last look at the gate and the wire, while orders stream in.
+
+The venue's own record says what of it arrived. In front of the venue stands a proxy that can stop reading, so that
+bytes stay in the trading process's own kernel.
+"""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ipc.owners import stopped
+from tests.e2e.apart_world import KILLSWITCH, Stream, World, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+VICTIM = "plain-trd"
+LAUNCHER = Path(__file__).with_name("stopping_trader.py")
+ROLES = ("sim-wide", "sim-plain", KILLSWITCH, "wide-trd", VICTIM)
+FENCE_MS = 1500
+SMALL = 4096  # the proxy's receive buffer: what its kernel takes while it does not read
+
+
+class Line:
+    """A proxy before the venue's order entry. `deaf`: it reads nothing from the desk, and the kernel's buffers fill."""
+
+    def __init__(self) -> None:
+        self.deaf = threading.Event()
+        self.target = ("", 0)
+        self._server = socket.socket()
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+        self._server.bind(("127.0.0.1", 0))
+        self._server.listen(8)
+        self.port: int = self._server.getsockname()[1]
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                desk, _ = self._server.accept()
+            except OSError:
+                return
+            self._start(self._pair, desk)
+
+    def _start(self, target: Callable[..., None], *args: object) -> threading.Thread:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _pair(self, desk: socket.socket) -> None:
+        with desk, socket.create_connection(self.target) as venue:
+            back = self._start(self._pump, venue, desk)
+            self._pump(desk, venue, self.deaf)
+            back.join()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, deaf: threading.Event | None = None) -> None:
+        try:
+            while True:
+                while deaf is not None and deaf.is_set():
+                    time.sleep(0.005)
+                data = source.recv(1024)
+                if not data:
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass  # a reset is an end like another
+        for s in (source, sink):
+            with suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+    def held(self) -> int:
+        """Bytes that the desk's kernel holds for this line: sent or not, nobody has acknowledged them."""
+        to = f"0100007F:{self.port:04X}"
+        rows = (row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        return sum(int(r[4].partition(":")[0], 16) for r in rows if r[2] == to)
+
+    def close(self) -> None:
+        """After the desk's end: whoever is connected has gone."""
+        self.deaf.clear()
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for thread in self._threads:
+            thread.join(10)
+
+
+class Between:
+    """The desk, with the victim behind the line and under the launcher."""
+
+    def __init__(self) -> None:
+        self.line = Line()
+        self.world = World(
+            supervised=False, roles=ROLES, launchers={VICTIM: LAUNCHER},
+            change=self._configuration,
+        )  # fmt: skip
+
+    def _configuration(self, text: str) -> str:
+        changes = {
+            "fence_deadline_ms = 400": f"fence_deadline_ms = {FENCE_MS}",
+            "run:sim-plain#trading": f"127.0.0.1:{self.line.port}",
+            '"QDPLAIN"\n': '"QDPLAIN"\non_stop = "keep"\n',  # an orderly stop between two tests takes no time
+        }
+        for old, new in changes.items():
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        return text
+
+    def start(self) -> None:
+        for role in ROLES[:2]:
+            self.world.spawn(role)
+        wait_for(lambda: (self.world.desk.run_dir / "sim-plain.json").exists(), 30, "the venue listens")
+        host, _, port = self._trading_address().rpartition(":")
+        self.line.target = (host, int(port))
+        self.world.start()
+
+    def _trading_address(self) -> str:
+        found: str = json.loads((self.world.desk.run_dir / "sim-plain.json").read_text())["endpoints"]["trading"]
+        return found
+
+    def stop_at(self, place: str) -> tuple[int, str]:
+        """(pid, ClOrdID) of the victim once it stands still at `place` of an order."""
+        folder, pid = self.world.desk.data_dir, self.world.pid(VICTIM)
+        (folder / f"{VICTIM}.stopped").unlink(missing_ok=True)
+        (folder / f"{VICTIM}.stop.new").write_text(place)
+        (folder / f"{VICTIM}.stop.new").rename(folder / f"{VICTIM}.stop")
+        wait_for(lambda: stopped(pid), 20, f"stopped at {place}")
+        return pid, (folder / f"{VICTIM}.stopped").read_text()
+
+    def again(self) -> None:
+        """Whole again, the victim under the launcher: a revived one is a plain one."""
+        pid = self.world.pid(VICTIM)
+        if pid != self.world.children[VICTIM].pid:
+            os.kill(pid, signal.SIGTERM)
+            wait_for(lambda: not self.world.pid(VICTIM), 20, "the revived one stops")
+        self.world.rearm()
+
+    def close(self) -> None:
+        self.world.close()
+        self.line.close()
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Between]:
+    between = Between()
+    try:
+        between.start()
+        yield between
+    finally:
+        between.close()
+
+
+@pytest.fixture
+def flow(desk: Between) -> Iterator[Stream]:
+    """Orders stream in at the victim."""
+    desk.again()
+    stream = Stream(desk.world.desk, VICTIM, 0.01)
+    stream.start()
+    wait_for(lambda: len(stream.accepted) >= 3, 20, lambda: f"orders stream in: {stream.last}\n{desk.world.logs()}")
+    yield stream
+    stream.end()
+
+
+def closes(desk: Between) -> None:
+    desk.world.trip("cli")
+    wait_for(lambda: desk.world.closed(VICTIM), 5, "closed")
+
+
+@pytest.mark.parametrize("place", ["check", "sealed"])
+def test_what_was_stopped_before_the_kernel_had_it_never_leaves(desk: Between, flow: Stream, place: str) -> None:
+    pid, cl_ord_id = desk.stop_at(place)
+    before = desk.world.settled_record()
+    closes(desk)
+    wait_for(lambda: desk.world.pid(VICTIM) != pid, 20, "killed for missing its deadline")
+    assert desk.world.children[VICTIM].wait(10) == -signal.SIGKILL
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)  # too late: there is nobody any more
+    trip = desk.world.wait_settled()
+    assert trip["killed"] == [VICTIM]
+    after = desk.world.settled_record()
+    assert after == before
+    assert cl_ord_id not in after["plain"]
+    assert cl_ord_id in trip["unproven"]  # it was about to leave: that it never did, nothing proves at this venue
+    assert not desk.world.working()
+    assert not flow.after
+
+
+def test_one_continued_before_its_deadline_sends_that_order_alone_before_its_fence(desk: Between, flow: Stream) -> None:
+    pid, cl_ord_id = desk.stop_at("check")
+    before = desk.world.settled_record()["plain"]
+    closes(desk)
+    os.kill(pid, signal.SIGCONT)
+    trip = desk.world.wait_settled()
+    assert trip["killed"] == []
+    after = desk.world.settled_record()["plain"]
+    assert after - before <= {cl_ord_id}
+    assert not desk.world.working()
+    assert not flow.after
+    assert desk.world.pid(VICTIM) == pid
+
+
+def test_one_continued_at_its_deadline_is_dead_or_has_fenced_and_nothing_works(desk: Between, flow: Stream) -> None:
+    pid, cl_ord_id = desk.stop_at("check")
+    before = desk.world.settled_record()["plain"]
+    desk.world.ask("trip", scope="desk", reason="at the deadline")
+    time.sleep(FENCE_MS / 1000)  # the race is what is wanted: whoever wins it, the rest holds
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        assert desk.world.pid(VICTIM) != pid
+    trip = desk.world.wait_settled()
+    alive = desk.world.pid(VICTIM) == pid
+    assert trip["killed"] == ([] if alive else [VICTIM])
+    after = desk.world.settled_record()["plain"]
+    assert after - before <= {cl_ord_id}
+    assert not desk.world.working()
+    assert not flow.after
+
+
+def test_what_the_kernel_still_held_goes_with_the_process(desk: Between, flow: Stream) -> None:
+    desk.line.deaf.set()
+    wait_for(lambda: desk.line.held() > SMALL, 30, "the kernel holds bytes that the other side has no room for")
+    pid, cl_ord_id = desk.stop_at("sent")
+    assert desk.line.held() > 0
+    closes(desk)
+    wait_for(lambda: desk.world.pid(VICTIM) != pid, 20, "killed for missing its deadline")
+    assert desk.line.held() == 0
+    desk.line.deaf.clear()
+    trip = desk.world.wait_settled()
+    assert trip["killed"] == [VICTIM]
+    assert cl_ord_id not in desk.world.settled_record()["plain"]
+    assert not desk.world.working()
+    assert not flow.after
+
+
+def test_what_the_venue_had_taken_is_cancelled(desk: Between, flow: Stream) -> None:
+    pid, cl_ord_id = desk.stop_at("sent")
+    wait_for(lambda: cl_ord_id in desk.world.record("plain"), 20, "it is at the venue")
+    closes(desk)
+    trip = desk.world.wait_settled()
+    assert trip["killed"] == [VICTIM]
+    assert desk.world.pid(VICTIM) != pid
+    assert desk.world.record("plain")[cl_ord_id]["closed_ns"]
+    assert not desk.world.working()
+    assert not flow.after
