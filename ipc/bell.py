@@ -31,7 +31,7 @@ class Bell:
         try:
             self.path.unlink(missing_ok=True)
             self._socket.bind(str(self.path))
-            self.path.chmod(0o600)
+            self.path.chmod(0o660)  # of the desk's group, inside a directory that is closed to others
         except OSError as e:
             self._socket.close()
             raise BusError(f"{self.path}: cannot hang a bell: {e.strerror}") from None

@@ -88,9 +88,10 @@ class ProcessHost:
     def _prepare_directories(self) -> None:
         desk = self.desk
         desk.run_dir.mkdir(parents=True, exist_ok=True)
-        os.chmod(desk.run_dir, 0o700)
         (desk.shm_dir / "proc").mkdir(parents=True, exist_ok=True)
-        os.chmod(desk.shm_dir, 0o750)
+        for directory, mode in ((desk.run_dir, 0o700), (desk.shm_dir, 0o750)):
+            if directory.stat().st_uid == os.geteuid():  # the kill switch may be another user's than the desk
+                os.chmod(directory, mode)
         for directory in (desk.data_dir, desk.log_dir):
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
 

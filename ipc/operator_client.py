@@ -14,6 +14,7 @@ from base.errors import BusError, CommandError
 
 NAME = "killswitch.ops"
 _READ = 1 << 16
+_AGAIN_S = 0.005
 
 
 def line_path(run_dir: Path) -> Path:
@@ -43,8 +44,8 @@ def ask_line(run_dir: Path, verb: str, args: Mapping[str, str], timeout_s: float
 def _exchange(path: Path, said: bytes, end: float) -> bytes:
     """Send a line, read a line. The end of time counts for all of it together."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-        _until(s, end)
-        s.connect(str(path))
+        while not _connected(s, path, end):
+            time.sleep(_AGAIN_S)
         s.sendall(said)
         got = bytearray()
         while not got.endswith(b"\n"):
@@ -54,6 +55,16 @@ def _exchange(path: Path, said: bytes, end: float) -> bytes:
                 raise ConnectionResetError("closed without an answer")
             got += part
         return bytes(got)
+
+
+def _connected(s: socket.socket, path: Path, end: float) -> bool:
+    """False when others knock at the same time, and no more can wait."""
+    _until(s, end)
+    try:
+        s.connect(str(path))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _until(s: socket.socket, end: float) -> None:

@@ -100,6 +100,7 @@ class Killswitch:
         for owner in self.owners.values():
             owner.look()
         self.reactor.on_signal(signal.SIGUSR1, self._signalled)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         self.host.on_stop(self._stop)
         if self._was_armed(reading):
             self._renewing = True
@@ -373,7 +374,8 @@ class Killswitch:
 
 
 def main() -> int:
-    """Run the process."""
+    """Run the process. A SIGUSR1 that comes before anybody listens would end it: it waits."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     return run_process("killswitch", "", Killswitch)
 
 

@@ -28,9 +28,9 @@ from base.clock import SystemClock
 from base.config import DeskConfig, Kind, load
 from base.errors import BusError, CommandError, QuarterdeckError
 from base.locks import role_holder
+from ipc.audit_check import verify_audit
 from ipc.command_client import CommandClient
 from ipc.gate import GateReader, read_gate, session_scopes, set_operator_word
-from ipc.kill_files import verify_audit
 from ipc.operator_client import ask_line, line_path
 from ipc.requests import NewOrder
 from ipc.roster import command_endpoint, roster

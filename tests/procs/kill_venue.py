@@ -176,6 +176,7 @@ class KillDesk:
         (root / "c" / "desk.toml").write_text(text)
         self.desk: DeskConfig = load(root / "c" / "desk.toml")
         self.owners = owners
+        self.prefix: dict[str, tuple[str, ...]] = {}  # what a process's command begins with
 
     def spawn(self, name: str) -> None:
         """Start the kill switch, the alarms process or an owner."""
@@ -184,18 +185,18 @@ class KillDesk:
             if name in ("killswitch", "alarms")
             else [str(ROOT / "tests/procs/fake_owner.py"), "--session", name]
         )
-        command = [sys.executable, *what, "--config", str(self.desk.path)]
+        command = [*self.prefix.get(name, ()), sys.executable, *what, "--config", str(self.desk.path)]
         log = open(self.desk.path.parent / f"{name}.out", "ab")  # noqa: SIM115 - the child has it
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
         log.close()
 
-    def start(self, orders: int = 0) -> None:
+    def start(self, orders: int = 0, *, killswitch: str = "READY") -> None:
         """All of it, armed, with `orders` working orders at each owner."""
         for name in ("killswitch", *self.owners):
             self.spawn(name)
-        for name in ("killswitch", *self.owners):
-            self.wait(lambda n=name: self.readiness(n) == "READY", f"{name} ready")  # type: ignore[misc]
+        for name, wanted in {"killswitch": killswitch, **dict.fromkeys(self.owners, "READY")}.items():
+            self.wait(lambda n=name, w=wanted: self.readiness(n) == w, f"{name} {wanted}")  # type: ignore[misc]
         if orders:
             for owner in self.owners:
                 self.place(owner, orders)
