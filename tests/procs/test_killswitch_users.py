@@ -46,7 +46,7 @@ def handed_over(desk: KillDesk) -> None:
         d.shm_dir,
         d.shm_dir / "proc",
     ):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chown(folder, UID, UID)
 
 
