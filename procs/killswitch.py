@@ -161,7 +161,7 @@ class Killswitch:
             self._read(owner.session, owner.tail)
         for session, tail in self.drop_copies.items():
             self._read(session, tail)
-        self.switch.owners_alive(self._alive(), [s for s, o in self.owners.items() if o.starting])
+        self._who_runs()
         self._fences()
         self.triggers.look()
         self.switch.tick()
@@ -169,6 +169,11 @@ class Killswitch:
 
     def _busy(self) -> None:
         """While owners have not answered: look at their words every millisecond, not only when they ring."""
+        unseen = self.switch.unseen()
+        for session in unseen:
+            self.owners[session].look()
+        if unseen:
+            self._who_runs()
         self._fences()
         self.switch.tick()
         if self.switch.fencing():
@@ -266,6 +271,9 @@ class Killswitch:
 
     def _alive(self) -> set[str]:
         return {s for s, o in self.owners.items() if o.alive}
+
+    def _who_runs(self) -> None:
+        self.switch.owners_alive(self._alive(), [s for s, o in self.owners.items() if o.starting])
 
     def _fences(self) -> None:
         for session in self.switch.waiting_for():

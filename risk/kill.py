@@ -138,7 +138,7 @@ class KillSwitch:
     def _replace(self, scope: str, trip: Trip) -> None:
         """A scope has one trip: a new one takes over what the one before had widened to, and its open orders."""
         for old in [t for t in self.trips.values() if t.scope == scope]:
-            del self.trips[old.trip_id]
+            del self.trips[old.trip_id], self._phases[old.trip_id]
             for extra in old.scopes[1:]:
                 trip.widen(extra)
                 if extra in self.records:
@@ -164,7 +164,7 @@ class KillSwitch:
         for trip in self._trips_of(scope):
             self.last_trip = describe(trip)
             self._settle(trip)
-            del self.trips[trip.trip_id]
+            del self.trips[trip.trip_id], self._phases[trip.trip_id]
         self._do(Audit("reset", {"trip_id": record.trip_id, "scope": scope, "reason": reason, "by": by,
                                  "forced": sorted(names)}))  # fmt: skip
         self.persist()
@@ -177,7 +177,7 @@ class KillSwitch:
         record = self.records.get("desk")
         if record is None or record.state not in (GateState.DISARMED, GateState.TRIPPED):
             raise CommandError(f"desk is {record.state.name if record else 'unknown'}; only a DISARMED desk is armed")
-        if record.state == GateState.TRIPPED and (record.cause != "latch" or self._trips_of("desk")):
+        if record.state == GateState.TRIPPED and record.trip_id:
             raise CommandError("desk is TRIPPED: it is reset, not armed")
         if not reason.strip():
             raise CommandError("arming needs a reason")
@@ -220,6 +220,8 @@ class KillSwitch:
             for trip in self.trips.values():
                 trip.owner_back(session)
         self._alive = now
+        for trip in list(self.trips.values()):
+            self._apply(trip, trip.seen_alive(now, self.clock.mono_ns()))
 
     def owner_died(self, session: str, orderly: bool) -> None:
         """An owner's process ended. Unless it said that it stops and left nothing open, that trips its session."""
@@ -249,6 +251,10 @@ class KillSwitch:
     def waiting_for(self) -> set[str]:
         """Owners whose fence word is awaited."""
         return {s for t in self.trips.values() for s in t.waiting_for()}
+
+    def unseen(self) -> set[str]:
+        """Owners that a trip took for dead: before its fence is complete `owners_alive` has to say so once more."""
+        return {s for t in self.trips.values() for s, what in t.waits.items() if what == "unseen"}
 
     def fencing(self) -> bool:
         """Whether the fence of some trip is still open."""

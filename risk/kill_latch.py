@@ -35,12 +35,13 @@ class Latch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LatchReading(msgspec.Struct, frozen=True):
-    """A latch read back, or why it reads as TRIPPED. `generation` survives a change of boot."""
+    """A latch read back, or why it reads as TRIPPED. `generation` and `former` survive a change of boot."""
 
     latch: Latch | None
     fault: str  # "" when sound
     first: bool = False  # there never was one
     generation: int = 0
+    former: Latch | None = None  # sound, but of another boot: what it says was shut is shut
 
 
 def encode(latch: Latch) -> bytes:
@@ -66,5 +67,6 @@ def decode(data: bytes | None, boot_id: str) -> LatchReading:
         fault = f"a latch of schema {latch.schema} with scopes {sorted(latch.scopes)}"
         return LatchReading(None, fault, generation=latch.generation)
     if latch.boot_id != boot_id:
-        return LatchReading(None, "the latch is from another boot of this host", generation=latch.generation)
+        fault = "the latch is from another boot of this host"
+        return LatchReading(None, fault, generation=latch.generation, former=latch)
     return LatchReading(latch, "", generation=latch.generation)

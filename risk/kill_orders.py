@@ -28,6 +28,10 @@ class Seen(msgspec.Struct, frozen=True):
     how: str = ""
 
 
+def _key(order: Order) -> tuple[str, str]:
+    return order.session, order.ids[0]
+
+
 def owned(order: Order) -> Owned:
     """Whose the order is."""
     return Owned(order.venue, order.account, order.session, order.instrument, order.strategy)
@@ -38,17 +42,18 @@ class OrderLedger:
 
     def __init__(self) -> None:
         self._tables: dict[str, OrderTable] = {}
-        self._absent: dict[int, Order] = {}  # by identity: open by all reports, absent by two lists of a past trip
+        # By session and first ClOrdID: open by all reports, absent by two lists of a past trip.
+        self._absent: dict[tuple[str, str], Order] = {}
 
     def open(self) -> Iterator[Order]:
         """Every order that may be working."""
         for table in self._tables.values():
-            yield from (o for o in table.open() if id(o) not in self._absent)
+            yield from (o for o in table.open() if _key(o) not in self._absent)
 
     def open_of(self, session: str) -> list[Order]:
         """Orders of one session that may be working."""
         table = self._tables.get(session)
-        return [o for o in table.open() if id(o) not in self._absent] if table is not None else []
+        return [o for o in table.open() if _key(o) not in self._absent] if table is not None else []
 
     def finished_ids(self, venue: str) -> set[str]:
         """Every id of orders of this desk that a venue's own word finished; absence from lists is no such word."""
@@ -65,14 +70,14 @@ class OrderLedger:
         names = set(ids) if self._absent else set()
         back = [o for o in self._absent.values() if o.venue == venue and not names.isdisjoint((o.order_id, *o.ids))]
         for order in back:
-            del self._absent[id(order)]
+            del self._absent[_key(order)]
         return back
 
     def event(self, event: object, wall_ns: int) -> Seen | None:
         """Take in one event of an owner's stream or journal."""
         seen = self._take(event, wall_ns)
         if seen is not None and (seen.life in ("alive", "dead") or not seen.order.is_open):
-            self._absent.pop(id(seen.order), None)
+            self._absent.pop(_key(seen.order), None)
         return seen
 
     def _take(self, event: object, wall_ns: int) -> Seen | None:
@@ -91,7 +96,7 @@ class OrderLedger:
         if order is None or not order.is_open:
             return
         if how == ABSENT:
-            self._absent[id(order)] = order
+            self._absent[_key(order)] = order
         else:
             self._tables[session].settle_unknown(order, how, wall_ns)
 

@@ -6,7 +6,7 @@ Whatever cannot be read was tripped, what was half done is done again, and a clo
 from typing import TYPE_CHECKING
 
 from ipc.gate import GateState, GateWord
-from risk.kill_latch import LatchedScope, LatchReading
+from risk.kill_latch import Latch, LatchedScope, LatchReading
 from risk.kill_records import CLOSED, Record
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def begin(switch: "KillSwitch", reading: LatchReading, highest_fence: int) -> No
         gate.add_scope(scope)
     if reading.latch is None:
         _without_latch(switch, reading, gate.get("desk"))
+        _of_another_boot(switch, reading.former)
     else:
         switch.last_trip = reading.latch.last_trip
     if gate.nameless():
@@ -71,11 +72,23 @@ def _without_latch(switch: "KillSwitch", reading: LatchReading, desk: GateWord) 
     switch.trip("desk", "latch", reading.fault, switch.clock.mono_ns())
 
 
+def _of_another_boot(switch: "KillSwitch", former: Latch | None) -> None:
+    """The desk is shut for the reboot, and its reset must not open what had been shut for reasons of its own."""
+    if former is None:
+        return
+    switch.last_trip = former.last_trip
+    for scope, kept in former.scopes.items():
+        if scope != "desk" and GateState[kept.state] not in _QUIET:
+            switch.trip(scope, kept.cause, kept.reason, switch.clock.mono_ns())
+
+
 def _take_up(switch: "KillSwitch", scope: str, kept: LatchedScope) -> None:
-    state = GateState[kept.state]
-    if state in (GateState.TRIPPING, GateState.RESETTING):
-        # Half done is not done: the trip is gone through again, a reset has to be asked for again.
-        cause = kept.cause if state == GateState.TRIPPING else "reset interrupted"
+    state, word = GateState[kept.state], switch.gate.get(scope)
+    newer = state == GateState.TRIPPED and word != GateWord(kept.generation, GateState.TRIPPED)
+    if newer or state in (GateState.TRIPPING, GateState.RESETTING):
+        # Half done is not done: the trip is gone through again, a reset has to be asked for again. So it is where the
+        # word has moved on since the latch was written: opened (and traded), tripped again, or its proof refuted.
+        cause = "reset interrupted" if state == GateState.RESETTING else kept.cause
         trip_id = "" if kept.trip_id in switch.trips else kept.trip_id  # a widened trip is taken up scope by scope
         switch.trip(scope, cause, kept.reason, switch.clock.mono_ns(), trip_id=trip_id)
         return

@@ -91,7 +91,8 @@ class Trip:
         self.killed: list[str] = []
         self.overdue = False
         self.plan = plan or make_plan(topology, scope)
-        self.waits = dict.fromkeys(self.plan.owners, "fence")  # owner -> "fence", "killed" until it is fenced or dead
+        # Owner -> what is awaited of it: "fence"; its end once "killed"; "unseen": whether it runs after all.
+        self.waits = dict.fromkeys(self.plan.owners, "fence")
         self._topology, self._ledger, self._deadlines = topology, ledger, deadlines
         self._refusing = refusing
         self.proofs = ProofBook(self._covers, lambda v: topology.venues[v].lag_ns if v in topology.venues else 0,
@@ -134,11 +135,24 @@ class Trip:
         return [*self.waits, *self._unheard]
 
     def start(self, alive: Iterable[str]) -> list[Action]:
-        """The gate is closed, owners are woken: every mass cancel at once. `alive`: owners whose process runs."""
+        """The gate is closed, owners are woken: every mass cancel at once. `alive`: owners whose process runs.
+
+        That was seen before the gate closed: one that has started since may have read it open (see `seen_alive`).
+        """
         self._alive &= set(alive)
-        for session in [s for s in self.waits if s not in self._alive]:
-            del self.waits[session]
+        self.waits.update((s, "unseen") for s in self.plan.owners if s not in self._alive)
         return list(self.plan.sends)
+
+    def seen_alive(self, sessions: Collection[str], mono_ns: int) -> list[Action]:
+        """Owners that run, looked for after the gate closed. Who starts later than this reads it closed."""
+        for session in [s for s, what in self.waits.items() if what == "unseen"]:
+            if session in sessions:
+                self.waits[session] = "fence"
+                self._alive.add(session)
+            else:
+                del self.waits[session]
+                self._fence_at_ns = mono_ns
+        return self._fence_check(mono_ns) if self.enlisted else []
 
     def enlist(self, mono_ns: int) -> list[Action]:
         """After the first cancels have left: which orders this is about, and single cancels where no mass reaches."""
@@ -170,8 +184,9 @@ class Trip:
     def owner_died(self, session: str, mono_ns: int) -> list[Action]:
         """An owner's process is gone: it sends nothing any more. Its journal says what it had."""
         self._alive.discard(session)
-        if self.waits.pop(session, None):
-            self._fence_at_ns = mono_ns
+        if session in self.waits:
+            # It may have died before the gate closed, and another that started since may have read it open.
+            self.waits[session] = "unseen"
         self._unheard.pop(session, None)
         # What is proven dead needs no owner: one that stopped after the proof stays stopped.
         needed = self.phase == Phase.FENCING or any(p.owned.session == session for p in self.proofs.unproven())

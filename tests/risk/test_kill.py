@@ -141,6 +141,7 @@ def test_an_owner_without_a_fence_is_killed_once_and_the_scope_widens() -> None:
     assert desk.take(do.KillOwner) == []
     assert trip.phase == Phase.FENCING  # a signal sent is not a process dead
     desk.switch.owner_died("a", False)
+    desk.switch.owners_alive(("b", "c"))
     assert trip.phase == Phase.PROVING
     assert trip.times.fence_ns == desk.clock.mono_ns()  # not when the last living owner answered
     assert trip.scopes == ["strategy:mm", "session:a"]
@@ -189,6 +190,7 @@ def test_a_burst_of_late_acknowledgements_is_cancelled_one_by_one_and_by_few_mas
 def test_a_trip_without_owners_needs_no_fence_but_a_list() -> None:
     desk = Desk(alive=())
     trip = desk.trip()
+    desk.switch.owners_alive(())
     assert trip.phase == Phase.PROVING
     assert [a.session for a in desk.take(do.ReadJournal)] == list(ALL)  # type: ignore[union-attr]
     assert {a.session for a in desk.take(do.Revive)} == set(ALL)  # type: ignore[union-attr]
@@ -198,6 +200,29 @@ def test_a_trip_without_owners_needs_no_fence_but_a_list() -> None:
     desk.clock.advance(MS)
     desk.empty_lists()
     assert trip.phase == Phase.PROVEN
+
+
+def test_an_owner_taken_for_dead_is_looked_for_once_more_after_the_gate_closed() -> None:
+    """One that started since it was last looked for may have read the gate while it was open."""
+    desk = Desk(alive=("b", "c"))
+    trip = desk.trip("session:a")
+    assert (trip.phase, desk.switch.unseen()) == (Phase.FENCING, {"a"})
+    desk.switch.owners_alive(ALL)
+    desk.pass_ms(10)
+    assert (trip.phase, trip.waiting_for()) == (Phase.FENCING, ["a"])
+    desk.fence("a")
+    assert trip.phase == Phase.PROVING
+
+
+def test_an_owner_that_died_may_have_started_again_before_the_gate_closed() -> None:
+    desk = Desk()
+    trip = desk.trip("session:a")
+    desk.switch.owner_died("a", False)
+    assert trip.phase == Phase.FENCING
+    desk.switch.owners_alive(ALL)  # its successor
+    assert trip.phase == Phase.FENCING
+    desk.fence("a")
+    assert trip.phase == Phase.PROVING
 
 
 # -- what proves -----------------------------------------------------------------------------------------------------
@@ -694,6 +719,56 @@ def test_a_latch_that_is_not_sound_reads_tripped(damage: str) -> None:
     again = desk.restart(broken[damage], "next boot" if damage == "other boot" else "boot", arm_at_start=False)
     assert again.switch.records["desk"].state in (GateState.TRIPPED, GateState.TRIPPING)
     assert again.gate.get("desk").state in (GateState.TRIPPED, GateState.TRIPPING)
+
+
+def test_a_word_that_moved_on_since_the_latch_was_written_is_gone_through_again() -> None:
+    """Tripped again, refuted or opened and traded while the disk hung: TRIPPED, as the latch has it, is out of date."""
+    for moved in ("tripped", "refuted", "opened"):
+        desk, _ = fenced()
+        desk.empty_lists()
+        latch = desk.latch()
+        if moved == "tripped":
+            desk.gate.close(["desk"])
+        elif moved == "refuted":
+            desk.order("a", "late")
+        else:
+            desk.gate.set("desk", GateState.ARMED)
+        again = desk.restart(latch, before=(state("a", "late", "PENDING_NEW"),))
+        assert again.switch.records["desk"].state == GateState.TRIPPING, moved
+        assert again.take(RestCancelAll)
+
+
+def test_a_word_proven_under_a_generation_that_the_latch_does_not_know_is_gone_through_again() -> None:
+    desk, _ = fenced()
+    desk.empty_lists()
+    latch = desk.latch()
+    desk.gate.close(["desk"], GateState.TRIPPED)
+    assert desk.restart(latch).switch.records["desk"].state == GateState.TRIPPING
+
+
+def test_what_was_shut_before_a_reboot_is_not_opened_by_the_reset_of_the_desk() -> None:
+    desk = Desk(arm_at_start=False, reset_cool_off_s=0)
+    desk.switch.arm("day one", "me")
+    desk.trip("session:b")
+    again = Desk(reading=decode(desk.latch(), "next boot"), arm_at_start=False, reset_cool_off_s=0)
+    assert again.switch.records["session:b"].state == GateState.TRIPPING
+    again.fence()
+    again.switch.reset("desk", "rebooted", "me", ["UNKNOWN"])
+    again.pass_ms(1)
+    assert again.gate.get("desk").state == GateState.ARMED
+    assert again.gate.get("session:b").state in (GateState.TRIPPING, GateState.TRIPPED)
+
+
+def test_a_desk_tripped_for_want_of_a_latch_is_reset_not_armed_after_a_restart_too() -> None:
+    desk = Desk(reading=decode(b"", "boot"), arm_at_start=False)
+    desk.fence()
+    desk.inventories()
+    desk.clock.advance(MS)
+    desk.empty_lists()
+    again = desk.restart(desk.latch(), arm_at_start=False)
+    assert again.switch.records["desk"].state == GateState.TRIPPED
+    with pytest.raises(CommandError, match="reset, not armed"):
+        again.switch.arm("please", "me")
 
 
 @given(data=st.binary(max_size=300))
