@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ipc.events import OrderState
 from ipc.health import HealthSampler, ProcessHealth
 from ipc.host import ProcessHost
 from ipc.owners import OwnerWatch
@@ -28,22 +29,26 @@ class HealthTriggers:
         self._clocks = ClockSteps()
         self._stalls = {s: JournalStall() for s in owners}
         self._heard = dict.fromkeys(owners, 0)
+        self._orders = dict.fromkeys(owners, 0)
         self._lasting = Lasting()
         self._faults: dict[str, str] = {}
         self._sampler.start()
 
-    def heard(self, session: str) -> None:
+    def heard(self, session: str, event: object) -> None:
         """A record of an owner's journal was read."""
         self._heard[session] += 1
+        if isinstance(event, OrderState) and event.state in ("PENDING_NEW", "PENDING_REPLACE"):
+            self._orders[session] += 1
 
     def journals(self, mono_ns: int) -> list[Reading]:
         """Each look, after pages and then journals were read."""
         stalled = {}
         for session, owner in self._owners.items():
             heard, self._heard[session] = self._heard[session], 0
+            orders, self._orders[session] = self._orders[session], 0
             if owner.status is not None and owner.alive:
                 status = owner.status
-                stalled[session] = self._stalls[session].look(status.sent, status.started_ns, heard, mono_ns)
+                stalled[session] = self._stalls[session].look(status.sent, status.started_ns, orders, heard, mono_ns)
         return self._rules.journals(stalled)
 
     def stuck(self, found: Mapping[str, Status], mono_ns: int) -> list[Reading]:

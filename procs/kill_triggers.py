@@ -11,7 +11,7 @@ from base.errors import ConfigError, CorruptError
 from base.trigger_check import MONEY
 from ipc.book_eyes import BookEyes
 from ipc.events import CancelReject, ExecutionReport, OrderState, Position
-from ipc.gate import check_scope
+from ipc.gate import GateState, check_scope
 from ipc.host import ProcessHost
 from ipc.kept_file import KeptFile
 from ipc.owners import JournalTail, OwnerWatch, Told
@@ -36,7 +36,7 @@ MS = 1_000_000
 MARKED_NS = 100 * MS  # between two looks at what needs books or sums
 KEEP_NS = 1_000 * MS
 LOGGED_ON = (Readiness.READY, Readiness.DEGRADED, Readiness.STOPPING)  # DEGRADED, a full disk: cancels still pass
-CLOSED = ("TRIPPING", "TRIPPED", "RESETTING")
+CLOSED = frozenset({GateState.TRIPPING, GateState.TRIPPED, GateState.RESETTING})
 HEARD = (ExecutionReport, OrderState, CancelReject, Position)
 
 
@@ -87,7 +87,7 @@ class Triggers:
         """An event of an owner's or a drop copy's journal, new or read again at a start."""
         event = told.event
         if session in self._owners:
-            self._health.heard(session)
+            self._health.heard(session, event)
         if not isinstance(event, HEARD):
             return
         mono_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
@@ -182,7 +182,8 @@ class Triggers:
     # -- judging ---------------------------------------------------------------------------------------------
 
     def _judge(self, cause: str, readings: Iterable[Reading], mono_ns: int) -> None:
-        for outcome in self._watch.look(readings, mono_ns, self._stands):
+        closed = self._closed()
+        for outcome in self._watch.look(readings, mono_ns, lambda scope: "desk" not in closed and scope not in closed):
             self._act(cause, outcome)
 
     def _act(self, cause: str, outcome: Outcome) -> None:
@@ -192,10 +193,9 @@ class Triggers:
         else:
             self._host.alert("critical" if outcome.kind == "alarm" else "warning", cause, str(outcome))
 
-    def _stands(self, scope: str) -> bool:
-        """Whether orders of the scope may still leave: what is closed already is not tripped again by a figure."""
-        closed = {s for s, r in self._switch.records.items() if r.state.name in CLOSED}
-        return "desk" not in closed and scope not in closed
+    def _closed(self) -> set[str]:
+        """Scopes of which no orders may leave: what is closed already is not tripped again by a figure."""
+        return {s for s, r in self._switch.records.items() if r.state in CLOSED}
 
     def _check_sessions(self, mono_ns: int) -> None:
         for name, owner in self._owners.items():
@@ -205,7 +205,7 @@ class Triggers:
             left = sum(r.open_orders for r in owner.rows)
             excused = status.readiness in LOGGED_ON or not left or self._expects_loss(name, status.reason)
             why = self._loss.look(OwnerView(name, excused, left, status.reason), mono_ns)
-            if why and self._stands(f"session:{name}"):
+            if why and self._closed().isdisjoint(("desk", f"session:{name}")):
                 figures = {"scope": f"session:{name}", "figure": "session lost", "working_orders": left,
                            "reason": status.reason}  # fmt: skip
                 self._trip(f"session:{name}", "session", why, figures)

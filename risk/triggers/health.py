@@ -13,6 +13,7 @@ from risk.triggers.watch import MS, Reading, Rule
 
 MINUTE_NS = 60_000_000_000
 APART_NS = 1 * MS
+QUIET_NS = 1_000 * MS
 
 
 class ClockSteps:
@@ -37,26 +38,34 @@ class ClockSteps:
 
 
 class JournalStall:
-    """Whether an owner's journal goes on: an order is journalled before it is sent.
+    """Whether an owner's journal goes on: an order or a replace is journalled before it is counted as sent.
 
-    So when its count of sent orders rose, and neither this look at the journal nor the one before brought a record, its
-    journal has stalled.
+    So each one that is counted had its record; at most one is between the two at any moment. The journal has stalled
+    when more were counted than that allows, and no record of any kind has come for a second.
     """
 
     def __init__(self) -> None:
         self._sent: int | None = None
         self._started_ns = 0
-        self._read_before = True
+        self._credit = 1  # records of orders that may yet be counted
+        self._read_ns = 0
         self._since_ns = 0
 
-    def look(self, sent: int, started_ns: int, read: int, mono_ns: int) -> int:
-        """Feed what its page says (read before the journal was) and how many records came; ns for which it stalls."""
-        same = self._sent is not None and started_ns == self._started_ns
-        if read or not same:
-            self._since_ns = 0
-        elif self._sent is not None and sent > self._sent and not self._read_before:
+    def look(self, sent: int, started_ns: int, orders: int, read: int, mono_ns: int) -> int:
+        """Feed what its page says (read before the journal was), and how many records of orders, and of any kind, came;
+        ns for which it stalls.
+        """
+        if self._sent is None or started_ns != self._started_ns:
+            self._sent, self._started_ns, self._credit = sent, started_ns, 1
+            self._read_ns, self._since_ns = mono_ns, 0
+            return 0
+        if read:
+            self._read_ns, self._since_ns = mono_ns, 0
+        left = self._credit + orders - (sent - self._sent)
+        quiet = mono_ns - self._read_ns >= QUIET_NS
+        if left < 0 and quiet:
             self._since_ns = self._since_ns or mono_ns
-        self._sent, self._started_ns, self._read_before = sent, started_ns, bool(read) or not same
+        self._sent, self._credit = sent, min(max(left, 0), 1) if quiet else max(left, 0)
         return mono_ns - self._since_ns if self._since_ns else 0
 
 

@@ -130,6 +130,9 @@ class Kept(msgspec.Struct):
     accepted: str = ""  # decimal text
 
 
+NEW = Kept()
+
+
 class _State:
     """One figure's standing."""
 
@@ -144,12 +147,21 @@ class _State:
     def look(self, reading: Reading, mono_ns: int, stands: bool) -> Outcome | None:
         self.reading = reading
         opened, self.stood = stands and not self.stood, stands
-        if reading.value is None or not reading.over:
+        value = reading.value
+        if (
+            value is not None
+            and not self.samples
+            and self.kept == NEW
+            and not reading.floor
+            and value + value < reading.limit
+        ):
+            return None  # nothing to say, as nearly always
+        if not reading.over:
             return self._within(reading, mono_ns)
         kept = self.kept
         kept.warned = OVER
         if kept.fired and opened and reading.trips:
-            kept.accepted = f"{reading.value:f}"
+            kept.accepted = f"{value:f}"
         if not self._beyond(reading):
             self._sample(reading, mono_ns, over=False)
             return None
@@ -255,7 +267,7 @@ class LimitWatch:
 
     def kept(self) -> dict[str, Kept]:
         """What must outlive the process: standing by key."""
-        return {"|".join(k): s.kept for k, s in self._states.items() if s.kept != Kept()}
+        return {"|".join(k): s.kept for k, s in self._states.items() if s.kept != NEW}
 
     def forget(self, figures: Iterable[tuple[str, str, str]]) -> None:
         """Of what is no longer there (a process that ended)."""

@@ -250,3 +250,31 @@ def test_any_value_anywhere_is_taken_or_is_a_configuration_error(data: st.DataOb
         pass
     except msgspec.ValidationError:
         assert isinstance(_named(raw), str)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (
+            '[[kill.limits]]\nscope = "desk"\nmax_loss = { USD = "much" }',
+            r"kill.limits\[0\].max_loss.USD: not a decimal",
+        ),
+        ('[[kill.limits]]\nscope = "desk"\nmax_drawdown = { USD = "-1" }', r"max_drawdown.USD: -1 is not a limit"),
+        ('[[kill.limits]]\nscope = "desk"\nmax_cancels_per_fill = "x"', "max_cancels_per_fill: not a decimal"),
+        ('[[kill.limits]]\nscope = "desk"\nmax_rejects_per_min = -1', "max_rejects_per_min: -1 is negative"),
+        ('[[kill.limits]]\nscope = "desk"\ncancels_window_s = 0', "cancels_window_s: 0 is below 1"),
+        ('[[kill.limits]]\nscope = "desk"\nconfirm_n = 3', "confirm_n: 3 of confirm_m 0"),
+        ('[[kill.limits]]\nscope = "desk"\nconfirm_n = 3\nconfirm_m = 2', "confirm_n: 3 of confirm_m 2"),
+        ('[[kill.limits]]\nscope = "desk"\nconfirm_every_ms = -1', "confirm_every_ms: -1 is negative"),
+        ("[kill.health]\nevery_ms = 10", "kill.health.every_ms: 10 is not within 100 to 60000"),
+        ("[kill.health]\nconfirm_n = 0\nconfirm_m = 0", "kill.health.confirm_n: 0 is below 1"),
+        ("[kill.health.memory]\nmax_mb = 0", "kill.health.memory.max_mb: 0 is below 1"),
+        ("[kill.health.disk]\nmin_free_mb = -5", "kill.health.disk.min_free_mb: -5 is below 1"),
+        ("[kill.health.stuck]\nconfirm_n = 9", "kill.health.stuck.confirm_n: 9 of confirm_m 3"),
+        ('[kill]\nday_zone = "Mars/Olympus"', "kill.day_zone: 'Mars/Olympus' is not a time zone"),
+    ],
+)
+def test_limits_and_health_are_checked_with_the_keys_path(tmp_path: Path, table: str, says: str) -> None:
+    (tmp_path / "desk.toml").write_text(f'[desk]\nname = "t"\n{table}\n[venue]\n[session]\n')
+    with pytest.raises(ConfigError, match=says):
+        load(tmp_path / "desk.toml")
