@@ -4,14 +4,11 @@ their limits; owners that lost their session. docs/limits.md has every figure.
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
-from base.config import DeskConfig
 from base.errors import ConfigError, CorruptError
-from base.trigger_check import MONEY
 from ipc.book_eyes import BookEyes
 from ipc.events import CancelReject, ExecutionReport, OrderState, Position
-from ipc.gate import GateState, check_scope
+from ipc.gate import GateState
 from ipc.host import ProcessHost
 from ipc.kept_file import KeptFile
 from ipc.owners import JournalTail, OwnerWatch, Told
@@ -20,7 +17,7 @@ from procs.kill_health import HealthTriggers
 from risk.kill import KillSwitch
 from risk.kill_plan import Topology
 from risk.kill_triggers import OwnerView, SessionLoss
-from risk.limits import LimitBook, OwnerFigures, quote_of
+from risk.limits import LimitBook, OwnerFigures
 from risk.triggers.books import BookLook, BookWatch, Working
 from risk.triggers.counts import CountBook
 from risk.triggers.days import Days
@@ -28,9 +25,11 @@ from risk.triggers.drop_copy import DropCopyBook
 from risk.triggers.kept import Figures, decode, encode
 from risk.triggers.losses import LossBook
 from risk.triggers.pnl import Mark, ProfitBook
+from risk.triggers.rules import day_zone
 from risk.triggers.self_trades import SelfTradeBook
 from risk.triggers.watch import LimitWatch, Outcome, Reading
 from venues.kill_calendar import KillCalendar
+from venues.kill_limits import drop_copy_accounts, trigger_problems
 
 MS = 1_000_000
 MARKED_NS = 100 * MS  # between two looks at what needs books or sums
@@ -58,11 +57,12 @@ class Triggers:
         self._switch, self._trip, self._topology = switch, trip, topology
         desk = host.desk
         config, limits = desk.config.kill, desk.config.kill.limits
-        _check_names(desk, topology)
+        problems = trigger_problems(desk)
+        if problems:
+            raise ConfigError(f"{desk.path}: {'; '.join(problems)}")
         self._file = KeptFile(desk.data_dir / "kill" / "figures.json")
         kept = self._restore()
-        ledger = desk.config.ledger
-        self._days = Days(ZoneInfo(config.day_zone or (ledger.day_zone if ledger is not None else "UTC")))
+        self._days = Days(day_zone(desk.config))
         self._calendar = KillCalendar(desk)
         self._eyes = BookEyes(desk)
         self._watch = LimitWatch(kept.standing)
@@ -72,9 +72,7 @@ class Triggers:
         self._losses = LossBook(limits, kept.peaks)
         self._self_trades = SelfTradeBook(limits, self._days, kept.self_trades)
         self._books = BookWatch(limits, topology.owners, self._eyes)
-        accounts = {desk.config.session[s].venue: desk.config.venue[desk.config.session[s].venue].account
-                    for s in drop_copies}  # fmt: skip
-        self._drop_copy = DropCopyBook(limits, accounts, self._days, kept.mismatches)
+        self._drop_copy = DropCopyBook(limits, drop_copy_accounts(desk), self._days, kept.mismatches)
         self._health = HealthTriggers(host, topology, owners)
         self._loss = SessionLoss(config.session_loss_grace_s * 1000 * MS, config.session_loss_confirmations)
         self._marks: dict[tuple[str, str], tuple[Mark, int]] = {}
@@ -266,23 +264,3 @@ def _when(event: object) -> int:
     if isinstance(event, OrderState):
         return event.since_ns
     return event.ts_ns if isinstance(event, Position) else 0
-
-
-def _check_names(desk: DeskConfig, topology: Topology) -> None:
-    """Scopes, instruments and currencies that the desk does not have would guard nothing."""
-    scopes = set(topology.scopes())
-    names = {i.name for i in desk.instruments.values()}
-    quotes = {quote_of(n) for n in names}
-    for i, limit in enumerate(desk.config.kill.limits):
-        path = f"kill.limits[{i}]"
-        if check_scope(limit.scope) not in scopes and not limit.scope.startswith("strategy:"):
-            raise ConfigError(f"{path}.scope: the desk has no {limit.scope!r}; it has {', '.join(sorted(scopes))}")
-        for key in ("max_position", "max_notional", *MONEY):
-            known = names if key == "max_position" else quotes
-            for name in getattr(limit, key):
-                if name not in known:
-                    raise ConfigError(f"{path}.{key}.{name}: not traded here; there are {', '.join(sorted(known))}")
-    for name in ("memory", "cpu", "stuck", "disk", "host_memory", "clock", "journal", "full"):
-        scope = getattr(desk.config.kill.health, name).scope
-        if scope and scope not in scopes:
-            raise ConfigError(f"kill.health.{name}.scope: the desk has no {scope!r}")

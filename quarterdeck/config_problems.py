@@ -3,17 +3,17 @@
 import re
 from pathlib import Path
 
-from base.config import DeskConfig, Kind, SessionConfig
+from base.config import DeskConfig, Kind
 from base.errors import ConfigError, QuarterdeckError, SecretError
 from base.secrets import resolve
 from base.transport_types import check_plain
-from ipc.gate import account_scope
 from quarterdeck.limit_problems import limit_problems
 from risk.limits import LimitBook
 from risk.pretrade_plan import check_order_limits
 from venues.calendar import configured_rules
 from venues.context import dialect_of
 from venues.dictionaries import configured_dictionary
+from venues.kill_limits import scopes_of, trigger_problems
 from venues.kill_topology import check_dead_man, plan_of
 
 _SYMBOLIC = re.compile(r"run:sim-([\w-]+)#\w+")
@@ -122,7 +122,7 @@ def _books(desk: DeskConfig) -> list[str]:
 
 def _kill(desk: DeskConfig) -> list[str]:
     kill = desk.config.kill
-    found = []
+    known, found = scopes_of(desk), []
     for i, limit in enumerate(kill.limits):
         path = f"kill.limits[{i}]"
         try:
@@ -131,19 +131,9 @@ def _kill(desk: DeskConfig) -> list[str]:
         except QuarterdeckError as e:
             found.append(str(e).replace("kill.limits[0]", path) if "kill.limits" in str(e) else f"{path}.scope: {e}")
             continue
-        known = _scopes(desk)
         if limit.scope in known or limit.scope.startswith("strategy:"):
             found += limit_problems(desk, limit, path)
-        else:
-            found.append(f"{path}.scope: nothing is {limit.scope!r}; there are {', '.join(sorted(known))}")
+    found += trigger_problems(desk)
     if desk.config.desk.environment == "production" and not kill.limits:
         found.append("kill.limits: none is set; a production desk does not run without limits")
-    return found
-
-
-def _scopes(desk: DeskConfig) -> set[str]:
-    trading: dict[str, SessionConfig] = {n: desk.config.session[n] for n in desk.sessions(Kind.TRADING)}
-    found = {"desk"} | {f"session:{n}" for n in trading} | {f"instrument:{i}" for _, i in desk.instruments}
-    for session in trading.values():
-        found |= {f"venue:{session.venue}", account_scope(session.venue, desk.config.venue[session.venue].account)}
     return found

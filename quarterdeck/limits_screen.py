@@ -39,7 +39,7 @@ def print_limits(found: Mapping[str, Any], *, everything: bool) -> None:
     if hidden:
         console.print(f"{hidden} figures of processes and host are within their limits (--all shows them)")
     for row in sorted(rows, key=_order):
-        if row["detail"] and (everything or row["state"] != "ok" or " in " in row["figure"]):
+        if row["detail"] and (everything or row["state"] != "ok" or row["figure"].startswith("loss in")):
             console.print(
                 f"{row['scope']} {row['figure']}: {row['detail']}", markup=False, soft_wrap=True, highlight=False
             )
@@ -61,10 +61,11 @@ def _print_holdings(holdings: Sequence[Mapping[str, Any]], day: str) -> None:
 
 
 def short(text: object) -> str:
-    """A number without the zeros that say nothing."""
+    """A number without the digits that say nothing here; all of them are in the JSON."""
     if not isinstance(text, str) or not text:
         return "" if text is None else str(text)
     value = Decimal(text)
+    value = round(value, 2 if abs(value) >= 1_000 else 4 if abs(value) >= 1 else 8)
     return f"{value.quantize(Decimal(1)):f}" if value == value.to_integral_value() else f"{value.normalize():f}"
 
 

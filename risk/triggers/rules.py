@@ -1,5 +1,8 @@
 """Which figures fire at once and which want confirmation, and how one limit's entry changes that. Pure."""
 
+from zoneinfo import ZoneInfo
+
+from base.config import Config
 from base.kill_config import LimitConfig
 from risk.triggers.watch import HARD, MS, Rule
 
@@ -22,3 +25,9 @@ def rule_of(limit: LimitConfig, kind: str) -> Rule:
         return rule
     every_ns = limit.confirm_every_ms * MS if limit.confirm_every_ms else rule.every_ns or 200 * MS
     return Rule(limit.confirm_n, limit.confirm_m, every_ns)
+
+
+def day_zone(config: Config) -> ZoneInfo:
+    """Whose midnight begins the desk's day."""
+    ledger = config.ledger.day_zone if config.ledger is not None else "UTC"
+    return ZoneInfo(config.kill.day_zone or ledger)

@@ -171,4 +171,4 @@ def test_a_limit_that_guards_nothing_is_an_error_at_start(desk_of: Make) -> None
     desk = desk_of(limits='[[kill.limits]]\nscope = "desk"\nmax_loss = { UDS = "5" }\n', owners=("a",))
     desk.spawn("killswitch")
     assert desk.processes["killswitch"].wait(20) == 1
-    assert "kill.limits[0].max_loss.UDS" in desk.logs()
+    assert "kill.limits[0].max_loss: no instrument is quoted in 'UDS'" in desk.logs()

@@ -1,0 +1,77 @@
+"""What is wrong with a desk's [[kill.limits]] and [kill.health] beyond their values: what would guard nothing."""
+
+from base.config import DeskConfig, Kind
+from base.errors import QuarterdeckError
+from base.kill_config import LimitConfig
+from base.trigger_check import MONEY
+from ipc.book_eyes import BookEyes
+from ipc.gate import account_scope
+from risk.kill_plan import Owner
+from risk.limits import quote_of
+from risk.triggers.books import BookWatch
+from risk.triggers.days import Days
+from risk.triggers.drop_copy import DropCopyBook
+from risk.triggers.losses import LossBook
+from risk.triggers.rules import day_zone
+
+HEALTH = ("memory", "cpu", "stuck", "disk", "host_memory", "clock", "journal", "full")
+
+
+def trigger_problems(desk: DeskConfig) -> list[str]:
+    """Each begins with the key's path; empty when all is well."""
+    known, owners, found = scopes_of(desk), _owners(desk), []
+    for i, limit in enumerate(desk.config.kill.limits):
+        path = f"kill.limits[{i}]"
+        try:
+            _measured(desk, limit, owners)
+        except QuarterdeckError as e:
+            text = str(e)
+            found.append(text.replace("kill.limits[0]", path) if "kill.limits" in text else f"{path}.scope: {text}")
+            continue
+        if limit.scope not in known and not limit.scope.startswith("strategy:"):
+            found.append(f"{path}.scope: nothing is {limit.scope!r}; there are {', '.join(sorted(known))}")
+        found += _currencies(desk, limit, path)
+    for name in HEALTH:
+        scope = getattr(desk.config.kill.health, name).scope
+        if scope and scope not in known:
+            found.append(f"kill.health.{name}.scope: nothing is {scope!r}; there are {', '.join(sorted(known))}")
+    return found
+
+
+def drop_copy_accounts(desk: DeskConfig) -> dict[str, str]:
+    """Account by venue that has a drop-copy session."""
+    venues = (desk.config.session[s].venue for s in desk.sessions(Kind.DROPCOPY))
+    return {v: desk.config.venue[v].account for v in venues}
+
+
+def _measured(desk: DeskConfig, limit: LimitConfig, owners: dict[str, Owner]) -> None:
+    """ConfigError where a figure cannot be measured in the scope."""
+    LossBook([limit])
+    BookWatch([limit], owners, BookEyes(desk))
+    DropCopyBook([limit], drop_copy_accounts(desk), Days(day_zone(desk.config)))
+
+
+def _currencies(desk: DeskConfig, limit: LimitConfig, path: str) -> list[str]:
+    quotes = {quote_of(name) for _, name in desk.instruments}
+    return [
+        f"{path}.{key}: no instrument is quoted in {quote!r}; there are {', '.join(sorted(quotes))}"
+        for key in MONEY
+        for quote in getattr(limit, key)
+        if quote not in quotes
+    ]
+
+
+def _owners(desk: DeskConfig) -> dict[str, Owner]:
+    found = {}
+    for name in desk.sessions(Kind.TRADING):
+        venue = desk.config.session[name].venue
+        instruments = tuple(i.name for i in desk.session_instruments(name))
+        found[name] = Owner(name, venue, desk.config.venue[venue].account, instruments)
+    return found
+
+
+def _scopes(desk: DeskConfig) -> set[str]:
+    found = {"desk"} | {f"instrument:{name}" for _, name in desk.instruments}
+    for owner in _owners(desk).values():
+        found |= {f"session:{owner.session}", f"venue:{owner.venue}", account_scope(owner.venue, owner.account)}
+    return found
