@@ -70,7 +70,8 @@ def _owners(desk: DeskConfig) -> dict[str, Owner]:
     return found
 
 
-def _scopes(desk: DeskConfig) -> set[str]:
+def scopes_of(desk: DeskConfig) -> set[str]:
+    """Every scope that orders of the desk can lie in, strategies left out."""
     found = {"desk"} | {f"instrument:{name}" for _, name in desk.instruments}
     for owner in _owners(desk).values():
         found |= {f"session:{owner.session}", f"venue:{owner.venue}", account_scope(owner.venue, owner.account)}
