@@ -75,6 +75,7 @@ SESSIONS: Final = {
     "binance-kill": ("binance", "QDKILL1", "QDKILL2", "SPOT", "binance"),
 }
 TRADING: Final = {v: f"{v}-trd" for v in VENUES}
+STRATEGIES: Final = ("alpha", "beta")
 SIM_OPTIONS: Final = {
     # What the venue counts is none of what is measured here.
     "binance": "unfilled_10s = 1000000, unfilled_day = 100000000, weight_1m = 1000000, oe_messages_10s = 1000000",
@@ -95,9 +96,11 @@ class Feed(msgspec.Struct, frozen=True):
 
 def configuration(
     name: str, head: str, secrets: Path, *, sims: bool, seed: int, rate: int, heartbeat_s: int, lag_ms: int,
-    feeds: tuple[Feed, ...] = (),
+    feeds: tuple[Feed, ...] = (), more: str = "",
 ) -> str:  # fmt: skip
-    """The desk (`sims` false) or its venues as TOML; both name the same sessions and credentials."""
+    """The desk (`sims` false) or its venues as TOML; both name the same sessions and credentials. `more`: keys of each
+    order-entry session.
+    """
     where = "run:secrets" if sims else f"file:{secrets}"
     parts = [f'[desk]\nname = "{name}"\nenvironment = "test"\nlog_budget_mb = 1000\n{head}']
     for n, (venue, (dialect, instruments, options, _, _)) in enumerate(DIALECTS.items()):
@@ -110,7 +113,7 @@ def configuration(
     for session, (venue, sender, other, target, key) in SESSIONS.items():
         text = SESSION.format(
             name=session, venue=venue, kind="trading", address=f"run:tap-{venue}#trading", heartbeat=heartbeat_s,
-            sender=sender, target=target, key=key, secrets="@", more="",
+            sender=sender, target=target, key=key, secrets="@", more="" if sims else more,
             alternate=f'alternate_sender_comp_id = "{other}"\n' if other else "",
         )  # fmt: skip
         parts.append(text.replace("file:@", where))
@@ -231,11 +234,12 @@ class KillSwitchPerson:
         self.desk = desk
         self._operator = Operator(desk)
 
-    def ask(self, verb: str, **args: str) -> dict[str, Any]:
+    def ask(self, verb: str, *, timeout_ms: int = 2_000, **args: str) -> dict[str, Any]:
         """A verb of the kill switch. CommandError: refused. BusError: no answer."""
-        operator = self._operator
+        client = self._operator.client("killswitch")
+        command = Ops(client.client_id, client.next_command_id(), 0, verb, {**args, "by": "bench"})
         try:
-            answer = operator.ask("killswitch", Ops(*operator.head("killswitch"), verb, {**args, "by": "bench"}))
+            answer = client.request(command, timeout_ms)
         except BusError:
             self.renew()
             raise

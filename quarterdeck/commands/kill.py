@@ -7,6 +7,7 @@ It depends on little: of the configuration only [desk] has to be sound, and neit
 """
 
 import argparse
+import importlib
 import json
 import os
 import signal
@@ -33,6 +34,7 @@ VERBS = {
     "why": "a trip in words, the last one or TRIP: what tripped it, what was done, what is open, what to do next",
     "audit": "the audit trail: print it, or the part of --trip; --verify checks that it is whole",
     "verify": "the same as audit --verify",
+    "campaign": "a desk of its own on simulated venues, tripped again and again while something breaks (--hours)",
 }
 
 
@@ -49,11 +51,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", default="")
     parser.add_argument("--force", nargs="+", default=[], metavar="ORDER", help="reset: the unproven orders, repeated")
     parser.add_argument("--all", action="store_true", help="limits: processes and host, too, when all is well")
+    parser.add_argument("--hours", type=float, default=1.0, help="campaign: how long")
+    parser.add_argument("--trips", type=int, default=0, help="campaign: end after so many")
+    parser.add_argument("--seed", type=int, default=1, help="campaign: of trips, faults, strategies and markets")
+    parser.add_argument("--calm", action="store_true", help="campaign: no faults")
+    parser.add_argument("--dir", default="", help="campaign: folder for everything, which must not exist; kept")
+    parser.add_argument("--report", default="", metavar="FILE", help="campaign: Markdown there, JSON beside it")
     parser.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0: done. 1: refused or not reached. 2: `trip` could only set the operator word. 3: see `status`."""
+    if args.action == "campaign":
+        return _campaign(args)
     desk = read_places(args.config)
     if args.what and args.action in ("trip", "reset", "plan"):
         args.scope = args.what
@@ -81,6 +91,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write({"status": _status_text}.get(args.action, _plain_text)(found) + "\n")
     return 3 if args.action == "status" and _tripped(found) else 0
+
+
+def _campaign(args: argparse.Namespace) -> int:
+    """Exit status 0: nothing was violated. 1: something was. 2: the bench package is missing."""
+    try:
+        campaign = importlib.import_module("bench.kill_campaign")
+    except ModuleNotFoundError as e:
+        sys.stderr.write(f"qd kill campaign: {e}; the campaign needs the bench package\n")
+        return 2
+    options = campaign.Options(hours=args.hours, seed=args.seed, trips=args.trips, folder=args.dir, calm=args.calm)
+    said = f"qd kill campaign --hours {args.hours:g} --seed {args.seed}{' --calm' if args.calm else ''}"
+    status: int = campaign.run(options, report_file=args.report, command=said, as_json_line=args.json)
+    return status
 
 
 def _trip(desk: Places, args: argparse.Namespace) -> int:
