@@ -53,11 +53,15 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The kill switch said that every order of these scopes is proven dead, and when."""
+    """The kill switch said that every order of these scopes is proven dead, and when. `names`: which orders those were,
+    by any of their ids, where its audit trail says so; `listed_ns`: when it had taken them down and the fence stood.
+    """
 
     scopes: tuple[str, ...]
     at_ns: int
     source: str
+    names: frozenset[str] | None = None
+    listed_ns: int = 0
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +110,7 @@ class Tally(msgspec.Struct):
     undecided: int = 0  # messages read together with others whose time may be another's
     claims: int = 0
     sightings: int = 0
+    proofs: int = 0  # orders that worked after the fence, looked up among the proofs of the trip
     listed: int = 0  # working orders looked up in the kill switch's list
     outside: int = 0  # orders outside every scope that was shut
 
@@ -185,6 +190,17 @@ def _unaccounted(round_: Round, tally: Tally) -> Iterator[Violation]:
             if s.listed.isdisjoint((order.order_id, *order.ids)):
                 text = f"{order.order_id} ({', '.join(order.ids)}) works at {s.venue} and is not on the list"
                 yield Violation("unaccounted", text, s.after_ns, _evidence(order, s))
+    for claim in round_.claims:
+        if claim.names is None:
+            continue
+        for order in round_.orders:
+            inside = any(covers(scope, order.owned) for scope in claim.scopes)
+            if not inside or claim.at_ns < claim.listed_ns or not order.works(claim.listed_ns):
+                continue
+            tally.proofs += 1
+            if claim.names.isdisjoint((order.order_id, *order.ids)):
+                text = f"{order.order_id} ({', '.join(order.ids)}) worked after the fence and no proof names it"
+                yield Violation("unaccounted", text, claim.at_ns, _evidence(order, claim))
 
 
 def _false(round_: Round, tally: Tally) -> Iterator[Violation]:

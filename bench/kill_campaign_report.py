@@ -133,6 +133,7 @@ def _looked_at(t: Tally) -> str:
         ("claims that all is proven", t.claims),
         ("looks at a venue's working orders beside the list", t.sightings),
         ("working orders looked up in the list", t.listed),
+        ("orders that worked after a fence, looked up among the trip's proofs", t.proofs),
         ("orders outside every scope that was shut", t.outside),
     ]
     body = "\n".join(f"| {name} | {value:,} |" for name, value in rows)

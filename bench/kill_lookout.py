@@ -17,6 +17,7 @@ from bench.kill_audit import Claim, Closure, Round, Sighting, VenueOrder, Violat
 from bench.kill_desk import SESSIONS, STRATEGIES, TRADING, VENUES, Venues
 from bench.kill_tap import Heard
 from ipc._words import boot_id
+from ipc.audit import AuditLine, read_line
 from ipc.audit_check import verify_audit
 from ipc.events import ExecutionReport, OrderState
 from ipc.gate import GateState, GateWord, read_gate, read_scopes
@@ -65,6 +66,7 @@ class Lookout:
         self._shut: dict[str, _Shut] = {}
         self._over: list[Closure] = []
         self._claims: list[Claim] = []
+        self._listed_ns: dict[str, int] = {}  # by trip: when its orders were taken down and its fence stood
         self._sightings: list[Sighting] = []
         self._suspects: dict[str, tuple[float, str]] = {}
         self.wrong: list[Violation] = []
@@ -137,7 +139,10 @@ class Lookout:
     def claim(self, scopes: list[str], at_ns: int, source: str) -> None:
         """The kill switch said that these are proven dead."""
         claim = Claim(tuple(sorted(scopes)), at_ns, source)
-        if not any(c.scopes == claim.scopes and abs(c.at_ns - at_ns) < 1_000_000 for c in self._claims):
+        same = [c for c in self._claims if c.scopes == claim.scopes and abs(c.at_ns - at_ns) < 1_000_000]
+        if source != "status":  # the trail says more
+            self._claims = [c for c in self._claims if c not in same]
+        if source != "status" or not same:
             self._claims.append(claim)
 
     def sight(self, sighting: Sighting) -> None:
@@ -183,7 +188,7 @@ class Lookout:
             time.sleep(0.2)
 
     def _read_trail(self) -> None:
-        """Proofs that were said since the last call."""
+        """Proofs that were said since the last call, and of which orders."""
         for path in sorted((self.desk.data_dir / "kill").glob("audit-*.jsonl")):
             with path.open("rb") as file:
                 file.seek(self._trail.get(path.name, 0))
@@ -191,12 +196,24 @@ class Lookout:
             whole = data[: data.rfind(b"\n") + 1]
             self._trail[path.name] = self._trail.get(path.name, 0) + len(whole)
             for line in whole.splitlines():
-                if b'"event":"PROVEN"' in line:
-                    facts = json.loads(line)["facts"]
-                    proven_ms = facts.get("all_proven_ms")
-                    if proven_ms is not None:
-                        at_ns = facts["received_mono_ns"] + int(proven_ms * 1e6)
-                        self.claim(facts["scopes"], at_ns, "audit")
+                said = read_line(line)
+                if said is not None:
+                    self._said(said)
+
+    def _said(self, said: AuditLine) -> None:
+        facts: dict[str, Any] = said.facts
+        trip = str(facts.get("trip_id", ""))
+        if said.event == "step" and facts.get("step") in ("closed", "fenced"):
+            self._listed_ns[trip] = max(said.mono_ns, self._listed_ns.get(trip, 0))
+        elif said.event == "PROVEN" and facts.get("all_proven_ms") is not None:
+            at_ns = facts["received_mono_ns"] + int(facts["all_proven_ms"] * 1e6)
+            self.claim(facts["scopes"], at_ns, f"audit {trip}")
+        elif said.event == "proofs":
+            names = frozenset(str(o["order"]) for o in facts["orders"])
+            for n, claim in enumerate(self._claims):
+                if claim.source == f"audit {trip}" and claim.names is None:
+                    listed_ns = self._listed_ns.get(trip, claim.at_ns + 1)
+                    self._claims[n] = msgspec.structs.replace(claim, names=names, listed_ns=listed_ns)
 
     # -- rounds ----------------------------------------------------------------------------------------------
 

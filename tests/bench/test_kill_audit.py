@@ -128,6 +128,16 @@ def test_an_order_taken_while_both_were_asked_or_outside_the_scope_needs_no_line
     assert found(orders=[elsewhere], claims=claims, sightings=[sighting(set())]) == {}
 
 
+def test_an_order_that_worked_after_the_fence_and_is_in_no_proof_is_a_violation() -> None:
+    def claims(*names: str) -> list[Claim]:
+        return [Claim(("session:peer-trd",), 1_200 * MS, "audit", frozenset(names), 1_050 * MS)]
+
+    assert found(claims=claims("c9")) == {"unaccounted": 1}
+    assert found(claims=claims("c1")) == {}
+    assert found(claims=claims("V1")) == {}
+    assert found(claims=claims("c9"), orders=[order(closed_ns=1_040 * MS)]) == {}
+
+
 @pytest.mark.parametrize("closed_ns", [0, 1_200 * MS + 1])
 def test_proven_said_of_an_order_that_works_is_false(closed_ns: int) -> None:
     assert found(orders=[order(closed_ns=closed_ns)]) == {"false proven": 1}
