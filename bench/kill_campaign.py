@@ -44,9 +44,9 @@ watch_after_proof_s = 2
 session_loss_grace_s = 5
 sessions = ["binance-kill"]
 
-""" + "".join(f'[[kill.limits]]\nscope = "session:{s}"\nmax_open_orders = 60\n' for s in TRADING.values())
+""" + "".join(f'[[kill.limits]]\nscope = "session:{s}"\nmax_duplicates_per_min = 8\n' for s in TRADING.values())
 SESSION: Final = "reconnect = { stable_s = 5, cap_s = 2, refused_s = 1, refused_cap_s = 2 }\n"
-BURST: Final = 70  # orders beyond the limit of a session
+BURST: Final = 14  # times the same order, which is over the limit of a session
 FLOW: Final = 10  # actions of the crowd a second on each instrument
 CLOSED_S: Final = 4.0
 PROVEN_S: Final = 22.0  # after a trip, faults being over by then

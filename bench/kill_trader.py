@@ -3,7 +3,7 @@
     python -m bench.kill_trader CONFIG VENUE SEED RATE OUT
 
 It never waits for an answer, so that a trading process which is stopped holds nothing up. OUT gets a line for each
-cancel and replace before it is asked for. A line "burst N" on standard input has it place N resting orders at once.
+cancel and replace before it is asked for. A line "burst N" on standard input has it place one resting order N times.
 """
 
 import json
@@ -81,16 +81,18 @@ class Trader:
     def place(self, *, crosses: bool) -> None:
         """A quote some percent behind the market, or an order that trades at once."""
         instrument = self.dice.choice(self.instruments)
-        side = self.dice.choice("12")
         away = -0.01 if crosses else self.dice.uniform(0.03, 0.08)
+        self.send(instrument, self.dice.choice("12"), away, "3" if crosses else "1", self.dice.choice(STRATEGIES))
+
+    def send(self, instrument: Instrument, side: str, away: float, time_in_force: str, strategy: str) -> None:
+        """One new order, so far from the market."""
         command_id = self.client.next_command_id()
         self._placed[command_id] = instrument
         self.client.send(
             NewOrder(
                 client_id=self.client.client_id, command_id=command_id, deadline_ns=time.time_ns() + 10**9,
                 venue=self.venue, instrument=instrument.name, side=side, ord_type="2", order_qty=qty_of(instrument),
-                price=price_of(instrument, side, away), time_in_force="3" if crosses else "1",
-                strategy=self.dice.choice(STRATEGIES),
+                price=price_of(instrument, side, away), time_in_force=time_in_force, strategy=strategy,
             )
         )  # fmt: skip
 
@@ -139,7 +141,7 @@ def main(config: str, venue: str, seed: str, rate: str, out: str) -> int:
             trader.turn()
             while bursts and trader.client.connected:
                 bursts -= 1
-                trader.place(crosses=False)
+                trader.send(trader.instruments[0], "1", 0.05, "1", STRATEGIES[0])
         except BusError:
             pass  # too busy to take a command: the next turn tries another
         time.sleep(trader.dice.expovariate(float(rate)))
