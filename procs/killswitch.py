@@ -77,13 +77,14 @@ class Killswitch:
             host, lambda: self.switch, self.files, self.owners, self.commands, self.own, self.rest, self.reviver,
             lambda session: self._read_all(session, self.owners[session].tail),
         )  # fmt: skip
+        build = read_status(desk.shm_dir / "proc" / host.name).build
         self.switch = KillSwitch(
             self.gate, self.clock, topology, self.config, f"{boot_id():032x}", self.hands.perform,
-            fingerprint=(read_status(desk.shm_dir / "proc" / host.name).build, desk.fingerprint),
+            fingerprint=(build, desk.fingerprint),
         )  # fmt: skip
         self.venues = KillVenues(
             self.reactor, desk, self.switch, self.owners, self.commands, self.own, self.rest, host.alert,
-            self.files.audit,
+            self.files.audit, build,
         )  # fmt: skip
         self.triggers = Triggers(host, topology, self.owners, self.drop_copies, self.switch, self._trip)
         self._faults: dict[str, str] = {}
@@ -337,8 +338,11 @@ class Killswitch:
                 return {"why": explain(self._status()["last_trip"])}  # type: ignore[arg-type]
             case "limits":
                 return self.triggers.limits()
+            case "certify" | "certified":
+                return self.venues.ops(command.verb, args)
             case _:
-                raise CommandError(f"no verb {command.verb!r}; there are trip, reset, arm, plan, status, why, limits")
+                verbs = "trip, reset, arm, plan, status, why, limits, certify, certified"
+                raise CommandError(f"no verb {command.verb!r}; there are {verbs}")
 
     def _check_known(self, scope: str) -> None:
         """A scope that nothing carries would close nothing: a slip of the hand must not look like a trip."""

@@ -16,7 +16,7 @@ from ipc.gate import GateState, check_scope
 from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, RingOwners, Step, Tell
 from risk.kill_latch import LatchReading
 from risk.kill_orders import OrderLedger, Seen
-from risk.kill_plan import Plan, Topology, make_plan
+from risk.kill_plan import KillVenue, Plan, Topology, make_plan
 from risk.kill_proof import ListedId
 from risk.kill_records import CLOSED, Gate, Record, ScopeTable
 from risk.kill_report import describe, venue_counts
@@ -349,6 +349,11 @@ class KillSwitch:
     def plan(self, scope: str) -> Plan:
         """What a trip of the scope would do."""
         return self._plans.get(scope) or make_plan(self.topology, check_scope(scope))
+
+    def know(self, venue: KillVenue) -> None:
+        """Something was found out about a venue: plans of coming trips go by it."""
+        self.topology.venues[venue.name] = venue
+        self._plans = {s: make_plan(self.topology, s) for s in self.topology.scopes()}
 
     def status(self) -> dict[str, object]:
         """Everything a person asks for, as plain data."""

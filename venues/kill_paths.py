@@ -14,7 +14,7 @@ from base.instruments import Instrument
 from base.reactor import Priority, Reactor
 from ipc.commands import CommandClient
 from ipc.events import AnyEvent
-from ipc.requests import Answer, AnyCommand
+from ipc.requests import Answer, AnyCommand, NewOrder
 from ipc.roster import command_endpoint
 from risk.kill_plan import OwnMassCancel, RestCancelAll
 from risk.kill_proof import ListedId
@@ -92,6 +92,30 @@ class OwnSession:
         self._link.arm()
         return True
 
+    def place(self, order: NewOrder) -> str:
+        """Place an order, for a probe of what a mass cancel reaches; its ClOrdID. Raises what the session raises."""
+        session = self._ready()
+        mono_ns, wall_ns = self._reactor.clock.mono_ns(), self._reactor.clock.wall_ns()
+        cl_ord_id = session.make_cl_ord_id(wall_ns)
+        session.new_order(order, self._instruments[order.instrument], cl_ord_id, mono_ns, wall_ns)
+        self._throttle.force("new", mono_ns, wall_ns, order.instrument)
+        self._link.arm()
+        return cl_ord_id
+
+    def cancel(self, order: WorkingOrder) -> None:
+        """Cancel an order that this session placed. Raises what the session raises."""
+        session = self._ready()
+        mono_ns, wall_ns = self._reactor.clock.mono_ns(), self._reactor.clock.wall_ns()
+        session.cancel_order(order, session.make_cl_ord_id(wall_ns), mono_ns, wall_ns)
+        self._throttle.force("cancel", mono_ns, wall_ns, order.instrument.name)
+        self._link.arm()
+
+    def _ready(self) -> TradingSession:
+        if self.state is not SessionPhase.READY:
+            raise SessionError(f"{self.name} is {self.state}: {self.reason}")
+        session: TradingSession = self._link.session  # type: ignore[assignment]
+        return session
+
     def forget(self) -> None:
         """No trip is under way: what waits for the session is void."""
         self._unsent.clear()
@@ -141,6 +165,7 @@ class RestPath:
         self._asking = False
         self._waiting: deque[tuple[Callable[[], RestRequest], Answered]] = deque()
         self.refused: Callable[[str, str], object] = lambda venue, why: None  # told of cancel-alls that were refused
+        self.said: Callable[[str], object] = lambda text: None  # told of those that were answered
 
     @property
     def usable(self) -> bool:
@@ -186,6 +211,7 @@ class RestPath:
                     assert self._api is not None
                     count = self._api.parse_cancel_all(status, body)
                     self._note("answer", {**facts, "cancels": count})
+                    self.said(f"a count of {count}" if count is not None else "an answer without a count")
                 except VenueError as e:
                     why = str(e)
             self._cancelling -= 1

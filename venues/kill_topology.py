@@ -67,9 +67,11 @@ def _findings(
 ) -> tuple[dict[str, str], list[str]]:
     """(action -> what was found, doubts) about the one step that the kill switch takes by itself."""
     step = (step_of(plan.steps, "own_mass_cancel") if own else None) or step_of(plan.steps, "rest_cancel_all")
+    finding, why = read_finding(desk, name)
+    if own and step_of(plan.steps, "own_mass_cancel") is None and finding and finding.action == "own_mass_cancel":
+        return {}, [f"{finding.says} by the kill switch: {finding.words}; not used: the venue is configured otherwise"]
     if step is None:
         return {}, []
-    finding, why = read_finding(desk, name)
     again = f"qd kill certify {name}"
     if finding is None or finding.action != step.action:
         return {}, [f"{step.says} by the kill switch was never certified here{f' ({why})' if why else ''}: {again}"]

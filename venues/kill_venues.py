@@ -8,10 +8,13 @@ from ipc.events import AnyEvent
 from ipc.owners import OwnerWatch
 from risk.kill import KillSwitch
 from venues.calendar import VenueCalendar, session_calendar
+from venues.kill_certify import Certifier
 from venues.kill_dead_man import Alert, Audit, DeadMen
 from venues.kill_paths import OwnerCommands, OwnSession, RestPath
-from venues.kill_topology import plan_of
+from venues.kill_topology import kill_venue, plan_of
 from venues.market_states import MarketStates
+
+REFRESH_NS = 3_600_000_000_000
 
 
 class KillVenues:
@@ -28,8 +31,9 @@ class KillVenues:
         rest: Mapping[str, RestPath],
         alert: Alert,
         audit: Audit,
+        build: str,
     ) -> None:
-        self._clock, self._switch = reactor.clock, switch
+        self._clock, self._switch, self._desk = reactor.clock, switch, desk
         calendars = {s: _calendar(desk, s) for s in switch.topology.owners}
         plans = {v: plan_of(desk, v) for v in switch.topology.venues}
         by_venue: dict[str, list[VenueCalendar]] = {v: [] for v in plans}
@@ -37,6 +41,8 @@ class KillVenues:
             by_venue[owner.venue].append(calendars[session])
         self._states = MarketStates(plans, by_venue)
         self.dead_men = DeadMen(reactor, desk, rest, switch, owners, commands, calendars, alert, audit)
+        self.certifier = Certifier(reactor, desk, switch, owners, commands, own, rest, audit, build)
+        self._refresh_ns = self._clock.mono_ns() + REFRESH_NS
         for ear in own.values():
             ear.heard = self.event
         for path in rest.values():
@@ -45,9 +51,11 @@ class KillVenues:
     def event(self, event: AnyEvent) -> None:
         """An event of any session, as it happens."""
         self._states.event(event, self._clock.mono_ns())
+        self.certifier.event(event)
 
     def _refused(self, venue: str, why: str) -> None:
         self._states.answer(venue, "", why, self._clock.mono_ns())
+        self.certifier.refused(why)
 
     def tick(self) -> None:
         """Ten times a second."""
@@ -56,6 +64,21 @@ class KillVenues:
             self._switch.refusing.clear()
             self._switch.refusing.update(refusing)
         self.dead_men.tick()
+        self.certifier.tick()
+        if self._clock.mono_ns() >= self._refresh_ns and not self._switch.busy:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """A finding grows stale by time alone."""
+        self._refresh_ns = self._clock.mono_ns() + REFRESH_NS
+        for name, known in list(self._switch.topology.venues.items()):
+            now = kill_venue(self._desk, name, self._clock.wall_ns())
+            if (now.unproven, now.certified) != (known.unproven, known.certified):
+                self._switch.know(now)
+
+    def ops(self, verb: str, args: Mapping[str, str]) -> object:
+        """The verbs `certify` (begins a probe) and `certified` (how it stands)."""
+        return self.certifier.start(args) if verb == "certify" else self.certifier.status()
 
     def status(self) -> dict[str, object]:
         """For people."""

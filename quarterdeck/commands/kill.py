@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from base.errors import BusError, CommandError, RegionError
@@ -30,6 +31,7 @@ VERBS = {
     "reset": "open a tripped scope again (needs --reason)",
     "arm": "arm a DISARMED desk (needs --reason)",
     "plan": "what a trip of a scope would send, reach and leave alone; sends nothing",
+    "certify": "find out with small orders what the kill switch's mass cancel reaches at a VENUE",
     "limits": "every limit with its value, how far it is away, and what it does",
     "why": "a trip in words, the last one or TRIP: what tripped it, what was done, what is open, what to do next",
     "audit": "the audit trail: print it, or the part of --trip; --verify checks that it is whole",
@@ -40,7 +42,9 @@ VERBS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=VERBS, help="; ".join(f"{k}: {v}" for k, v in VERBS.items()))
-    parser.add_argument("what", nargs="?", default="", help="why: which trip; trip, reset, plan: the scope")
+    parser.add_argument(
+        "what", nargs="?", default="", help="why: which trip; trip, reset, plan: the scope; certify: the venue"
+    )
     parser.add_argument("--config", default="config/desk.toml")
     parser.add_argument("--trip", dest="trip_id", default="", metavar="TRIP", help="audit: of that trip alone")
     parser.add_argument("--verify", action="store_true", help="audit: check the chain and its end")
@@ -48,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scope", default="desk", help="desk, venue:V, account:V/A, session:S, strategy:T, instrument:I"
     )
     parser.add_argument("--venue", default="", help="plan: of that venue alone")
+    probe = parser.add_argument_group("certify")
+    probe.add_argument("--instrument", nargs="+", default=[], help="one or two; default: the venue's first two")
+    probe.add_argument("--qty", nargs="+", default=[], help="one for each; default: the least that the venue takes")
+    probe.add_argument("--price", nargs="+", default=[], help="one for each; default: half of the book's best bid")
+    probe.add_argument("--path", choices=("own", "rest"), default="", help="the kill session (default), or REST")
+    probe.add_argument("--others-may-die", action="store_true", help="go on although other orders are open there")
+    probe.add_argument("--production", action="store_true", help="real orders: asked again before anything is sent")
     parser.add_argument("--reason", default="")
     parser.add_argument("--force", nargs="+", default=[], metavar="ORDER", help="reset: the unproven orders, repeated")
     parser.add_argument("--all", action="store_true", help="limits: processes and host, too, when all is well")
@@ -67,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     desk = read_places(args.config)
     if args.what and args.action in ("trip", "reset", "plan"):
         args.scope = args.what
-    elif args.what and args.action != "why":
+    elif args.what and args.action not in ("why", "certify"):
         raise CommandError(f"{args.action}: {args.what!r} is one word too many")
     check_scope(args.scope)
     if args.action == "trip":
@@ -76,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         return _trail(desk, args)
     if args.action == "plan":
         return _plan(args.config, desk, args)
+    if args.action == "certify":
+        return _certify(args.config, desk, args)
     try:
         found = _ask(desk, args, TIMEOUT_S)
     except BusError as e:
@@ -202,6 +215,35 @@ def _status_text(status: dict[str, Any]) -> str:
             f"all {trip['all_proven_ms']} ms"
         )
     return "\n".join(lines)
+
+
+def _certify(path: str, places: Places, args: argparse.Namespace) -> int:
+    """Exit status 0: a finding was made. 1: none."""
+    from base.config import load
+    from quarterdeck.kill_certify import Request, confirmed, summary, watch
+
+    venue = args.what or args.venue
+    if not venue:
+        raise CommandError("which venue? qd kill certify VENUE")
+    desk = load(path)
+    wanted = Request(desk, venue, args.instrument, args.qty, args.price)
+    confirm = confirmed(desk, venue, args.production, input)
+
+    def tell(line: str) -> None:
+        if not args.json:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    for line in wanted.lines():
+        tell(line)
+
+    def ask(verb: str, arguments: Mapping[str, str]) -> dict[str, Any]:
+        return ask_line(places.run_dir, verb, dict(arguments), TIMEOUT_S)
+
+    ask("certify", wanted.args(args.path, args.others_may_die, confirm))
+    found = watch(ask, tell)
+    sys.stdout.write((json.dumps(found) if args.json else summary(found)) + "\n")
+    return 0 if found["finding"] is not None else 1
 
 
 def _plan(path: str, desk: Places, args: argparse.Namespace) -> int:

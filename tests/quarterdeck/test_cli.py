@@ -107,7 +107,7 @@ def test_a_wrong_word_is_named(
     "words",
     [
         ("order", "kraken", "BTC-USD", "buy", "1", "--config"), ("book", "kraken", "BTC-USD", "--config"),
-        ("kill", "status", "--config"), ("kill", "reset", "--reason", "x", "--config"), ("kill", "why", "--config"),
+        ("kill", "status", "--config"), ("kill", "reset", "--reason", "x", "--config"), ("kill", "limits", "--config"),
     ],
     ids=" ".join,
 )  # fmt: skip
