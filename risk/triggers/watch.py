@@ -229,7 +229,7 @@ class _State:
         if not r.over:
             return next((f"{w} %" for w in reversed(WARN_AT) if r.percent >= w), "ok")
         if self.kept.accepted and not self._beyond(r):
-            return f"over, accepted at {self.kept.accepted}"
+            return f"over, accepted at {_text(Decimal(self.kept.accepted))}"
         if self.kept.fired:
             return "over, fired"
         if r.rule.hard:

@@ -159,7 +159,14 @@ class FakeOwner:
     def fill(self, qty: float, px: float) -> None:
         i = self.instruments[0]
         units, price = round(qty * 10**i.qty_scale), round(px * 10**i.px_scale)
-        self.publish(self.told("F", units, price))
+        report = self.told("F", units, price)
+        order = Order(
+            session=self.name, venue=self.venue, account="main", instrument=i.name, cl_ord_id=report.cl_ord_id,
+            order_id=report.order_id, state="FILLED", side=report.side, ord_type="2", time_in_force="1",
+            px_scale=i.px_scale, qty_scale=i.qty_scale, order_qty=abs(units), price=price, cum_qty=abs(units),
+            ids=[report.cl_ord_id],
+        )  # fmt: skip
+        self.publish(report, order.snapshot())
         self.held += units
         self.say_position(price)
 

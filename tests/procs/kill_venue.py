@@ -20,6 +20,8 @@ from base.config import DeskConfig, load
 from base.errors import BusError, RegionError
 from base.locks import RoleLock
 from ipc.commands import CommandClient
+from ipc.events import ExecutionReport
+from ipc.journal import read_events
 from ipc.owners import role_held
 from ipc.readiness import read_status
 from ipc.requests import Answer, Ops
@@ -213,6 +215,18 @@ class KillDesk:
         new = self.desk.data_dir / f"{owner}.tell.new"
         new.write_text("\n".join(lines))
         new.rename(self.desk.data_dir / f"{owner}.tell")
+
+    def fills(self, owner: str, least: int) -> list[ExecutionReport]:
+        """Trades that an owner has journalled, once there are so many."""
+        found: list[ExecutionReport] = []
+
+        def enough() -> bool:
+            events = (d.event for d in read_events(self.desk.data_dir / owner))
+            found[:] = [e for e in events if isinstance(e, ExecutionReport) and e.exec_type == "F"]
+            return len(found) >= least
+
+        self.wait(enough, f"{least} fills of {owner}")
+        return found
 
     def limits(self) -> dict[str, Any]:
         answer = self.ask("limits")

@@ -11,8 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from ipc import frames
+from ipc._bus import Outlet
 from ipc.books import BookReason, BookSpec, BookState, RegionOwner, create_region
+from ipc.events import ExecutionReport
 from ipc.gate import GateReader, session_scopes
+from ipc.journal import Journal
 from tests.procs.kill_venue import KillDesk
 
 pytestmark = pytest.mark.e2e
@@ -78,6 +82,12 @@ def test_a_loss_trips_its_scope_with_its_figures_and_a_restart_remembers_it(desk
     (holding,) = [h for h in found["holdings"] if h["session"] == "a"]
     assert (holding["position"], holding["fills"]) == ("1.00000000", 4)
     assert desk.limit("realised loss in USD")["value"] == "65"
+    desk.wait(lambda: desk.status()["scopes"][0]["state"] in ("ARMED", "TRIPPED"), "taken up")
+    desk.wait(lambda: desk.ask("reset", scope="venue:x", reason="the position is hedged elsewhere").accepted, "reset")
+    desk.wait(lambda: closed(desk, "a") == "", "open again, with what was lost accepted")
+    desk.wait(lambda: desk.limit("realised loss in USD")["state"] == "over, accepted at 65", "said so")
+    desk.tell("b", "fill 1 100", "fill -1 99")
+    desk.wait(lambda: "venue:x is TRIP" in closed(desk, "a"), "no more than that")
 
 
 def test_a_storm_of_rejects_trips_its_session_alone(desk_of: Make) -> None:
@@ -105,6 +115,41 @@ def test_a_stuck_process_trips_its_session(desk_of: Make) -> None:
     assert len([s for s in trip["figures"]["samples"] if s["over"]]) == 2
     assert desk.processes["a"].wait(10) == -signal.SIGKILL  # it did not answer the gate either
     assert closed(desk, "b") == ""
+
+
+DROP_COPY = """
+[session.dc]
+venue = "x"
+kind = "dropcopy"
+address = "127.0.0.1:1"
+sender_comp_id = "DC"
+target_comp_id = "X"
+"""
+
+
+def test_a_fill_that_the_drop_copy_does_not_show_trips_within_its_time(desk_of: Make) -> None:
+    limits = '[[kill.limits]]\nscope = "venue:x"\nmax_drop_copy_lag_s = 1\nconfirm_n = 2\nconfirm_m = 3\n'
+    desk = desk_of(limits=limits, owners=("a",), more=DROP_COPY)
+    journal = Journal(desk.desk.data_dir / "dc", 1)
+    journal.declare("exec.dc", 1)
+    outlet = Outlet(frames.prefix(b"exec.dc", 1), journal)
+
+    def copy(fill: ExecutionReport) -> None:
+        report = msgspec.structs.replace(fill, session="dc", drop_copy=True)
+        journal.frame(outlet.frame(0, 1, frames.encode_event(report)))
+        outlet.next_seq += 1
+
+    desk.start(orders=1)
+    desk.tell("a", "fill 1 100")
+    first = desk.fills("a", 1)[0]
+    copy(first)
+    desk.wait(lambda: desk.limit("drop-copy lag").get("value") == "0", "both views show it")
+    desk.tell("a", "fill 1 101")
+    second = desk.fills("a", 2)[1]
+    trip = desk.wait_proven()
+    assert trip["figures"]["figure"] == "drop-copy lag"
+    assert f"the drop copy does not show {second.cl_ord_id}" in trip["reason"]
+    journal.close()
 
 
 BOOK = """
