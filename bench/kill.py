@@ -42,6 +42,7 @@ from bench.kill_desk import (
 from bench.kill_tap import Heard
 from bench.report import Row, at_most, print_rows, within
 from bench.soak_desk import wait
+from ipc.books import BookRegion
 from ipc.command_client import CommandClient
 from ipc.readiness import read_all
 from ipc.requests import Answer, NewOrder
@@ -75,7 +76,8 @@ realtime_priority = {realtime}
 sessions = ["binance-kill"]
 """
 FEEDS: Final = (
-    Feed("kraken-md", "kraken", "run:tap-kraken#marketdata", "QDDESK1", "KRAKEN-MD", 100),
+    # The first is fed by bench.kill_flood, the others by their venues.
+    Feed("kraken-md", "kraken", "127.0.0.1:{port}", "BENCH", "KRAKEN-MD", 0, ("BTC-USD",)),
     Feed("binance-md", "binance", "run:tap-binance#marketdata", "QDMD1", "SPOT", 1000),
     Feed("peer-md", "peer", "run:tap-peer#marketdata", "QDPEERMD", "VENUE", 0),
 )
@@ -99,13 +101,13 @@ class Bench:
         (folder / "d" / "config").mkdir(parents=True)
         path = folder / "d" / "config" / "desk.toml"
         made: dict[str, Any] = {"seed": 1, "rate": FLOOD if flood else REST, "heartbeat_s": 60, "lag_ms": 50}
-        self.venues = Venues(folder / "v", folder / "d" / "run", feeds=FEEDS if flood else (), **made)
-        feeds = FEEDS if flood else ()
+        self._children: list[subprocess.Popen[bytes]] = []
+        feeds = self._feeds(folder) if flood else ()
+        self.venues = Venues(folder / "v", folder / "d" / "run", feeds=feeds, **made)
         head = HEAD.format(shm=shm, realtime=realtime)
         path.write_text(configuration("bench-kill", head, self.venues.secrets, sims=False, feeds=feeds, **made))
         self.desk = load(path)
         self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._children: list[subprocess.Popen[bytes]] = []
         self._quiet_at = 0.0
         self.pair, other = socket.socketpair()
         self._children.append(
@@ -126,6 +128,18 @@ class Bench:
         roles = ("killswitch", *TRADING.values(), *(f.name for f in feeds), *(["book-l2"] if feeds else []))
         until(lambda: ready(self.desk, roles), 90, "every process READY")
         until(self._armed, 30, "the desk ARMED")
+
+    def _feeds(self, folder: Path) -> tuple[Feed, ...]:
+        port = folder / "flood.port"
+        self._children.append(child("bench.kill_flood", str(port)))
+        until(lambda: port.exists() and port.read_text(), 30, "the feed to listen")
+        return tuple(msgspec.structs.replace(f, address=f.address.format(port=port.read_text())) for f in FEEDS)
+
+    def applied(self) -> int:
+        """Messages that the shared-memory books have taken in."""
+        region = BookRegion.open(self.desk.shm_dir / "book-l2")
+        books = [region.book(s.venue, s.instrument, s.level) for s in region.instruments()]
+        return sum(book.times()[3] for book in books)
 
     def _status(self) -> dict[str, Any]:
         try:
@@ -304,11 +318,13 @@ def measure(trips: int, *, flood: bool) -> list[Row]:
     """Every cell with or without the flood."""
     found: dict[int, list[Trip]] = {}
     with running(flood=flood) as bench:
-        scheduled = bench.priority()
+        scheduled, before, began = bench.priority(), bench.applied() if flood else 0, time.monotonic()
         for orders in ORDERS:
             for _ in range(min(WARM, trips)):
                 bench.trip(orders)
             found[orders] = [bench.trip(orders) for _ in range(trips)]
+        took = time.monotonic() - began
+        rate = (bench.applied() - before) / took if flood else 0.0
     books = "books flooded" if flood else "books at rest"
     pairs = [t.pair for cell in found.values() for t in cell]
     rows = [row for n, cell in found.items() for row in _cell(f"{n} orders, {books}", cell)]
@@ -316,6 +332,8 @@ def measure(trips: int, *, flood: bool) -> list[Row]:
         exponent, ratio = growth({n: statistics.median(map(of, cell)) for n, cell in found.items()})
         rows.append(at_most(f"{books}: {name}, 1,000 orders by 10 times 100 orders", ratio, "times", 1.0))
         rows.append(Row(f"{books}: {name}, exponent of growth over 1, 100, 1,000", exponent, ""))
+    rows += [Row(f"{books}: messages applied to them all the while", rate, "messages/s")] if flood else []
+    rows.append(Row(f"{books}: minutes that it took", took / 60, "min"))
     rows.append(Row(f"{books}: priority of kill switch and trading processes (SCHED_RR; 0: ordinary)", scheduled, ""))
     rows.append(Row(f"{books}: bare socketpair, p50 / p99 as peer", statistics.median(pairs), "ms", "p99", p99(pairs)))
     return rows

@@ -92,6 +92,7 @@ class Feed(msgspec.Struct, frozen=True):
     sender: str
     target: str
     depth: int
+    instruments: tuple[str, ...] = ()  # all of the venue
 
 
 def configuration(
@@ -121,7 +122,7 @@ def configuration(
         text = SESSION.format(
             name=feed.name, venue=feed.venue, kind="marketdata", address=feed.address, heartbeat=30, sender=feed.sender,
             target=feed.target, key=SESSIONS[TRADING[feed.venue]][4], secrets="@", alternate="",
-            more=f"depth = {feed.depth}\n",
+            more=f"depth = {feed.depth}\ninstruments = {json.dumps(feed.instruments)}\n",
         )  # fmt: skip
         parts.append(text.replace("file:@", where))
     if feeds and not sims:

@@ -82,7 +82,7 @@ class Market:
 class Peer:
     """One connection, read with simplefix."""
 
-    def __init__(self, connection: ssl.SSLSocket) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.parser = simplefix.FixParser()
 
