@@ -178,6 +178,9 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "log budget": (change('name = "t"', 'name = "t"\nlog_budget_mb = 0'), "desk.log_budget_mb", "below 1"),
     "lease shorter than two renewals": (change("[kill]", "[kill]\nlease_ms = 150"), "kill.lease_ms", "less than twice"),
     "fence deadline": (change("[kill]", "[kill]\nfence_deadline_ms = 0"), "kill.fence_deadline_ms", "below 1"),
+    "real-time priority": (
+        change("[kill]", "[kill]\nrealtime_priority = 51"), "kill.realtime_priority", "within 0 to 50",
+    ),
     "cool-off": (change("[kill]", "[kill]\nreset_cool_off_s = -1"), "kill.reset_cool_off_s", "below 0"),
     "desk's name is a path": (change('name = "t"', 'name = "../t"'), "desk.name", "expected letters"),
     "session's name is a path": (change("[session.trd]", '[session."a/b"]'), "session.a/b", "expected letters"),

@@ -26,6 +26,7 @@ from ipc.gate import (
     GateWriter,
     check_scope,
     lease_verdict,
+    read_scopes,
     scope_key,
     session_scopes,
     set_operator_word,
@@ -51,6 +52,15 @@ def test_open_only_when_desk_is_armed_and_the_lease_is_fresh(tmp_path: Path) -> 
     assert "lease" in reader.closed_reason(NOW + 500_000_001)
     writer.renew(NOW + 600_000_000, 500_000_000)
     assert reader.closed_reason(NOW + 700_000_000) == ""
+
+
+def test_words_are_read_by_scope_and_those_without_a_slot_are_left_out(tmp_path: Path) -> None:
+    writer, _ = make(tmp_path)
+    generation = writer.close([SCOPES[0]])
+    found = read_scopes(tmp_path / "gate", ["desk", *SCOPES, "strategy:unheard-of"])
+    assert found.keys() == {"desk", *SCOPES}
+    assert found[SCOPES[0]] == GateWord(generation, GateState.TRIPPING)
+    assert found["desk"].state == GateState.ARMED
 
 
 def test_a_new_desk_is_disarmed(tmp_path: Path) -> None:

@@ -251,6 +251,17 @@ def test_final_reports_prove_and_a_trip_ends_only_after_inventories_and_lists() 
     assert desk.gate.get("desk").state == GateState.TRIPPED
 
 
+def test_a_trip_says_by_venue_when_the_last_of_its_orders_was_proven() -> None:
+    desk, trip = fenced("1", "2")
+    desk.cancelled("a", "1")
+    assert describe(trip)["venues"] == {"x": {"orders": 2, "proven": 1, "all_proven_ms": None}}
+    desk.clock.advance(7 * MS)
+    desk.cancelled("a", "2")
+    told = describe(trip)["venues"]["x"]  # type: ignore[index]
+    assert (told["orders"], told["proven"]) == (2, 2)
+    assert told["all_proven_ms"] == (desk.clock.mono_ns() - trip.times.received_ns) / MS
+
+
 @pytest.mark.parametrize("what", [("A", "A"), ("6", "6"), ("E", "E"), ("I", "0"), ("F", "1")])
 def test_acknowledgements_and_partial_fills_prove_nothing(what: tuple[str, str]) -> None:
     desk, trip = fenced("1")

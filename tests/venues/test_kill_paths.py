@@ -103,6 +103,25 @@ def test_a_listed_line_keeps_the_venues_symbol(path: RestPath) -> None:
     assert [(x.instrument, x.symbol) for x in found] == [("BTC-USD", "BTC/USD"), ("", "DOGE")]
 
 
+class Failing(Wire):
+    """Answers nothing but errors."""
+
+    def ask(self, request: RestRequest, answered: Any) -> None:
+        self.asked.append(request)
+        answered(0, b"", "connection refused")
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_cancel_all_that_failed_is_tried_again_until_no_trip_is_under_way(path: RestPath, forgotten: bool) -> None:
+    path._cancels = wire = Failing()  # type: ignore[assignment]
+    path.cancel_all(RestCancelAll("x", ("BTC-USD",)))
+    if forgotten:
+        path.forget()
+    again = path._reactor.run_until(lambda: len(wire.asked) > 2, (50 if forgotten else 5_000) * 1_000_000)
+    assert again is not forgotten
+    assert (len(wire.asked) <= 2) is forgotten
+
+
 CLOSED = """
 [[venue.x.calendar.entry]]
 name = "for good, as somebody wrote"
