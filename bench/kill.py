@@ -237,15 +237,21 @@ class Bench:
     def _on_the_wire(self, began_ns: int, shares: dict[str, int]) -> tuple[float, float]:
         """(first cancel, the cancel of the last order) at the venues' edge, in ms after the trip was sent."""
         heard = [h for h in self.venues.heard() if h.mono_ns >= began_ns and is_cancel(h)]
-        named: dict[tuple[str, str], int] = {}
-        for h in heard:
-            if h.kind == "F":
-                named.setdefault((h.venue, h.orig or h.order_id), h.mono_ns)
-        missing = sum(shares.values()) - len(named)
-        if missing:
-            raise QuarterdeckError(f"bench kill: no cancel of its own reached the wire for {missing} orders")
+        reached: list[int] = []
+        for venue, orders in shares.items():
+            here = sorted((h for h in heard if h.venue == venue), key=lambda h: h.mono_ns)
+            named: dict[str, int] = {}
+            for h in here:
+                if h.kind == "F":
+                    named.setdefault(h.orig or h.order_id, h.mono_ns)
+            reached += named.values()
+            mass = [h.mono_ns for h in here if h.kind != "F"]
+            if len(named) < orders:  # the others were over before their own turn came: a mass cancel had them
+                reached += mass[:1]
+            if len(named) < orders and not mass:
+                raise QuarterdeckError(f"bench kill: no cancel of {orders - len(named)} orders reached {venue}")
         first_ns = min(h.mono_ns for h in heard)
-        return (first_ns - began_ns) / 1e6, (max(named.values()) - began_ns) / 1e6
+        return (first_ns - began_ns) / 1e6, (max(reached) - began_ns) / 1e6
 
     def _over(self) -> bool:
         """Open, nothing works, and no cancel is on its way any more that could meet the next orders."""
