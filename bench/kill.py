@@ -59,6 +59,8 @@ QUIET_S: Final = 0.1
 WAIT_S: Final = 60.0
 PLACED_S: Final = 5.0
 TRIES: Final = 4
+MOST_SPOILT: Final = 100
+LISTED_S: Final = 1.0  # for the list of orders to be there, which follows the first cancels
 BATCH: Final = 100  # orders under way at once
 REST, FLOOD = 1, 1_000  # actions of the crowd a second on each of six instruments
 PRICES: Final = {"kraken": 300_000, "binance": 3_000_000, "peer": 3_000_000}  # half the market's: they rest
@@ -109,6 +111,7 @@ class Bench:
         self.desk = load(path)
         self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._quiet_at = 0.0
+        self.spoilt = 0
         self.pair, other = socket.socketpair()
         self._children.append(
             subprocess.Popen([sys.executable, "-c", ECHO, str(other.fileno())], pass_fds=[other.fileno()])
@@ -202,7 +205,17 @@ class Bench:
     # -- trips -----------------------------------------------------------------------------------------------
 
     def trip(self, orders: int) -> Trip:
-        """Place, trip, wait for the answering venues, open again by force."""
+        """A trip that found all its orders; others are counted and made again."""
+        while True:
+            found = self._trip(orders)
+            if found is not None:
+                return found
+            self.spoilt += 1
+            if self.spoilt > MOST_SPOILT:
+                raise QuarterdeckError(f"bench kill: {self.spoilt} trips did not find the orders that had been placed")
+
+    def _trip(self, orders: int) -> Trip | None:
+        """Place, trip, wait for the answering venues, open again by force. None: orders were gone before the trip."""
         shares = self.place(orders)
         self.venues.signal(SILENT, signal.SIGSTOP)
         self.venues.heard()
@@ -210,14 +223,16 @@ class Bench:
         began_ns = time.monotonic_ns()
         self.person.ask("trip", reason="bench")
         last = self._proven(shares)
-        times = self._on_the_wire(began_ns, shares)
+        times = self._on_the_wire(began_ns, shares) if last else None
         self.person.force("desk", "bench")
         self.venues.signal(SILENT, signal.SIGCONT)
         self._quiet_at = time.monotonic() + QUIET_S
         until(self._over, WAIT_S, lambda: f"armed again with nothing open: {self._status()}")
+        if last is None or times is None:
+            return None
         return Trip(last["gate_closed_ms"], last["fence_ms"], *times, last["proven_ms"], self._round_trip())
 
-    def _proven(self, shares: dict[str, int]) -> dict[str, Any]:
+    def _proven(self, shares: dict[str, int]) -> dict[str, Any] | None:
         """The trip once its fence is complete and the answering venues are proven; the silent one must not be."""
         give_up = time.monotonic() + WAIT_S
         while True:
@@ -225,7 +240,11 @@ class Bench:
             last: dict[str, Any] = self.person.ask("status")["last_trip"]
             by_venue = last["venues"]
             answered = [by_venue.get(v, {}) for v, n in shares.items() if n and v != SILENT]
-            if last["fence_ms"] is not None and all(v.get("all_proven_ms") for v in answered):
+            fenced = last["fence_ms"] is not None
+            listed = {v: by_venue.get(v, {}).get("orders", 0) for v in shares} == shares
+            if fenced and not listed and time.monotonic() > give_up - WAIT_S + LISTED_S:
+                return None  # a cancel of the trip before met them
+            if fenced and listed and all(v.get("all_proven_ms") for v in answered):
                 break
             if time.monotonic() > give_up:
                 raise QuarterdeckError(f"bench kill: not proven within {WAIT_S:g} s: {last['open_questions'][:3]}")
@@ -330,6 +349,7 @@ def measure(trips: int, *, flood: bool) -> list[Row]:
                 bench.trip(orders)
             found[orders] = [bench.trip(orders) for _ in range(trips)]
         took = time.monotonic() - began
+        spoilt = bench.spoilt
         rate = (bench.applied() - before) / took if flood else 0.0
     books = "books flooded" if flood else "books at rest"
     pairs = [t.pair for cell in found.values() for t in cell]
@@ -339,6 +359,7 @@ def measure(trips: int, *, flood: bool) -> list[Row]:
         rows.append(at_most(f"{books}: {name}, 1,000 orders by 10 times 100 orders", ratio, "times", 1.0))
         rows.append(Row(f"{books}: {name}, exponent of growth over 1, 100, 1,000", exponent, ""))
     rows += [Row(f"{books}: messages applied to them all the while", rate, "messages/s")] if flood else []
+    rows.append(Row(f"{books}: trips made again, their orders being gone before", spoilt, ""))
     rows.append(Row(f"{books}: minutes that it took", took / 60, "min"))
     rows.append(Row(f"{books}: priority of kill switch and trading processes (SCHED_RR; 0: ordinary)", scheduled, ""))
     rows.append(Row(f"{books}: bare socketpair, p50 / p99 as peer", statistics.median(pairs), "ms", "p99", p99(pairs)))
