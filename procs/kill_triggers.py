@@ -189,7 +189,9 @@ class Triggers:
             self._trip(outcome.reading.scope, cause, str(outcome), outcome.facts())
             self._kept_ns = 0
         else:
-            self._host.alert("critical" if outcome.kind == "alarm" else "warning", cause, str(outcome))
+            severity = {"alarm": "critical", "warning": "warning"}.get(outcome.kind, "info")
+            subject = f"{outcome.reading.scope} {outcome.reading.figure}"
+            self._host.alert(severity, cause, str(outcome), subject)
 
     def _closed(self) -> set[str]:
         """Scopes of which no orders may leave: what is closed already is not tripped again by a figure."""

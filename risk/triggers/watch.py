@@ -20,7 +20,7 @@ WARN_AT = (50, 75, 90)  # percent
 OVER = 100
 MS = 1_000_000
 HEADROOM = Decimal(10)  # a tenth of the limit
-Kind: TypeAlias = Literal["warning", "trip", "alarm"]
+Kind: TypeAlias = Literal["warning", "trip", "alarm", "well"]
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -94,7 +94,9 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of a reading: a warning at `percent`, a trip of its scope, or an alarm in place of one."""
+    """What came of a reading: a warning at `percent`, a trip of its scope, or an alarm in place of one; "well" says
+    that what was warned of, or raised the alarm, is over.
+    """
 
     kind: Kind
     reading: Reading
@@ -103,7 +105,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         r = self.reading
-        mark = f"{self.percent} % of" if self.kind == "warning" else "below" if r.floor else "over"
+        mark = "below" if r.floor else "over"
+        if self.kind == "well":
+            mark = "within"
+        elif self.kind == "warning":
+            mark = f"{mark}, not confirmed:" if r.over else f"{self.percent} % of"
         tail = f" ({r.detail})" if r.detail else ""
         unit = f" {r.unit}" if r.unit else ""
         return f"{r.figure} {_text(r.value)} of {r.scope}: {mark} {r.limit:f}{unit}{tail}"
@@ -159,22 +165,22 @@ class _State:
         if not reading.over:
             return self._within(reading, mono_ns)
         kept = self.kept
-        kept.warned = OVER
         if kept.fired and opened and reading.trips:
             kept.accepted = f"{value:f}"
         if not self._beyond(reading):
             self._sample(reading, mono_ns, over=False)
             return None
         if not self._sample(reading, mono_ns, over=True):
-            return None
+            return self._warn(reading, WARN_AT[-1])
         if not reading.trips:
             if self.told:
                 return None
             self.told = kept.fired = True
+            kept.warned = OVER
             return Outcome("alarm", reading, OVER, tuple(self.samples))
         if not stands:
             return None  # closed already: it fires as soon as a person opens it, unless it was this that closed it
-        kept.fired, kept.accepted, self.stood = True, "", False
+        kept.fired, kept.accepted, kept.warned, self.stood = True, "", OVER, False
         return Outcome("trip", reading, OVER, tuple(self.samples))
 
     def _within(self, reading: Reading, mono_ns: int) -> Outcome | None:
@@ -183,15 +189,23 @@ class _State:
             self.samples.clear()
             return None
         self._sample(reading, mono_ns, over=False)
-        kept.fired, kept.accepted, self.told = False, "", False
+        alarmed, self.told = self.told, False
+        kept.fired, kept.accepted = False, ""
         percent = reading.percent
         reached = max((w for w in WARN_AT if percent >= w), default=0)
         if reached > kept.warned:
-            kept.warned = reached
-            return Outcome("warning", reading, reached)
+            return self._warn(reading, reached)
         if percent * 2 < kept.warned:
             kept.warned = reached
-        return None
+            return Outcome("well", reading, percent) if not reached else None
+        return Outcome("well", reading, percent) if alarmed else None
+
+    def _warn(self, reading: Reading, mark: int) -> Outcome | None:
+        """Once a mark."""
+        if mark <= self.kept.warned:
+            return None
+        self.kept.warned = mark
+        return Outcome("warning", reading, mark)
 
     def _beyond(self, reading: Reading) -> bool:
         """Over what a person accepted, if one did."""
@@ -259,7 +273,7 @@ class LimitWatch:
                 kept = self._kept.pop("|".join(key), None) or Kept()
                 state = self._states[key] = _State(kept)
                 state.stood = bool(kept.accepted) or not kept.fired  # it may have been opened meanwhile
-                state.told = kept.fired
+                state.told = kept.fired and not reading.trips
             outcome = state.look(reading, mono_ns, stands(reading.scope))
             if outcome is not None:
                 out.append(outcome)

@@ -45,7 +45,8 @@ def test_warnings_come_once_at_50_75_and_90_percent_and_again_after_a_fall() -> 
     run = Run()
     steps = (49, 50, 60, 75, 76, 89, 90, 99, 100, 80, 30, 55)
     said = [(n, outcome.percent) for n in steps if (outcome := run.look(n)) is not None]
-    assert said == [(50, 50), (75, 75), (90, 90), (55, 50)]
+    assert said == [(50, 50), (75, 75), (90, 90), (30, 30), (55, 50)]
+    assert run.kinds(30, 20) == ["well"]
 
 
 def test_a_hard_figure_fires_at_the_first_look_above_its_limit_and_not_at_it() -> None:
@@ -99,12 +100,21 @@ def test_what_stays_over_fires_within_its_confirmations(n: int, more: int, every
 def test_a_blip_fires_no_soft_figure(n: int, looks: int) -> None:
     """Over for less than the time between two looks that count."""
     run = Run(Rule(n, 2 * n - 1, 200 * MS))
-    assert run.kinds(*[500] * looks, *[10] * 200) == []
+    assert run.kinds(*[500] * looks, *[10] * 200) == ["90", "well"]  # people hear of it all the same
+
+
+def test_a_soft_figure_that_is_over_and_not_confirmed_is_a_warning_once() -> None:
+    run = Run(SOFT, every_ms=100)
+    first = run.look(150)
+    assert first is not None
+    assert str(first) == "loss in USD 150 of desk: over, not confirmed: 100 USD"
+    assert run.kinds(95, 95, 95, 95, 95, 150) == []
+    assert Run(SOFT).kinds(95, 150) == ["90"]
 
 
 def test_a_figure_that_cannot_be_told_is_no_figure_and_begins_the_confirmation_anew() -> None:
     run = Run(SOFT, every_ms=100)
-    assert run.kinds(150, 150, None, 150, 150) == []
+    assert run.kinds(150, 150, None, 150, 150) == ["90"]
     assert run.kinds(150) == ["trip"]
     assert Run().kinds(None) == []
 
@@ -128,7 +138,7 @@ def test_after_a_persons_reset_what_the_figure_is_then_is_accepted_and_no_more()
 
 def test_a_soft_figure_is_accepted_with_a_tenth_of_its_limit_to_spare() -> None:
     run = Run(SOFT, every_ms=100)
-    assert run.kinds(*[150] * 3) == ["trip"]
+    assert run.kinds(*[150] * 3) == ["90", "trip"]
     run.open = True
     assert run.kinds(*[160] * 9) == []  # accepted as it was found open: at 160
     assert run.kinds(*[170] * 9) == []
@@ -145,7 +155,7 @@ def test_back_within_the_limit_it_is_as_new() -> None:
 def test_an_alarm_is_raised_once_until_the_figure_is_well_again() -> None:
     run = Run(trips=False)
     assert run.kinds(150, 160, 150) == ["alarm"]
-    assert run.kinds(10, 150) == ["alarm"]
+    assert run.kinds(95, 150, 10, 150) == ["well", "alarm", "well", "alarm"]
     assert run.open
 
 
