@@ -88,7 +88,7 @@ class OwnSession:
             self._link.press()
             return False
         self._unsent.pop(action.instrument, None)
-        self._throttle.force("mass", mono_ns, wall_ns, action.instrument)  # counted, never asked
+        self._throttle.force("mass", mono_ns, wall_ns, action.instrument)  # counted, and not asked before
         self._link.arm()
         return True
 
@@ -156,9 +156,11 @@ class RestPath:
         self._api = open_rest(desk, venue, dialect, kill=True)
         self._instruments = {i.name: i for i in desk.venue_instruments(venue)}
         self._names = {i.symbol: i.name for i in self._instruments.values()}
-        rates = RestRates(DeskRates(desk, venue, dialect).rest("killswitch"), reactor.clock, forced=True)
-        self._cancels = RestClient(reactor, desk, venue, Priority.COMMAND, rates)
-        self._lists = RestClient(reactor, desk, venue, Priority.COMMAND, rates)
+        throttle = DeskRates(desk, venue, dialect).rest("killswitch")
+        self._rates = RestRates(throttle, reactor.clock, forced=True)
+        self._cancels = RestClient(reactor, desk, venue, Priority.COMMAND, self._rates)
+        # Lists leave the reserve to the cancels: what proves may wait, what cancels may not.
+        self._lists = RestClient(reactor, desk, venue, Priority.COMMAND, RestRates(throttle, reactor.clock))
         self._round = 0
         self._cancelling = 0
         self._hold_until_ns = 0
@@ -182,6 +184,7 @@ class RestPath:
         except (VenueError, CodecError) as e:
             self._note("not sent", {"path": f"{self.venue} rest", "why": str(e)})
             return
+        self._rates.burst = len(requests)
         for i in range(len(requests)):
             self._cancel(action, i, self._round, RETRIES)
 

@@ -20,7 +20,9 @@ Scope: TypeAlias = Literal["session", "account", "instrument", "key", "address"]
 at our address."""
 
 REQUESTS = ("new", "amend", "swap", "cancel", "mass", "status")
-"""Requests of order entry: `amend` changes in place, `swap` cancels and places anew, `mass` is a mass cancel."""
+"""Requests of order entry: `amend` changes in place, `swap` cancels and places anew, `mass` is a mass cancel.
+
+Beside them `swept`: an order that a mass cancel reaches, where a venue may count it as a cancel. Messages are not."""
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -128,5 +130,6 @@ def written(text: str, path: str) -> Limit:
     scope: Scope = msgspec.convert(found[4] or "session", Scope)
     name = f"{scope}_{found[2]}{found[3]}"
     return Limit(
-        name=name, most=most, per_s=seconds, scope=scope, reserve=reserve, breach="logout", source="configuration"
-    )
+        name=name, most=most, per_s=seconds, scope=scope, reserve=reserve, breach="logout", costs={"swept": FREE},
+        source="configuration",
+    )  # fmt: skip

@@ -162,13 +162,17 @@ class OrderEntry:
         reason = act(order)
         return Answer(command.command_id, not reason, reason, order.cl_ord_id)
 
-    def cancel(self, order: Order, *, forced: bool = False) -> str:
-        """Ask the venue to cancel one order; why it was not sent. `forced` skips throttles (a kill)."""
+    def cancel(self, order: Order) -> str:
+        """Ask the venue to cancel one order; why it was not sent.
+
+        It uses the reserve, passes limits by which it would only be refused, and stays below those that would end the
+        session, leaving room there for a mass cancel.
+        """
         mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
         age_ns = age_at_venue(order, wall_ns)
-        if forced:
-            self.throttle.force("cancel", mono_ns, wall_ns, order.instrument, age_ns)
-        elif late := self.throttle.take("cancel", mono_ns, wall_ns, order.instrument, age_ns, urgent=True):
+        keep = (len(self.instruments) if self.per_instrument else 1) if self.capabilities.mass_cancel else 0
+        late = self.throttle.take("cancel", mono_ns, wall_ns, order.instrument, age_ns, urgent=True, keep=keep)
+        if late:
             return late
         self.counters["cancels"] += 1
         return self._request(order, "cancel", lambda s, i, r, m, w: s.cancel_order(working(order, i), r, m, w))

@@ -1,5 +1,7 @@
 """A REST side under its venue's limits: what may leave, and what its answers say of that. Pure."""
 
+from collections import deque
+
 from base.clock import Clock
 from base.http import Response
 from venues.interface import RestRequest
@@ -10,6 +12,7 @@ TOO_MANY, BANNED = 429, 418
 WITHOUT_A_WORD_NS = {TOO_MANY: 10 * SECOND_NS, BANNED: 120 * SECOND_NS}
 """How long to be silent where the venue sends no Retry-After; the shortest ban that venues name is two minutes."""
 MOST_NS = 3 * 86_400 * SECOND_NS
+INSIST_NS, BANNED_INSIST_NS = SECOND_NS, 10 * SECOND_NS
 READ = 2_000  # characters of a body that are searched for a refusal
 
 
@@ -17,19 +20,34 @@ class RestRates:
     """One user of a venue's REST side."""
 
     def __init__(self, throttle: Throttle, clock: Clock, *, forced: bool = False) -> None:
-        """`forced`: the kill path, counted and never held back."""
+        """`forced`: the cancels of the kill path. They use what is left to the last, and beyond: each round of `burst`
+        requests leaves whatever the limits say, but no more than one a second where the venue would ban us for it, and
+        one in ten seconds where it has: a ban is lengthened by whoever goes on.
+        """
         self.throttle = throttle
         self._clock = clock
         self._forced = forced
+        self.burst = 1
+        self._insisted_ns: deque[int] = deque()
 
     def late(self, request: RestRequest) -> str:
         """ "" when the request may leave now, and is counted; else why not and how long that lasts."""
         call = f"{request.method} {request.target.partition('?')[0]}"
         mono_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
-        if self._forced:
-            self.throttle.force(call, mono_ns, wall_ns)
+        if not self._forced:
+            return self.throttle.take(call, mono_ns, wall_ns)
+        silence = self.throttle.holding(mono_ns)
+        late = silence or self.throttle.take(call, mono_ns, wall_ns, urgent=True)
+        if not late:
             return ""
-        return self.throttle.take(call, mono_ns, wall_ns)
+        every_ns = BANNED_INSIST_NS if silence and self.throttle.banned else INSIST_NS
+        while self._insisted_ns and mono_ns - self._insisted_ns[0] >= every_ns:
+            self._insisted_ns.popleft()
+        if len(self._insisted_ns) >= self.burst:
+            return late
+        self._insisted_ns.append(mono_ns)
+        self.throttle.force(call, mono_ns, wall_ns)
+        return ""
 
     def heed(self, response: Response) -> None:
         """An answer: the venue may ask for silence, or say that a limit is passed."""
@@ -37,7 +55,7 @@ class RestRates:
         if response.status in WITHOUT_A_WORD_NS:
             silence_ns = _seconds(response.header("Retry-After")) * SECOND_NS or WITHOUT_A_WORD_NS[response.status]
             until_ns = mono_ns + min(silence_ns, MOST_NS)
-            self.throttle.hold(until_ns, f"HTTP {response.status} of the venue")
+            self.throttle.hold(until_ns, f"HTTP {response.status} of the venue", ban=response.status == BANNED)
         else:
             self.throttle.answered("", response.body[:READ].decode("utf-8", "replace"), mono_ns, wall_ns)
 

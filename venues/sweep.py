@@ -1,15 +1,18 @@
 """Cancelling what a session has working, until it is gone: used when the gate closes, at a stop, at a lost lease.
 
 All ways that the session has are used at once (mass cancel and single cancels), then single cancels are repeated for
-what is still open. Pure but for the session it speaks through. Proof is not made here: see risk/kill*.py.
+what is still open. Where the venue would log the session out for too many, single cancels are paced just below that.
+Pure but for the session it speaks through. Proof is not made here: see risk/kill*.py.
 """
 
 from collections.abc import Callable
 
 from risk.order import Order
 from venues.order_entry import OrderEntry
+from venues.throttle import LATE
 
 AGAIN_NS = 1_000_000_000
+PACE_NS = 20_000_000
 NEVER = 1 << 62
 
 
@@ -51,20 +54,27 @@ class Sweep:
         """Send what is due."""
         if self._covers is None:
             return
-        for order in self._entry.table.open():
-            if self._covers(order):
-                self._cancel(order, mono_ns)
         # Late acknowledgements bring further orders to light: the sweep stays awake as long as it is active.
         self.deadline_ns = mono_ns + AGAIN_NS
+        asked = self._asked_ns
+        due = [o for o in self._entry.table.open() if self._covers(o)]
+        # Where they are paced, those never asked for come first: repeats must not starve them.
+        for order in sorted(due, key=lambda o: asked.get(o.ids[0], 0)):
+            if self._cancel(order, mono_ns).startswith(LATE):
+                self.deadline_ns = mono_ns + PACE_NS  # more would end the session, and with it every cancel
+                return
 
     def seen_open(self, order: Order) -> None:
         """A report shows this order to be open: cancel it (again) if it is covered."""
         if self._covers is not None and self._covers(order) and "cancel" not in order.requests.values():
             self._cancel(order, self._entry.clock.mono_ns())
 
-    def _cancel(self, order: Order, mono_ns: int) -> None:
+    def _cancel(self, order: Order, mono_ns: int) -> str:
+        """Why nothing was sent, "" also when it was asked for less than a second ago."""
         asked = self._asked_ns.get(order.ids[0])
         if asked is not None and mono_ns - asked < AGAIN_NS:
-            return
-        if not self._entry.cancel(order, forced=True):
+            return ""
+        why = self._entry.cancel(order)
+        if not why:
             self._asked_ns[order.ids[0]] = mono_ns
+        return why

@@ -1,7 +1,8 @@
 """All rate limits of a connection at once: what may leave now, and if not, why and how long that lasts. Pure.
 
 New orders leave the reserve alone. Cancels may use it; past it they go on trying where the venue would only refuse
-them, and wait where it would log us out. What is forced (a kill) always leaves and is counted: the others hold back.
+them, and wait where it would log us out or ban us: a kill that gets its own session thrown out cancels nothing more.
+What is forced (a mass cancel) always leaves and is counted: the others hold back.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from venues.limits import Limit
 from venues.rate import Column, Meter, meter
 
 MS_NS = 1_000_000
+LATE = "rate limit of the venue"
 
 Columns = Callable[[Limit, str], Column | None]
 """The shared memory of a limit (of an instrument); None where it counts for this process alone."""
@@ -46,13 +48,18 @@ class Throttle:
         self._plans: dict[tuple[str, str], Plan] = {}
         self._held_ns = 0
         self._held_by = ""
+        self.banned = False  # the silence asked for is a ban
         self.refused = 0  # by us, before sending
         self.breaches = 0  # told by the venue
 
     def take(
-        self, request: str, mono_ns: int, wall_ns: int, instrument: str = "", age_ns: int = 0, *, urgent: bool = False
-    ) -> str:
-        """Count a request that may leave now and answer ""; else nothing is counted: why it may not, and how long."""
+        self, request: str, mono_ns: int, wall_ns: int, instrument: str = "", age_ns: int = 0, *, urgent: bool = False,
+        keep: int = 0,
+    ) -> str:  # fmt: skip
+        """Count a request that may leave now and answer ""; else nothing is counted: why it may not, and how long.
+
+        `keep`: what an urgent one leaves of a limit that must not be passed, for mass cancels, which are forced.
+        """
         plan = self._plans.get((request, instrument))
         if plan is None:
             plan = self._plan(request, instrument)
@@ -62,7 +69,7 @@ class Throttle:
             amount = fixed + _aged(by_age, age_ns) if by_age else fixed
             if mono_ns >= at.sync_ns or at.used + amount > at.near:
                 at.sync(mono_ns, wall_ns)
-            ceiling = at.most if urgent else at.open
+            ceiling = at.most - min(keep * at.unit, at.most // 4) if urgent else at.open
             if at.used + amount > ceiling and not (urgent and at.passes):
                 return self._no(str(at.limit), at.wait_ns(amount, ceiling, mono_ns, wall_ns))
         for at, fixed, by_age in plan:
@@ -98,11 +105,15 @@ class Throttle:
         self.breaches += 1
         return str(at.limit)
 
-    def hold(self, until_ns: int, why: str) -> None:
+    def hold(self, until_ns: int, why: str, *, ban: bool = False) -> None:
         """The venue asks for silence until then (monotonic): only what is urgent or forced leaves."""
         self.breaches += 1
         if until_ns > self._held_ns:
-            self._held_ns, self._held_by = until_ns, why
+            self._held_ns, self._held_by, self.banned = until_ns, why, ban
+
+    def holding(self, mono_ns: int) -> str:
+        """Why the venue wants silence now, "" when it does not."""
+        return self._no(self._held_by, self._held_ns - mono_ns) if mono_ns < self._held_ns else ""
 
     def told(self, said: VenueLimit, mono_ns: int, wall_ns: int) -> None:
         """The venue's own figures of a limit."""
@@ -142,7 +153,7 @@ class Throttle:
 
     def _no(self, what: str, wait_ns: int) -> str:
         self.refused += 1
-        return f"rate limit of the venue ({what}): try again in {-(-max(wait_ns, 1) // MS_NS)} ms"
+        return f"{LATE} ({what}): try again in {-(-max(wait_ns, 1) // MS_NS)} ms"
 
 
 def _aged(by_age: tuple[tuple[int, int], ...], age_ns: int) -> int:

@@ -12,7 +12,7 @@ from ipc.requests import NewOrder
 from risk.order import Order
 from risk.orders import Applied, OrderTable
 from venues.interface import Capabilities, Disconnect, MassStatus, OpenOrders, Replace, SessionPhase, WorkingOrder
-from venues.limits import Limit, RateLimits
+from venues.limits import FREE, Limit, RateLimits
 from venues.order_entry import OrderEntry
 
 BTC = Instrument(
@@ -39,7 +39,9 @@ def capabilities(**more: Any) -> Capabilities:
     }  # fmt: skip
     most, reserve = more.pop("orders_per_s", 0), more.pop("cancel_reserve_per_s", 0)
     if most:
-        limit = Limit(name="orders_a_second", most=most, per_s=1, reserve=reserve, breach="logout")
+        limit = Limit(
+            name="orders_a_second", most=most, per_s=1, reserve=reserve, breach="logout", costs={"swept": FREE}
+        )
         fields["limits"] = RateLimits(orders=(limit,))
     return Capabilities(**(fields | more))
 

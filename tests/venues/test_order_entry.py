@@ -283,16 +283,6 @@ def test_an_order_acknowledged_after_the_trip_is_cancelled_again() -> None:
     assert bench.session.sent.count(("cancel", "id1")) == 2
 
 
-def test_cancels_of_a_sweep_leave_although_the_rate_budget_is_used_up() -> None:
-    bench = Bench(orders_per_s=2, cancel_reserve_per_s=1)
-    bench.place()
-    sweep = Sweep(bench.entry)
-    for _ in range(5):
-        bench.entry.throttle.force("cancel", bench.clock.mono_ns(), bench.clock.wall_ns())
-    sweep.start("trip", lambda _: True, bench.clock.mono_ns(), mass=False)
-    assert bench.session.sent[-1] == ("cancel", "id1")
-
-
 def test_while_logged_out_a_sweep_keeps_trying() -> None:
     bench = Bench()
     bench.place()

@@ -225,13 +225,57 @@ def test_the_simulated_venue_never_sees_too_much_weight(tmp_path: Path) -> None:
     assert venue.weight(6_001) > 0, "and it would have said so"
 
 
-def test_the_kill_path_is_counted_and_never_held_back(tmp_path: Path) -> None:
+CANCEL = [RestRequest("DELETE", f"/api/v3/openOrders?symbol={s}") for s in ("BTCUSDT", "ETHUSDT")]
+
+
+def test_cancels_of_the_kill_path_use_the_reserve_and_are_counted(tmp_path: Path) -> None:
     clock = ManualClock()
     own, kill = rest(tmp_path, clock), rest(tmp_path, clock, forced=True)
-    assert not any(kill.late(OPEN) for _ in range(200))
+    while not own.late(OPEN):
+        pass
+    assert not any(kill.late(c) for _ in range(400) for c in CANCEL), "the whole reserve of 1,000 is theirs"
+    assert own.throttle.left(clock.mono_ns(), clock.wall_ns())["left_weight"] < 300
+
+
+def test_where_nothing_is_left_a_round_of_cancels_leaves_each_second_all_the_same(tmp_path: Path) -> None:
+    clock = ManualClock()
+    own, kill = rest(tmp_path, clock), rest(tmp_path, clock, forced=True)
+    kill.burst = 2
+    own.throttle.force("GET /api/v3/openOrders", clock.mono_ns(), clock.wall_ns())
+    for _ in range(80):
+        own.throttle.force("GET /api/v3/openOrders", clock.mono_ns(), clock.wall_ns())
+    assert own.late(OPEN), "the address has used its weight"
+    sent = 0
+    for _ in range(50):
+        sent += sum(not kill.late(c) for c in CANCEL)
+        clock.advance(SECOND // 10)
+    assert sent == 2 * 5
+
+
+def test_the_first_round_leaves_in_a_ban_and_then_one_in_ten_seconds(tmp_path: Path) -> None:
+    clock = ManualClock()
+    kill = rest(tmp_path, clock, forced=True)
+    kill.burst = 2
     kill.heed(Response(418, b"", (("Retry-After", "600"),)))
-    assert kill.late(OPEN) == ""
-    assert own.late(OPEN), "what the kill used the others have not"
+    assert [kill.late(c) for c in CANCEL] == ["", ""]
+    sent = 0
+    for _ in range(300):
+        clock.advance(SECOND // 10)
+        sent += sum(not kill.late(c) for c in CANCEL)
+    assert sent == 2 * 3
+    clock.advance(600 * SECOND)
+    assert not any(kill.late(c) for _ in range(5) for c in CANCEL)
+
+
+def test_too_many_requests_slow_the_kill_path_to_a_round_a_second(tmp_path: Path) -> None:
+    clock = ManualClock()
+    kill = rest(tmp_path, clock, forced=True)
+    kill.heed(Response(429, b"", (("Retry-After", "60"),)))
+    sent = 0
+    for _ in range(50):
+        sent += not kill.late(CANCEL[0])
+        clock.advance(SECOND // 10)
+    assert sent == 5
 
 
 @pytest.mark.parametrize(
@@ -287,6 +331,6 @@ def test_where_the_venue_counts_by_key_a_kill_with_a_key_of_its_own_costs_the_ot
     text = f'options = {{ tier = "pro" }}\n{rest_side}'
     made, clock = rates(desk(tmp_path, "kraken", text, "BTC/USD")), ManualClock()
     traders, killer = RestRates(made.rest("a"), clock), RestRates(made.rest("killswitch"), clock, forced=True)
-    for _ in range(30):
-        assert killer.late(RestRequest("POST", "/0/private/OpenOrders")) == ""
+    while not killer.late(RestRequest("POST", "/0/private/CancelAll")):
+        pass
     assert traders.left()["left_rest"] == left

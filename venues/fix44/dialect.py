@@ -28,7 +28,7 @@ from venues.interface import (
     SessionContext,
     Sink,
 )
-from venues.limits import Limit, RateLimits
+from venues.limits import FREE, Limit, RateLimits
 from venues.options import merged
 
 MD_BODY_LIMIT = 64 << 20
@@ -215,6 +215,7 @@ def _order_limits(settings: Settings) -> tuple[Limit, ...]:
         return settings.rate_limits
     per_s = Limit(
         name="orders_a_second", most=settings.orders_per_s, per_s=1, breach="logout", source="configuration",
+        costs={"swept": FREE},
         reserve=min(settings.cancel_reserve_per_s, settings.orders_per_s - 1),
     )  # fmt: skip
     return (per_s, *settings.rate_limits)
