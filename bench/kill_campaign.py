@@ -231,11 +231,12 @@ class Campaign:
 
     def _effect(self, trip: Trip, scope: str) -> None:
         """The scope is shut. A fault may have taken the way itself: then a person uses the command, which must work."""
-        gate = GateReader(self.desk.shm_dir / "gate", self.desk.shm_dir / "operator")
 
         def shut() -> bool:
             self._turn()
-            return self.lookout.shut_now(scope) or gate.operator_set()
+            # Read anew each time: the files may have been removed and made again.
+            words = GateReader(self.desk.shm_dir / "gate", self.desk.shm_dir / "operator")
+            return self.lookout.shut_now(scope) or words.operator_set()
 
         if wait(shut, CLOSED_S, STEP_S):
             return

@@ -189,8 +189,12 @@ class RestPath:
             self._cancel(action, i, self._round, RETRIES)
 
     def forget(self) -> None:
-        """No trip is under way: what failed is not tried again, or it would cancel what was placed since."""
+        """No trip is under way: what failed is not tried again, and what waits for its turn does not leave any more: it
+        would cancel what was placed since.
+        """
         self._round += 1
+        if self._cancelling:
+            self._cancels.close()
 
     def _named(self, action: RestCancelAll) -> list[Instrument]:
         """The desk's instruments, and the bare symbols that only the venue's list names."""

@@ -122,6 +122,35 @@ def test_a_cancel_all_that_failed_is_tried_again_until_no_trip_is_under_way(path
     assert (len(wire.asked) <= 2) is forgotten
 
 
+class Slow(Wire):
+    """Keeps what it is asked, as a venue does that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Any] = []
+        self.closed = 0
+
+    def ask(self, request: RestRequest, answered: Any) -> None:
+        self.asked.append(request)
+        self.waiting.append(answered)
+
+    def close(self) -> None:
+        self.closed += 1
+        waiting, self.waiting = self.waiting, []
+        for answered in waiting:
+            answered(0, b"", "closed")
+
+
+def test_a_cancel_all_that_waits_when_no_trip_is_under_way_does_not_leave_any_more(path: RestPath) -> None:
+    path._cancels = wire = Slow()  # type: ignore[assignment]
+    path.forget()
+    assert wire.closed == 0, "a connection that nothing waits for is kept"
+    path.cancel_all(RestCancelAll("x", ("BTC-USD", "ETH-USD")))
+    path.forget()
+    path.forget()
+    assert (wire.closed, wire.waiting, len(wire.asked)) == (1, [], 2)
+
+
 CLOSED = """
 [[venue.x.calendar.entry]]
 name = "for good, as somebody wrote"
