@@ -245,13 +245,9 @@ class HttpClient:
         """Drop the connection; what has no answer yet fails."""
         self._http, self._connecting = None, False
         self._transport.close("client closed")
-        jobs = [j for j in (self._jobs.current, *self._jobs.waiting) if j is not None]
-        self._jobs.current = None
-        self._jobs.waiting.clear()  # all at once: the end of one must not begin the next
-        for job in jobs:
-            if job.timer is not None:
-                job.timer.cancel()
-            job.done(HttpFailure("client closed", job.sent))
+        for job in [self._jobs.current, *self._jobs.waiting]:
+            if job is not None:
+                self._finish(job, HttpFailure("client closed", job.sent))
 
     # -- transport ------------------------------------------------------------------------------------------------
 

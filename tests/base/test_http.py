@@ -172,24 +172,6 @@ def test_nobody_listening_is_a_failure_that_was_not_sent(reactor: Reactor) -> No
     assert not found[0].sent
 
 
-def test_closing_the_client_under_way_begins_nothing_anew(reactor: Reactor) -> None:
-    done = threading.Event()
-    server = Server(lambda peer: (peer.recv(4096), done.wait(5))[0] and None)
-    found: list[Outcome] = []
-    client = HttpClient(reactor, lambda: server.address, "rest")
-    for n in range(3):
-        client.send(Request("DELETE", f"/{n}"), reactor.clock.mono_ns() + 5 * SECOND, found.append)
-    assert reactor.run_until(lambda: server.connections, 5 * SECOND)
-    client.close()
-    assert [type(o) for o in found] == [HttpFailure] * 3
-    assert client.idle
-    assert client._http is None
-    assert not client._connecting
-    done.set()
-    reactor.run_once()
-    server.close()
-
-
 def test_closing_the_client_fails_what_waits(reactor: Reactor) -> None:
     found: list[Outcome] = []
     server = Server(serve)
