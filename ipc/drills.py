@@ -51,3 +51,13 @@ def read_drills(folder: Path) -> list[DrillRecord]:
 def last_drill(folder: Path) -> DrillRecord | None:
     """The newest drill that was passed."""
     return max((d for d in read_drills(folder) if d.ok), key=lambda d: d.at_ns, default=None)
+
+
+def age_text(folder: Path, wall_ns: int) -> str:
+    """How long ago the last drill was passed, for people."""
+    last = last_drill(folder)
+    if last is None:
+        return "no drill was ever passed here: qd kill drill"
+    hours = (wall_ns - last.at_ns) / 3_600e9
+    age = f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} hours"
+    return f"last drill passed {age} ago ({last.kind}, by {last.by})"

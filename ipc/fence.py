@@ -44,8 +44,12 @@ class FenceKeeper:
         if generation == self._fenced and operator <= self._operator:
             self._operator = operator
             return False
+        raised = operator and not self._operator
         self._operator = operator
-        self._drop()
+        # A drill must not cost a connection; one behind a trip that was not answered yet is no drill for this owner.
+        drill = self._fenced == generation - 1 and self._gate.is_drill(generation) and not raised
+        if not drill:
+            self._drop()
         self._page.fence(generation)
         self._ring()
         self._fenced = generation

@@ -32,6 +32,8 @@ OPERATOR_REASON_WORDS = 34
 OPERATOR_WORDS = OPERATOR_REASON + OPERATOR_REASON_WORDS
 _REOPEN_NS = 20_000_000
 _CACHED = 4096
+# A drill's scope: no session can have this name, so its word closes nothing but raises the generation as a trip does.
+DRILL_SCOPE = "session:.drill"
 SCOPE_KINDS = ("desk", "venue", "account", "session", "strategy", "instrument")
 
 
@@ -70,6 +72,9 @@ def scope_key(scope: str) -> int:
     for byte in scope.encode():
         key = (key ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     return key or 1
+
+
+_DRILL_KEY = scope_key(DRILL_SCOPE)
 
 
 def account_scope(venue: str, account: str) -> str:
@@ -126,6 +131,11 @@ class GateReader:
         if self._gate is None:
             self._reopen(0)  # an owner may start before the kill switch made the file
         return self._gate.load(GENERATION) if self._gate is not None else 0
+
+    def is_drill(self, generation: int) -> bool:
+        """Whether that generation was raised by a drill: it concerns no order."""
+        at = _find(self._gate, _DRILL_KEY) if self._gate is not None else -1
+        return self._gate is not None and at >= 0 and GateWord.of(self._gate.load(at + 1)).generation == generation
 
     def operator_set(self) -> bool:
         """Whether an operator's own word stands."""

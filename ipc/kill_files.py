@@ -47,6 +47,21 @@ def write_latch(folder: Path, data: bytes, name: str = LATCH) -> None:
         os.close(directory)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line and have it on the disk. OSError: nothing of it stays."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(fd).st_size
+        try:
+            write_all(fd, line)
+            os.fsync(fd)
+        except OSError:
+            os.ftruncate(fd, size)
+            raise
+    finally:
+        os.close(fd)
+
+
 class KillFiles:
     """The thread. `latch` and `audit` return at once; `fault` says what is wrong with the disk, if anything."""
 
@@ -62,6 +77,7 @@ class KillFiles:
         self._audit = AuditFile(folder, trail)
         self._lines: deque[Line] = deque()
         self._latch: bytes | None = None
+        self._side: deque[tuple[str, bytes]] = deque()
         self._waiting_ns = 0  # monotonic; since when something is pending
         self._error = ""
         self._lost = 0
@@ -85,6 +101,12 @@ class KillFiles:
             self._lines.append((self._clock.wall_ns(), self._clock.mono_ns(), event, facts))
             self._note()
 
+    def append(self, name: str, line: bytes) -> None:
+        """Have a line appended to another file of the folder."""
+        with self._wake:
+            self._side.append((name, line))
+            self._note()
+
     def fault(self) -> str:
         """What is wrong: an error that is being retried, or a disk that does not answer; "" when all is written."""
         with self._wake:
@@ -104,7 +126,7 @@ class KillFiles:
     def idle(self) -> bool:
         """Whether everything handed over so far is on the disk."""
         with self._wake:
-            return not self._lines and self._latch is None
+            return not self._lines and not self._side and self._latch is None
 
     def close(self, timeout_s: float = 2.0) -> bool:
         """Write what is pending and stop; False when the disk did not take it in time."""
@@ -112,7 +134,7 @@ class KillFiles:
             self._closing = True
             self._wake.notify()
         self._thread.join(timeout_s)
-        return not self._thread.is_alive() and not self._lines and self._latch is None
+        return not self._thread.is_alive() and self.idle
 
     def _note(self) -> None:
         self._waiting_ns = self._waiting_ns or self._clock.mono_ns()
@@ -121,11 +143,11 @@ class KillFiles:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._closing and self._latch is None and not self._lines:
+                while not self._closing and self._latch is None and not self._lines and not self._side:
                     self._waiting_ns = 0
                     self._wake.wait()
                 latch, lines = self._latch, list(islice(self._lines, BATCH))
-                if latch is None and not lines:
+                if latch is None and not lines and not self._side:
                     self._audit.close()
                     return
             try:
@@ -139,7 +161,8 @@ class KillFiles:
             else:
                 with self._wake:
                     self._error = ""
-                    self._waiting_ns = self._clock.mono_ns() if self._lines or self._latch is not None else 0
+                    more = self._lines or self._side or self._latch is not None
+                    self._waiting_ns = self._clock.mono_ns() if more else 0
 
     def _write(self, latch: bytes | None, lines: list[Line]) -> None:
         """The latch first: it is what keeps the gate shut."""
@@ -149,6 +172,12 @@ class KillFiles:
             with self._wake:
                 if self._latch is latch:
                     self._latch = None
+            return
+        if self._side:
+            append_line(self._folder / self._side[0][0], self._side[0][1])
+            with self._wake:
+                self._side.popleft()
+        if not lines:
             return
         lost = self._lost
         said = {"lines": lost, "why": "the disk took none"}

@@ -17,7 +17,7 @@ from base.errors import CommandError, QuarterdeckError
 from base.reactor import Priority
 from ipc._words import boot_id
 from ipc.bell import Bell, bell_path
-from ipc.gate import GateState, GateWriter
+from ipc.gate import DRILL_SCOPE, GateState, GateWriter
 from ipc.host import ProcessHost, run_process
 from ipc.kill_files import KillFiles, read_latch
 from ipc.operator_client import line_path
@@ -25,6 +25,7 @@ from ipc.operator_line import OperatorLine
 from ipc.owners import JournalTail, OwnerWatch, Reviver, Told, drain
 from ipc.readiness import Readiness, read_all, read_status
 from ipc.requests import Answer, AnyCommand, Ops
+from procs.kill_drill import DrillWork
 from procs.kill_triggers import Triggers
 from risk.kill import KillSwitch
 from risk.kill_latch import LatchReading, decode
@@ -87,6 +88,7 @@ class Killswitch:
             self.files.audit, build,
         )  # fmt: skip
         self.triggers = Triggers(host, topology, self.owners, self.drop_copies, self.switch, self._trip)
+        self.drills = DrillWork(host, self.switch, self.files, self.owners, self.commands, self.own, self.rest)
         self._faults: dict[str, str] = {}
         self._slow_turns = 0
         self._line: OperatorLine | None = None
@@ -111,7 +113,7 @@ class Killswitch:
     def _was_armed(self, reading: LatchReading) -> bool:
         """Latch and words agree that all of it is ARMED: trading goes on while this process comes up."""
         kept = reading.latch.scopes.values() if reading.latch is not None else ()
-        words = {self.gate.get(s).state for s in self.gate.scopes()}
+        words = {self.gate.get(s).state for s in self.gate.scopes() if s != DRILL_SCOPE}
         armed = bool(kept) and all(s.state == GateState.ARMED.name for s in kept) and words == {GateState.ARMED}
         return armed and not self.gate.nameless() and not self.gate.operator_word()[0]
 
@@ -340,8 +342,16 @@ class Killswitch:
                 return self.triggers.limits()
             case "certify" | "certified":
                 return self.venues.ops(command.verb, args)
+            case "drill":
+                return self.drills.begin(by)
+            case "drill_status":
+                return self.drills.status()
+            case "drill_record":
+                return self.drills.keep(args.get("record", ""))
             case _:
-                verbs = "trip, reset, arm, plan, status, why, limits, certify, certified"
+                verbs = (
+                    "trip, reset, arm, plan, status, why, limits, certify, certified, drill, drill_status, drill_record"
+                )
                 raise CommandError(f"no verb {command.verb!r}; there are {verbs}")
 
     def _check_known(self, scope: str) -> None:

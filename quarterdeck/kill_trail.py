@@ -3,11 +3,11 @@
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from base.config import DeskConfig
 from base.errors import CommandError
 from ipc.audit import AuditLine
 from ipc.audit_check import Verdict, audit_lines, check_trail
@@ -16,9 +16,12 @@ from risk.kill_story import lines_of, story, trips
 from risk.kill_words import state_of, tell
 
 
-def why(desk: DeskConfig, trip_id: str, live: Mapping[str, Any] | None, as_json: bool) -> int:
-    """Tell a trip, the last one when `trip_id` is ""; `live`: the last_trip of a kill switch that answers."""
-    lines = list(audit_lines(desk.data_dir / "kill"))
+def why(folder: Path, trip_id: str, live: Mapping[str, Any] | None, as_json: bool) -> int:
+    """Tell a trip, the last one when `trip_id` is ""; `live`: the last_trip of a kill switch that answers.
+
+    `folder`: data_dir/kill.
+    """
+    lines = list(audit_lines(folder))
     known = trips(lines)
     wanted = trip_id or (known[-1][0] if known else "")
     told = story(lines, wanted, live)
@@ -31,16 +34,15 @@ def why(desk: DeskConfig, trip_id: str, live: Mapping[str, Any] | None, as_json:
         text, data = "Nothing was ever tripped here.", {}
     else:
         text, data = tell(told), {"trip_id": told.trip_id, "state": state_of(told), **msgspec.to_builtins(told)}
-    wrong = check_trail(desk.data_dir / "kill").wrong
+    wrong = check_trail(folder).wrong
     if wrong:
         text += f"\n\nTHE AUDIT TRAIL IS NOT WHOLE, so that this may not be all: {wrong[0]} (qd kill audit --verify)"
     sys.stdout.write((json.dumps({"why": text, **data}) if as_json else text) + "\n")
     return 0
 
 
-def audit(desk: DeskConfig, trip_id: str, verify: bool, as_json: bool) -> int:
+def audit(folder: Path, trip_id: str, verify: bool, as_json: bool) -> int:
     """Check the trail (`verify`), or print it, or the part of one trip. Exit status 1: something is wrong."""
-    folder = desk.data_dir / "kill"
     verdict = check_trail(folder)
     if verify:
         sys.stdout.write(json.dumps(_data(verdict)) + "\n" if as_json else "".join(f"{x}\n" for x in _text(verdict)))

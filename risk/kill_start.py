@@ -5,7 +5,7 @@ Whatever cannot be read was tripped, what was half done is done again, and a clo
 
 from typing import TYPE_CHECKING
 
-from ipc.gate import GateState, GateWord
+from ipc.gate import DRILL_SCOPE, GateState, GateWord
 from risk.kill_latch import Latch, LatchedScope, LatchReading
 from risk.kill_records import CLOSED, Record
 
@@ -32,6 +32,9 @@ def begin(switch: "KillSwitch", reading: LatchReading, highest_fence: int) -> No
         switch.trip("desk", "restart", "gate words are closed whose scope nobody can name", switch.clock.mono_ns())
         kept = {s: k for s, k in kept.items() if s != "desk"}
     for scope in dict.fromkeys([*kept, *gate.scopes()]):
+        if scope == DRILL_SCOPE:
+            gate.set(scope, GateState.ARMED)  # the kill switch before this one ended in a drill
+            continue
         state = gate.get(scope).state
         if state == GateState.DISARMED and scope not in kept and scope not in switch.records:
             _paused(switch, scope)

@@ -140,11 +140,11 @@ def _name(facts: Mapping[str, Any]) -> str:
 
 
 def _pass(path: Path, event: str, facts: Mapping[str, Any], ms: float) -> None:
+    path.first_ms = ms if path.first_ms is None else path.first_ms
     match event:
         case "sent":
             kind = str(facts.get("what", "")).partition("(")[0]
             path.sent[kind] = path.sent.get(kind, 0) + 1
-            path.first_ms = ms if path.first_ms is None else path.first_ms
         case "answer" | "order answered":
             path.answers += 1
             path.answered_ms = ms if path.answered_ms is None else path.answered_ms

@@ -84,6 +84,7 @@ class FixVenueSession(ABC):
         self._mono_ns = self._wall_ns = 0
         self._wants_disconnect: str | None = None
         self._proving = False  # logged on, but what we sent before may still be asked for again
+        self.round_trip = (0, 0)  # answers to our TestRequests so far, and how long the last one took in ns
         self._unhandled: set[str] = set()
         self._counters = dict.fromkeys(("messages", "unhandled", "garbled", "rejects", "resets"), 0)
 
@@ -126,6 +127,14 @@ class FixVenueSession(ABC):
         self._now(mono_ns, wall_ns)
         self._fix.logout(reason, mono_ns, wall_ns)
         self._settle()
+
+    def probe(self, mono_ns: int, wall_ns: int) -> None:
+        """Ask the venue for a sign of life: `round_trip` has the answer. SessionError when it cannot be asked."""
+        self._now(mono_ns, wall_ns)
+        try:
+            self._fix.test_request(mono_ns, wall_ns)
+        finally:
+            self._settle()
 
     def numbers(self) -> tuple[int, int]:
         """Next outgoing and next expected incoming MsgSeqNum."""
@@ -200,8 +209,9 @@ class FixVenueSession(ABC):
             case LoggedOn():
                 self._reason = ""
                 self._prove(event)
-            case HeartbeatRoundTrip():
+            case HeartbeatRoundTrip(ns=ns):
                 self._proving = False
+                self.round_trip = (self.round_trip[0] + 1, ns)
             case LoggedOut(text=text, initiated=initiated):
                 self._reason = text or ("logged out" if initiated else "the venue logged us out")
             case Refused(text=text):

@@ -45,6 +45,10 @@ class KillSession(TradingSession, Protocol):
         self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int, *, act_first: bool = False
     ) -> None: ...
 
+    round_trip: tuple[int, int]
+
+    def probe(self, mono_ns: int, wall_ns: int) -> None: ...
+
 
 class OwnSession:
     """A venue session of the kill switch's own, kept logged on. What could not leave is sent at the next logon."""
@@ -116,6 +120,21 @@ class OwnSession:
         session: TradingSession = self._link.session  # type: ignore[assignment]
         return session
 
+    def probe(self) -> None:
+        """Ask for a sign of life, which changes nothing at the venue. SessionError when the session is not up."""
+        if self.state is not SessionPhase.READY:
+            raise SessionError(f"{self.name} is {self.state}: {self.reason}")
+        clock = self._reactor.clock
+        session: KillSession = self._link.session  # type: ignore[assignment]
+        session.probe(clock.mono_ns(), clock.wall_ns())
+        self._link.arm()
+
+    @property
+    def round_trip(self) -> tuple[int, int]:
+        """Signs of life that were answered so far in this connection, and how long the last one took in ns."""
+        session: KillSession | None = self._link.session  # type: ignore[assignment]
+        return session.round_trip if session is not None else (0, 0)
+
     def forget(self) -> None:
         """No trip is under way: what waits for the session is void."""
         self._unsent.clear()
@@ -138,7 +157,9 @@ class OwnSession:
         self.state, self.reason = phase, reason
         if phase is SessionPhase.READY:
             for instrument in list(self._unsent):
-                self.mass_cancel(OwnMassCancel(self.name, "", instrument))
+                action = OwnMassCancel(self.name, "", instrument)
+                if self.mass_cancel(action):
+                    self._note("sent", {"path": self.name, "what": repr(action)})
 
 
 class RestPath:

@@ -19,6 +19,7 @@ from typing import Any
 from base.errors import BusError, CommandError, RegionError
 from base.locks import role_holder
 from base.places import Places, read_places
+from ipc.drills import age_text
 from ipc.gate import check_scope, read_gate, set_operator_word
 from ipc.operator_client import ask_line
 from quarterdeck.who import who
@@ -36,6 +37,8 @@ VERBS = {
     "why": "a trip in words, the last one or TRIP: what tripped it, what was done, what is open, what to do next",
     "audit": "the audit trail: print it, or the part of --trip; --verify checks that it is whole",
     "verify": "the same as audit --verify",
+    "drill": "go the way of a trip without touching an order; --full: trip a simulated desk for real",
+    "drills": "the drills that were made, with their times",
     "campaign": "a desk of its own on simulated venues, tripped again and again while something breaks (--hours)",
 }
 
@@ -62,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", default="")
     parser.add_argument("--force", nargs="+", default=[], metavar="ORDER", help="reset: the unproven orders, repeated")
     parser.add_argument("--all", action="store_true", help="limits: processes and host, too, when all is well")
+    parser.add_argument("--full", action="store_true", help="drill: place orders, trip, prove, reset; simulated venues")
     parser.add_argument("--hours", type=float, default=1.0, help="campaign: how long")
     parser.add_argument("--trips", type=int, default=0, help="campaign: end after so many")
     parser.add_argument("--seed", type=int, default=1, help="campaign: of trips, faults, strategies and markets")
@@ -85,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         return _trip(desk, args)
     if args.action in ("audit", "verify", "why"):
         return _trail(desk, args)
+    if args.action in ("drill", "drills"):
+        return _drill(args)
     if args.action == "plan":
         return _plan(args.config, desk, args)
     if args.action == "certify":
@@ -95,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
         if args.action != "status":
             raise
         return _without(desk, str(e), args.json)
+    if args.action == "status":
+        found["drill"] = age_text(desk.data_dir / "kill", time.time_ns())
     if args.json:
         sys.stdout.write(json.dumps(found) + "\n")
     elif args.action == "limits":
@@ -214,6 +222,7 @@ def _status_text(status: dict[str, Any]) -> str:
             f"{trip['orders']} proven; gate {trip['gate_closed_ms']} ms, fence {trip['fence_ms']} ms, "
             f"all {trip['all_proven_ms']} ms"
         )
+    lines.append(status["drill"])
     return "\n".join(lines)
 
 
@@ -273,13 +282,20 @@ def _plain_text(found: dict[str, Any]) -> str:
 
 def _trail(desk: Places, args: argparse.Namespace) -> int:
     """What the audit trail says, with or without a kill switch."""
-    from base.config import load
     from quarterdeck.kill_trail import audit, why
 
-    whole = load(args.config)
+    folder = desk.data_dir / "kill"
     if args.action == "why":
-        return why(whole, args.what, _live(desk, args), args.json)
-    return audit(whole, args.trip_id, args.verify or args.action == "verify", args.json)
+        return why(folder, args.what, _live(desk, args), args.json)
+    return audit(folder, args.trip_id, args.verify or args.action == "verify", args.json)
+
+
+def _drill(args: argparse.Namespace) -> int:
+    from base.config import load
+    from quarterdeck.kill_drills import drill, drills
+
+    desk = load(args.config)
+    return drills(desk, args.json) if args.action == "drills" else drill(desk, args.full, args.json)
 
 
 def _live(desk: Places, args: argparse.Namespace) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from base.errors import BusError
 from ipc.bell import Bell, Ringer, bell_path
 from ipc.fence import FenceKeeper, lease_duty
-from ipc.gate import GateReader, GateState, GateWriter, set_operator_word
+from ipc.gate import DRILL_SCOPE, GateReader, GateState, GateWriter, set_operator_word
 from ipc.readiness import StatusPage, read_status
 
 NOW = 1_000_000_000_000
@@ -45,6 +45,42 @@ def test_the_fence_stands_only_after_unsent_orders_were_dropped(tmp_path: Path) 
     assert owner.keeper.look()
     assert owner.steps == [f"drop@{generation - 1}", f"ring@{generation}", f"cancel@{generation}"]
     assert not owner.keeper.look()
+
+
+def test_a_drill_is_answered_and_costs_no_connection(tmp_path: Path) -> None:
+    """Dropping what is unsent cuts the connection where bytes of orders are on their way: a drill must not."""
+    owner = Owner(tmp_path)
+    owner.keeper.look()
+    owner.steps.clear()
+    generation = owner.writer.close([DRILL_SCOPE])
+    assert owner.keeper.look()
+    assert owner.steps == [f"ring@{generation}", f"cancel@{generation}"]
+    assert owner.gate.closed_reason(NOW) == ""
+    owner.writer.set(DRILL_SCOPE, GateState.ARMED)
+    owner.steps.clear()
+    owner.writer.close(["desk"])
+    assert owner.keeper.look()
+    assert owner.steps[0] == f"drop@{generation}"
+
+
+def test_a_trip_that_was_not_answered_before_a_drill_is_answered_with_it(tmp_path: Path) -> None:
+    owner = Owner(tmp_path)
+    owner.keeper.look()
+    owner.steps.clear()
+    owner.writer.close(["session:a"])
+    owner.writer.close([DRILL_SCOPE])
+    assert owner.keeper.look()
+    assert owner.steps[0].startswith("drop@")
+
+
+def test_an_operator_word_with_a_drill_drops_what_is_unsent(tmp_path: Path) -> None:
+    owner = Owner(tmp_path)
+    owner.keeper.look()
+    owner.steps.clear()
+    owner.writer.close([DRILL_SCOPE])
+    set_operator_word(tmp_path / "operator", "now", 1)
+    assert owner.keeper.look()
+    assert owner.steps[0].startswith("drop@")
 
 
 def test_an_owner_that_started_before_the_kill_switch_answers_it(tmp_path: Path) -> None:
