@@ -93,7 +93,7 @@ class Triggers:
         at_ns = mono_ns - max(wall_ns - then_ns, 0)
         if session in self._owners:
             self._profit.event(session, told.epoch, told.seq, event)
-            self._counts.event(event, at_ns)
+            self._counts.event(event, at_ns, mono_ns)
             self._self_trades.event(event, then_ns)
         self._drop_copy.event(event, at_ns, then_ns, mono_ns, self._is_ours)
 

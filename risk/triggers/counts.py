@@ -31,13 +31,19 @@ class Window:
         self._buckets: deque[list[int]] = deque()  # [step, events]
         self._total = 0
 
-    def add(self, at_ns: int, n: int = 1) -> None:
-        """Count events. Times may go back a little: they count with the newest."""
-        step = at_ns // self._step_ns
-        if not self._buckets or self._buckets[-1][0] < step:
-            self._buckets.append([step, 0])
-        self._buckets[-1][1] += n
-        self._total += n
+    def add(self, at_ns: int, mono_ns: int) -> None:
+        """Count an event of `at_ns`, now being `mono_ns`. Journals read one after the other go back in time."""
+        step, buckets = at_ns // self._step_ns, self._buckets
+        if at_ns <= mono_ns - self._span_ns:
+            return
+        place = len(buckets)
+        while place and buckets[place - 1][0] > step:
+            place -= 1
+        if not place or buckets[place - 1][0] < step:
+            buckets.insert(place, [step, 0])
+            place += 1
+        buckets[place - 1][1] += 1
+        self._total += 1
 
     def total(self, mono_ns: int) -> int:
         """Events of the window that ends now."""
@@ -103,16 +109,16 @@ class CountBook:
         self._placed: dict[tuple[str, str], _Placed] = {}  # by session and ClOrdID
         self._twins: dict[_Terms, dict[tuple[str, str], _Placed]] = {}
 
-    def event(self, event: object, at_ns: int) -> None:
-        """Take in one event of an owner's journal, `at_ns` being when it happened."""
+    def event(self, event: object, at_ns: int, mono_ns: int) -> None:
+        """Take in one event of an owner's journal, `at_ns` being when it happened, `mono_ns` now."""
         if not self._entries:
             return
         if isinstance(event, ExecutionReport):
-            self._report(event, at_ns)
+            self._report(event, at_ns, mono_ns)
         elif isinstance(event, CancelReject):
-            self._refused(event, at_ns)
+            self._refused(event, at_ns, mono_ns)
         elif isinstance(event, OrderState) and self._watches_duplicates:
-            self._state(event, at_ns)
+            self._state(event, at_ns, mono_ns)
 
     def readings(self, mono_ns: int) -> list[Reading]:
         """Each counted figure that has a limit, as it is now."""
@@ -136,7 +142,7 @@ class CountBook:
             found = self._cover[owned] = [e for e in self._entries if covers(e.limit.scope, owned)]
         return found
 
-    def _report(self, report: ExecutionReport, at_ns: int) -> None:
+    def _report(self, report: ExecutionReport, at_ns: int, mono_ns: int) -> None:
         kind = report.exec_type
         if kind not in _COUNTED or report.drop_copy or report.origin == "local":  # "local": it never left this desk
             return
@@ -146,14 +152,14 @@ class CountBook:
         owned = Owned(report.venue, report.account, report.session, report.instrument, report.strategy)
         for entry in self._of(owned):
             if kind == "8":
-                entry.rejects.add(at_ns)
+                entry.rejects.add(at_ns, mono_ns)
                 entry.last["rejects"] = f"last: {report.session} {report.cl_ord_id}: {report.text}"[:120]
             elif kind == "F":
-                entry.fills.add(at_ns)
+                entry.fills.add(at_ns, mono_ns)
             else:
-                entry.cancels.add(at_ns)
+                entry.cancels.add(at_ns, mono_ns)
 
-    def _refused(self, refused: CancelReject, at_ns: int) -> None:
+    def _refused(self, refused: CancelReject, at_ns: int, mono_ns: int) -> None:
         """A cancel that came too late is no fault; any other refusal of a request counts as a reject."""
         if refused.unknown_order or not self._seen.first((refused.session, refused.request_id)):
             return
@@ -162,10 +168,10 @@ class CountBook:
             scope = entry.limit.scope
             owned = Owned(refused.venue, "", refused.session, refused.instrument, refused.strategy)
             if covers(scope, owned) or scope.startswith(f"account:{refused.venue}/"):
-                entry.rejects.add(at_ns)
+                entry.rejects.add(at_ns, mono_ns)
                 entry.last["rejects"] = f"last: {refused.session} {refused.cl_ord_id}: {refused.text}"[:120]
 
-    def _state(self, state: OrderState, at_ns: int) -> None:
+    def _state(self, state: OrderState, at_ns: int, mono_ns: int) -> None:
         key = (state.session, state.cl_ord_id)
         known = self._placed.get(key)
         if state.state not in OPEN_STATES:
@@ -195,7 +201,7 @@ class CountBook:
         owned = Owned(state.venue, state.account, state.session, state.instrument, state.strategy)
         for entry in self._of(owned):
             if at_ns - newest_ns <= entry.limit.duplicate_within_ms * MS:
-                entry.duplicates.add(at_ns)
+                entry.duplicates.add(at_ns, mono_ns)
                 entry.last["duplicates"] = f"last: {state.session} {state.cl_ord_id} in {state.instrument}"
 
 

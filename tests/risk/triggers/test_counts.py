@@ -18,14 +18,25 @@ def value(book: CountBook, at: int = NOW, which: int = 0) -> Decimal | None:
     return book.readings(at)[which].value
 
 
-@given(st.lists(st.integers(0, 3 * 60 * 1000), max_size=50).map(sorted), st.integers(0, 3 * 60 * 1000))
-def test_a_window_never_counts_what_is_older_and_all_that_is_younger_by_a_step(ats_ms: list[int], wait_ms: int) -> None:
-    span = 60 * SECOND
-    window = Window(span)
-    for at_ms in ats_ms:
-        window.add(NOW + at_ms * MS)
-    now = NOW + ((ats_ms[-1] if ats_ms else 0) + wait_ms) * MS
-    ages = [now - NOW - at_ms * MS for at_ms in ats_ms]
+def tell(book: CountBook, event: object, at: int = NOW) -> None:
+    book.event(event, at, at)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3 * 60 * 1000), st.integers(0, 90 * 1000)), max_size=50), st.integers(0, 70_000)
+)
+def test_a_window_never_counts_what_is_older_and_all_that_is_younger_by_a_step(
+    events: list[tuple[int, int]], wait_ms: int
+) -> None:
+    """Events are heard in any order, some of them long after they happened, as journals are read at a start."""
+    span, window, ats = 60 * SECOND, Window(60 * SECOND), []
+    now = NOW
+    for heard_ms, late_ms in sorted(events):
+        now = NOW + heard_ms * MS
+        ats.append(now - late_ms * MS)
+        window.add(ats[-1], now)
+    now += wait_ms * MS
+    ages = [now - at for at in ats]
     total = window.total(now)
     assert sum(age < span - span // STEPS for age in ages) <= total <= sum(age < span for age in ages)
 
@@ -41,13 +52,13 @@ def test_rejects_of_a_minute_count_each_refusal_once() -> None:
         refused("r1"),
         refused("r2", unknown_order=True),
     ):
-        book.event(event, NOW)
+        tell(book, event)
     for event in (report("8", origin="local"), report("8", drop_copy=True), report("0")):
-        book.event(event, NOW)
+        tell(book, event)
     (r,) = book.readings(NOW)
     assert (r.value, r.over) == (3, False)
     assert "last: a o: no" in r.detail
-    book.event(report("8"), NOW + 59 * SECOND)
+    tell(book, report("8"), NOW + 59 * SECOND)
     assert value(book, NOW + 59 * SECOND) == 4
     assert value(book, NOW + 60 * SECOND) == 1
 
@@ -63,22 +74,32 @@ def test_rejects_are_those_of_the_scope_by_strategy_too() -> None:
         "venue:y",
     )
     book = CountBook([limit(s, max_rejects_per_min=3) for s in scopes])
-    book.event(report("8", strategy="mm"), NOW)
-    book.event(refused("r9", strategy="mm"), NOW)
+    tell(book, report("8", strategy="mm"), NOW)
+    tell(book, refused("r9", strategy="mm"), NOW)
     assert [int(r.value or 0) for r in book.readings(NOW)] == [2, 0, 2, 0, 2, 2, 0]
+
+
+def test_a_second_journal_that_is_read_after_the_first_brings_nothing_old_into_the_window() -> None:
+    book = CountBook([limit(max_rejects_per_min=3)])
+    tell(book, report("8"))
+    for _ in range(50):
+        book.event(report("8", session="b"), NOW - 3_600 * SECOND, NOW)
+    book.event(report("8", session="b"), NOW - 59 * SECOND, NOW)
+    assert value(book) == 2
+    assert value(book, NOW + SECOND) == 1
 
 
 def test_cancels_per_fill_say_nothing_below_the_floor() -> None:
     book = CountBook([limit(max_cancels_per_fill="5", cancels_floor=12, cancels_window_s=60)])
     for _ in range(11):
-        book.event(report("4"), NOW)
+        tell(book, report("4"), NOW)
     (r,) = book.readings(NOW)
     assert r.value is None
     assert "it says nothing below 12 cancels" in r.detail
-    book.event(report("4"), NOW)
+    tell(book, report("4"), NOW)
     assert value(book) == 12  # no fill counts as one
     for _ in range(3):
-        book.event(report("F"), NOW)
+        tell(book, report("F"), NOW)
     assert value(book) == 4
     assert value(book, NOW + 60 * SECOND) is None
 
@@ -92,25 +113,25 @@ def test_the_ratio_is_soft() -> None:
 
 def test_a_duplicate_is_the_same_order_again_while_the_first_still_works() -> None:
     book = CountBook([limit(max_duplicates_per_min=0, duplicate_within_ms=500)])
-    book.event(state("1"), NOW)
-    book.event(state("1", "NEW"), NOW + 1)
-    book.event(state("1"), NOW + 2)  # said again: no other order
+    tell(book, state("1"), NOW)
+    tell(book, state("1", "NEW"), NOW + 1)
+    tell(book, state("1"), NOW + 2)  # said again: no other order
     assert value(book) == 0
-    book.event(state("2", price=10_001), NOW)
-    book.event(state("3", strategy="other"), NOW)
-    book.event(state("4", session="b"), NOW)
-    book.event(state("5"), NOW + 501 * MS)  # too late to be the same
+    tell(book, state("2", price=10_001), NOW)
+    tell(book, state("3", strategy="other"), NOW)
+    tell(book, state("4", session="b"), NOW)
+    tell(book, state("5"), NOW + 501 * MS)  # too late to be the same
     assert value(book, NOW + 501 * MS) == 0
-    book.event(state("6"), NOW + 600 * MS)
+    tell(book, state("6"), NOW + 600 * MS)
     (r,) = book.readings(NOW + 600 * MS)
     assert (r.value, r.over, r.detail) == (1, True, "last: a 6 in BTC-USD")
 
 
 def test_an_order_that_is_gone_has_no_duplicate() -> None:
     book = CountBook([limit(max_duplicates_per_min=0)])
-    book.event(state("1"), NOW)
-    book.event(state("1", "CANCELED"), NOW + 1)
-    book.event(state("2"), NOW + 2)
+    tell(book, state("1"), NOW)
+    tell(book, state("1", "CANCELED"), NOW + 1)
+    tell(book, state("2"), NOW + 2)
     assert value(book) == 0
 
 
