@@ -14,6 +14,7 @@ import msgspec
 
 from base.errors import RegionError
 from ipc._words import GateCheck, Words
+from ipc.gate_names import ScopeNames, check_scope
 
 GATE_KIND = "gate"
 OPERATOR_KIND = "operator"
@@ -34,7 +35,6 @@ _REOPEN_NS = 20_000_000
 _CACHED = 4096
 # A drill's scope: no session can have this name, so its word closes nothing but raises the generation as a trip does.
 DRILL_SCOPE = "session:.drill"
-SCOPE_KINDS = ("desk", "venue", "account", "session", "strategy", "instrument")
 
 
 class GateState(IntEnum):
@@ -85,14 +85,6 @@ def account_scope(venue: str, account: str) -> str:
 def session_scopes(venue: str, account: str, session: str) -> list[str]:
     """Scopes that apply to every order of a session beside the desk: what a GateReader of that session is given."""
     return [f"venue:{venue}", account_scope(venue, account), f"session:{session}"]
-
-
-def check_scope(scope: str) -> str:
-    """`scope` when it is "desk" or KIND:NAME; RegionError otherwise."""
-    kind, _, name = scope.partition(":")
-    if scope != "desk" and (kind not in SCOPE_KINDS[1:] or not name):
-        raise RegionError(f"{scope!r} is no scope; expected desk or one of {SCOPE_KINDS[1:]} with :NAME")
-    return scope
 
 
 def lease_verdict(lapsed_ns: int, cancel_after_ns: int) -> Literal["fresh", "paused", "cancel"]:
@@ -229,12 +221,10 @@ class GateWriter:
         self._operator = Words.create(operator_path, OPERATOR_KIND, OPERATOR_WORDS, mode=0o660)
         self._path = Path(path)
         self._operator_path = Path(operator_path)
-        self._names_path = self._path.with_name(f"{self._path.name}.scopes")
-        self._written = _read_names(self._names_path)
-        self.names_fault = ""
+        self._names = ScopeNames(self._path.with_name(f"{self._path.name}.scopes"))
         self._slot: dict[str, int] = {"desk": DESK}
         self._keys: dict[int, str] = {}
-        for scope in self._written:  # those whose word a writer before this one made
+        for scope in self._names.known:  # those whose word a writer before this one made
             at = _find(self._words, scope_key(scope))
             if at >= 0:
                 self._keys[scope_key(scope)], self._slot[scope] = scope, at + 1
@@ -285,7 +275,7 @@ class GateWriter:
         key = scope_key(check_scope(scope))
         if self._keys.setdefault(key, scope) != scope:
             raise RegionError(f"{self._path}: scopes {scope!r} and {self._keys[key]!r} have the same key")
-        self._remember(scope)
+        self._names.remember(scope)
         at = _find(self._words, key)
         if at < 0:
             at = _free(self._words, key)
@@ -311,16 +301,14 @@ class GateWriter:
         for at in self.nameless():
             self._words.store(at, GateWord(self._words.load(at) >> 8, GateState.ARMED).word())
 
-    def _remember(self, scope: str) -> None:
-        """Its name is written before its word, beside the gate in memory: a writer after this one has to know it."""
-        if scope in self._written:
-            return
-        self._written[scope] = None
-        try:
-            with self._names_path.open("ab") as names:
-                names.write(b"\n" + msgspec.json.encode(scope) + b"\n")  # an end to a line that a crash tore
-        except OSError as e:  # closing goes on all the same; who comes after trips the desk for a word without a name
-            self.names_fault = f"{self._names_path}: {e.strerror}"
+    def mend_names(self) -> None:
+        """Have the names of all scopes on their file again, when it was removed or damaged. Call it now and then."""
+        self._names.mend()
+
+    @property
+    def names_fault(self) -> str:
+        """Why the names cannot be written; "" when they can."""
+        return self._names.fault
 
     def operator_word(self) -> tuple[int, str]:
         """(wall_ns of an operator's request or 0, its reason)."""
@@ -371,21 +359,6 @@ def read_scopes(path: str | PathLike[str], scopes: Iterable[str]) -> dict[str, G
 def _operator_reason(words: Words) -> str:
     raw = words.read_record(OPERATOR_REASON, OPERATOR_REASON_WORDS)
     return raw.decode(errors="replace") if raw else "no reason given"
-
-
-def _read_names(path: Path) -> dict[str, None]:
-    """Scopes by name, as far as the file can be read."""
-    found: dict[str, None] = {}
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        try:
-            found[check_scope(msgspec.json.decode(line, type=str))] = None
-        except (msgspec.DecodeError, RegionError):
-            continue  # torn by a crash: its word, if it was made, has no name
-    return found
 
 
 def _find(words: Words, key: int) -> int:

@@ -189,6 +189,7 @@ class Killswitch:
         self.switch.fingerprints({n: (s.build, s.config) for n, s in live.items()})
         self._fault("disk", self.files.fault())
         self._fault("audit", self.files.damage)
+        self.gate.mend_names()
         self._fault("gate", self.gate.names_fault)
         self.triggers.slow(found, self.files.fault())
         for name, text in self.triggers.faults().items():

@@ -12,7 +12,8 @@ from base.clock import Clock
 from base.errors import CommandError
 from base.kill_config import KillConfig
 from ipc.events import KillState, OrderState
-from ipc.gate import GateState, check_scope
+from ipc.gate import GateState
+from ipc.gate_names import check_scope
 from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, RingOwners, Step, Tell
 from risk.kill_latch import LatchReading
 from risk.kill_orders import OrderLedger, Seen

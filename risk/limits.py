@@ -13,7 +13,7 @@ from base.errors import ConfigError
 from base.kill_config import LimitConfig
 from base.trigger_check import check_amounts
 from ipc.exposure import NOTIONAL_SCALE, ExposureRow
-from ipc.gate import check_scope
+from ipc.gate_names import check_scope
 from risk.kill_plan import Owned, Owner, covers
 from risk.triggers.rules import rule_of
 from risk.triggers.watch import Reading

@@ -20,7 +20,8 @@ from base.errors import BusError, CommandError, RegionError
 from base.locks import role_holder
 from base.places import Places, read_places
 from ipc.drills import age_text
-from ipc.gate import check_scope, read_gate, set_operator_word
+from ipc.gate import read_gate, set_operator_word
+from ipc.gate_names import check_scope
 from ipc.operator_client import ask_line
 from quarterdeck.who import who
 

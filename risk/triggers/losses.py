@@ -8,7 +8,7 @@ import msgspec
 from base.errors import ConfigError
 from base.kill_config import LimitConfig
 from base.trigger_check import MONEY
-from ipc.gate import check_scope
+from ipc.gate_names import check_scope
 from risk.kill_plan import Owned, covers
 from risk.triggers.pnl import ZERO, Holding, Mark
 from risk.triggers.rules import rule_of

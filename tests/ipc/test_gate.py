@@ -24,13 +24,13 @@ from ipc.gate import (
     GateState,
     GateWord,
     GateWriter,
-    check_scope,
     lease_verdict,
     read_scopes,
     scope_key,
     session_scopes,
     set_operator_word,
 )
+from ipc.gate_names import check_scope
 
 SCOPES = session_scopes("kraken", "main", "kraken-trd")
 NOW = 1_000_000_000_000
@@ -176,6 +176,35 @@ def test_words_whose_names_are_lost_are_found_and_opened_only_on_demand(tmp_path
     again.open_nameless()
     assert again.nameless() == []
     assert reader.closed_reason(NOW, "maker") == ""
+
+
+@pytest.mark.parametrize("damage", ["removed", "emptied", "replaced", "a folder for a while"])
+def test_names_that_were_lost_under_a_running_kill_switch_are_written_again(tmp_path: Path, damage: str) -> None:
+    writer, _ = make(tmp_path)
+    names = tmp_path / "gate.scopes"
+    writer.mend_names()
+    before = names.stat().st_ino
+    writer.mend_names()
+    assert names.stat().st_ino == before, "a whole file is left alone"
+    if damage == "emptied":
+        names.write_bytes(b"")
+    else:
+        names.unlink()
+    if damage == "replaced":
+        names.write_bytes(b'"strategy:other"\n')
+    if damage == "a folder for a while":
+        names.mkdir()
+        writer.close(["strategy:maker"])
+        writer.mend_names()
+        assert "gate.scopes" in writer.names_fault
+        names.rmdir()
+    else:
+        writer.close(["strategy:maker"])
+    writer.mend_names()
+    assert writer.names_fault == ""
+    again = GateWriter(tmp_path / "gate", tmp_path / "operator")
+    assert {"desk", *SCOPES, "strategy:maker"} == set(again.scopes())
+    assert again.nameless() == []
 
 
 def test_a_scope_closes_though_its_name_cannot_be_written_and_that_is_said(tmp_path: Path) -> None:
