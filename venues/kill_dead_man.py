@@ -147,6 +147,10 @@ class DeadMen:
         excused = self._calendars[session].excuses(reason, self._clock.wall_ns(), self._return_ns)
         if excused:
             return "", f"{session} is away: {excused}"
+        if not self._owners[session].alive:
+            return f"{session} does not run, and has working orders", ""
+        if readiness in (Readiness.READY, Readiness.DEGRADED):
+            return f"{session} shows no heartbeat, and has working orders", ""
         return f"{session} is {readiness.value} with working orders: {reason}", ""
 
     def _ready(self, session: str) -> bool:

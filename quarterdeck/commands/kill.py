@@ -215,6 +215,9 @@ def _status_text(status: dict[str, Any]) -> str:
     ]
     lines += [f"  {s} is not running" for s, alive in status["owners"].items() if not alive]
     lines += [f"  {s}: {v['phase']} {v['reason']}" for s, v in status["sessions"].items() if v["phase"] != "READY"]
+    lines += [f"  {venue} takes no cancels now: {why}" for venue, why in status["refusing"].items()]
+    timers = status["dead_men"].items()
+    lines += [f"  {venue}: dead man's timer {t['state']} {t['why']}".rstrip() for venue, t in timers]
     lines += [f"  fault: {f}" for f in status["faults"]] + [f"  blocks arming: {b}" for b in status["blockers"]]
     trip = status["last_trip"]
     if trip:

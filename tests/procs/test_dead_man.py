@@ -45,7 +45,7 @@ def test_health_keeps_it_from_firing_and_a_stuck_owner_lets_it_run_out_with_an_a
     assert (fired(desk), desk.working()) == (0, orders)
     desk.kill("trd")
     desk.wait(lambda: timer(desk)["state"] == "LAPSING", "not renewed")
-    assert "working orders" in str(timer(desk)["why"])
+    assert "trd does not run, and has working orders" in str(timer(desk)["why"])
     desk.wait(lambda: not desk.working(), "the venue cancels", TIMER_S + 20)
     desk.wait(lambda: timer(desk)["fired"] == 1, "noticed")
     assert "the venue cancels every order" in desk.logs()

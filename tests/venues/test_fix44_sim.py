@@ -272,3 +272,23 @@ def test_rest_needs_credentials_and_pages(venue: Running) -> None:
     assert venue.working() == []
     assert call(rest, "GET", "/orders/o7", headers=headers)[1]["ord_status"] == "4"
     assert call(rest, "GET", "/orders/never", headers=headers)[0] == 404
+
+
+def test_the_dead_mans_timer_cancels_the_account_unless_it_is_set_anew_or_disabled(venue: Running) -> None:
+    headers = {"Authorization": "Basic " + base64.b64encode(b"rest:key").decode()}
+
+    def cancel_after(body: str) -> tuple[int, Any]:
+        return call(venue.endpoint("rest"), "POST", "/cancel_after", body, headers)
+
+    client = logon(venue)
+    order(client, "a")
+    client.expect("8", t150="0")
+    assert cancel_after('{"seconds": 1}') == (200, {"seconds": 1})
+    assert cancel_after('{"seconds": 0}') == (200, {"seconds": 0})
+    client.quiet(1.2)
+    assert len(venue.working()) == 1
+    cancel_after('{"seconds": 1}')
+    assert client.expect("8", t150="4").get(58) == "dead man's switch"
+    assert venue.control("GET", "/stats")["dead_man_fired"] == 1
+    for wrong in ("", "[]", '{"seconds": -1}', '{"seconds": "x"}', '{"seconds": true}'):
+        assert cancel_after(wrong)[0] == 400

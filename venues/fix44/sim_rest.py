@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote
 from base.http import Request, Response
 from sim import timetext
 from sim.accounts import plain
+from sim.dead_man import DeadManTimers
 from sim.orders import BUY, Fill, Order
 from sim.wire import number
 
@@ -19,10 +20,12 @@ PAGE = 100
 
 
 class PlainRest:
-    """GET /orders[?status=open&cursor=], GET /orders/<ClOrdID or OrderID>, DELETE /orders, GET /fills and /balances."""
+    """GET /orders[?status=open&cursor=], GET /orders/<ClOrdID or OrderID>, DELETE /orders, GET /fills, GET /balances,
+    POST /cancel_after."""
 
     def __init__(self, venue: "PlainSim") -> None:
         self._venue = venue
+        self._dead_man = DeadManTimers(venue)
 
     def answer(self, request: Request) -> Response:
         """The answer to a request."""
@@ -34,6 +37,8 @@ class PlainRest:
         if request.path == "/orders" and request.method == "DELETE":
             count = self._venue.cancel_many(self._venue.exchange.working(account=account), "", via="rest")
             return _json({"error": self._venue.no_cancel_text}, 503) if count is None else _json({"cancelled": count})
+        if request.path == "/cancel_after" and request.method == "POST":
+            return self._cancel_after(account, request.body)
         if request.path == "/fills" and request.method == "GET":
             return self._fills(account, request.query)
         if request.path == "/balances" and request.method == "GET":
@@ -41,6 +46,16 @@ class PlainRest:
         if request.path.startswith("/orders/") and request.method == "GET":
             return self._one(account, unquote(request.path.removeprefix("/orders/")))
         return _json({"error": f"{request.method} {request.path}: no such call"}, 404)
+
+    def _cancel_after(self, account: str, body: bytes) -> Response:
+        try:
+            seconds = json.loads(body)["seconds"]
+        except (ValueError, KeyError, TypeError):
+            seconds = -1
+        if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 0:
+            return _json({"error": "seconds: a whole number, 0 to disable"}, 400)
+        self._dead_man.arm(account, seconds)
+        return _json({"seconds": seconds})
 
     def _account(self, header: str) -> str | None:
         scheme, _, text = header.partition(" ")

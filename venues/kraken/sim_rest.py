@@ -16,6 +16,7 @@ from uuid import NAMESPACE_OID, uuid5
 from base.http import Request, Response
 from sim import timetext
 from sim.accounts import plain
+from sim.dead_man import DeadManTimers
 from sim.gateway import SECOND_NS
 from sim.orders import BUY, Fill, Order
 from sim.setup import RestKey
@@ -41,7 +42,7 @@ class KrakenRest:
         self._nonces: dict[str, int] = {}
         self._calls: dict[str, tuple[float, int]] = {}
         self.refused = 0  # for the rate
-        self._dead_man: dict[tuple[str, bool], int] = {}  # (account, spot) -> generation
+        self._dead_man = DeadManTimers(venue)
 
     def answer(self, request: Request) -> Response:
         """The answer to a request."""
@@ -213,24 +214,10 @@ class KrakenRest:
         seconds = number(parameters.get("timeout", ""), -1)
         if seconds < 0:
             return "EGeneral:Invalid arguments:timeout"
-        self._arm(account, seconds, spot=True)
+        self._dead_man.arm(account, seconds, "spot", lambda o: "/" in o.symbol)
         now = self._venue.clock.wall_ns()
         trigger = timetext.iso_nanos(now + seconds * SECOND_NS) if seconds else "0"
         return {"currentTime": timetext.iso_nanos(now), "triggerTime": trigger}
-
-    def _arm(self, account: str, seconds: int, *, spot: bool) -> None:
-        generation = self._dead_man.get((account, spot), 0) + 1
-        self._dead_man[account, spot] = generation
-
-        def fire() -> None:
-            if self._dead_man[account, spot] == generation:
-                self._venue.counters["dead_man_fired"] = self._venue.counters.get("dead_man_fired", 0) + 1
-                for order in self._venue.exchange.working(account=account):
-                    if ("/" in order.symbol) == spot:
-                        self._venue.exchange.cancel(order, reason="dead man's switch")
-
-        if seconds:
-            self._venue.after(seconds * SECOND_NS, fire)
 
     # -- derivatives ----------------------------------------------------------------------------------------------
 
@@ -255,7 +242,8 @@ class KrakenRest:
         if call == "cancelallorders" and request.method == "POST":
             return self._futures_cancel(key.account, said.get("symbol", ""), ok)
         if call == "cancelallordersafter" and request.method == "POST":
-            self._arm(key.account, number(said.get("timeout", ""), 0), spot=False)
+            seconds = number(said.get("timeout", ""), 0)
+            self._dead_man.arm(key.account, seconds, "derivatives", lambda o: "/" not in o.symbol)
             return _json({**ok, "status": {"currentTime": now}})
         return _json({"result": "error", "error": "notFound"}, 404)
 

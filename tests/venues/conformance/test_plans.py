@@ -78,6 +78,40 @@ def test_a_plan_by_instrument_makes_one_rest_request_an_instrument(case: Case) -
     assert all(step.says.split()[0] == r.method and step.says.split()[1] in r.target for r in requests)
 
 
+def test_a_timer_is_stated_where_the_rest_side_has_one_and_only_there(case: Case) -> None:
+    plan, rest = case.dialect.cancel_plan(case.venue), case.dialect.rest(case.venue, "K", case.password)
+    request = rest.cancel_after(WALL, 60) if rest is not None else None
+    assert (plan.dead_man is not None) is (request is not None)
+    if rest is None or request is None or plan.dead_man is None:
+        return
+    off = rest.cancel_after(WALL + 1_000_000_000, 0)
+    assert off is not None
+    for words, asked, seconds in ((plan.dead_man.says, request, b"60"), (plan.dead_man.disable_says, off, b"0")):
+        assert words.split()[:2] == [asked.method, asked.target]
+        assert seconds in asked.body
+    assert plan.dead_man.least_s <= 60 <= plan.dead_man.most_s
+    for body in (b"", b"{}", b"[]", b"<html>", b'{"error":["EAPI:Invalid key"]}', b'{"result":"error","error":"x"}'):
+        with pytest.raises(VenueError):
+            rest.parse_cancel_after(200, body)
+    with pytest.raises(VenueError):
+        rest.parse_cancel_after(503, b"{}")
+
+
+def test_every_step_says_who_is_reached_when_its_owner_is_dead(case: Case) -> None:
+    plan = case.dialect.cancel_plan(case.venue)
+    assert all(s.when_empty and s.proves for s in plan.steps)
+    assert plan.by_hand
+    for step in plan.steps:
+        if step.action == "rest_cancel_all":
+            assert step.dead_owner == "yes"
+        if step.action.startswith("owner_cancel") or step.action == "owner_mass_cancel":
+            assert step.dead_owner != "yes", "its session is gone with its owner"
+        if not step.certain and step.action == "own_mass_cancel":
+            assert step.dead_owner == "unproven"
+    if plan.proof_list is OpenOrders.REST:
+        assert plan.list_says
+
+
 def test_capabilities_hang_together(case: Case) -> None:
     claims = case.capabilities
     assert (Kind.MARKETDATA in claims.kinds) is bool(claims.levels)
