@@ -118,8 +118,9 @@ class Campaign:
         except QuarterdeckError as e:
             self.report.failures.append(f"the campaign broke off: {type(e).__name__}: {e}")
         finally:
+            r = self.report
+            r.ok = not r.violations and not r.failures and bool(r.trips)
             self._stop()
-        self.report.ok = not self.report.violations and not self.report.failures and bool(self.report.trips)
         return self.report
 
     def _start(self) -> None:
@@ -147,7 +148,10 @@ class Campaign:
             kill_pid(pid, signal.SIGKILL)
         self.keeper.end_twins()
         self.venues.stop()
-        unmount(self.desk.data_dir / "kill")
+        kept = self.desk.data_dir / "kill"
+        if not self.report.ok and kept.is_dir():  # what was mounted there goes
+            shutil.copytree(kept, kept.with_name("kill.kept"), ignore=shutil.ignore_patterns("filler"))
+        unmount(kept)
         shutil.rmtree(self.desk.shm_dir, ignore_errors=True)
 
     # -- one round -------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from bench.soak_desk import wait
 from ipc.readiness import read_all
 from quarterdeck import supervisord
 
-READY_S: Final = 90.0
+READY_S: Final = 240.0  # on a machine that has much else to do, processes start slowly
 PATIENCE_S: Final = 30.0  # for a proof, when nothing is wrong any more; then a person forces the reset
 ASK_MS: Final = 300
 TRIPPED: Final = ("TRIPPED", "TRIPPING")
@@ -38,6 +38,7 @@ class Keeper:
             self._open(trip, "desk" if self.lookout.shut_now("desk") else trip.scope)
         faults.heal()
         self.mend_supervisor()
+        self._answers(trip)
         self.lookout.check_latch()
         since = time.monotonic()
         nameless = {s.kind for s in faults.struck} >= {"gate:names", "kill:killswitch"}
@@ -63,6 +64,16 @@ class Keeper:
             raise QuarterdeckError(f"not open again {READY_S:g} s after trip {trip.number}: {self.where()}")
         if not trip.held and not trip.forced:
             trip.proven = True  # by the time of its reset, which would have been refused otherwise
+
+    def _answers(self, trip: Trip) -> None:
+        """A kill switch that was killed has started again: who is dead writes no latch."""
+
+        def answered() -> bool:
+            self.lookout.look()
+            return self.status() is not None
+
+        if not wait(answered, READY_S, 0.1):
+            raise QuarterdeckError(f"no kill switch {READY_S:g} s after trip {trip.number}: {self.where()}")
 
     def _open(self, trip: Trip, scope: str) -> None:
         """A reset that names what is not proven, where it has to."""
