@@ -19,13 +19,10 @@ class _Place:
     """Where a book is to be found: a shard and a level."""
 
     def __init__(self, shard: str, level: int, instrument: Instrument) -> None:
-        self.shard, self.level, self.instrument = shard, level, instrument
+        self.shard, self.level = shard, level
+        # Compared after each read: that is when a reader follows to another region, which may have other scales.
+        self.px_scale, self.qty_scale = instrument.px_scale, instrument.qty_scale
         self.reader: BookReader | None = None
-
-    def fits(self, reader: BookReader) -> bool:
-        """Prices are at the scales that the configuration says. Asked after a read: that is when a reader follows."""
-        instrument = self.instrument
-        return reader.px_scale == instrument.px_scale and reader.qty_scale == instrument.qty_scale
 
 
 class BookTops:
@@ -47,7 +44,7 @@ class BookTops:
                 state, bid_px, bid_qty, ask_px, ask_qty = reader.bbo_any()
             except (BookBusyError, RegionError):
                 continue
-            if state == _LIVE and place.fits(reader):
+            if state == _LIVE and reader.px_scale == place.px_scale and reader.qty_scale == place.qty_scale:
                 return bid_px, bid_qty, ask_px, ask_qty
         return None
 
@@ -64,7 +61,7 @@ class BookTops:
                 state, *levels = reader.top_any(_LEVELS)
             except (BookBusyError, RegionError):
                 continue
-            if state != _LIVE or not place.fits(reader):
+            if state != _LIVE or reader.px_scale != place.px_scale or reader.qty_scale != place.qty_scale:
                 continue
             return _walk(levels[2 * _LEVELS :] if side == "1" else levels[: 2 * _LEVELS], qty)  # a buy takes offers
         return 0, False

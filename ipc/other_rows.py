@@ -7,12 +7,12 @@ finds processes that appear, pages that were replaced, and the row of a writer t
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from base.config import DeskConfig, Kind
 from base.errors import RegionError
 from ipc._words import Words
-from ipc.exposure import ExposureRow
+from ipc.exposure import FIGURES, IDENTITY_BYTES, ExposureRow
 from ipc.journal import NAME
 from ipc.readiness import (
     FIRST_ROW,
@@ -26,8 +26,11 @@ from ipc.readiness import (
     readiness_of,
 )
 
-Feed = Callable[[str, ExposureRow], None]
-"""(session, row): that row of that session's process is now so."""
+Take = Callable[[int, int, int, int, int], None]
+"""Figures of a row as they are now: open orders, working buys, working sells, position, and the notional of all."""
+
+Enter = Callable[[str, str, str, int], Take]
+"""(session, venue, instrument, qty_scale): what takes in the figures of that row."""
 
 _INDEX: Final = 0xFFFF
 
@@ -35,17 +38,16 @@ _INDEX: Final = 0xFFFF
 class OwnerPage:
     """The status page of one trading process. Its rows count whether it lives or not."""
 
-    def __init__(self, session: str, path: Path, journal: Path, feed: Feed) -> None:
+    def __init__(self, session: str, path: Path, journal: Path, enter: Enter) -> None:
         self.session = session
         self.unknown = ""  # why its rows are not known; "" when they are
-        self._path, self._journal, self._feed = path, journal, feed
+        self._path, self._journal, self._enter = path, journal, enter
         self._words: Words | None = None
         self.moved = 0  # the page's word about its rows, as it was when they were last read
         self._versions: list[int] = []
         self._unread: set[int] = set()
-        self._at: dict[int, tuple[str, str]] = {}  # whose row it is
-        self._rows: dict[tuple[str, str], ExposureRow] = {}
-        self._former: dict[tuple[str, str], ExposureRow] = {}  # of a page that another took the place of
+        self._places: list[_Place | None] = []
+        self._former: dict[tuple[str, str], _Place] = {}  # of a page that another took the place of
 
     @property
     def load(self) -> Callable[[int], int] | None:
@@ -92,19 +94,17 @@ class OwnerPage:
             words = Words.open(self._path, STATUS_KIND)
         except RegionError:
             return  # rows that were read before go on counting
-        self._words, self._versions, self._unread = words, [], set()
-        self._former |= self._rows
-        self._rows, self._at = {}, {}
+        self._former |= {place.key: place for place in self._places if place is not None}
+        self._words, self._versions, self._places, self._unread = words, [], [], set()
 
     def _zero_former(self) -> None:
-        for key, row in self._former.items():
-            if key not in self._rows:
-                self._zero(key, row)
+        for key, place in self._former.items():
+            if not self._has(key):
+                place.take(0, 0, 0, 0, 0)
         self._former = {}
 
-    def _zero(self, key: tuple[str, str], was: ExposureRow) -> None:
-        zero = ExposureRow(venue=key[0], instrument=key[1], px_scale=was.px_scale, qty_scale=was.qty_scale)
-        self._feed(self.session, zero)
+    def _has(self, key: tuple[str, str]) -> bool:
+        return any(place is not None and place.key == key for place in self._places)
 
     def _replaced(self, words: Words) -> bool:
         try:
@@ -121,6 +121,7 @@ class OwnerPage:
         versions = self._versions
         count = min(words.load(ROWS), words.load(ROW_CAPACITY))
         versions.extend([0] * (count - len(versions)))  # 0: never written
+        self._places.extend([None] * (count - len(self._places)))
         for i in range(count):
             if words.load(FIRST_ROW + i * ROW_WORDS) != versions[i]:
                 self._read(words, i)
@@ -134,22 +135,38 @@ class OwnerPage:
                 self._unread.add(i)
             return
         self._versions[i] = version
-        self._unread.discard(i)
+        place = self._places[i]
+        if place is None or not raw.startswith(place.identity):
+            place = self._settle(words, i, raw)
+        figures = FIGURES.unpack_from(raw, IDENTITY_BYTES)
+        place.take(figures[0], figures[2], figures[3], figures[4], figures[5] + figures[6] + figures[7])
+
+    def _settle(self, words: Words, i: int, raw: bytes) -> "_Place":
+        """A row that was not there before, or is another instrument's now."""
         row = ExposureRow.unpack(raw, f"{words.path}: row {i}")
-        key = (row.venue, row.instrument)
-        before = self._at.get(i, key)
-        self._at[i], self._rows[key] = key, row
-        self._feed(self.session, row)
-        if before != key and before not in self._at.values():  # the row was given to another instrument
-            self._zero(before, self._rows.pop(before))
+        before, key = self._places[i], (row.venue, row.instrument)
+        place = _Place(raw[:IDENTITY_BYTES], key, self._enter(self.session, *key, row.qty_scale))
+        self._places[i] = place
+        self._unread.discard(i)
+        if before is not None and not self._has(before.key):
+            before.take(0, 0, 0, 0, 0)
+        return place
+
+
+class _Place(NamedTuple):
+    """Whose row it is, and who takes in its figures."""
+
+    identity: bytes
+    key: tuple[str, str]
+    take: Take
 
 
 class OtherRows:
     """The pages of all trading processes of a desk but one."""
 
-    def __init__(self, desk: DeskConfig, own: str, feed: Feed) -> None:
+    def __init__(self, desk: DeskConfig, own: str, enter: Enter) -> None:
         self.pages = [
-            OwnerPage(s, desk.shm_dir / "proc" / s, desk.data_dir / s, feed)
+            OwnerPage(s, desk.shm_dir / "proc" / s, desk.data_dir / s, enter)
             for s in desk.sessions(Kind.TRADING)
             if s != own
         ]

@@ -1,9 +1,10 @@
 """What all processes have at risk within the scopes of limits, added up from their exposure rows as these change. Pure.
 
-Quantities are integers at 18 decimals, so that rows of any scale add up; notionals at NOTIONAL_SCALE decimals.
+Quantities are integers at 18 decimals, so that rows of any scale add up; notionals at NOTIONAL_SCALE decimals. Only
+what a limit asked for is added up: this is on every order's way.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from ipc.exposure import ExposureRow
@@ -11,6 +12,9 @@ from risk.kill_plan import Owned, covers
 from risk.limits import quote_of
 
 QTY_SCALE: Final = 18
+
+Take = Callable[[int, int, int, int, int], None]
+"""Share.now of a row."""
 
 
 class Account(NamedTuple):
@@ -21,8 +25,17 @@ class Account(NamedTuple):
     instruments: frozenset[str]
 
 
+class Count:
+    """Open orders within one scope."""
+
+    __slots__ = ("open_orders",)
+
+    def __init__(self) -> None:
+        self.open_orders = 0
+
+
 class Held:
-    """One instrument within one scope, at 18 decimals."""
+    """One instrument within one scope, at QTY_SCALE."""
 
     __slots__ = ("buys", "position", "sells")
 
@@ -41,90 +54,88 @@ class Gross:
         self.notional = 0
 
 
-class ScopeSums:
-    """One scope."""
-
-    def __init__(self) -> None:
-        self.open_orders = 0
-        self._held: dict[str, Held] = {}
-        self._gross: dict[str, Gross] = {}
-
-    def held(self, instrument: str) -> Held:
-        """The instrument's figures; always the same object."""
-        return self._held.setdefault(instrument, Held())
-
-    def gross(self, quote: str) -> Gross:
-        """The currency's figure; always the same object."""
-        return self._gross.setdefault(quote, Gross())
-
-
-class _Share:
+class Share:
     """What one row adds to the sums of the scopes it lies in."""
 
-    __slots__ = ("buys", "notional", "open_orders", "position", "sells", "targets", "unit")
+    __slots__ = ("_buys", "_counts", "_gross", "_held", "_notional", "_open_orders", "_position", "_sells", "_unit")
 
-    def __init__(self, targets: Sequence[tuple[ScopeSums, Held, Gross]], qty_scale: int) -> None:
-        self.targets = targets
-        self.unit = 10 ** (QTY_SCALE - qty_scale)
-        self.open_orders = self.position = self.buys = self.sells = self.notional = 0  # quantities as in the row
+    def __init__(self, counts: list[Count], held: list[Held], gross: list[Gross], qty_scale: int) -> None:
+        self._counts, self._held, self._gross = counts, held, gross
+        self._unit = 10 ** (QTY_SCALE - qty_scale)
+        self._open_orders = self._position = self._buys = self._sells = self._notional = 0  # quantities as in the row
+
+    def now(self, open_orders: int, buys: int, sells: int, position: int, notional: int) -> None:
+        """The row says this now; quantities at its scale, notional of working orders and position together."""
+        if open_orders != self._open_orders:
+            more, self._open_orders = open_orders - self._open_orders, open_orders
+            for count in self._counts:
+                count.open_orders += more
+        if buys != self._buys:
+            more, self._buys = (buys - self._buys) * self._unit, buys
+            for held in self._held:
+                held.buys += more
+        if sells != self._sells:
+            more, self._sells = (sells - self._sells) * self._unit, sells
+            for held in self._held:
+                held.sells += more
+        if position != self._position:
+            more, self._position = (position - self._position) * self._unit, position
+            for held in self._held:
+                held.position += more
+        if notional != self._notional:
+            more, self._notional = notional - self._notional, notional
+            for gross in self._gross:
+                gross.notional += more
 
 
 class ExposureSums:
-    """Sums of the scopes that were asked for, over the sessions of a desk."""
+    """Sums that were asked for, over the sessions of a desk. They are asked for before the first row is taken in."""
 
     def __init__(self, sessions: Mapping[str, Account]) -> None:
         self._sessions = sessions
-        self._scopes: dict[str, ScopeSums] = {}
-        self._shares: dict[tuple[str, str, str, int], _Share] = {}
+        self._counts: dict[str, Count] = {}
+        self._held: dict[tuple[str, str], Held] = {}
+        self._gross: dict[tuple[str, str], Gross] = {}
+        self._shares: dict[tuple[str, str, str], tuple[int, Share]] = {}
 
-    def scope(self, scope: str) -> ScopeSums:
-        """The sums of a scope; asked for before the first row is fed. Always the same object."""
-        if scope not in self._scopes:
-            if self._shares:
-                raise ValueError(f"{scope}: rows were added up before it was asked for")
-            self._scopes[scope] = ScopeSums()
-        return self._scopes[scope]
+    def count(self, scope: str) -> Count:
+        """Open orders of the scope; always the same object."""
+        return self._counts.setdefault(scope, Count())
+
+    def held(self, scope: str, instrument: str) -> Held:
+        """The instrument's figures within the scope; always the same object."""
+        return self._held.setdefault((scope, instrument), Held())
+
+    def gross(self, scope: str, quote: str) -> Gross:
+        """The currency's figure within the scope; always the same object."""
+        return self._gross.setdefault((scope, quote), Gross())
 
     def feed(self, session: str, row: ExposureRow) -> None:
         """Take in that a row of a session's page is now so."""
-        share = self._shares.get((session, row.venue, row.instrument, row.qty_scale))
-        if share is None:
-            share = self._enter(session, row)
-        open_orders = row.open_orders - share.open_orders
-        position = row.position - share.position
-        buys = row.working_buy_qty - share.buys
-        sells = row.working_sell_qty - share.sells
-        worth = row.buy_notional + row.sell_notional + row.position_notional
-        more = worth - share.notional
-        if not (open_orders or position or buys or sells or more):
-            return
-        share.open_orders, share.position, share.notional = row.open_orders, row.position, worth
-        share.buys, share.sells = row.working_buy_qty, row.working_sell_qty
-        unit = share.unit
-        for sums, held, gross in share.targets:
-            sums.open_orders += open_orders
-            held.position += position * unit
-            held.buys += buys * unit
-            held.sells += sells * unit
-            gross.notional += more
+        self.share(session, row.venue, row.instrument, row.qty_scale)(
+            row.open_orders, row.working_buy_qty, row.working_sell_qty, row.position,
+            row.buy_notional + row.sell_notional + row.position_notional,
+        )  # fmt: skip
 
-    def _enter(self, session: str, row: ExposureRow) -> _Share:
-        """A row that was not there yet, or is there at another scale now: then what it was before goes."""
-        for key in [k for k in self._shares if k[:3] == (session, row.venue, row.instrument)]:
-            px_scale, qty_scale = row.px_scale, key[3]
-            self.feed(session, ExposureRow(venue=key[1], instrument=key[2], px_scale=px_scale, qty_scale=qty_scale))
-            del self._shares[key]
-        share = _Share(self._aim(session, row.instrument), row.qty_scale)
-        self._shares[session, row.venue, row.instrument, row.qty_scale] = share
-        return share
+    def share(self, session: str, venue: str, instrument: str, qty_scale: int) -> Take:
+        """What takes in a row's figures (Share.now). A row at another scale than before begins at zero."""
+        key = (session, venue, instrument)
+        known = self._shares.get(key)
+        if known is not None and known[0] != qty_scale:
+            known[1].now(0, 0, 0, 0, 0)
+            known = None
+        if known is None:
+            known = self._shares[key] = qty_scale, self._aim(session, instrument, qty_scale)
+        return known[1].now
 
-    def _aim(self, session: str, instrument: str) -> list[tuple[ScopeSums, Held, Gross]]:
+    def _aim(self, session: str, instrument: str, qty_scale: int) -> Share:
         account = self._sessions.get(session)
         if account is None:
-            return []
-        of = Owned(account.venue, account.account, session, instrument, "")
-        return [
-            (sums, sums.held(instrument), sums.gross(quote_of(instrument)))
-            for scope, sums in self._scopes.items()
-            if covers(scope, of)
-        ]
+            return Share([], [], [], qty_scale)
+        of, quote = Owned(account.venue, account.account, session, instrument, ""), quote_of(instrument)
+        return Share(
+            [count for scope, count in self._counts.items() if covers(scope, of)],
+            [held for (scope, name), held in self._held.items() if name == instrument and covers(scope, of)],
+            [gross for (scope, name), gross in self._gross.items() if name == quote and covers(scope, of)],
+            qty_scale,
+        )

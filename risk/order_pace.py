@@ -37,21 +37,29 @@ class OtherPace:
     At the first look all of its count is taken for sent just now: what went before is not known.
     """
 
-    __slots__ = ("_base", "_carry", "_last", "_read", "_samples")
+    __slots__ = ("_base", "_carry", "_samples", "last", "offset", "read")
 
     def __init__(self, read: Callable[[], int]) -> None:
         """`read` gives the count as it is now."""
-        self._read = read
+        self.read = read
+        self.last = 0
+        self.offset = 0  # of the count within a second from the page's count
         self._samples: deque[tuple[int, int]] = deque()
-        self._base = self._last = self._carry = 0
+        self._base = self._carry = 0
+
+    def restarted(self, count: int) -> int:
+        """The page's count fell: another life of that process counts from zero. Answers the count."""
+        self._carry += self.last
+        self.offset = self._carry - self._base
+        return count
 
     def within_a_second(self) -> int:
         """How many left within the last second, or since a little longer."""
-        count = self._read()
-        if count < self._last:  # another life of that process counts from zero
-            self._carry += self._last
-        self._last = count
-        return self._carry + count - self._base
+        count = self.read()
+        if count < self.last:
+            self.restarted(count)
+        self.last = count
+        return count + self.offset
 
     def look(self, mono_ns: int) -> None:
         """From a timer, several times a second."""
@@ -63,6 +71,7 @@ class OtherPace:
         while len(samples) > 1 and samples[1][0] <= mono_ns - SECOND_NS:
             samples.popleft()
         self._base = samples[0][1]
+        self.offset = self._carry - self._base
 
 
 class Recent:

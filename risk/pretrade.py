@@ -13,7 +13,7 @@ from base.kill_config import LimitConfig
 from ipc.exposure import NOTIONAL_SCALE, notional
 from ipc.requests import NewOrder
 from risk.exposure import ExposureBook, share_of
-from risk.exposure_sums import QTY_SCALE, Account, ExposureSums
+from risk.exposure_sums import QTY_SCALE, Account, Count, ExposureSums
 from risk.order import Order
 from risk.order_pace import OtherPace, OwnPace, Recent, Terms
 from risk.pretrade_plan import Collar, Ours, Plan, Planner, Rule
@@ -68,10 +68,13 @@ class PreTrade:
         self._planner = Planner(limits, ours, sessions, sums, self._others)
         self._plans: dict[tuple[str, str], Plan] = {}
         self._strategies = self._planner.strategies
-        self._open: dict[str, set[str]] = {name: set() for name in self._strategies}
+        self._open: dict[str, tuple[set[str], Count]] = {
+            name: (set(), self._planner.of_strategy[name]) for name in self._strategies
+        }
         self._exposure, self._outside = exposure, outside
         self._refresh = outside.refresh
         self._own = {name: OwnPace() for name in ("", *self._strategies)}
+        self._all = self._own[""]
         self._recent = Recent(self._planner.window_ns)
         self._asked: tuple[NewOrder, Terms] | None = None  # what was judged last is what leaves next
         self.refused: Counter[str] = Counter()  # by key of the limit
@@ -160,8 +163,9 @@ class PreTrade:
         """An order changed: its strategy may have one more or one less open."""
         mine = self._open.get(order.strategy)
         if mine is not None:
-            (mine.add if order.is_open else mine.discard)(order.ids[0])
-            self._planner.of_strategy[order.strategy].open_orders = len(mine)
+            ids, count = mine
+            (ids.add if order.is_open else ids.discard)(order.ids[0])
+            count.open_orders = len(ids)
 
     def look(self, mono_ns: int) -> None:
         """From a timer, several times a second: how many orders the others sent."""
@@ -181,7 +185,7 @@ class PreTrade:
             self._recent.sent(terms, mono_ns - max(wall_ns - order.sent_ns, 0))
 
     def _paced(self, strategy: str, mono_ns: int) -> None:
-        self._own[""].sent(mono_ns)
+        self._all.sent(mono_ns)
         if strategy in self._strategies:
             self._own[strategy].sent(mono_ns)
 
@@ -201,16 +205,20 @@ class PreTrade:
         unknown = self._outside.unknown
         for strategy, others, most, rule in plan.pace:
             sent = self._own[strategy].within_a_second(mono_ns) + 1
-            for pace in others:
-                sent += pace.within_a_second()
+            for pace in others:  # as OtherPace.within_a_second has it: this is on every order's way
+                count = pace.read()
+                if count < pace.last:
+                    count = pace.restarted(count)
+                pace.last = count
+                sent += count + pace.offset
             if sent > most:
                 return self._over(rule, str(sent), "")
         if orders:
-            for sums, most, rule in plan.count:
+            for counted, most, rule in plan.count:
                 if unknown and (reason := self._blind(rule)):
                     return reason
-                if sums.open_orders + orders > most:
-                    return self._over(rule, str(sums.open_orders + orders), "")
+                if counted.open_orders + orders > most:
+                    return self._over(rule, str(counted.open_orders + orders), "")
         if worth > 0:
             for gross, most, rule in plan.gross:
                 if unknown and (reason := self._blind(rule)):

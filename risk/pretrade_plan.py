@@ -14,7 +14,7 @@ from base.instruments import Instrument
 from base.kill_config import LimitConfig
 from base.trigger_check import amount
 from ipc.exposure import NOTIONAL_SCALE
-from risk.exposure_sums import QTY_SCALE, Account, ExposureSums, Gross, Held, ScopeSums
+from risk.exposure_sums import QTY_SCALE, Account, Count, ExposureSums, Gross, Held
 from risk.kill_plan import Owned, covers
 from risk.limits import check_limit, quote_of
 from risk.order_pace import OtherPace
@@ -55,7 +55,7 @@ class Plan(msgspec.Struct):
     collar: tuple[Collar, Rule] | None = None
     window: tuple[int, Rule] | None = None  # ns
     pace: list[tuple[str, list[OtherPace], int, Rule]] = []  # whose own pace: a strategy, "" all; and the others'
-    count: list[tuple[ScopeSums, int, Rule]] = []
+    count: list[tuple[Count, int, Rule]] = []
     gross: list[tuple[Gross, int, Rule]] = []  # at NOTIONAL_SCALE
     held: list[tuple[Held, int, Rule]] = []  # at QTY_SCALE
     collar_needs_book: bool = False
@@ -97,11 +97,10 @@ class Planner:
         for i, limit in enumerate(self._limits):
             check_order_limits(limit, f"kill.limits[{i}]")
         self.strategies = {name for kind, name in map(_scope, self._limits) if kind == "strategy"}
-        self.of_strategy = {name: ScopeSums() for name in self.strategies}
+        self.of_strategy = {name: Count() for name in self.strategies}
         self.window_ns = max((limit.duplicate_window_ms or 0 for limit in self._limits), default=0) * MS
         for limit in self._limits:
-            if not limit.scope.startswith("strategy:"):
-                sums.scope(limit.scope)
+            self._ask_for_sums(limit)
 
     def plan(self, instrument: Instrument, strategy: str) -> Plan:
         """What applies to the instrument's orders; `strategy` is one that has limits of its own, or ""."""
@@ -136,7 +135,6 @@ class Planner:
     def _sums_too(self, plan: Plan, limit: LimitConfig) -> None:
         kind, name = _scope(limit)
         own = kind == "strategy"
-        sums = self.of_strategy[name] if own else self._sums.scope(limit.scope)
         others = frozenset[str]() if own else self._others(limit.scope, plan.instrument.name)
 
         def rule(key: str, text: object) -> Rule:
@@ -147,14 +145,26 @@ class Planner:
             paces = [self._paces[session] for session in others]
             plan.pace.append((name if own else "", paces, most, rule("max_orders_per_s", most)))
         if limit.max_open_orders is not None:
-            plan.count.append((sums, limit.max_open_orders, rule("max_open_orders", limit.max_open_orders)))
+            count = self.of_strategy[name] if own else self._sums.count(limit.scope)
+            plan.count.append((count, limit.max_open_orders, rule("max_open_orders", limit.max_open_orders)))
         if text := limit.max_notional.get(plan.quote):
             most = _scaled(text, NOTIONAL_SCALE)
-            plan.gross.append((sums.gross(plan.quote), most, rule("max_notional", text)))
+            plan.gross.append((self._sums.gross(limit.scope, plan.quote), most, rule("max_notional", text)))
             plan.worth_needs_book = plan.worth_needs_book or limit.without_book == "refuse"
         if text := limit.max_position.get(plan.instrument.name):
             most = _scaled(text, QTY_SCALE)
-            plan.held.append((sums.held(plan.instrument.name), most, rule("max_position", text)))
+            held = self._sums.held(limit.scope, plan.instrument.name)
+            plan.held.append((held, most, rule("max_position", text)))
+
+    def _ask_for_sums(self, limit: LimitConfig) -> None:
+        if limit.scope.startswith("strategy:"):
+            return
+        if limit.max_open_orders is not None:
+            self._sums.count(limit.scope)
+        for quote in limit.max_notional:
+            self._sums.gross(limit.scope, quote)
+        for instrument in limit.max_position:
+            self._sums.held(limit.scope, instrument)
 
     def _others(self, scope: str, instrument: str) -> frozenset[str]:
         return frozenset(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from base.config import DeskConfig, load
 from ipc.exposure import ExposureRow, ExposureWriter, read_exposure
-from ipc.other_rows import OtherRows
+from ipc.other_rows import OtherRows, Take
 from ipc.readiness import FIRST_ROW, Readiness, StatusPage
 
 CONFIG = """
@@ -50,13 +50,17 @@ class Seen:
     """What a process with the rows of the others before it knows."""
 
     def __init__(self, desk: DeskConfig) -> None:
-        self.fed: list[tuple[str, ExposureRow]] = []
-        self.rows = OtherRows(desk, "ours", lambda session, row: self.fed.append((session, row)))
+        self.fed: list[tuple[str, str, tuple[int, ...]]] = []
+        self.rows = OtherRows(desk, "ours", self.enter)
         self.rows.look()
+
+    def enter(self, session: str, venue: str, instrument: str, qty_scale: int) -> Take:
+        assert (venue, qty_scale) == ("v", 3)
+        return lambda *figures: self.fed.append((session, instrument, figures))
 
     def news(self) -> list[tuple[str, str, int]]:
         """(session, instrument, open orders) of each row that was fed since the last time."""
-        found = [(s, r.instrument, r.open_orders) for s, r in self.fed]
+        found = [(s, name, figures[0]) for s, name, figures in self.fed]
         self.fed.clear()
         return found
 
@@ -209,7 +213,9 @@ def _flat_out(path: str, ready: Connection) -> None:
     n = 0
     while True:
         n += 1
-        writer.set(row(f"A{n % 4}-USD", open_orders=n, uncertain=n, position=n))
+        figures = dict.fromkeys(("open_orders", "working_buy_qty", "working_sell_qty", "position"), n)
+        money = dict.fromkeys(("buy_notional", "sell_notional", "position_notional"), n)
+        writer.set(row(f"A{n % 4}-USD", **figures, **money))
 
 
 def test_rows_are_never_torn_and_never_go_back_under_a_writer_flat_out(tmp_path: Path) -> None:
@@ -226,10 +232,10 @@ def test_rows_are_never_torn_and_never_go_back_under_a_writer_flat_out(tmp_path:
         changes = 0
         while changes < 2_000:
             seen.rows.refresh()
-            for _, found in seen.fed:
-                assert found.open_orders == found.uncertain == found.position
-                assert found.open_orders >= last.get(found.instrument, 0)
-                last[found.instrument] = found.open_orders
+            for _, name, (open_orders, buys, sells, position, notional) in seen.fed:
+                assert open_orders == buys == sells == position == notional // 3
+                assert open_orders >= last.get(name, 0)
+                last[name] = open_orders
                 changes += 1
             seen.fed.clear()
         os.kill(writer.pid, signal.SIGKILL)  # type: ignore[arg-type]
