@@ -23,7 +23,7 @@ EXTENSIONS = [
     extension("fix._fixlog", ["fix/_fixlog.pyx"], ["fix/logline.h"], []),
     extension("ipc._book", ["ipc/_book.pyx"], [*glob("ipc/book*.h"), *glob("base/*.h")], []),
     extension("ipc._bus", ["ipc/_bus.pyx"], [], []),
-    extension("ipc._words", ["ipc/_words.pyx"], [], []),
+    extension("ipc._words", ["ipc/_words.pyx"], ["ipc/_row_sums.pxi"], []),
 ]
 wanted = os.environ.get("QD_BUILD", "").split()
 chosen = [e for e in EXTENSIONS if not wanted or e.name in wanted]

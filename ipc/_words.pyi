@@ -61,3 +61,53 @@ class GateCheck:
     ) -> None: ...
     def closed(self, mono_ns: int) -> int:
         """0 open; 1 table changed, look up again; 2 lease lapsed; 3 operator word set; 4+i word i is not open."""
+
+@final
+class RowSums:
+    """Exact sums over exposure rows, by index; 128 bits each."""
+
+    def add(self, many: int = 1) -> int:
+        """New sums of 0 in a row: the index of the first."""
+    def value(self, i: int) -> int: ...
+
+@final
+class RowShare:
+    """What one exposure row adds to sums. `held` are the first of three: position, working buys, working sells.
+
+    Quantities are multiplied by `unit`, so that rows of different scales add up.
+    """
+
+    def __init__(
+        self, sums: RowSums, unit: int, counts: Sequence[int], held: Sequence[int], gross: Sequence[int]
+    ) -> None: ...
+    def now(self, open_orders: int, buys: int, sells: int, position: int, notional: int) -> None:
+        """The row says this now; `notional` of working orders and position. OverflowError beyond 64 bits."""
+
+@final
+class RowPage:
+    """The rows of one status page, each taken in anew when its version changed. Indexes are those of data words."""
+
+    def __init__(self, words: Words, first: int, stride: int, rows_at: int, moved_at: int) -> None: ...
+    def refresh(self) -> int:
+        """Take in what the page's own word says has changed; 1 when a row wants placing (`strange`)."""
+    def scan(self) -> int:
+        """Take in every row that changed, whatever that word says; 1 when a row wants placing."""
+    def strange(self) -> list[int]:
+        """Rows without a share, or of another instrument than their share was placed for."""
+    def place(self, i: int, identity: bytes, share: RowShare) -> None:
+        """Row i, while its first 72 bytes are `identity`, adds to that share's sums."""
+
+@final
+class RowLimits:
+    """Limits on sums: (sum, limit) pairs; `held` pairs name the first of three sums. Quantities times `unit`."""
+
+    def __init__(
+        self,
+        sums: RowSums,
+        unit: int,
+        counts: Sequence[tuple[int, int]],
+        gross: Sequence[tuple[int, int]],
+        held: Sequence[tuple[int, int]],
+    ) -> None: ...
+    def over(self, buys: bool, qty: int, worth: int, orders: int) -> int:
+        """Which limit (counts, then gross, then held) so much more would pass; -1 when none. 0 asks for nothing."""

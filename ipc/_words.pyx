@@ -295,3 +295,6 @@ cdef class GateCheck:
             if qd_load(p + self._words[i]) & 0xFF != self._open:
                 return 4 + i
         return 0
+
+
+include "_row_sums.pxi"

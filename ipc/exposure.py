@@ -18,8 +18,7 @@ NOTIONAL_SCALE = 6
 _MAX = 2**63 - 1
 # venue 24 bytes, instrument 40 bytes, px_scale, qty_scale, then the figures of ExposureRow in order.
 _ROW = struct.Struct("<24s40sHHIqqqqqqqqq")
-IDENTITY_BYTES = 72  # of a row's record: names and scales; then
-FIGURES = struct.Struct("<9q")
+IDENTITY_BYTES = 72  # of a row's record: names and scales (as ipc/_row_sums.pxi has it)
 
 
 class ExposureRow(msgspec.Struct, frozen=True, kw_only=True):

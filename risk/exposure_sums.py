@@ -4,17 +4,16 @@ Quantities are integers at 18 decimals, so that rows of any scale add up; notion
 what a limit asked for is added up: this is on every order's way.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from ipc._words import RowShare, RowSums
 from ipc.exposure import ExposureRow
 from risk.kill_plan import Owned, covers
 from risk.limits import quote_of
 
 QTY_SCALE: Final = 18
-
-Take = Callable[[int, int, int, int, int], None]
-"""Share.now of a row."""
+_MAX: Final = 2**63 - 1
 
 
 class Account(NamedTuple):
@@ -25,100 +24,50 @@ class Account(NamedTuple):
     instruments: frozenset[str]
 
 
-class Count:
-    """Open orders within one scope."""
-
-    __slots__ = ("open_orders",)
-
-    def __init__(self) -> None:
-        self.open_orders = 0
-
-
-class Held:
-    """One instrument within one scope, at QTY_SCALE."""
-
-    __slots__ = ("buys", "position", "sells")
-
-    def __init__(self) -> None:
-        self.position = 0  # signed
-        self.buys = 0  # working
-        self.sells = 0
-
-
-class Gross:
-    """One quote currency within one scope: working buys, working sells and positions, all counted up."""
-
-    __slots__ = ("notional",)
-
-    def __init__(self) -> None:
-        self.notional = 0
-
-
-class Share:
-    """What one row adds to the sums of the scopes it lies in."""
-
-    __slots__ = ("_buys", "_counts", "_gross", "_held", "_notional", "_open_orders", "_position", "_sells", "_unit")
-
-    def __init__(self, counts: list[Count], held: list[Held], gross: list[Gross], qty_scale: int) -> None:
-        self._counts, self._held, self._gross = counts, held, gross
-        self._unit = 10 ** (QTY_SCALE - qty_scale)
-        self._open_orders = self._position = self._buys = self._sells = self._notional = 0  # quantities as in the row
-
-    def now(self, open_orders: int, buys: int, sells: int, position: int, notional: int) -> None:
-        """The row says this now; quantities at its scale, notional of working orders and position together."""
-        if open_orders != self._open_orders:
-            more, self._open_orders = open_orders - self._open_orders, open_orders
-            for count in self._counts:
-                count.open_orders += more
-        if buys != self._buys:
-            more, self._buys = (buys - self._buys) * self._unit, buys
-            for held in self._held:
-                held.buys += more
-        if sells != self._sells:
-            more, self._sells = (sells - self._sells) * self._unit, sells
-            for held in self._held:
-                held.sells += more
-        if position != self._position:
-            more, self._position = (position - self._position) * self._unit, position
-            for held in self._held:
-                held.position += more
-        if notional != self._notional:
-            more, self._notional = notional - self._notional, notional
-            for gross in self._gross:
-                gross.notional += more
-
-
 class ExposureSums:
-    """Sums that were asked for, over the sessions of a desk. They are asked for before the first row is taken in."""
+    """Sums that were asked for, over the sessions of a desk. They are asked for before the first row is taken in.
+
+    A sum is known by its index in `sums`; of an instrument held the first of three: position, working buys and sells.
+    """
 
     def __init__(self, sessions: Mapping[str, Account]) -> None:
+        self.sums = RowSums()
         self._sessions = sessions
-        self._counts: dict[str, Count] = {}
-        self._held: dict[tuple[str, str], Held] = {}
-        self._gross: dict[tuple[str, str], Gross] = {}
-        self._shares: dict[tuple[str, str, str], tuple[int, Share]] = {}
+        self._counts: dict[str, int] = {}
+        self._held: dict[tuple[str, str], int] = {}
+        self._gross: dict[tuple[str, str], int] = {}
+        self._shares: dict[tuple[str, str, str], tuple[int, RowShare]] = {}
 
-    def count(self, scope: str) -> Count:
-        """Open orders of the scope; always the same object."""
-        return self._counts.setdefault(scope, Count())
+    def count(self, scope: str) -> int:
+        """Open orders of the scope."""
+        if scope not in self._counts:
+            self._counts[scope] = self.sums.add()
+        return self._counts[scope]
 
-    def held(self, scope: str, instrument: str) -> Held:
-        """The instrument's figures within the scope; always the same object."""
-        return self._held.setdefault((scope, instrument), Held())
+    def held(self, scope: str, instrument: str) -> int:
+        """Quantities of the instrument within the scope, at QTY_SCALE."""
+        if (scope, instrument) not in self._held:
+            self._held[scope, instrument] = self.sums.add(3)
+        return self._held[scope, instrument]
 
-    def gross(self, scope: str, quote: str) -> Gross:
-        """The currency's figure within the scope; always the same object."""
-        return self._gross.setdefault((scope, quote), Gross())
+    def gross(self, scope: str, quote: str) -> int:
+        """Working buys, working sells and positions of the currency within the scope, all counted up."""
+        if (scope, quote) not in self._gross:
+            self._gross[scope, quote] = self.sums.add()
+        return self._gross[scope, quote]
 
     def feed(self, session: str, row: ExposureRow) -> None:
-        """Take in that a row of a session's page is now so."""
-        self.share(session, row.venue, row.instrument, row.qty_scale)(
-            row.open_orders, row.working_buy_qty, row.working_sell_qty, row.position,
-            row.buy_notional + row.sell_notional + row.position_notional,
-        )  # fmt: skip
+        """Take in that a row of a session's page is now so; figures saturate as they do in the page."""
+        share = self.share(session, row.venue, row.instrument, row.qty_scale)
+        worth = row.buy_notional + row.sell_notional + row.position_notional
+        try:
+            share.now(row.open_orders, row.working_buy_qty, row.working_sell_qty, row.position, worth)
+        except OverflowError:
+            buys, sells = _within(row.working_buy_qty), _within(row.working_sell_qty)
+            share.now(_within(row.open_orders), buys, sells, _within(row.position), worth)
 
-    def share(self, session: str, venue: str, instrument: str, qty_scale: int) -> Take:
-        """What takes in a row's figures (Share.now). A row at another scale than before begins at zero."""
+    def share(self, session: str, venue: str, instrument: str, qty_scale: int) -> RowShare:
+        """What takes in a row's figures. A row at another scale than before begins at zero."""
         key = (session, venue, instrument)
         known = self._shares.get(key)
         if known is not None and known[0] != qty_scale:
@@ -126,16 +75,21 @@ class ExposureSums:
             known = None
         if known is None:
             known = self._shares[key] = qty_scale, self._aim(session, instrument, qty_scale)
-        return known[1].now
+        return known[1]
 
-    def _aim(self, session: str, instrument: str, qty_scale: int) -> Share:
-        account = self._sessions.get(session)
+    def _aim(self, session: str, instrument: str, qty_scale: int) -> RowShare:
+        unit, account = 10 ** (QTY_SCALE - qty_scale), self._sessions.get(session)
         if account is None:
-            return Share([], [], [], qty_scale)
+            return RowShare(self.sums, unit, [], [], [])
         of, quote = Owned(account.venue, account.account, session, instrument, ""), quote_of(instrument)
-        return Share(
-            [count for scope, count in self._counts.items() if covers(scope, of)],
-            [held for (scope, name), held in self._held.items() if name == instrument and covers(scope, of)],
-            [gross for (scope, name), gross in self._gross.items() if name == quote and covers(scope, of)],
-            qty_scale,
+        return RowShare(
+            self.sums,
+            unit,
+            [i for scope, i in self._counts.items() if covers(scope, of)],
+            [i for (scope, name), i in self._held.items() if name == instrument and covers(scope, of)],
+            [i for (scope, name), i in self._gross.items() if name == quote and covers(scope, of)],
         )
+
+
+def _within(figure: int) -> int:
+    return max(-_MAX, min(_MAX, figure))

@@ -14,18 +14,18 @@ Terms = tuple[str, str, str, int, int | None, int | None]
 class OwnPace:
     """Orders that this process sent, exactly."""
 
-    __slots__ = ("_times",)
+    __slots__ = ("times",)
 
     def __init__(self) -> None:
-        self._times: deque[int] = deque()
+        self.times: deque[int] = deque()  # of the last second and perhaps some before
 
     def sent(self, mono_ns: int) -> None:
         """One more left. Times do not fall."""
-        self._times.append(mono_ns)
+        self.times.append(mono_ns)
 
     def within_a_second(self, mono_ns: int) -> int:
         """How many left less than a second ago."""
-        times = self._times
+        times = self.times
         while times and times[0] <= mono_ns - SECOND_NS:
             times.popleft()
         return len(times)

@@ -10,10 +10,11 @@ from typing import Final, Protocol
 from base.decimals import format_scaled
 from base.instruments import Instrument
 from base.kill_config import LimitConfig
+from ipc._words import RowShare
 from ipc.exposure import NOTIONAL_SCALE, notional
 from ipc.requests import NewOrder
 from risk.exposure import ExposureBook, share_of
-from risk.exposure_sums import QTY_SCALE, Account, Count, ExposureSums
+from risk.exposure_sums import QTY_SCALE, Account, ExposureSums
 from risk.order import Order
 from risk.order_pace import OtherPace, OwnPace, Recent, Terms
 from risk.pretrade_plan import Collar, Ours, Plan, Planner, Rule
@@ -65,15 +66,16 @@ class PreTrade:
         ConfigError, naming the limit, for a number that cannot be read or a figure that nobody counts.
         """
         self._others = {name: OtherPace(outside.sent(name)) for name in sessions if name != ours.session}
-        self._planner = Planner(limits, ours, sessions, sums, self._others)
+        self._own: dict[str, OwnPace] = {}
+        self._planner = Planner(limits, ours, sessions, sums, self._others, self._own)
         self._plans: dict[tuple[str, str], Plan] = {}
         self._strategies = self._planner.strategies
-        self._open: dict[str, tuple[set[str], Count]] = {
-            name: (set(), self._planner.of_strategy[name]) for name in self._strategies
+        self._open: dict[str, tuple[set[str], RowShare]] = {
+            name: (set(), RowShare(sums.sums, 1, [self._planner.of_strategy[name]], [], []))
+            for name in self._strategies
         }
-        self._exposure, self._outside = exposure, outside
+        self._sums, self._exposure, self._outside = sums, exposure, outside
         self._refresh = outside.refresh
-        self._own = {name: OwnPace() for name in ("", *self._strategies)}
         self._all = self._own[""]
         self._recent = Recent(self._planner.window_ns)
         self._asked: tuple[NewOrder, Terms] | None = None  # what was judged last is what leaves next
@@ -163,14 +165,16 @@ class PreTrade:
         """An order changed: its strategy may have one more or one less open."""
         mine = self._open.get(order.strategy)
         if mine is not None:
-            ids, count = mine
+            ids, share = mine
             (ids.add if order.is_open else ids.discard)(order.ids[0])
-            count.open_orders = len(ids)
+            share.now(len(ids), 0, 0, 0, 0)
 
     def look(self, mono_ns: int) -> None:
         """From a timer, several times a second: how many orders the others sent."""
         for pace in self._others.values():
             pace.look(mono_ns)
+        for own in self._own.values():
+            own.within_a_second(mono_ns)
 
     def restore(self, orders: Iterable[Order], mono_ns: int, wall_ns: int) -> None:
         """The orders of the life before, as the journal has them. A change within the last second counts as an order
@@ -202,9 +206,8 @@ class PreTrade:
     def _room(self, plan: Plan, buys: bool, qty: int, worth: int, orders: int, mono_ns: int) -> str:
         """Limits on sums, with so much more."""
         self._refresh()
-        unknown = self._outside.unknown
-        for strategy, others, most, rule in plan.pace:
-            sent = self._own[strategy].within_a_second(mono_ns) + 1
+        for own, others, most, rule in plan.pace:
+            sent = len(own.times) + 1
             for pace in others:  # as OtherPace.within_a_second has it: this is on every order's way
                 count = pace.read()
                 if count < pace.last:
@@ -212,29 +215,15 @@ class PreTrade:
                 pace.last = count
                 sent += count + pace.offset
             if sent > most:
+                sent -= len(own.times)  # perhaps more than a second's
+                sent += own.within_a_second(mono_ns)
+            if sent > most:
                 return self._over(rule, str(sent), "")
-        if orders:
-            for counted, most, rule in plan.count:
-                if unknown and (reason := self._blind(rule)):
-                    return reason
-                if counted.open_orders + orders > most:
-                    return self._over(rule, str(counted.open_orders + orders), "")
-        if worth > 0:
-            for gross, most, rule in plan.gross:
-                if unknown and (reason := self._blind(rule)):
-                    return reason
-                if gross.notional + worth > most:
-                    return self._over(rule, format_scaled(gross.notional + worth, NOTIONAL_SCALE), plan.quote)
-        if qty > 0:
-            more = qty * plan.qty_unit
-            for held, most, rule in plan.held:
-                if unknown and (reason := self._blind(rule)):
-                    return reason
-                # Worst cases apart: all that works on this side trades, and nothing of the other.
-                after = held.position + held.buys + more if buys else held.position - held.sells - more
-                if (after if buys else -after) > most:
-                    return self._over(rule, format_scaled(after, QTY_SCALE), plan.instrument.name)
-        return ""
+        if self._outside.unknown and (reason := self._blind(plan, qty, worth, orders)):
+            return reason
+        sums = plan.sums
+        over = sums.over(buys, qty, worth, orders) if sums is not None else -1
+        return self._full(plan, over, buys, qty, worth, orders) if over >= 0 else ""
 
     def _too_far(
         self, plan: Plan, collar: tuple[Collar, Rule], buys: bool, qty: int, price: int | None, stop_px: int | None
@@ -296,10 +285,25 @@ class PreTrade:
     def _bookless(self, rule: Rule, instrument: str) -> str:
         return self._no(rule, f"no book of {instrument} is live to judge the price by", NO_BOOK)
 
-    def _blind(self, rule: Rule) -> str:
+    def _full(self, plan: Plan, over: int, buys: bool, qty: int, worth: int, orders: int) -> str:
+        """The text for a sum that would pass its limit, by its place among the plan's limits on sums."""
+        index, _, rule = [*plan.count, *plan.gross, *plan.held][over]
+        value = self._sums.sums.value
+        if rule.key == "max_open_orders":
+            return self._over(rule, str(value(index) + orders), "")
+        if rule.key == "max_notional":
+            return self._over(rule, format_scaled(value(index) + worth, NOTIONAL_SCALE), plan.quote)
+        more = qty * 10 ** (QTY_SCALE - plan.instrument.qty_scale)
+        after = value(index) + (value(index + 1) + more if buys else -value(index + 2) - more)
+        return self._over(rule, format_scaled(after, QTY_SCALE), plan.instrument.name)
+
+    def _blind(self, plan: Plan, qty: int, worth: int, orders: int) -> str:
+        """Whether a sum that matters lacks a session's rows, and why."""
+        judged = [*(plan.count if orders else ()), *(plan.gross if worth > 0 else ()), *(plan.held if qty > 0 else ())]
         for session, why in self._outside.unknown.items():
-            if session in rule.others:
-                return self._no(rule, f"what {session} has at risk is not known: it {why}", UNKNOWN)
+            for _, _, rule in judged:
+                if session in rule.others:
+                    return self._no(rule, f"what {session} has at risk is not known: it {why}", UNKNOWN)
         return ""
 
 

@@ -13,11 +13,12 @@ from base.errors import ConfigError
 from base.instruments import Instrument
 from base.kill_config import LimitConfig
 from base.trigger_check import amount
+from ipc._words import RowLimits
 from ipc.exposure import NOTIONAL_SCALE
-from risk.exposure_sums import QTY_SCALE, Account, Count, ExposureSums, Gross, Held
+from risk.exposure_sums import QTY_SCALE, Account, ExposureSums
 from risk.kill_plan import Owned, covers
 from risk.limits import check_limit, quote_of
-from risk.order_pace import OtherPace
+from risk.order_pace import OtherPace, OwnPace
 
 BY_INSTRUMENT: Final = ("max_order_qty", "price_collar_pct", "max_position")
 BY_QUOTE: Final = ("max_order_notional", "max_notional")
@@ -54,13 +55,13 @@ class Plan(msgspec.Struct):
     worth: tuple[int, Rule] | None = None  # at NOTIONAL_SCALE
     collar: tuple[Collar, Rule] | None = None
     window: tuple[int, Rule] | None = None  # ns
-    pace: list[tuple[str, list[OtherPace], int, Rule]] = []  # whose own pace: a strategy, "" all; and the others'
-    count: list[tuple[Count, int, Rule]] = []
-    gross: list[tuple[Gross, int, Rule]] = []  # at NOTIONAL_SCALE
-    held: list[tuple[Held, int, Rule]] = []  # at QTY_SCALE
+    pace: list[tuple[OwnPace, list[OtherPace], int, Rule]] = []
+    count: list[tuple[int, int, Rule]] = []  # these three: index of a sum, limit
+    gross: list[tuple[int, int, Rule]] = []  # at NOTIONAL_SCALE
+    held: list[tuple[int, int, Rule]] = []  # at QTY_SCALE
     collar_needs_book: bool = False
     worth_needs_book: bool = False
-    qty_unit: int = 1  # from qty_scale to QTY_SCALE
+    sums: RowLimits | None = None  # the three together
     worth_unit: int = 0  # from price times quantity to NOTIONAL_SCALE, by division; 0: that has fewer digits
 
     @property
@@ -88,23 +89,28 @@ class Planner:
         sessions: Mapping[str, Account],
         sums: ExposureSums,
         paces: Mapping[str, OtherPace],
+        own_paces: dict[str, OwnPace],
     ) -> None:
-        """`sessions`: every trading session of the desk, ours among them; `paces`: those of the others."""
+        """`sessions`: every trading session of the desk, ours among them; `paces`: those of the others.
+
+        `own_paces` takes in one for all orders of ours, "", and one for each strategy with limits.
+        """
         self._ours = ours
         self._sessions = sessions
-        self._sums, self._paces = sums, paces
+        self._sums, self._paces, self._own_paces = sums, paces, own_paces
         self._limits = list(limits)
         for i, limit in enumerate(self._limits):
             check_order_limits(limit, f"kill.limits[{i}]")
         self.strategies = {name for kind, name in map(_scope, self._limits) if kind == "strategy"}
-        self.of_strategy = {name: Count() for name in self.strategies}
+        self.of_strategy = {name: sums.sums.add() for name in self.strategies}  # open orders
+        own_paces.update({name: OwnPace() for name in ("", *self.strategies)})
         self.window_ns = max((limit.duplicate_window_ms or 0 for limit in self._limits), default=0) * MS
         for limit in self._limits:
             self._ask_for_sums(limit)
 
     def plan(self, instrument: Instrument, strategy: str) -> Plan:
         """What applies to the instrument's orders; `strategy` is one that has limits of its own, or ""."""
-        plan = Plan(instrument, quote_of(instrument.name), qty_unit=10 ** (QTY_SCALE - instrument.qty_scale))
+        plan = Plan(instrument, quote_of(instrument.name))
         digits = instrument.px_scale + instrument.qty_scale - NOTIONAL_SCALE
         plan.worth_unit = 10**digits if digits >= 0 else 0
         ours = self._ours
@@ -114,6 +120,11 @@ class Planner:
                 self._order_alone(plan, limit)
                 if limit.action == "trip":  # what is only to be told of stops no order
                     self._sums_too(plan, limit)
+        plan.sums = RowLimits(
+            self._sums.sums,
+            10 ** (QTY_SCALE - instrument.qty_scale),
+            *([(index, most) for index, most, _ in rules] for rules in (plan.count, plan.gross, plan.held)),
+        )
         return plan
 
     def _order_alone(self, plan: Plan, limit: LimitConfig) -> None:
@@ -143,7 +154,7 @@ class Planner:
         if limit.max_orders_per_s is not None:
             most = limit.max_orders_per_s
             paces = [self._paces[session] for session in others]
-            plan.pace.append((name if own else "", paces, most, rule("max_orders_per_s", most)))
+            plan.pace.append((self._own_paces[name if own else ""], paces, most, rule("max_orders_per_s", most)))
         if limit.max_open_orders is not None:
             count = self.of_strategy[name] if own else self._sums.count(limit.scope)
             plan.count.append((count, limit.max_open_orders, rule("max_open_orders", limit.max_open_orders)))

@@ -6,7 +6,7 @@ from base.clock import Clock
 from base.config import DeskConfig, Kind
 from ipc.book_tops import BookTops
 from ipc.exposure import ExposureRow
-from ipc.other_rows import OtherRows, Take
+from ipc.other_rows import OtherRows
 from risk.exposure import ExposureBook
 from risk.exposure_sums import Account, ExposureSums
 from risk.order import Order
@@ -43,7 +43,6 @@ class OrderChecks:
         ours = accounts[session]
         self._session, self._clock = session, clock
         self._sums = ExposureSums(accounts)
-        self._ours: dict[str, Take] = {}
         self._rows = OtherRows(desk, session, self._sums.share)
         self._books = BookTops(desk, ours.venue, desk.session_instruments(session))
         self._rules = PreTrade(
@@ -64,19 +63,11 @@ class OrderChecks:
     def moved(self, order: Order, row: ExposureRow) -> None:
         """An order of ours changed, and with it our row."""
         self._rules.moved(order)
-        self.row(row)
+        self._sums.feed(self._session, row)
 
     def row(self, row: ExposureRow) -> None:
         """A row of ours is now so."""
-        take = self._ours.get(row.instrument)
-        if take is None:  # scales do not change while the process lives
-            take = self._ours[row.instrument] = self._sums.share(
-                self._session, row.venue, row.instrument, row.qty_scale
-            )
-        take(
-            row.open_orders, row.working_buy_qty, row.working_sell_qty, row.position,
-            row.buy_notional + row.sell_notional + row.position_notional,
-        )  # fmt: skip
+        self._sums.feed(self._session, row)
 
     def look(self) -> None:
         """From a timer, every 20 ms or so."""

@@ -394,6 +394,12 @@ def test_a_limit_that_only_warns_refuses_nothing_but_what_an_order_alone_may_not
     assert Desk(limit(action="warn", max_order_qty={"BTC-USD": "0"})).ask() != ""
 
 
+@pytest.mark.parametrize("qty", [2**63, 2**64 - 1, 10**30])
+def test_a_quantity_beyond_64_bits_is_refused_and_breaks_nothing(qty: int) -> None:
+    assert "max_position" in Desk(limit(max_position={"BTC-USD": "1e20"})).ask(order_qty=qty, price=1)
+    assert "max_notional" in Desk(limit(max_notional={"USD": "1e20"})).ask(order_qty=qty)
+
+
 def test_refusals_are_counted_by_their_limit() -> None:
     desk = Desk(limit(max_order_qty={"BTC-USD": "1"}, max_open_orders=0))
     for qty in (2_000, 3_000, 10):
