@@ -8,7 +8,7 @@ from typing import Protocol
 from base.errors import ConfigError, CorruptError
 from ipc.book_eyes import BookEyes
 from ipc.events import CancelReject, ExecutionReport, OrderState, Position
-from ipc.gate import GateState
+from ipc.gate import GateState, account_scope
 from ipc.host import ProcessHost
 from ipc.kept_file import KeptFile
 from ipc.owners import JournalTail, OwnerWatch, Told
@@ -76,6 +76,10 @@ class Triggers:
         self._health = HealthTriggers(host, topology, owners)
         self._loss = SessionLoss(config.session_loss_grace_s * 1000 * MS, config.session_loss_confirmations)
         self._marks: dict[tuple[str, str], tuple[Mark, int]] = {}
+        self._around = {f"session:{o.session}": o.scopes() for o in topology.owners.values()}
+        for o in topology.owners.values():
+            account = account_scope(o.venue, o.account)
+            self._around[account] = ("desk", f"venue:{o.venue}", account)
         self._caught_up = False
         self._marked_ns = self._kept_ns = 0
 
@@ -181,7 +185,7 @@ class Triggers:
 
     def _judge(self, cause: str, readings: Iterable[Reading], mono_ns: int) -> None:
         closed = self._closed()
-        for outcome in self._watch.look(readings, mono_ns, lambda scope: "desk" not in closed and scope not in closed):
+        for outcome in self._watch.look(readings, mono_ns, lambda scope: closed.isdisjoint(self._within(scope))):
             self._act(cause, outcome)
 
     def _act(self, cause: str, outcome: Outcome) -> None:
@@ -197,6 +201,10 @@ class Triggers:
         """Scopes of which no orders may leave: what is closed already is not tripped again by a figure."""
         return {s for s, r in self._switch.records.items() if r.state in CLOSED}
 
+    def _within(self, scope: str) -> Iterable[str]:
+        """The scopes that a scope lies wholly within, itself among them."""
+        return self._around.get(scope) or ("desk", scope)
+
     def _check_sessions(self, mono_ns: int) -> None:
         for name, owner in self._owners.items():
             status = owner.status
@@ -205,7 +213,7 @@ class Triggers:
             left = sum(r.open_orders for r in owner.rows)
             excused = status.readiness in LOGGED_ON or not left or self._expects_loss(name, status.reason)
             why = self._loss.look(OwnerView(name, excused, left, status.reason), mono_ns)
-            if why and self._closed().isdisjoint(("desk", f"session:{name}")):
+            if why and self._closed().isdisjoint(self._within(f"session:{name}")):
                 figures = {"scope": f"session:{name}", "figure": "session lost", "working_orders": left,
                            "reason": status.reason}  # fmt: skip
                 self._trip(f"session:{name}", "session", why, figures)

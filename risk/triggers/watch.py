@@ -58,7 +58,7 @@ class Reading(msgspec.Struct, frozen=True):
     @property
     def key(self) -> tuple[str, str, str]:
         """Names it from look to look, and across restarts as long as its limit is the same."""
-        return (self.scope, self.figure, f"{self.limit:f}")
+        return (self.scope, self.figure, f"{self.limit:f}" if self.trips else f"{self.limit:f} alarm")
 
     @property
     def over(self) -> bool:
@@ -265,9 +265,12 @@ class LimitWatch:
 
         Each outcome of kind trip is to be acted upon at once: it is not said again before a reset.
         """
-        out = []
+        out, seen = [], set()
         for reading in readings:
             key = reading.key
+            if key in seen:
+                continue  # the same limit is configured twice
+            seen.add(key)
             state = self._states.get(key)
             if state is None:
                 kept = self._kept.pop("|".join(key), None) or Kept()

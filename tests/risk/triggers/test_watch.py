@@ -177,6 +177,15 @@ def test_a_restart_forgets_neither_warnings_nor_what_fired_nor_what_was_accepted
     assert again.kinds(151) == ["trip"]
 
 
+def test_a_limit_that_is_configured_twice_is_judged_once() -> None:
+    watch = LimitWatch()
+    assert [o.kind for o in watch.look([reading(150), reading(150), reading(150, trips=False)], NOW)] == [
+        "trip",
+        "alarm",
+    ]
+    assert len(watch.table()) == 2
+
+
 def test_another_limit_is_another_figure() -> None:
     run = Run()
     run.kinds(150)
