@@ -63,6 +63,7 @@ class MarketData:
         self.builder = BookBuilder()
         self.added: set[int] = set()
         self.halted: set[int] = set()
+        self.broken: set[int] = set()  # books of which an alert said that they are asked for anew
         self.definitions: dict[int, InstrumentDefinition] = {}
         self.ready = False
         self.report = SessionReport(host, session, self.venue, "marketdata")
@@ -178,9 +179,9 @@ class MarketData:
                 case AskSnapshot(instrument=i, attempt=attempt, reason=reason):
                     if ask:
                         name = self.instruments[i].name
-                        self.alert(
-                            "warning", "book", f"{self.venue} {name}: {reason.name}: snapshot {attempt} asked for"
-                        )
+                        text = f"{self.venue} {name}: {reason.name}: snapshot {attempt} asked for"
+                        self.host.alert("warning", "book", text, name)
+                        self.broken.add(i)
                         self._session().refresh(i, *self._now())
 
     def _session(self) -> MarketDataSession:
@@ -200,6 +201,10 @@ class MarketData:
     def _status(self, status: Status) -> None:
         if status.state.name == "STALE":
             self.counters["book_breaks"] += 1
+        elif status.state.name == "LIVE" and status.instrument in self.broken:
+            self.broken.discard(status.instrument)
+            name = self.instruments[status.instrument].name
+            self.host.alert("info", "book", f"{self.venue} {name}: live again", name)
         self.host.publish(self.topics[status.instrument], self._status_event(status.instrument))
         self._settle()
 

@@ -1,6 +1,7 @@
 """What is wrong with a configuration that loads: what its dialects, limits, addresses and secrets say to it."""
 
 import re
+import shutil
 from pathlib import Path
 
 from base.config import DeskConfig, Kind
@@ -25,7 +26,7 @@ def problems(desk: DeskConfig) -> list[str]:
     """What is wrong, each with the file and the path in it."""
     found = [line for name in desk.config.venue for line in _venue(desk, name)]
     found += [line for name in desk.config.session for line in _session(desk, name)]
-    found += _twice(desk) + _books(desk) + _kill(desk)
+    found += _twice(desk) + _books(desk) + _kill(desk) + _alarms(desk)
     found += [
         f"sim.{name}.replay: {sim.replay} does not exist"
         for name, sim in desk.config.sim.items()
@@ -136,4 +137,19 @@ def _kill(desk: DeskConfig) -> list[str]:
     found += trigger_problems(desk)
     if desk.config.desk.environment == "production" and not kill.limits:
         found.append("kill.limits: none is set; a production desk does not run without limits")
+    return found
+
+
+def _alarms(desk: DeskConfig) -> list[str]:
+    alarms = desk.config.alarms
+    if alarms is None:
+        return []
+    found = [] if alarms.notifiers else ["alarms.notifiers: none: nobody would be called"]
+    for i, notifier in enumerate(alarms.notifiers):
+        path = f"alarms.notifiers[{i}]"
+        found += _secrets(desk, path, {k: getattr(notifier, k) for k in ("secret", "username", "password")})
+        if notifier.command and shutil.which(notifier.command[0]) is None:
+            found.append(f"{path}.command: no program {notifier.command[0]!r} is found")
+        if notifier.ca_file and not notifier.ca_file.startswith("run:") and not Path(notifier.ca_file).exists():
+            found.append(f"{path}.ca_file: {notifier.ca_file} does not exist")
     return found
