@@ -398,7 +398,8 @@ class KillSwitch:
                 {"order": p.name, "venue": p.owned.venue, "session": p.owned.session, "how": p.how,
                  "traded": p.cum_qty - p.cum_at_trip} for p in trip.proofs
             ]}))  # fmt: skip
-            for code in ("not_proven", "proof_refuted"):
+            refuted = any(p.refuted for p in trip.proofs)
+            for code in [*(["not_proven"] if trip.overdue else []), *(["proof_refuted"] if refuted else [])]:
                 self._do(Tell("info", code, f"{trip.scope}: proven now"))
         self.persist()
 

@@ -15,6 +15,7 @@ _FREE = frozenset(
     ("sent", "not sent", "answer", "refused", "cancel-all failed", "list failed", "listed", "order answered",
      "order query failed", "killed", "alert")
 )  # fmt: skip
+AFTER_NS = 60_000_000_000  # so long after its proof what is sent and answered still belongs to a trip
 CAUSES = {
     "operator": "A person tripped it", "signal": "A person tripped it by signal", "limit": "A limit was passed",
     "process": "A process that owns orders died", "session": "A session with working orders was lost",
@@ -79,9 +80,13 @@ def lines_of(lines: list[AuditLine], trip_id: str) -> list[AuditLine]:
     while first and lines[first - 1].event != "started" and began <= lines[first - 1].mono_ns:
         first -= 1
     scope, out = lines[at].facts.get("scope"), []
+    free_until = 0  # monotonic; 0: while it is not proven
     for line in lines[first:]:
         mine = line.facts.get("trip_id") == trip_id
-        if mine or line.event in _FREE or line.event in ("started", "stopped"):
+        if mine and line.event in ("PROVING", "PROVEN"):
+            free_until = line.mono_ns + AFTER_NS if line.event == "PROVEN" else 0
+        free = line.event in _FREE and (not free_until or line.mono_ns <= free_until)
+        if mine or free or line.event in ("started", "stopped"):
             out.append(line)
         elif line.event == "trip" and line.facts.get("scope") == scope:
             return [*out, line]
@@ -97,9 +102,12 @@ def story(lines: list[AuditLine], trip_id: str, live: Mapping[str, Any] | None =
     if head is None:
         return None
     told = Story(trip_id, head.ts_ns, head.facts)
-    received_ns = _int(head.facts.get("received_mono_ns")) or head.mono_ns
+    zero_ns, before = _int(head.facts.get("received_mono_ns")) or head.mono_ns, head
     for line in own:
-        _take(told, line, (line.mono_ns - received_ns) / 1e6)
+        if line.mono_ns < before.mono_ns and line.seq > head.seq:  # the host was started anew: its clock began again
+            zero_ns -= (line.ts_ns - before.ts_ns) + before.mono_ns - line.mono_ns
+        _take(told, line, (line.mono_ns - zero_ns) / 1e6)
+        before = line
     window = [x for x in lines if own[0].seq <= x.seq <= own[-1].seq and x.event == "trip"]
     told.beside = [str(x.facts.get("trip_id")) for x in window if x.facts.get("trip_id") not in (trip_id, None)]
     told.beside = [t for t in dict.fromkeys(told.beside) if t != told.taken_over_by]

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from ipc.gate import DRILL_SCOPE, GateReader, read_gate
-from ipc.readiness import read_status
 from quarterdeck.cli import main
 from tests.procs.kill_venue import KillDesk
 from tests.procs.test_killswitch import Make, closed, desk_of  # noqa: F401 - the fixture
@@ -136,17 +135,3 @@ def test_a_trip_overtakes_a_drill(desk_of: Make) -> None:  # noqa: F811
     assert any("a trip began" in s["said"] for s in qd(desk, "drills")[1][0]["steps"])
     desk.processes["a"].wait(10)  # the trip does kill it
     assert desk.wait_proven()["proven"] == 2
-
-
-def test_an_owner_behind_a_trip_takes_no_drill_for_it(desk_of: Make) -> None:  # noqa: F811
-    """Its page has the generation only after a look; a drill is known by the generation of its word alone."""
-    desk = desk_of(owners=("a",))
-    desk.start()
-    assert qd(desk, "drill")[1]["kind"] == "live"
-    generation = read_gate(desk.desk.shm_dir / "gate")[1]
-    reader = GateReader(desk.desk.shm_dir / "gate", desk.desk.shm_dir / "operator")
-    assert reader.is_drill(generation)
-    assert not reader.is_drill(generation - 1)
-    assert read_status(desk.desk.shm_dir / "proc" / "a").fence == generation
-    desk.trip("session:a")
-    assert not reader.is_drill(read_gate(desk.desk.shm_dir / "gate")[1])
