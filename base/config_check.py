@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from base.alarm_config import check_alarms
 from base.calendar_config import rule_of
-from base.decimals import to_scaled
-from base.errors import ConfigError, NumberError
+from base.errors import ConfigError
 from base.trigger_check import check_health, check_trigger_limits
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Names become file names, topics, scopes and supervisord's programs.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 _COMP_ID = re.compile(r"[\x21-\x7e]+")
 _RESERVED = frozenset({"killswitch", "informer", "ledger", "alarms"})
 
@@ -110,11 +111,11 @@ def _instruments(instruments: "list[InstrumentConfig]", path: str) -> None:
             raise ConfigError(f"{path}[{i}].min_notional: {item.min_notional} is negative")
 
 
-def _decimal(text: str, path: str) -> int:
-    try:
-        return to_scaled(text, 18)
-    except NumberError as e:
-        raise ConfigError(f"{path}: {e}") from None
+def _decimal(text: str, path: str) -> Decimal:
+    """Any size: a least notional may well be 10."""
+    if not _NUMBER.fullmatch(text):
+        raise ConfigError(f"{path}: not a decimal number: {text!r}")
+    return Decimal(text)
 
 
 def _shards(books: "Mapping[str, BookConfig]", at: str) -> None:

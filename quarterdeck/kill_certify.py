@@ -8,9 +8,9 @@ from typing import Any
 
 from base.config import DeskConfig
 from base.decimals import from_scaled
-from base.errors import CommandError, QuarterdeckError
+from base.errors import CommandError
 from base.instruments import Instrument
-from ipc.books import BookRegion
+from ipc.book_eyes import BookEyes
 
 POLL_S = 0.2
 AWAY_PCT = 50  # below the best bid, where nobody gives a price
@@ -96,17 +96,12 @@ def summary(found: Mapping[str, Any]) -> str:
 
 def _far_price(desk: DeskConfig, venue: str, instrument: Instrument) -> str:
     """Half of the best bid, at the instrument's tick."""
-    shard = next(
-        (n for n, b in desk.config.book.items() if any(desk.config.session[s].venue == venue for s in b.sessions)), ""
-    )
-    try:
-        if not shard:
-            raise CommandError("no [book.*] has it")
-        bid = BookRegion.open(desk.shm_dir / f"book-{shard}").book(venue, instrument.name).bbo()[0]
-    except (QuarterdeckError, KeyError) as e:
-        raise CommandError(f"--price is needed for {instrument.name}: its book gives none: {e}") from None
+    view = BookEyes(desk).look(venue, instrument.name, time.monotonic_ns())
+    if view.bid is None:
+        why = f"{view.state} {view.reason}".strip()
+        raise CommandError(f"--price is needed for {instrument.name}: its book gives none: {why}")
     tick = max(instrument.tick_size, 1)
-    px = bid * (100 - AWAY_PCT) // 100 // tick * tick
+    px = int(view.bid * (100 - AWAY_PCT) / 100 * 10**instrument.px_scale) // tick * tick
     if px <= 0:
         raise CommandError(f"--price is needed for {instrument.name}: half of its best bid is less than a tick")
     return f"{from_scaled(px, instrument.px_scale).normalize():f}"

@@ -4,10 +4,15 @@ Run by the kill switch: docs/decisions/dead-man.md says why. Which venues have o
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import msgspec
 
 from base.config import DeskConfig
+from base.errors import CorruptError
 from base.reactor import Reactor
 from ipc.gate import GateState, account_scope
+from ipc.kept_file import KeptFile
 from ipc.owners import OwnerWatch
 from ipc.readiness import Readiness
 from ipc.requests import StatusOrder
@@ -43,8 +48,9 @@ class DeadMen:
         calendars: Mapping[str, VenueCalendar],
         alert: Alert,
         audit: Audit,
+        kept: KeptFile,
     ) -> None:
-        """`calendars`: by trading session."""
+        """`calendars`: by trading session. `kept`: when each timer fires, for the next life of this process."""
         self._reactor, self._clock, self._desk = reactor, reactor.clock, desk
         self._rest, self._switch, self._owners, self._commands = rest, switch, owners, commands
         self._calendars, self._alert, self._audit = calendars, alert, audit
@@ -53,6 +59,8 @@ class DeadMen:
             for name, config in desk.config.venue.items()
             if config.dead_man_s and name in rest
         }
+        self._kept = kept
+        self._before = self._read()
         self._return_ns = desk.config.kill.window_return_s * SECOND_NS
         self._stopping = False
 
@@ -60,8 +68,35 @@ class DeadMen:
         """Look at the health of each; several times a second."""
         if self._stopping:
             return
+        self._mind_before()
         for name, man in self._men.items():
             self._do(man.tick(self._health(name, man), self._clock.mono_ns()))
+
+    def _read(self) -> dict[str, int]:
+        """By venue: when its timer was to fire as the life before knew it (UTC ns)."""
+        try:
+            body = self._kept.read()
+            return msgspec.json.decode(body, type=dict[str, int]) if body is not None else {}
+        except (CorruptError, msgspec.DecodeError) as e:
+            self._alert("warning", "dead_man", f"what became of dead man's timers is not known: {e}")
+            return {}
+
+    def _mind_before(self) -> None:
+        """A timer that ran out while no kill switch ran cancelled everything, and nobody was told."""
+        for venue, fires_ns in list(self._before.items()):
+            del self._before[venue]
+            if venue in self._men and fires_ns <= self._clock.wall_ns():
+                at = datetime.fromtimestamp(fires_ns // SECOND_NS, UTC).isoformat()
+                text = f"{venue}: dead man's timer ran out at {at} while no kill switch ran: every order was cancelled"
+                self._alert("critical", "dead_man", text)
+                self._audit("dead man", {"severity": "critical", "text": text})
+                self._look(venue)
+
+    def _keep(self) -> None:
+        """When each timer fires at the earliest, as known now."""
+        ahead_ns = self._clock.wall_ns() - self._clock.mono_ns()
+        fires = {n: m.fires_ns + ahead_ns for n, m in self._men.items() if m.fires_ns}
+        self._kept.write(msgspec.json.encode(fires))
 
     def status(self) -> dict[str, dict[str, object]]:
         """For people: state, why, seconds until it fires, and how often it fired."""
@@ -84,8 +119,13 @@ class DeadMen:
         self._stopping = True
         keeping = {o.venue for o in self._switch.topology.owners.values() if o.keeps}
         left = {n for n in keeping & self._men.keys() if self._men[n].runs}
-        if not left:
+
+        def done() -> None:
+            self._kept.close()
             then()
+
+        if not left:
+            done()
             return
         end_ns = self._clock.mono_ns() + STOP_NS
 
@@ -99,7 +139,7 @@ class DeadMen:
                 return
             for name in runs:
                 self._alert("critical", "dead_man", f"{name}: could not be disabled at the stop: it fires later")
-            then()
+            done()
 
         look()
 
@@ -175,9 +215,12 @@ class DeadMen:
 
     def _set(self, action: SetTimer) -> None:
         man = self._men[action.venue]
-        self._rest[action.venue].set_timer(
-            action.seconds, lambda why: self._do(man.answered(why, self._clock.mono_ns()))
-        )
+
+        def answered(why: str) -> None:
+            self._do(man.answered(why, self._clock.mono_ns()))
+            self._keep()
+
+        self._rest[action.venue].set_timer(action.seconds, answered)
 
     def _look(self, venue: str) -> None:
         """It has run out: what the venue still lists is said, and owners ask about orders that it does not list."""

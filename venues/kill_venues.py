@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from base.config import DeskConfig
 from base.reactor import Reactor
 from ipc.events import AnyEvent
+from ipc.kept_file import KeptFile
 from ipc.owners import OwnerWatch
 from risk.kill import KillSwitch
 from venues.calendar import VenueCalendar, session_calendar
@@ -40,7 +41,8 @@ class KillVenues:
         for session, owner in switch.topology.owners.items():
             by_venue[owner.venue].append(calendars[session])
         self._states = MarketStates(plans, by_venue)
-        self.dead_men = DeadMen(reactor, desk, rest, switch, owners, commands, calendars, alert, audit)
+        kept = KeptFile(desk.data_dir / "kill" / "dead_man.json")
+        self.dead_men = DeadMen(reactor, desk, rest, switch, owners, commands, calendars, alert, audit, kept)
         self.certifier = Certifier(reactor, desk, switch, owners, commands, own, rest, audit, build)
         self._refresh_ns = self._clock.mono_ns() + REFRESH_NS
         for ear in own.values():

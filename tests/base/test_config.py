@@ -281,3 +281,10 @@ def test_limits_and_health_are_checked_with_the_keys_path(tmp_path: Path, table:
     (tmp_path / "desk.toml").write_text(f'[desk]\nname = "t"\n{table}\n[venue]\n[session]\n')
     with pytest.raises(ConfigError, match=says):
         load(tmp_path / "desk.toml")
+
+
+def test_figures_of_an_instrument_may_be_large(desk: Load) -> None:
+    """They are held against no scale here: a least notional of 10 did not fit 64 bits at 18 decimals."""
+    found = desk(change('lot_size = "0.01"', 'lot_size = "50", min_notional = "10000.5"'))
+    assert found.instruments["v", "BTC-USD"].min_notional == "10000.5"
+    assert found.instruments["v", "BTC-USD"].lot_size == 50_000

@@ -73,6 +73,8 @@ def test_with_every_process_of_the_desk_killed_the_venue_cancels_by_itself(desk:
     assert desk.working() == orders
     desk.wait(lambda: not desk.working(), "the venue cancels", TIMER_S + 20)
     assert fired(desk) > before
+    desk.spawn("killswitch")
+    desk.wait(lambda: "while no kill switch ran: every order was cancelled" in desk.logs(), "noticed afterwards", 60)
 
 
 def test_a_stop_that_keeps_orders_disables_the_timer_first() -> None:

@@ -1,5 +1,6 @@
 """`qd kill certify`: what a person asks for, and the words that keep a production desk from orders nobody meant."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from base.config import DeskConfig, load
 from base.errors import CommandError
+from ipc.book_eyes import BookView
 from quarterdeck.kill_certify import Request, confirmed, summary, watch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +36,31 @@ def test_quantities_are_the_least_that_the_venue_takes_and_prices_as_given(desk:
         "path": "", "others": "", "confirm": "",
     }  # fmt: skip
     assert wanted.lines()[0] == "buy 0.00001 BTC-USDT at 30000, on each trading session"
+
+
+def test_without_a_price_half_of_the_best_bid_is_taken_at_the_tick(
+    desk: DeskConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Eyes:
+        def __init__(self, _desk: DeskConfig) -> None: ...
+
+        def look(self, venue: str, instrument: str, mono_ns: int) -> BookView:
+            bid = {"BTC-USD": "65432.3", "ETH-USD": "0.01"}[instrument]
+            return BookView("LIVE", "", Decimal(bid), Decimal("70000"))
+
+    monkeypatch.setattr("quarterdeck.kill_certify.BookEyes", Eyes)
+    wanted = Request(desk, "kraken", ["BTC-USD"], [], [])
+    assert (wanted.prices, wanted.qtys) == (["32716.1"], ["0.0001"])
+    with pytest.raises(CommandError, match="half of its best bid is less than a tick"):
+        Request(desk, "kraken", ["ETH-USD"], [], [])
+
+
+@pytest.mark.parametrize(("price", "qty"), [("100", "0.10001"), ("100000", "0.00011"), ("1000000", "0.00002")])
+def test_the_least_quantity_is_worth_the_least_notional_in_whole_lots(tmp_path: Path, price: str, qty: str) -> None:
+    made = desk_of(tmp_path, "sim")
+    text = made.path.read_text()
+    made.path.write_text(text.replace('min_qty = "0.00001" }', 'min_qty = "0.00001", min_notional = "10" }'))
+    assert Request(load(made.path), "binance", ["BTC-USDT"], [], [price]).qtys == [qty]
 
 
 def test_what_does_not_fit_together_is_named(desk: DeskConfig) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from base.clock import ManualClock
@@ -39,11 +40,30 @@ class Rest:
             done(self.lines, 0, 1)
 
 
+class Kept:
+    """What one life keeps for the next."""
+
+    def __init__(self, body: bytes | None = None) -> None:
+        self.body = body
+        self.closed = 0
+
+    def read(self) -> bytes | None:
+        return self.body
+
+    def write(self, body: bytes) -> None:
+        self.body = body
+
+    def close(self) -> bool:
+        self.closed += 1
+        return True
+
+
 class Bench:
     """Timers of venue x (owners a and b) on a clock of our own."""
 
-    def __init__(self, *, keeps: bool = False) -> None:
+    def __init__(self, *, keeps: bool = False, kept: bytes | None = None, day_s: int = 12 * 3600) -> None:
         self.clock = ManualClock()
+        self.kept: Any = Kept(kept)
         self.later: list[tuple[int, Callable[[], object]]] = []
         self.rest = Rest()
         self.alerts: list[tuple[str, str]] = []
@@ -72,9 +92,9 @@ class Bench:
         rest: Any = {"x": self.rest}
         self.men = DeadMen(
             reactor, desk, rest, self.switch, self.owners, dict.fromkeys("abc", link), dict.fromkeys("abc", calendar),
-            lambda severity, code, text: self.alerts.append((severity, text)), lambda event, facts: None,
+            lambda severity, code, text: self.alerts.append((severity, text)), lambda event, facts: None, self.kept,
         )  # fmt: skip
-        self.at(12 * 3600)
+        self.at(day_s)
 
     def owner(self) -> Any:
         status = SimpleNamespace(pid=1, beat_mono_ns=0, readiness=Readiness.READY, reason="")
@@ -238,3 +258,35 @@ def test_a_stop_waits_two_seconds_for_a_venue_that_does_not_answer_and_says_so()
     assert len(done) == 1
     assert 2 * SECOND <= done[0] - began <= 3 * SECOND
     assert any("could not be disabled at the stop: it fires later" in text for _, text in b.alerts)
+
+
+def test_a_timer_that_ran_out_while_nobody_ran_is_noticed_in_the_next_life() -> None:
+    first = Bench()
+    first.order("a", "1")
+    first.pass_s(20)
+    (fires_ns,) = msgspec.json.decode(first.kept.body, type=dict[str, int]).values()
+    assert 40 * SECOND < fires_ns - first.clock.wall_ns() <= 60 * SECOND
+    late = Bench(kept=first.kept.body, day_s=13 * 3600)
+    late.pass_s(5)
+    assert any(severity == "critical" and "ran out at" in text for severity, text in late.alerts)
+    assert any("after the dead man's timer" in text for _, text in late.alerts)
+    soon = Bench(kept=first.kept.body)
+    soon.pass_s(20)
+    assert not any(severity == "critical" for severity, _ in soon.alerts)
+
+
+def test_one_that_was_disabled_before_the_stop_is_not_mourned() -> None:
+    first = Bench(keeps=True)
+    first.pass_s(20)
+    first.men.stop(lambda: None)
+    assert (first.kept.body, first.kept.closed) == (b"{}", 1)
+    late = Bench(keeps=True, kept=first.kept.body, day_s=13 * 3600)
+    late.pass_s(5)
+    assert not any(severity == "critical" for severity, _ in late.alerts)
+
+
+def test_a_torn_file_is_said_and_nothing_more() -> None:
+    b = Bench(kept=b"{")
+    b.pass_s(5)
+    assert b.state == "ARMED"
+    assert [severity for severity, text in b.alerts if "is not known" in text] == ["warning"]
