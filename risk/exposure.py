@@ -3,7 +3,7 @@
 import msgspec
 
 from ipc.exposure import notional
-from risk.order import Order
+from risk.order import PRICED, Order
 
 
 class Figures(msgspec.Struct):
@@ -79,8 +79,9 @@ def share_of(order: Order, mark_px: int) -> tuple[int, int]:
     """
     asked = order.asked.values()
     qty = max([order.leaves_qty, *(qty - order.cum_qty for qty, _ in asked)])
-    px = max([order.price or 0, *(price or 0 for _, price in asked)]) or order.stop_px or mark_px
-    return qty, px
+    priced = order.ord_type in PRICED or not order.ord_type  # "": the venue listed it, and how it was placed is unknown
+    px = max([order.price or 0, *(price or 0 for _, price in asked)]) if priced else 0
+    return qty, px or order.stop_px or mark_px
 
 
 def _share(order: Order, figures: Figures) -> _Share:

@@ -6,6 +6,12 @@ from ipc.events import OPEN_STATES, OrderState
 from ipc.requests import NewOrder
 from risk.trades import Trades
 
+# OrdType(40), as the desk has it on every venue. A price or stop price that another type brings along means nothing.
+PRICED = frozenset({"2", "4", "T", "V"})
+TRIGGERED = frozenset({"3", "4", "R", "T", "U", "V"})  # these wait for the market before they trade
+STOP_LIMIT = "4"  # a buy waits for the market to rise to its stop price, a sell for it to fall; T the other way
+AT_STOP_PX = frozenset({"3", "R"})  # these trade at about their stop price
+
 
 class Order(msgspec.Struct, kw_only=True):
     """One order. `ids`: every ClOrdID that named it or a request about it; `cl_ord_id`: the one the venue knows now."""

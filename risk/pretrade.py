@@ -15,7 +15,7 @@ from ipc.exposure import NOTIONAL_SCALE, notional
 from ipc.requests import NewOrder
 from risk.exposure import ExposureBook, share_of
 from risk.exposure_sums import QTY_SCALE, Account, ExposureSums
-from risk.order import Order
+from risk.order import AT_STOP_PX, PRICED, STOP_LIMIT, TRIGGERED, Order
 from risk.order_pace import OtherPace, OwnPace, Recent, Terms
 from risk.pretrade_plan import Collar, Ours, Plan, Planner, Rule
 
@@ -97,16 +97,17 @@ class PreTrade:
             if age_ns is not None and age_ns < plan.window[0]:
                 return self._again(plan.window[1], age_ns)
         buys = command.side == BUY
-        price, stop_px = command.price, command.stop_px
+        ord_type = command.ord_type
+        price = command.price if ord_type in PRICED else None
         if (
             plan.collar is not None
-            and (price is not None or stop_px is None)
-            and (reason := self._too_far(plan, plan.collar, buys, qty, price, stop_px))
+            and (price is not None or ord_type not in TRIGGERED)
+            and (reason := self._too_far(plan, plan.collar, buys, qty, price, _waits_for(ord_type, command.stop_px)))
         ):
             return reason
         worth = 0
         if plan.worth is not None or plan.gross:
-            px = price or stop_px
+            px = price or (command.stop_px if ord_type in AT_STOP_PX else None)
             if px is None:
                 px = self._market_px(plan, command.side, qty)
                 if px is None:
@@ -126,13 +127,14 @@ class PreTrade:
         """
         plan = self._plan(instrument, order.strategy)
         buys = order.side == BUY
+        price = price if order.ord_type in PRICED else None
         if plan.qty is not None and qty > plan.qty[0] and qty > order.order_qty:
             return self._too_big(plan.qty[1], instrument, qty)
         if (
             plan.collar is not None
             and price is not None
             and _bolder(buys, price, order.price)
-            and (reason := self._too_far(plan, plan.collar, buys, qty, price, stop_px))
+            and (reason := self._too_far(plan, plan.collar, buys, qty, price, _waits_for(order.ord_type, stop_px)))
         ):
             return reason
         px, was_px = price or stop_px or 0, order.price or order.stop_px or 0
@@ -254,8 +256,9 @@ class PreTrade:
         """What a market order is valued at; None when there is no book and there must be one."""
         name, buys = plan.instrument.name, side == BUY
         top = self._outside.best(name)
-        if top is not None and _other_side(top, buys):
-            return _other_side(top, buys) if qty <= top[3 if buys else 1] else self._outside.reach(name, side, qty)[0]
+        best = _other_side(top, buys) if top is not None else 0
+        if best and top is not None:
+            return best if qty <= top[3 if buys else 1] else max(best, self._outside.reach(name, side, qty)[0])
         if plan.worth_needs_book:
             return None
         return self._mark_px(plan.instrument)
@@ -311,6 +314,11 @@ def _terms(command: NewOrder) -> Terms:
     return (
         command.strategy, command.instrument, command.side, command.order_qty, command.price, command.stop_px,
     )  # fmt: skip
+
+
+def _waits_for(ord_type: str, stop_px: int | None) -> int | None:
+    """The price at which the order will find the market, when that is further off than the market is now."""
+    return stop_px if ord_type == STOP_LIMIT else None
 
 
 def _worth(instrument: Instrument, px: int, qty: int) -> int:

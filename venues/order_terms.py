@@ -7,11 +7,10 @@ import msgspec
 from base.instruments import Instrument
 from ipc.events import ExecutionReport
 from ipc.requests import NewOrder
-from risk.order import Order
+from risk.order import PRICED, Order
 from venues.interface import Capabilities, WorkingOrder
 
 AGE_SLACK_NS = 1_000_000_000  # on its way to the venue
-PRICED = frozenset({"2", "4", "T", "V"})
 
 
 def check_new(command: NewOrder, instrument: Instrument, capabilities: Capabilities) -> str:

@@ -106,6 +106,42 @@ def test_a_market_order_is_worth_what_the_book_says() -> None:
     assert "no book of BTC-USD" in desk.ask(ord_type="1", price=None, order_qty=1)
 
 
+def test_a_market_order_that_goes_through_the_book_is_worth_its_dearest_price() -> None:
+    desk = Desk(limit(max_order_notional={"USD": "300000"}))
+    desk.reached = (61_000_0, True)
+    assert "worth 305061 USD" in desk.ask(ord_type="1", price=None, order_qty=BOOK[3] + 1)
+    desk.reached = (50_000_0, True)
+    assert "worth 300009.99 USD" in desk.ask(ord_type="1", price=None, side="2", order_qty=BOOK[1] + 1)
+    desk.book, desk.reached = (50_000_0, 5, 0, 0), (0, False)
+    assert "worth 350000 USD" in desk.ask(ord_type="1", price=None, order_qty=7_000), "nobody offers anything"
+
+
+@pytest.mark.parametrize("ord_type", ["1", "2"])
+def test_a_stop_price_that_the_order_does_not_wait_for_excuses_nothing(ord_type: str) -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": "1"}))
+    desk.reached = (90_000_0, True)
+    price = None if ord_type == "1" else 90_000_0
+    assert "price_collar_pct" in desk.ask(ord_type=ord_type, price=price, stop_px=90_000_0, order_qty=BOOK[3] + 1)
+    order = desk.place()
+    assert "price_collar_pct" in desk.checks.replace(order, BTC, 100, 90_000_0, 90_000_0, False, desk.now)
+
+
+def test_a_take_profit_is_held_against_the_market_as_it_is() -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": "1"}, max_notional={"USD": "70000"}))
+    assert "price_collar_pct" in desk.ask(ord_type="T", price=90_000_0, stop_px=90_000_0), "it would trade at once"
+    assert desk.ask(ord_type="T", price=50_000_0, stop_px=50_000_0) == ""
+    assert desk.ask(ord_type="R", price=None, stop_px=50_000_0, order_qty=1_400) == ""
+    assert "max_notional" in desk.ask(ord_type="U", price=None, stop_px=1, order_qty=1_400), "worth what the book says"
+
+
+def test_a_price_that_a_market_order_brings_along_excuses_nothing() -> None:
+    desk = Desk(limit(price_collar_pct={"BTC-USD": "1"}, max_order_notional={"USD": "300000"}))
+    desk.reached = (90_000_0, True)
+    assert "price_collar_pct" in desk.ask(ord_type="1", price=1, order_qty=BOOK[3] + 1)
+    desk.reached = (60_100_0, True)
+    assert "worth 300560.1 USD" in desk.ask(ord_type="1", price=1, order_qty=BOOK[3] + 1)
+
+
 def test_a_market_order_that_may_pass_without_a_book_is_worth_what_the_last_fill_was() -> None:
     desk = Desk(limit(max_order_notional={"USD": "6000"}, without_book="pass"))
     desk.book = None
@@ -448,3 +484,10 @@ def test_what_others_changed_is_taken_in_before_a_sum_is_judged() -> None:
     desk = Desk(limit(max_open_orders=1))
     desk.checks.new(new(), BTC, NOW)
     assert desk.refreshed == 1
+
+
+def test_a_price_that_a_market_order_brings_along_does_not_make_it_worth_less_once_it_works() -> None:
+    desk = Desk(limit(max_notional={"USD": "6000"}))
+    desk.hold(0, mark_px=60_000_0)
+    desk.place(ord_type="1", price=1, order_qty=100)
+    assert "max_notional of desk: 6060 USD" in desk.ask(order_qty=1)
