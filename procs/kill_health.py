@@ -64,6 +64,7 @@ class HealthTriggers:
         self._faults = {
             f"stuck {n}": f"{n} shows no heartbeat" if ns is not None and ns >= SILENT_NS else ""
             for n, ns in silent.items()
+            if n in self._owners
         }
         return self._rules.stuck({n: None if ns is None else max(ns, 0) for n, ns in silent.items()})
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from base.kill_config import HealthConfig, HealthLimit
 from ipc.health import HostHealth, ProcessHealth
-from risk.triggers.watch import MS, Reading, Rule
+from risk.triggers.watch import HOST, MS, Reading, Rule
 
 MINUTE_NS = 60_000_000_000
 APART_NS = 1 * MS
@@ -151,7 +151,7 @@ class HealthRules:
         )
         rule = Rule(n, m, self._config.every_ms * MS)
         trips = limit.action == "trip" and bool(scope)
-        return Reading(scope or "host", figure, unit, value, Decimal(most), rule, trips, floor)
+        return Reading(scope or HOST, figure, unit, value, Decimal(most), rule, trips, floor)
 
 
 def _number(value: int | None) -> Decimal | None:

@@ -20,6 +20,7 @@ WARN_AT = (50, 75, 90)  # percent
 OVER = 100
 MS = 1_000_000
 HEADROOM = Decimal(10)  # a tenth of the limit
+HOST = "host"  # stands in the place of a scope where there is none: nothing of it can be tripped
 Kind: TypeAlias = Literal["warning", "trip", "alarm", "well"]
 
 
@@ -112,7 +113,8 @@ class Outcome(msgspec.Struct, frozen=True):
             mark = f"{mark}, not confirmed:" if r.over else f"{self.percent} % of"
         tail = f" ({r.detail})" if r.detail else ""
         unit = f" {r.unit}" if r.unit else ""
-        return f"{r.figure} {_text(r.value)} of {r.scope}: {mark} {r.limit:f}{unit}{tail}"
+        where = "" if r.scope == HOST else f" of {r.scope}"
+        return f"{r.figure} {_text(r.value)}{where}: {mark} {r.limit:f}{unit}{tail}"
 
     def facts(self) -> dict[str, object]:
         """For the audit: the figure, its limit, and the looks that confirmed it (`ago_ms` before the last)."""

@@ -209,6 +209,13 @@ def test_the_facts_of_a_trip_name_the_figure_its_limit_and_the_looks() -> None:
     assert str(outcome) == "loss in USD 151 of desk: over 100 USD (BTC-USD book)"
 
 
+def test_what_is_of_the_host_names_no_scope() -> None:
+    run = Run(trips=False, scope="host", figure="memory of md", unit="MB")
+    assert str(run.look(150)) == "memory of md 150: over 100 MB"
+    run = Run(floor=True, trips=False, scope="host", figure="free memory", unit="MB")
+    assert str(run.look(50)) == "free memory 50: below 100 MB"
+
+
 def test_the_table_says_how_far_each_figure_is() -> None:
     run = Run(SOFT, every_ms=100)
     run.look(80)
