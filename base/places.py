@@ -7,17 +7,15 @@ of a file that is broken further down.
 import hashlib
 import os
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from base.errors import ConfigError
 
 RUN_DIR, DATA_DIR, LOG_DIR = "run", "data", "log"
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Directories of a desk, absolute."""
 
     run_dir: Path

@@ -14,10 +14,15 @@ import msgspec
 
 from base.errors import RegionError
 from ipc._words import GateCheck, Words
-from ipc.gate_names import ScopeNames, check_scope
+from ipc.gate_names import ScopeNames
+from ipc.operator_word import OPERATOR_KIND, OPERATOR_WORDS, check_scope, operator_reason, set_operator_word
+
+__all__ = [
+    "DRILL_SCOPE", "OPERATOR_KIND", "OPERATOR_WORDS", "GateReader", "GateState", "GateWord", "GateWriter",
+    "account_scope", "check_scope", "lease_verdict", "read_gate", "scope_key", "session_scopes", "set_operator_word",
+]  # fmt: skip
 
 GATE_KIND = "gate"
-OPERATOR_KIND = "operator"
 # Data words of the gate file.
 LEASE = 0  # mono_ns up to which the lease is valid
 VERSION = 1  # rises when a scope gets a slot
@@ -27,10 +32,6 @@ WRITER_PID = 4
 FIRST_SLOT = 8  # then SLOTS pairs (key, word), open addressing by key
 SLOTS = 4096
 GATE_WORDS = FIRST_SLOT + 2 * SLOTS
-# Data words of the operator file: wall_ns of the request (0 = none), then a record with the reason.
-OPERATOR_REASON = 1
-OPERATOR_REASON_WORDS = 34
-OPERATOR_WORDS = OPERATOR_REASON + OPERATOR_REASON_WORDS
 _REOPEN_NS = 20_000_000
 _CACHED = 4096
 # A drill's scope: no session can have this name, so its word closes nothing but raises the generation as a trip does.
@@ -175,7 +176,7 @@ class GateReader:
             if code == 2:
                 return f"lease of the kill switch lapsed {(mono_ns - self._gate.load(LEASE)) // 1_000_000} ms ago"
             if code == 3:
-                return f"operator word set: {_operator_reason(self._operator)}"
+                return f"operator word set: {operator_reason(self._operator)}"
             if code >= 4:
                 word = GateWord.of(self._gate.load(_resolve(self._gate, names)[0][code - 4]))
                 present = ["desk", *(n for n in names if _find(self._gate, scope_key(n)) >= 0)]
@@ -313,7 +314,7 @@ class GateWriter:
     def operator_word(self) -> tuple[int, str]:
         """(wall_ns of an operator's request or 0, its reason)."""
         at = self._operator.load(0)
-        return at, _operator_reason(self._operator) if at else ""
+        return at, operator_reason(self._operator) if at else ""
 
     def clear_operator(self) -> None:
         """Only after the desk's own word is closed: the operator's word is then kept by the latch."""
@@ -332,17 +333,6 @@ class GateWriter:
         return not _replaced(self._path, self._words) and not _replaced(self._operator_path, self._operator)
 
 
-def set_operator_word(path: str | PathLike[str], reason: str, wall_ns: int) -> None:
-    """Close the gate for the whole desk without the kill switch; only the kill switch opens it again."""
-    try:
-        words = Words.open(path, OPERATOR_KIND, writable=True)
-    except RegionError:
-        words = Words.create(path, OPERATOR_KIND, OPERATOR_WORDS, mode=0o660)
-    words.store(0, max(1, wall_ns))
-    raw = reason.encode()[: (OPERATOR_REASON_WORDS - 2) * 8]
-    words.write_record(OPERATOR_REASON, OPERATOR_REASON_WORDS, raw)
-
-
 def read_gate(path: str | PathLike[str]) -> tuple[GateWord, int, int]:
     """(the desk's word, highest generation, lease expiry mono_ns) for status displays; RegionError when unreadable."""
     words = Words.open(path, GATE_KIND)
@@ -354,11 +344,6 @@ def read_scopes(path: str | PathLike[str], scopes: Iterable[str]) -> dict[str, G
     words = Words.open(path, GATE_KIND)
     found = {s: DESK if s == "desk" else _find(words, scope_key(s)) + 1 for s in scopes}
     return {s: GateWord.of(words.load(at)) for s, at in found.items() if at}
-
-
-def _operator_reason(words: Words) -> str:
-    raw = words.read_record(OPERATOR_REASON, OPERATOR_REASON_WORDS)
-    return raw.decode(errors="replace") if raw else "no reason given"
 
 
 def _find(words: Words, key: int) -> int:

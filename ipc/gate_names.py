@@ -5,16 +5,9 @@ from pathlib import Path
 import msgspec
 
 from base.errors import RegionError
+from ipc.operator_word import SCOPE_KINDS, check_scope
 
-SCOPE_KINDS = ("desk", "venue", "account", "session", "strategy", "instrument")
-
-
-def check_scope(scope: str) -> str:
-    """`scope` when it is "desk" or KIND:NAME; RegionError otherwise."""
-    kind, _, name = scope.partition(":")
-    if scope != "desk" and (kind not in SCOPE_KINDS[1:] or not name):
-        raise RegionError(f"{scope!r} is no scope; expected desk or one of {SCOPE_KINDS[1:]} with :NAME")
-    return scope
+__all__ = ["SCOPE_KINDS", "ScopeNames", "check_scope"]
 
 
 class ScopeNames:

@@ -1,6 +1,7 @@
 """Starting and stopping supervisord for a desk, and asking it things."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from quarterdeck.supervise import write_conf
 
 ROOT = Path(__file__).resolve().parent.parent
 STEP_S = 0.05
+ANSWER_S = 10.0
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -49,12 +51,23 @@ def environment() -> dict[str, str]:
 
 
 def ask(desk: DeskConfig, method: str) -> Any:
-    """Call a method of supervisord's XML-RPC namespace `supervisor` over its Unix socket. OSError: nobody answers."""
+    """Call a method of supervisord's XML-RPC namespace `supervisor` over its Unix socket. OSError: nobody answers.
+
+    QuarterdeckError: there is one, and it says nothing: it is stopped.
+    """
     transport = SupervisorTransport(None, None, f"unix://{desk.run_dir}/supervisor.sock")
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(ANSWER_S)  # its client asks for ever, and leaves no other way to say otherwise
     try:
         server = cast(Any, ServerProxy("http://127.0.0.1", transport=transport))
         return getattr(server.supervisor, method)()
+    except TimeoutError:
+        said = (
+            f"supervisord of {desk.run_dir} has said nothing for {ANSWER_S:g} s: stopped? its pid is in supervisord.pid"
+        )
+        raise QuarterdeckError(said) from None
     finally:
+        socket.setdefaulttimeout(before)
         if transport.connection is not None:
             transport.connection.close()
 

@@ -12,6 +12,7 @@ NAMES = (
     "orders",
     "pipeline",
     "kill",
+    "word",
     "memory",
     "ledger",
     "rate",

@@ -17,12 +17,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from base.errors import BusError, CommandError, RegionError
-from base.locks import role_holder
 from base.places import Places, read_places
-from ipc.drills import age_text
-from ipc.gate import read_gate, set_operator_word
-from ipc.gate_names import check_scope
 from ipc.operator_client import ask_line
+from ipc.operator_word import check_scope, set_operator_word
 from quarterdeck.who import who
 
 TRIP_TIMEOUT_S = 0.2
@@ -103,6 +100,8 @@ def run(args: argparse.Namespace) -> int:
             raise
         return _without(desk, str(e), args.json)
     if args.action == "status":
+        from ipc.drills import age_text
+
         found["drill"] = age_text(desk.data_dir / "kill", time.time_ns())
     if args.json:
         sys.stdout.write(json.dumps(found) + "\n")
@@ -160,6 +159,8 @@ def _by_word(desk: Places, args: argparse.Namespace, why: str) -> int:
 
 def _by_signal(desk: Places, args: argparse.Namespace, why: str) -> int:
     """Not even the word can be set. What is left is a signal to a kill switch that perhaps only does not talk."""
+    from base.locks import role_holder
+
     pid, then = role_holder(desk.run_dir / "lock" / "killswitch"), ""
     if pid:
         then = (
@@ -184,6 +185,8 @@ def _say(args: argparse.Namespace, found: dict[str, str]) -> None:
 
 def _without(desk: Places, why: str, as_json: bool) -> int:
     """Status without the kill switch: what the words in shared memory say. RegionError when they cannot be read."""
+    from ipc.gate import read_gate
+
     word, generation, lease_ns = read_gate(desk.shm_dir / "gate")
     lapsed_ms = max(0, time.monotonic_ns() - lease_ns) // 1_000_000
     found = {"desk": word.state.name, "generation": generation, "lease_lapsed_ms": lapsed_ms, "fault": why}

@@ -1,9 +1,5 @@
 """A whole simulated desk whose processes are stopped and killed, an operator with four ways to trip it, and the venues'
 own record of what came of it. With a real supervisord or without any.
-
-Two venues over TLS: `wide`, whose orders the kill switch reaches by itself (a session of its own whose mass cancel
-reaches the account, and REST), and `plain`, FIX 4.4 and nothing else: there a dead owner's orders can be cancelled by
-nobody but the owner, started again.
 """
 
 import json
@@ -14,19 +10,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import psutil
 import zmq
 
 from base.clock import SystemClock
-from base.config import DeskConfig, Kind, load
-from base.errors import BusError, CommandError, QuarterdeckError
+from base.config import load
+from base.errors import BusError, CommandError
 from base.locks import role_holder
 from ipc.audit_check import verify_audit
 from ipc.command_client import CommandClient
@@ -37,156 +33,18 @@ from ipc.roster import command_endpoint, roster
 from quarterdeck import supervisord
 from quarterdeck.desk_status import read_desk
 from sim.client import call, control_of
+from tests.e2e.apart_desk import (
+    KILLSWITCH,
+    ORDERS,
+    PLACED,
+    PRICE,
+    SUPERVISORD,
+    TRADING,
+    configuration,
+    wait_for,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
-SUPERVISORD = "supervisord"
-KILLSWITCH = "killswitch"
-TRADING = ("wide-trd", "plain-trd")
-OTHERS = ("wide-md", "plain-md", "wide-dc", "book-l2", "ledger")
-PROCESSES = (*TRADING, *OTHERS, KILLSWITCH)
-LEASE_LOST_S = 2
-PLACED = 3  # orders at each venue before anything happens
-GATE_WORDS = ("is TRIP", "is RESETTING", "is DISARMED", "operator word", "lease of the kill switch", "gate closed")
-
-DESK = f"""
-[desk]
-name = "apart"
-environment = "sim"
-
-[kill]
-arm_at_start = true
-sessions = ["wide-kill"]
-fence_deadline_ms = 400
-lease_lost_cancel_s = {LEASE_LOST_S}
-unanswered_horizon_s = 1
-watch_after_proof_s = 0
-reset_cool_off_s = 0
-session_loss_grace_s = 60
-
-[venue.wide]
-dialect = "fix44"
-instruments = [
-    {{ name = "BTC-USD", symbol = "BTC-USD", px_scale = 2, qty_scale = 8, min_qty = "0.0001" }},
-]
-options = {{ rest = true, on_disconnect = "keeps", mass_cancel_reaches = "account" }}
-
-[venue.wide.rest]
-address = "run:sim-wide#rest"
-key = "run:secrets/wide.key"
-secret = "run:secrets/wide.secret"
-ca_file = "run:sim-wide.ca.pem"
-lag_ms = 100
-
-[venue.plain]
-dialect = "fix44"
-instruments = [
-    {{ name = "BTC-USD", symbol = "BTC-USD", px_scale = 2, qty_scale = 8, min_qty = "0.0001" }},
-]
-options = {{ on_disconnect = "keeps", mass_cancel_reaches = "comp_id" }}
-
-[book.l2]
-sessions = ["wide-md", "plain-md"]
-levels = 20000
-
-[ledger]
-
-[sim.wide]
-seed = 1
-messages_per_s = 10
-options = {{ mass_cancel_reaches = "account" }}
-
-[sim.plain]
-seed = 2
-messages_per_s = 10
-"""
-SESSION = """
-[session.{name}]
-venue = "{venue}"
-kind = "{kind}"
-address = "run:sim-{venue}#{kind}"
-ca_file = "run:sim-{venue}.ca.pem"
-server_name = "localhost"
-heartbeat_s = 5
-sender_comp_id = "{sender}"
-target_comp_id = "VENUE"
-username = "run:secrets/{venue}.key"
-password = "run:secrets/{venue}.secret"
-"""
-# name: venue, kind, SenderCompID
-SESSIONS = {
-    "wide-trd": ("wide", "trading", "QDWIDE"),
-    "wide-kill": ("wide", "trading", "QDKILL"),
-    "wide-md": ("wide", "marketdata", "QDWIDEMD"),
-    "wide-dc": ("wide", "dropcopy", "QDWIDEDC"),
-    "plain-trd": ("plain", "trading", "QDPLAIN"),
-    "plain-md": ("plain", "marketdata", "QDPLAINMD"),
-}
-ORDERS = {"wide-trd": ("wide", "BTC-USD", 100_000), "plain-trd": ("plain", "BTC-USD", 100_000)}
-PRICE = 30_000_00  # half of where the simulated crowd trades: it rests
-
-
-def configuration() -> str:
-    """The desk as TOML."""
-    sessions = (
-        SESSION.format(name=name, venue=venue, kind=kind, sender=sender)
-        for name, (venue, kind, sender) in SESSIONS.items()
-    )
-    return DESK + "".join(sessions)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float, what: Callable[[], str] | str) -> Any:
-    """The first true answer; AssertionError with `what`, asked for only then, when `seconds` go by."""
-    end = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds:g} s: {what() if callable(what) else what}")
-        time.sleep(0.01)
-
-
-class Stream(threading.Thread):
-    """A strategy that never stops placing orders at one session, and keeps what it was answered."""
-
-    def __init__(self, desk: DeskConfig, session: str, pause_s: float = 0.03) -> None:
-        super().__init__(name=f"orders {session}", daemon=True)
-        self.session = session
-        self.accepted: list[str] = []
-        self.refused = 0  # by the gate
-        self.last = ""  # answer
-        self.after: list[str] = []  # accepted although the gate had refused an order before
-        self._desk, self._pause_s = desk, pause_s
-        self._end = threading.Event()
-
-    def run(self) -> None:
-        """Place, look at the answer, go on."""
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        client = CommandClient(context, command_endpoint(self._desk, self.session), "stream", SystemClock())
-        venue, instrument, qty = ORDERS[self.session]
-        while not self._end.wait(self._pause_s):
-            head = ("stream", client.next_command_id(), 0)
-            try:
-                answer = client.request(
-                    NewOrder(*head, venue, instrument, "1", "2", qty, PRICE, strategy="mm"), timeout_ms=300
-                )
-            except BusError as e:
-                self.last = str(e)
-                continue  # stopped, dead, or not there yet
-            self.last = answer.reason
-            if answer.accepted:
-                self.accepted.append(answer.cl_ord_id)
-                if self.refused:
-                    self.after.append(answer.cl_ord_id)
-            elif any(word in answer.reason for word in GATE_WORDS):
-                self.refused += 1
-        client.close()
-        context.destroy(linger=0)
-
-    def end(self) -> None:
-        """Stop placing."""
-        self._end.set()
-        self.join()
 
 
 class World:
@@ -212,6 +70,7 @@ class World:
         self.children: dict[str, subprocess.Popen[bytes]] = {}  # the newest of each role
         self._all: list[subprocess.Popen[bytes]] = []
         self.broken = False
+        self.forced: set[str] = set()  # orders that nothing could prove, in cases before: they stay on the list
         self._gates = {
             s: GateReader(self.desk.shm_dir / "gate", self.desk.shm_dir / "operator", session_scopes(v, "main", s))
             for s, (v, _, _) in ORDERS.items()
@@ -272,17 +131,13 @@ class World:
         wait_for(lambda: not self.unready(), seconds, lambda: f"ready: {self.unready()}")
 
     def close(self) -> None:
-        """Nothing of it is left."""
-        for name in [*PROCESSES, SUPERVISORD]:
-            if pid := self.pid(name):
-                self.signal({name: pid}, signal.SIGCONT)
-        try:
-            if self.supervised and supervisord.running(self.desk):
-                supervisord.stop(self.desk)
-        except QuarterdeckError:
-            pass  # what holds a role still is ended below, by its pid
-        for _, pid in supervisord.orphans(self.desk):
-            self.signal({"": pid}, signal.SIGKILL)
+        """Nothing of it is left; in no order, since that is no matter here."""
+        if self.supervised and (pid := self.pid(SUPERVISORD)):
+            self.signal({SUPERVISORD: pid}, signal.SIGKILL)
+            wait_for(lambda: not psutil.pid_exists(pid), 10, "supervisord is gone")
+        while held := supervisord.orphans(self.desk):  # a twin takes over as its holder ends
+            for name, pid in held:
+                self.signal({name: pid}, signal.SIGKILL)
         for child in self._all:
             child.kill()
             child.wait(10)
@@ -343,7 +198,7 @@ class World:
 
     def ask(self, verb: str, **args: str) -> dict[str, Any]:
         """The kill switch's answer over the operators' line."""
-        return ask_line(self.desk.run_dir, verb, {"by": "matrix", **args}, 5.0)
+        return ask_line(self.desk.run_dir, verb, {"by": "matrix", **args}, 20.0)
 
     def closed(self, session: str) -> str:
         """Why no new order of the session may leave."""
@@ -392,7 +247,8 @@ class World:
                 client = CommandClient(context, command_endpoint(self.desk, session), "hand", SystemClock())
                 for _ in range(PLACED):
                     head = ("hand", client.next_command_id(), 0)
-                    answer = client.request(NewOrder(*head, venue, instrument, "1", "2", qty, PRICE, strategy="mm"))
+                    order = NewOrder(*head, venue, instrument, "1", "2", qty, PRICE, strategy="mm")
+                    answer = client.request(order, timeout_ms=20_000)
                     assert answer.accepted, answer.reason
                 client.close()
         finally:
@@ -439,6 +295,7 @@ class World:
             if not mark or set(names.split()) & {"UNKNOWN", *self.record("plain"), *self.record("wide")}:
                 raise CommandError(refused) from None
             self.ask("reset", scope=scope, reason="never arrived, says the venue", force=names)
+            self.forced |= set(names.split())
 
     def settled(self) -> dict[str, Any] | None:
         """The last trip, once it is over; until then it must say what it waits for.
@@ -463,7 +320,7 @@ class World:
         only = not truly and not mark and all(name.startswith("plain:") for name in names.split(", "))
         return trip if only and not set(trip["unproven"]) & self.record("plain").keys() else None
 
-    def wait_settled(self, seconds: float = 60) -> dict[str, Any]:
+    def wait_settled(self, seconds: float = 120) -> dict[str, Any]:
         """The trip once it is over."""
         found: dict[str, Any] = wait_for(self.settled, seconds, lambda: f"settled: {self._said()}")
         return found
@@ -477,16 +334,3 @@ class World:
     def audit_is_sound(self) -> str:
         """What is wrong with the audit trail."""
         return verify_audit(self.desk.data_dir / "kill")[1]
-
-
-@contextmanager
-def streams(desk: DeskConfig) -> Iterator[dict[str, Stream]]:
-    """A strategy at each session, as long as the block lasts."""
-    found = {s: Stream(desk, s) for s in desk.sessions(Kind.TRADING)}
-    for stream in found.values():
-        stream.start()
-    try:
-        yield found
-    finally:
-        for stream in found.values():
-            stream.end()

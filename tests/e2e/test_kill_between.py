@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from ipc.owners import stopped
-from tests.e2e.apart_world import KILLSWITCH, Stream, World, wait_for
+from tests.e2e.apart_desk import KILLSWITCH, Stream, wait_for
+from tests.e2e.apart_world import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -249,4 +250,22 @@ def test_what_the_venue_had_taken_is_cancelled(desk: Between, flow: Stream) -> N
     assert desk.world.pid(VICTIM) != pid
     assert desk.world.record("plain")[cl_ord_id]["closed_ns"]
     assert not desk.world.working()
+    assert not flow.after
+
+
+def test_with_the_kill_switch_dead_that_one_order_may_leave_late_and_its_owner_cancels_it(
+    desk: Between, flow: Stream
+) -> None:
+    """Nobody is there to kill it: the bound is one order an owner, and what closes the gate cancels it."""
+    pid, cl_ord_id = desk.stop_at("check")
+    before = desk.world.settled_record()["plain"]
+    desk.world.signal({KILLSWITCH: desk.world.pid(KILLSWITCH)}, signal.SIGKILL)
+    closes(desk)
+    os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: cl_ord_id in desk.world.record("plain"), 20, "it was about to leave, and leaves")
+    wait_for(lambda: not desk.world.working(), 20, lambda: f"the owners obey the word: {desk.world.working()}")
+    wait_for(lambda: flow.refused, 20, "every further order is refused")
+    assert desk.world.settled_record()["plain"] - before == {cl_ord_id}
+    desk.world.spawn(KILLSWITCH)
+    assert desk.world.wait_settled()["killed"] == []
     assert not flow.after

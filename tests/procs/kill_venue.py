@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from base.locks import RoleLock
 from ipc.commands import CommandClient
 from ipc.events import ExecutionReport
 from ipc.journal import read_events
+from ipc.operator_client import line_path
 from ipc.owners import role_held
 from ipc.readiness import read_status
 from ipc.requests import Answer, Ops
@@ -251,6 +253,17 @@ class KillDesk:
             return client.request(Ops("test", client.next_command_id(), 0, verb, args), 5000)
         finally:
             client.close()
+
+    def line(self, words: str) -> dict[str, Any]:
+        """What a person is answered who has nothing but a Unix socket."""
+        with socket.socket(socket.AF_UNIX) as s, s.makefile("rw") as lines:
+            s.settimeout(10)
+            s.connect(str(line_path(self.desk.run_dir)))
+            lines.write(f"{words}\n")
+            lines.flush()
+            answer: dict[str, Any] = json.loads(lines.readline())
+        assert answer["accepted"], answer
+        return answer["data"]  # type: ignore[no-any-return]
 
     def status(self) -> dict[str, Any]:
         answer = self.ask("status")

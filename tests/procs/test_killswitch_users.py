@@ -12,8 +12,14 @@ import pytest
 from tests.procs.kill_venue import ROOT, KillDesk
 from tests.procs.test_killswitch import Make, closed, desk_of  # noqa: F401 - the fixture
 
-UID = 65534
+UID, KILL_UID = 65534, 65533
 AS_OTHER = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
+# As docs/kill-switch.md says.
+KILL_CAPS = "+kill,+dac_override"
+AS_KILL = (
+    "setpriv", f"--reuid={KILL_UID}", f"--regid={UID}", "--clear-groups", f"--inh-caps={KILL_CAPS}",
+    f"--ambient-caps={KILL_CAPS}",
+)  # fmt: skip
 TO_READ = "+dac_override,+dac_read_search"
 WITHOUT_KILL = ("setpriv", f"--regid={UID}", "--clear-groups", "--inh-caps=-kill", "--bounding-set=-kill")
 
@@ -33,7 +39,7 @@ def handed_over(desk: KillDesk) -> None:
     """The desk belongs to the owner's user, as an installation makes it; the kill switch is another's, in its group."""
     reachable = found_by_others(Path(sys.executable)) and found_by_others(ROOT)
     caps = () if reachable else (f"--inh-caps={TO_READ}", f"--ambient-caps={TO_READ}")
-    desk.prefix = {"a": (*AS_OTHER, *caps), "killswitch": ("setpriv", f"--regid={UID}", "--clear-groups")}
+    desk.prefix = {"a": (*AS_OTHER, *caps), "killswitch": AS_KILL}
     home = desk.desk.path.parent.parent
     d = desk.desk
     for folder in (

@@ -150,6 +150,36 @@ def test_an_owner_without_a_fence_is_killed_once_and_the_scope_widens() -> None:
     assert any(a.code == "widened" for a in desk.take(do.Tell))  # type: ignore[union-attr]
 
 
+def test_an_owner_that_cannot_be_killed_holds_up_the_proof_but_neither_cancels_nor_alarm() -> None:
+    desk = Desk(proof_deadline_s=4)
+    desk.order("a", "1")
+    desk.order("c", "2", venue="y")
+    trip = desk.trip()
+    desk.fence("b", "c")
+    desk.pass_ms(201)
+    assert [a.session for a in desk.take(do.KillOwner)] == ["a"]  # type: ignore[union-attr]
+    for _ in range(3):  # it lives on, whatever was done
+        desk.take(RestCancelAll), desk.take(do.CancelOne)
+        desk.pass_ms(1001)
+        assert [a.session for a in desk.take(do.KillOwner)] == ["a"]  # type: ignore[union-attr]
+        assert [a.venue for a in desk.take(RestCancelAll)] == ["x"]  # type: ignore[union-attr]
+        assert {a.session for a in desk.take(do.CancelOne)} == {"a", "c"}  # type: ignore[union-attr]
+    desk.cancelled("a", "1")
+    desk.cancelled("c", "2", venue="y")
+    desk.take(do.Tell)
+    desk.pass_ms(1001)
+    told = [a.text for a in desk.take(do.Tell) if a.code == "not_proven"]  # type: ignore[union-attr]
+    assert len(told) == 1
+    assert "owner a has not answered the gate" in told[0]
+    assert (trip.phase, trip.counts().proven) == (Phase.FENCING, 0)
+    desk.switch.owner_died("a", False)  # somebody ended it by hand
+    desk.switch.owners_alive(("b", "c"))
+    desk.switch.journal_read("a")
+    desk.inventories("b", "c")
+    desk.empty_lists()
+    assert trip.phase == Phase.PROVEN
+
+
 def test_an_older_fence_does_not_count() -> None:
     desk = Desk()
     trip = desk.trip()
