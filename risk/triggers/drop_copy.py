@@ -4,6 +4,8 @@ For people the ledger does this in full (risk/ledger_fills.py); this is the part
 without the ledger. Fills meet by trade id, else by the order's CumQty(14) after the fill, else by ExecID(17); a fill
 that REST told meets by order, quantity and price, too. Drop copies of orders that are not this desk's are left out.
 
+A copied fill is no news either when order entry knows the order's quantity without the trade (a status said so).
+
 A fill that has waited for a minute longer than the greatest limit on the lag waits no more: it is a mismatch then.
 """
 
@@ -14,7 +16,7 @@ import msgspec
 
 from base.errors import ConfigError
 from base.kill_config import LimitConfig
-from ipc.events import ExecutionReport
+from ipc.events import ExecutionReport, OrderState
 from risk.kill_plan import Owned, covers
 from risk.triggers.days import Days
 from risk.triggers.rules import rule_of
@@ -22,6 +24,7 @@ from risk.triggers.watch import Reading
 
 SECOND_NS = 1_000_000_000
 MET_KEPT = 100_000
+ORDERS_KEPT = 50_000
 GIVEN_UP_NS = 60 * SECOND_NS
 HOUR_NS = 3_600 * SECOND_NS  # what is older is not looked at when journals are read at a start
 BEFORE_NS = 300 * SECOND_NS  # entry's fills reach back further by so much than the copies that answer them
@@ -65,6 +68,8 @@ class DropCopyBook:
         self._names: dict[str, int] = {}
         self._facts: dict[tuple[bool, str, str, int | None, int | None], list[int]] = {}
         self._met: dict[str, None] = {}
+        self._cum: dict[tuple[str, str, str], int] = {}  # by order: what order entry knows to be filled
+        self._copied: dict[tuple[str, str, str], dict[int, int]] = {}  # by order: copied fills that wait, with CumQty
         self._number = 0
         self._first_ns: dict[tuple[str, bool], int] = {}  # by venue and view: of the oldest fill that is kept of it
         self._patience_ns = GIVEN_UP_NS + max((x.max_drop_copy_lag_s or 0 for x in self.limits), default=0) * SECOND_NS
@@ -79,7 +84,11 @@ class DropCopyBook:
 
         `known`: whether an order of a drop copy is one of this desk's.
         """
-        if not self.limits or not isinstance(event, ExecutionReport) or event.exec_type != "F":
+        if not self.limits:
+            return
+        if isinstance(event, OrderState):
+            self._quantity(event)
+        if not isinstance(event, ExecutionReport) or event.exec_type != "F":
             return
         if event.venue not in self._venues or event.origin == "local" or (event.drop_copy and not known(event)):
             return
@@ -96,6 +105,10 @@ class DropCopyBook:
             (event.order_id or event.cl_ord_id, event.side, event.last_qty, event.last_px), at_ns, wall_ns, names,
         )  # fmt: skip
         number = self._meets(fill)
+        if number is None and event.drop_copy and event.cum_qty is not None:
+            if event.cum_qty <= self._cum.get(_order(event), -1):
+                return
+            self._copied.setdefault(_order(event), {})[self._number + 1] = event.cum_qty
         if number is None:
             self._number += 1
             self._waiting[self._number] = fill
@@ -104,6 +117,19 @@ class DropCopyBook:
             self._facts.setdefault((fill.copy, *fill.facts), []).append(self._number)
         elif self._waiting[number].copy != fill.copy:
             self._met_both(number, fill)
+
+    def _quantity(self, state: OrderState) -> None:
+        """Order entry knows that so much of an order is filled, whether or not it knows each trade."""
+        if state.venue not in self._venues or not state.cum_qty or not state.order_id:
+            return
+        order = _order(state)
+        self._cum[order] = max(state.cum_qty, self._cum.pop(order, 0))
+        if len(self._cum) > ORDERS_KEPT:
+            del self._cum[next(iter(self._cum))]
+        covered = [n for n, cum in self._copied.get(order, {}).items() if cum <= self._cum[order]]
+        for number in covered:
+            for name in self._drop(number).names:
+                self._met[name] = None
 
     def caught_up(self, mono_ns: int) -> None:
         """All journals are read: what one view's journal does not reach back to is not missing from it."""
@@ -171,6 +197,11 @@ class DropCopyBook:
         for name in fill.names:
             if self._names.get(name) == number:
                 del self._names[name]
+        order = (fill.owned.venue, fill.owned.instrument, fill.facts[0])
+        if number in self._copied.get(order, {}):
+            del self._copied[order][number]
+            if not self._copied[order]:
+                del self._copied[order]
         alike = self._facts[fill.copy, *fill.facts]
         alike.remove(number)
         if not alike:
@@ -181,6 +212,10 @@ class DropCopyBook:
         name = _name(fill)
         self._met[name] = None
         self.found.setdefault(name, Mismatch(name, self._days.day(fill.wall_ns), fill.owned, text))
+
+
+def _order(event: ExecutionReport | OrderState) -> tuple[str, str, str]:
+    return event.venue, event.instrument, event.order_id or event.cl_ord_id
 
 
 def _name(fill: _Fill) -> str:

@@ -12,7 +12,7 @@ from base.errors import ConfigError
 from ipc.events import ExecutionReport
 from risk.triggers.days import Days
 from risk.triggers.drop_copy import DropCopyBook
-from tests.risk.triggers.kit import NOW, SECOND, WALL, limit, report
+from tests.risk.triggers.kit import NOW, SECOND, WALL, limit, report, state
 
 DAY = "2025-06-15"
 LIMIT = limit(max_drop_copy_lag_s=10, max_drop_copy_mismatches_per_day=0)
@@ -31,7 +31,7 @@ class Desk:
         self.ours: set[str] | None = None
         self.closed: set[str] = set()
 
-    def tell(self, *reports: ExecutionReport, at: int | None = None) -> None:
+    def tell(self, *reports: object, at: int | None = None) -> None:
         at = self.now if at is None else at
         known = lambda r: self.ours is None or r.cl_ord_id in self.ours  # noqa: E731
         for r in reports:
@@ -105,6 +105,23 @@ def test_a_fill_that_never_comes_is_a_mismatch_and_no_endless_lag() -> None:
     after = Desk(desk.book.found.values())
     assert after.look() == (0, 1)  # a restart remembers
     assert after.book.readings(lambda _: False, NOW, "2025-06-16")[1].value == 0
+
+
+def test_a_trade_that_order_entry_knows_by_its_quantity_alone_is_not_missing() -> None:
+    """After a lost session a status may say what is filled, and no report ever tells the trades."""
+    fill = report(trade_id="T1", order_id="V", cum_qty=5)
+    for copy_first in (True, False):
+        desk = Desk()
+        events = [copy(fill), state("o", "CANCELED", order_id="V", cum_qty=5)]
+        for event in events if copy_first else reversed(events):
+            desk.tell(event)
+        desk.now += 60 * SECOND
+        assert desk.look() == (0, 0)
+        desk.tell(copy(fill))
+        assert desk.look() == (0, 0)
+        desk.tell(copy(report(trade_id="T2", order_id="V", cum_qty=6)))
+        desk.now += SECOND
+        assert desk.look() == (1, 0)
 
 
 def test_orders_of_others_on_the_account_are_none_of_ours() -> None:
