@@ -1,0 +1,1 @@
+"""Every reachable state of the kill switch, by breadth-first search over its real code: docs/kill-states.md."""

@@ -1,0 +1,40 @@
+"""The worlds that are searched: those of `SUITE` to the end by the test suite, any other by hand."""
+
+from typing import Any
+
+from bench.states.world import Setting
+
+SUITE = ("latch", "traded", "reports", "line")
+ARMED = ("start", "arm", "a starts", "a runs", "watch")
+BEHIND = (*ARMED, "o0 sent", "trip desk", "a looks", "watch")
+ONE_TRIP: dict[str, Any] = {
+    "begin": ARMED, "trips": ("desk",), "once": True, "resets": False, "crashes": False, "garbles": False,
+    "reboots": False,
+}  # fmt: skip
+SETTINGS = {
+    s.name: s
+    for s in (
+        # Latch, words, resets and crashes of one scope, then of two; nothing is traded.
+        Setting("latch", (), trips=("desk",), stalls=False, losses=(), prompt=True),
+        Setting("scopes", (), begin=("start", "arm"), garbles=False, reboots=False, stalls=False, losses=(),
+                prompt=True),
+        # An order is traded, and everything may crash.
+        Setting("traded", (0,), trips=("desk",), garbles=False, reboots=False, stalls=False, losses=(), prompt=True),
+        # Messages of a trip that are lost and late: reports and cancels, then lists. Nobody resets.
+        Setting("reports", (0,), **ONE_TRIP, stalls=False, losses=("orders", "cancels", "reports")),
+        Setting("lists", (0,), **ONE_TRIP, stalls=False, losses=("lists",)),
+        # Bytes that lie on their way for long, and owners that say what they do not know.
+        Setting("late", (0,), **ONE_TRIP, stalls=False, losses=(), flight=3, claims=True),
+        # One order on a line that stalls, from where the gate has closed behind it.
+        Setting("line", (0,), **(ONE_TRIP | {"begin": BEHIND}), stalls=False, losses=(), flight=5),
+        # Owners that stop, die and start.
+        Setting("owners", (0,), **ONE_TRIP, losses=()),
+        Setting("large-latch", (), stalls=False, losses=(), prompt=True),
+        Setting("large-traded", (0,), trips=("desk",), stalls=False, losses=(), prompt=True),
+        Setting("large-messages", (0,), begin=ARMED, trips=("desk",), crashes=False, reboots=False, flight=1,
+                queues=True, claims=True),
+        Setting("large-owners", (0, 1), owners=2, begin=ARMED, trips=("session:a",), crashes=False, reboots=False,
+                losses=()),
+        Setting("large", (0,)),
+    )
+}  # fmt: skip
