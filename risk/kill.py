@@ -311,6 +311,7 @@ class KillSwitch:
     def tick(self) -> None:
         """Deadlines of everything; call it every few ms while `busy`, else every 100 ms."""
         self.follow()
+        self.ledger.forget(lambda order: any(t.proofs.has(order) for t in self.trips.values()))
         mono_ns = self.clock.mono_ns()
         for trip in list(self.trips.values()):
             self._apply(trip, trip.tick(mono_ns, self._starting))

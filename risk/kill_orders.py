@@ -4,7 +4,7 @@ It trusts less than an owner does: an order is dead here by a report with a fina
 was never sent. An owner's other conclusions are claims, which the proof of a trip checks for itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -15,6 +15,7 @@ from risk.order import Order
 from risk.orders import OrderTable
 
 ABSENT = "absent from two open-orders lists"
+FINISHED_KEPT = 500  # of each session, beside those of trips: an order takes some kilobytes
 Life: TypeAlias = Literal["new", "alive", "dead", "held"]
 # OrdStatus(39) by which a venue shows an order in its book; pending ones (A, 6, E) only say that a request arrived.
 _SHOWS_LIFE = frozenset("0159D")
@@ -44,6 +45,17 @@ class OrderLedger:
         self._tables: dict[str, OrderTable] = {}
         # By session and first ClOrdID: open by all reports, absent by two lists of a past trip.
         self._absent: dict[tuple[str, str], Order] = {}
+        self._look_again: dict[str, int] = {}  # by session: as many finished orders may be before some are let go
+
+    def forget(self, needed: Callable[[Order], bool]) -> None:
+        """Let go of orders that are long over: of each session the latest stay, and those that `needed` says.
+
+        A list that lags may still show what was over lately; whose end an older report tells, it told before. One that
+        comes alive again is told by its owner as an order, and counts as new.
+        """
+        for session, table in self._tables.items():
+            if table.finished > self._look_again.get(session, 2 * FINISHED_KEPT):
+                self._look_again[session] = table.forget_finished(FINISHED_KEPT, needed) + FINISHED_KEPT
 
     def open(self) -> Iterator[Order]:
         """Every order that may be working."""

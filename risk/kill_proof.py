@@ -95,6 +95,10 @@ class ProofBook:
         yield from self._proofs.values()
         yield from self._foreign.values()
 
+    def has(self, order: Order) -> bool:
+        """Whether the order is one of this trip's."""
+        return (order.session, order.ids[0]) in self._proofs
+
     def fenced(self, mono_ns: int) -> None:
         """No owner can send any more: from now on evidence counts."""
         if self._fence_ns is None:

@@ -7,7 +7,7 @@ that was finished by inference (refused here, or absent from the venue's lists) 
 it alive. What cannot be known is UNCERTAIN, never guessed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -396,6 +396,19 @@ class OrderTable:
             oldest = next(iter(self._finished))
             del self._finished[oldest]
             self._forget(self._orders.pop(oldest))
+
+    def forget_finished(self, kept: int, needed: Callable[[Order], bool]) -> int:
+        """Forget finished orders but the `kept` latest and those needed; answers how many are left."""
+        for key in list(self._finished)[: max(len(self._finished) - kept, 0)]:
+            if not needed(self._orders[key]):
+                del self._finished[key]
+                self._forget(self._orders.pop(key))
+        return len(self._finished)
+
+    @property
+    def finished(self) -> int:
+        """How many finished orders are remembered."""
+        return len(self._finished)
 
     def _forget(self, order: Order) -> None:
         self.untold.pop(order.ids[0], None)

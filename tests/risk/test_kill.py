@@ -13,6 +13,7 @@ from ipc.gate import GateState, GateWord
 from risk import kill_actions as do
 from risk.kill import KillSwitch
 from risk.kill_latch import Latch, LatchReading, decode, encode
+from risk.kill_orders import FINISHED_KEPT
 from risk.kill_plan import OwnerMassCancel, RestCancelAll
 from risk.kill_proof import ABSENT, UNANSWERED_NS, ListedId
 from risk.kill_report import describe, explain
@@ -949,3 +950,45 @@ def test_a_closed_word_opens_only_by_a_reset_that_a_person_asked_for(steps: list
         for s, was in before.items():
             if was in (GateState.TRIPPING, GateState.TRIPPED) and desk.gate.get(s).state == GateState.ARMED:
                 assert s in allowed
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def trade(desk: Desk, session: str, orders: range) -> None:
+    for i in orders:
+        desk.order(session, f"n{i}")
+        desk.cancelled(session, f"n{i}")
+        if i % 100 == 0:
+            desk.switch.tick()
+    desk.switch.tick()
+
+
+def test_finished_orders_are_let_go_but_for_the_latest_of_each_session() -> None:
+    desk = Desk()
+    desk.order("a", "rests")
+    trade(desk, "a", range(4 * FINISHED_KEPT))
+    table = desk.switch.ledger._tables["a"]
+    assert FINISHED_KEPT <= table.finished <= 2 * FINISHED_KEPT + 100
+    assert desk.switch.ledger.find("a", f"n{4 * FINISHED_KEPT - 1}") is not None
+    assert [o.cl_ord_id for o in desk.switch.ledger.open()] == ["rests"]
+
+
+def test_no_order_of_a_trip_is_let_go_so_that_a_late_sign_of_life_still_refutes() -> None:
+    desk = Desk()
+    desk.order("a", "1")
+    trip = desk.trip("session:a")
+    desk.fence("a")
+    desk.inventories("a")
+    desk.cancelled("a", "1")
+    assert trip.phase == Phase.PROVEN
+    trade(desk, "b", range(3 * FINISHED_KEPT))
+    assert desk.switch.ledger._tables["b"].finished <= 2 * FINISHED_KEPT + 100
+    for i in range(2 * FINISHED_KEPT + 1):  # of the same session, over before they were heard of
+        desk.switch.event(state("a", f"x{i}", "REJECTED"))
+    desk.switch.tick()
+    assert desk.switch.ledger.find("a", "x1") is None
+    desk.switch.event(report("dc", "1", "o-1", "0", "0", drop_copy=True))
+    found = desk.switch.ledger.find("a", "1")
+    assert found is not None
+    assert trip.proofs.has(found)
