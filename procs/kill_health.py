@@ -72,7 +72,7 @@ class HealthTriggers:
         """Memory, processor, disks, clocks."""
         before_ns, wall_ns, after_ns = self._clock.mono_ns(), self._clock.wall_ns(), self._clock.mono_ns()
         full = {
-            s: self._lasting.look(f"full {s}", o.status is not None and FULL in o.status.reason, mono_ns)
+            s: self._lasting.look(f"full {s}", o.alive and o.status is not None and FULL in o.status.reason, mono_ns)
             for s, o in self._owners.items()
         }
         measured = self._sampler.processes

@@ -118,7 +118,7 @@ class Triggers:
         }
         self._judge("limit", [*self._rows.readings(figures, mono_ns), *self._counts.readings(mono_ns)], mono_ns)
         self._check_sessions(mono_ns)
-        self._judge("process", self._health.journals(mono_ns), mono_ns)
+        self._judge("health", self._health.journals(mono_ns), mono_ns)
         if mono_ns >= self._marked_ns:
             self._marked_ns = mono_ns + MARKED_NS
             self._judge("limit", self._marked(mono_ns), mono_ns)
@@ -128,7 +128,7 @@ class Triggers:
     def slow(self, found: Mapping[str, Status], files_fault: str) -> None:
         """Every 100 ms: processes (`found`: every readable status page) and the host."""
         mono_ns = self._clock.mono_ns()
-        self._judge("process", self._health.stuck(found, mono_ns), mono_ns)
+        self._judge("health", self._health.stuck(found, mono_ns), mono_ns)
         self._judge("health", self._health.others(files_fault, mono_ns), mono_ns)
 
     def faults(self) -> dict[str, str]:

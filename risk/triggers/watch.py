@@ -285,8 +285,8 @@ class LimitWatch:
         return out
 
     def kept(self) -> dict[str, Kept]:
-        """What must outlive the process: standing by key."""
-        return {"|".join(k): s.kept for k, s in self._states.items() if s.kept != NEW}
+        """What must outlive the process: standing by key, of figures that were not read yet in this life, too."""
+        return self._kept | {"|".join(k): s.kept for k, s in self._states.items() if s.kept != NEW}
 
     def forget(self, figures: Iterable[tuple[str, str, str]]) -> None:
         """Of what is no longer there (a process that ended)."""

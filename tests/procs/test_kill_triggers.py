@@ -110,7 +110,7 @@ def test_a_stuck_process_trips_its_session(desk_of: Make) -> None:
     desk.signal("a", signal.SIGSTOP)
     desk.wait(lambda: desk.status()["last_trip"], "tripped")
     trip = desk.status()["last_trip"]
-    assert (trip["scopes"], trip["cause"]) == (["session:a"], "process")
+    assert (trip["scopes"], trip["cause"]) == (["session:a"], "health")
     assert trip["figures"]["figure"] == "no heartbeat of a"
     assert int(trip["figures"]["value"]) > 3000
     assert len([s for s in trip["figures"]["samples"] if s["over"]]) == 2

@@ -177,6 +177,15 @@ def test_a_restart_forgets_neither_warnings_nor_what_fired_nor_what_was_accepted
     assert again.kinds(151) == ["trip"]
 
 
+def test_a_figure_that_is_not_read_in_one_life_is_not_forgotten_for_the_next() -> None:
+    run = Run()
+    run.kinds(150)
+    between = LimitWatch(run.watch.kept())  # a drop copy, say, whose journal was not read to its end
+    between.look([reading(10, figure="another")], NOW)
+    after = Run(kept=between.kept())
+    assert after.kinds(150) == []
+
+
 def test_a_limit_that_is_configured_twice_is_judged_once() -> None:
     watch = LimitWatch()
     assert [o.kind for o in watch.look([reading(150), reading(150), reading(150, trips=False)], NOW)] == [
