@@ -19,7 +19,8 @@ AFTER_NS = 60_000_000_000  # so long after its proof what is sent and answered s
 CAUSES = {
     "operator": "A person tripped it", "signal": "A person tripped it by signal", "limit": "A limit was passed",
     "process": "A process that owns orders died", "session": "A session with working orders was lost",
-    "health": "A process or the host is not well", "gate": "Somebody touched the gate's files", "latch": "The latch could not be believed",
+    "health": "A process or the host is not well",
+    "gate": "Somebody touched the gate's files", "latch": "The latch could not be believed",
     "restart": "The kill switch found the gate closed when it started", "reset interrupted": "A reset was interrupted",
 }  # fmt: skip
 
