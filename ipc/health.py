@@ -4,6 +4,7 @@ Each process is looked at once in `every_ms`, spread over it, so that no look co
 some tens of microseconds.
 """
 
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -28,9 +29,9 @@ class ProcessHealth(msgspec.Struct, frozen=True):
 
 
 class HostHealth(msgspec.Struct, frozen=True):
-    """The host: what is left, by place."""
+    """The host: what is left, by place; None: not known any more."""
 
-    free_mb: Mapping[str, int]  # data, log, shared memory
+    free_mb: Mapping[str, int | None]  # data, log, shared memory
     memory_free_mb: int | None = None
 
 
@@ -44,11 +45,16 @@ class _Known:
 
 
 class HealthSampler:
-    """The thread. `processes` and `host` are the newest figures; a process that does not run is not among them."""
+    """The thread. `processes` and `host` are the newest figures; a process that does not run is not among them.
+
+    `unseen`: by process, why it cannot be looked at. `looked_ns`: monotonic time of the last look at anything.
+    """
 
     def __init__(self, desk: DeskConfig, names: Sequence[str], every_ms: int) -> None:
         self.processes: dict[str, ProcessHealth] = {}
         self.host = HostHealth({})
+        self.unseen: dict[str, str] = {}
+        self.looked_ns = time.monotonic_ns()
         self._locks = {n: RoleLock(desk.run_dir / "lock" / n) for n in names}
         self._places = {"data": desk.data_dir, "log": desk.log_dir, "shared memory": desk.shm_dir}
         self._every_s = every_ms / 1000
@@ -77,12 +83,21 @@ class HealthSampler:
 
     def sample(self, name: str) -> None:
         """Look at one process."""
-        lock = self._locks[name]
-        pid = lock.holder().pid if role_held(lock.path) else 0
+        lock, why = self._locks[name], ""
         try:
+            pid = lock.holder().pid if role_held(lock.path) else 0
             found = self._measure(name, pid) if pid else None
-        except psutil.Error:  # ended, or another user's, while it was looked at
+        except psutil.NoSuchProcess:  # it ended while it was looked at
             found = None
+        except psutil.Error as e:
+            found, why = None, str(e)
+        except OSError as e:  # another user's, or no descriptor is left
+            found, why = None, f"{e.filename or lock.path}: {e.strerror} (as uid {os.geteuid()})"
+        self.looked_ns = time.monotonic_ns()
+        if why:
+            self.unseen[name] = why
+        else:
+            self.unseen.pop(name, None)
         if found is None:
             self._known.pop(name, None)
             self.processes.pop(name, None)
@@ -100,12 +115,18 @@ class HealthSampler:
         known.cpu_s, known.at_s = cpu_s, now_s
         return ProcessHealth(name, pid, memory.rss // MB, pct)
 
+    def blind(self, mono_ns: int, most_ns: int) -> str:
+        """Why what was measured says nothing any more, "" as long as it does: a disk, say, does not answer."""
+        since_ns = mono_ns - self.looked_ns
+        return "" if since_ns < most_ns else f"processes and host were last looked at {since_ns // 10**9} s ago"
+
     def sample_host(self) -> None:
         """Look at disks and memory."""
-        free = {}
+        free: dict[str, int | None] = {}
         for place, path in self._places.items():
             try:
                 free[place] = psutil.disk_usage(str(path)).free // MB
             except OSError:
                 continue  # not there yet: no figure, rather than a wrong one
         self.host = HostHealth(free, psutil.virtual_memory().available // MB)
+        self.looked_ns = time.monotonic_ns()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ipc.events import OrderState
-from ipc.health import HealthSampler, ProcessHealth
+from ipc.health import HealthSampler, HostHealth, ProcessHealth
 from ipc.host import ProcessHost
 from ipc.owners import OwnerWatch
 from ipc.readiness import Readiness, Status
@@ -15,6 +15,7 @@ from risk.triggers.watch import Reading
 
 MS = 1_000_000
 SILENT_NS = 2_000 * MS  # without a heartbeat: said among the faults, whatever the limit
+BLIND_NS = 10_000 * MS  # without a look at anything: what was measured before is no figure any more
 
 
 class HealthTriggers:
@@ -26,6 +27,7 @@ class HealthTriggers:
         self._names = names = [role.name for role in roster(host.desk)]
         self._rules = HealthRules(config, list(topology.owners))
         self._sampler = HealthSampler(host.desk, names, config.every_ms)
+        self._blind_ns = max(BLIND_NS, 3 * config.every_ms * MS)
         self._clocks = ClockSteps()
         self._stalls = {s: JournalStall() for s in owners}
         self._heard = dict.fromkeys(owners, 0)
@@ -61,10 +63,12 @@ class HealthTriggers:
                 silent[name] = mono_ns - status.beat_mono_ns if status is not None and runs else None
         for name, owner in self._owners.items():
             silent[name] = _silent(owner, mono_ns)
+        stuck = {n for n, ns in silent.items() if ns is not None and ns >= SILENT_NS}
+        unseen = self._sampler.unseen
         self._faults = {
-            f"stuck {n}": f"{n} shows no heartbeat" if ns is not None and ns >= SILENT_NS else ""
-            for n, ns in silent.items()
-            if n in self._owners
+            **{f"stuck {n}": f"{n} shows no heartbeat" if n in stuck else "" for n in self._owners},
+            **{f"health {n}": f"{n} cannot be looked at: {unseen[n]}" if n in unseen else "" for n in self._names},
+            "health": self._sampler.blind(mono_ns, self._blind_ns),
         }
         return self._rules.stuck({n: None if ns is None else max(ns, 0) for n, ns in silent.items()})
 
@@ -75,11 +79,12 @@ class HealthTriggers:
             s: self._lasting.look(f"full {s}", o.alive and o.status is not None and FULL in o.status.reason, mono_ns)
             for s, o in self._owners.items()
         }
-        measured = self._sampler.processes
+        blind = bool(self._sampler.blind(mono_ns, self._blind_ns))
+        measured, host = ({}, _nothing(self._sampler.host)) if blind else (self._sampler.processes, self._sampler.host)
         own = self._lasting.look("files", bool(files_fault), mono_ns)
         return [
             *self._rules.processes([measured.get(n) or ProcessHealth(n, 0) for n in self._names]),
-            *self._rules.host(self._sampler.host),
+            *self._rules.host(host),
             *self._rules.clock(self._clocks.feed(before_ns, wall_ns, after_ns)),
             *self._rules.journals({self._own: own}),
             *self._rules.full(full),
@@ -92,6 +97,10 @@ class HealthTriggers:
     def close(self) -> None:
         """Measure no more."""
         self._sampler.close()
+
+
+def _nothing(host: HostHealth) -> HostHealth:
+    return HostHealth(dict.fromkeys(host.free_mb))
 
 
 def _silent(owner: OwnerWatch, mono_ns: int) -> int | None:

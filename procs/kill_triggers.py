@@ -8,14 +8,14 @@ from typing import Protocol
 from base.errors import ConfigError, CorruptError
 from ipc.book_eyes import BookEyes
 from ipc.events import CancelReject, ExecutionReport, OrderState, Position
-from ipc.gate import GateState, account_scope
+from ipc.gate import GateState, account_scope, session_scopes
 from ipc.host import ProcessHost
 from ipc.kept_file import KeptFile
 from ipc.owners import JournalTail, OwnerWatch, Told
 from ipc.readiness import Readiness, Status
 from procs.kill_health import HealthTriggers
 from risk.kill import KillSwitch
-from risk.kill_plan import Topology
+from risk.kill_plan import Owned, Topology
 from risk.kill_triggers import OwnerView, SessionLoss
 from risk.limits import LimitBook, OwnerFigures
 from risk.triggers.books import BookLook, BookWatch, Working
@@ -97,9 +97,19 @@ class Triggers:
         at_ns = mono_ns - max(wall_ns - then_ns, 0)
         if session in self._owners:
             self._profit.event(session, told.epoch, told.seq, event)
-            self._counts.event(event, at_ns, mono_ns)
+            self._counts.event(event, at_ns, mono_ns, self._is_closed)
             self._self_trades.event(event, then_ns)
         self._drop_copy.event(event, at_ns, then_ns, mono_ns, self._is_ours)
+
+    def _is_closed(self, order: Owned) -> bool:
+        """Whether the gate is shut for such an order, by its words: at a start they stand before any record does."""
+        gate = self._switch.gate
+        known = gate.scopes()
+        scopes = (
+            "desk", *session_scopes(order.venue, order.account, order.session),
+            f"instrument:{order.instrument}", f"strategy:{order.strategy}",
+        )  # fmt: skip
+        return any(s in known and gate.get(s).state in CLOSED for s in scopes)
 
     def _is_ours(self, report: ExecutionReport) -> bool:
         """Whether an order of a drop copy was placed by a session of this desk."""

@@ -4,7 +4,7 @@ Times are monotonic ns; the caller gives those of an event that was read late as
 """
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -85,11 +85,18 @@ class _Entry:
 _Terms: TypeAlias = tuple[str, str, str, str, str, int, int | None]
 
 
+_Key: TypeAlias = tuple[str, str, str]
+
+
 class _Placed(msgspec.Struct):
     """A working order, to tell a second one like it."""
 
     terms: _Terms
     at_ns: int
+
+
+def _open_to_all(_: Owned) -> bool:
+    return False
 
 
 class CountBook:
@@ -103,18 +110,23 @@ class CountBook:
             or x.max_cancels_per_fill is not None
             or x.max_duplicates_per_min is not None
         ]
-        self._watches_duplicates = any(e.limit.max_duplicates_per_min is not None for e in self._entries)
+        duplicates = [e.limit.duplicate_within_ms * MS for e in self._entries if _of_duplicates(e.limit)]
+        self._watches_duplicates = bool(duplicates)
+        self._memory_ns = max(duplicates, default=0) + MINUTE_NS  # an older order is no first of two that count
         self._cover: dict[Owned, list[_Entry]] = {}
         self._seen = Seen()
-        self._placed: dict[tuple[str, str], _Placed] = {}  # by session and ClOrdID
-        self._twins: dict[_Terms, dict[tuple[str, str], _Placed]] = {}
+        self._placed: dict[_Key, _Placed] = {}  # as they came
+        self._twins: dict[_Terms, dict[_Key, _Placed]] = {}
 
-    def event(self, event: object, at_ns: int, mono_ns: int) -> None:
-        """Take in one event of an owner's journal, `at_ns` being when it happened, `mono_ns` now."""
+    def event(self, event: object, at_ns: int, mono_ns: int, closed: Callable[[Owned], bool] = _open_to_all) -> None:
+        """Take in one event of an owner's journal, `at_ns` being when it happened, `mono_ns` now.
+
+        `closed`: whether the gate is shut for such an order. What ends then the desk cancels itself: it does not count.
+        """
         if not self._entries:
             return
         if isinstance(event, ExecutionReport):
-            self._report(event, at_ns, mono_ns)
+            self._report(event, at_ns, mono_ns, closed)
         elif isinstance(event, CancelReject):
             self._refused(event, at_ns, mono_ns)
         elif isinstance(event, OrderState) and self._watches_duplicates:
@@ -142,7 +154,7 @@ class CountBook:
             found = self._cover[owned] = [e for e in self._entries if covers(e.limit.scope, owned)]
         return found
 
-    def _report(self, report: ExecutionReport, at_ns: int, mono_ns: int) -> None:
+    def _report(self, report: ExecutionReport, at_ns: int, mono_ns: int, closed: Callable[[Owned], bool]) -> None:
         kind = report.exec_type
         if kind not in _COUNTED or report.drop_copy or report.origin == "local":  # "local": it never left this desk
             return
@@ -150,6 +162,8 @@ class CountBook:
         if not self._seen.first(mark):
             return
         owned = Owned(report.venue, report.account, report.session, report.instrument, report.strategy)
+        if kind == "4" and closed(owned):
+            return
         for entry in self._of(owned):
             if kind == "8":
                 entry.rejects.add(at_ns, mono_ns)
@@ -172,17 +186,8 @@ class CountBook:
                 entry.last["rejects"] = f"last: {refused.session} {refused.cl_ord_id}: {refused.text}"[:120]
 
     def _state(self, state: OrderState, at_ns: int, mono_ns: int) -> None:
-        key = (state.session, state.cl_ord_id)
-        known = self._placed.get(key)
-        if state.state not in OPEN_STATES:
-            if known is not None:
-                del self._placed[key]
-                self._twins[known.terms].pop(key, None)
-                if not self._twins[known.terms]:
-                    del self._twins[known.terms]
-            return
-        if known is not None or state.state != "PENDING_NEW":
-            return
+        # A replace gives an order another ClOrdID, and another order's terms; its command stays what it was.
+        key = (state.session, state.client_id, state.command_id or state.cl_ord_id)
         terms = (
             state.session,
             state.instrument,
@@ -192,17 +197,37 @@ class CountBook:
             state.order_qty,
             state.price,
         )
-        placed = _Placed(terms, at_ns)
+        known = self._placed.get(key)
+        if known is not None:
+            if state.state not in OPEN_STATES or terms != known.terms:
+                self._drop(key)
+            return
+        old_ns = mono_ns - self._memory_ns
+        if state.state != "PENDING_NEW" or at_ns < old_ns:
+            return
+        while self._placed and self._placed[first := next(iter(self._placed))].at_ns < old_ns:
+            self._drop(first)
         twins = self._twins.setdefault(terms, {})
-        newest_ns = max((t.at_ns for t in twins.values()), default=None)
-        self._placed[key] = twins[key] = placed
-        if newest_ns is None:
+        apart_ns = min((abs(at_ns - t.at_ns) for t in twins.values()), default=None)
+        self._placed[key] = twins[key] = _Placed(terms, at_ns)
+        if apart_ns is None:
             return
         owned = Owned(state.venue, state.account, state.session, state.instrument, state.strategy)
         for entry in self._of(owned):
-            if at_ns - newest_ns <= entry.limit.duplicate_within_ms * MS:
+            if apart_ns <= entry.limit.duplicate_within_ms * MS:
                 entry.duplicates.add(at_ns, mono_ns)
                 entry.last["duplicates"] = f"last: {state.session} {state.cl_ord_id} in {state.instrument}"
+
+    def _drop(self, key: _Key) -> None:
+        terms = self._placed.pop(key).terms
+        twins = self._twins[terms]
+        del twins[key]
+        if not twins:
+            del self._twins[terms]
+
+
+def _of_duplicates(limit: LimitConfig) -> bool:
+    return limit.max_duplicates_per_min is not None
 
 
 def _count(limit: LimitConfig, figure: str, n: int, most: int, last: str) -> Reading:

@@ -102,7 +102,7 @@ class HealthRules:
         """What is left of disks and memory."""
         c = self._config
         out = [
-            self._reading(f"free space, {place}", "MB", Decimal(mb), c.disk.min_free_mb, c.disk, floor=True)
+            self._reading(f"free space, {place}", "MB", _number(mb), c.disk.min_free_mb, c.disk, floor=True)
             for place, mb in host.free_mb.items()
         ]
         left = _number(host.memory_free_mb)

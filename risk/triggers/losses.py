@@ -1,5 +1,6 @@
 """Losses and drawdown of a scope against their limits, out of the holdings of risk/triggers/pnl.py. Pure."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
@@ -13,6 +14,8 @@ from risk.kill_plan import Owned, covers
 from risk.triggers.pnl import ZERO, Holding, Mark
 from risk.triggers.rules import rule_of
 from risk.triggers.watch import Reading
+
+BEST_LOOKS = 3  # 100 ms apart
 
 
 class Peak(msgspec.Struct):
@@ -54,6 +57,7 @@ class LossBook:
         """ConfigError, naming the limit, for a scope whose profit is not kept."""
         self.limits = [x for x in limits if any(getattr(x, key) for key in MONEY)]
         self.peaks = dict(peaks or {})
+        self._last: dict[str, deque[Decimal]] = {}
         for i, limit in enumerate(limits):
             if limit in self.limits and check_scope(limit.scope).startswith("strategy:"):
                 raise ConfigError(
@@ -90,15 +94,20 @@ class LossBook:
             peak = self._peak(limit.scope, quote, result.total, day)
             detail = f"best {peak.best:.2f}, now {result.total:.2f}; {result}"
             most = Decimal(limit.max_drawdown[quote])
-            out.append(_reading(limit, "drawdown", quote, peak.best - result.total, most, detail))
+            out.append(_reading(limit, "drawdown", quote, max(peak.best - result.total, ZERO), most, detail))
         return out
 
     def _peak(self, scope: str, quote: str, total: Decimal, day: str) -> Peak:
+        """The best that stood for some looks: one odd price would be missed for the rest of the day."""
         key = f"{scope}|{quote}"
         peak = self.peaks.get(key)
         if peak is None or peak.day != day:
             peak = self.peaks[key] = Peak(day)
-        peak.best = max(peak.best, total)
+            self._last.pop(key, None)
+        last = self._last.setdefault(key, deque(maxlen=BEST_LOOKS))
+        last.append(total)
+        if len(last) == BEST_LOOKS:
+            peak.best = max(peak.best, min(last))
         return peak
 
 

@@ -2,7 +2,7 @@
 
 A *reading* is a figure at one moment. Over its limit it fires: at once (hard), or when `n` of the last `m` looks,
 `every_ns` apart, found it over (soft). On its way there it warns once at 50, 75 and 90 % of the limit, and again only
-after it has fallen below half of that mark.
+after it has fallen below half of that mark. An alarm (`trips` False) is over once the figure is below 90 %.
 
 A figure that fired stays *fired*. When a person has reset its scope while the figure is still over (a loss does not go
 away), what it is then is accepted: it fires again above that, a soft one above that and a tenth of its limit. Back
@@ -191,9 +191,10 @@ class _State:
             self.samples.clear()
             return None
         self._sample(reading, mono_ns, over=False)
-        alarmed, self.told = self.told, False
-        kept.fired, kept.accepted = False, ""
-        percent = reading.percent
+        percent, alarmed = reading.percent, False
+        if reading.trips or percent < WARN_AT[-1]:  # an alarm neither ends nor comes anew by what hovers at its limit
+            alarmed, self.told = self.told, False
+            kept.fired, kept.accepted = False, ""
         reached = max((w for w in WARN_AT if percent >= w), default=0)
         if reached > kept.warned:
             return self._warn(reading, reached)

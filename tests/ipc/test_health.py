@@ -91,3 +91,27 @@ def test_the_thread_looks_by_itself_and_ends(desk: DeskConfig, holder: subproces
         os.sched_yield()
     sampler.close()
     assert sampler.processes["busy"].pid == holder.pid
+
+
+def test_a_role_that_may_not_be_looked_at_is_said_and_ends_no_measuring(
+    desk: DeskConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = HealthSampler(desk, ["other"], 1000)
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ipc.health.role_held", refuse)
+        sampler.sample("other")
+    assert "Permission denied" in sampler.unseen["other"]
+    sampler.sample("other")
+    assert not sampler.unseen
+
+
+def test_figures_of_a_thread_that_hangs_are_not_taken_for_those_of_now(desk: DeskConfig) -> None:
+    sampler = HealthSampler(desk, [], 1000)
+    sampler.sample_host()
+    at = sampler.looked_ns
+    assert sampler.blind(at + 9 * 10**9, 10 * 10**9) == ""
+    assert sampler.blind(at + 11 * 10**9, 10 * 10**9) == "processes and host were last looked at 11 s ago"

@@ -104,6 +104,20 @@ def test_a_storm_of_rejects_trips_its_session_alone(desk_of: Make) -> None:
     assert tripped(desk, "b") == ""
 
 
+def test_what_a_trip_of_one_session_cancels_trips_no_more_and_a_restart_does_not_count_it_either(desk_of: Make) -> None:
+    keys = 'max_cancels_per_fill = "2"\ncancels_floor = 3\nconfirm_n = 1\nconfirm_m = 1\n'
+    limits = f'[[kill.limits]]\nscope = "desk"\n{keys}'
+    desk = desk_of(limits=limits)
+    desk.start(orders=5)
+    assert desk.ask("trip", scope="session:a", reason="test").accepted
+    assert desk.wait_proven()["proven"] == 5
+    desk.kill("killswitch")
+    desk.spawn("killswitch")
+    desk.wait(lambda: desk.readiness("killswitch") == "READY", "ready")
+    assert desk.limit("cancels per fill")["detail"].startswith("0 cancels, ")
+    assert closed(desk, "b") == ""
+
+
 def test_a_stuck_process_trips_its_session(desk_of: Make) -> None:
     desk = desk_of(limits="[kill.health]\nevery_ms = 100\n[kill.health.stuck]\nmax_ms = 3000\n")
     desk.start(orders=2)

@@ -89,6 +89,13 @@ def test_a_second_journal_that_is_read_after_the_first_brings_nothing_old_into_t
     assert value(book, NOW + SECOND) == 1
 
 
+def test_cancels_of_a_trip_are_no_habit_of_a_strategy() -> None:
+    book = CountBook([limit(max_cancels_per_fill="5", cancels_floor=3)])
+    for session in ("a", "a", "b", "a"):
+        book.event(report("4", session=session), NOW, NOW, lambda order: order.session == "b")
+    assert value(book) == 3
+
+
 def test_cancels_per_fill_say_nothing_below_the_floor() -> None:
     book = CountBook([limit(max_cancels_per_fill="5", cancels_floor=12, cancels_window_s=60)])
     for _ in range(11):
@@ -133,6 +140,34 @@ def test_an_order_that_is_gone_has_no_duplicate() -> None:
     tell(book, state("1", "CANCELED"), NOW + 1)
     tell(book, state("2"), NOW + 2)
     assert value(book) == 0
+
+
+def test_an_order_that_was_replaced_and_is_gone_has_no_duplicate_and_is_forgotten() -> None:
+    book = CountBook([limit(max_duplicates_per_min=0)])
+    for n in range(100):
+        at = NOW + n * MS
+        book.event(state(f"o{n}", command_id=f"c{n}"), at, at)
+        book.event(state(f"r{n}", "NEW", command_id=f"c{n}"), at, at)
+        book.event(state(f"r{n}", "CANCELED", command_id=f"c{n}"), at, at)
+    assert value(book, NOW + SECOND) == 0
+    assert not book._placed
+    assert not book._twins
+
+
+def test_an_order_that_was_replaced_by_another_price_is_no_first_of_two() -> None:
+    book = CountBook([limit(max_duplicates_per_min=0)])
+    book.event(state("1", command_id="c1"), NOW, NOW)
+    book.event(state("2", "NEW", command_id="c1", price=10_100), NOW + 1, NOW + 1)
+    book.event(state("3", command_id="c2"), NOW + 2, NOW + 2)
+    assert value(book) == 0
+
+
+def test_orders_of_which_no_end_is_heard_are_not_kept_for_ever() -> None:
+    book = CountBook([limit(max_duplicates_per_min=0, duplicate_within_ms=500)])
+    for n in range(1_000):
+        book.event(state(f"o{n}"), NOW + n * SECOND, NOW + n * SECOND)
+    assert len(book._placed) <= 62
+    assert value(book, NOW + 1_000 * SECOND) == 0
 
 
 def self_trades(*limits: str) -> SelfTradeBook:

@@ -167,7 +167,8 @@ def test_drawdown_counts_from_the_best_of_the_day_and_anew_the_next() -> None:
     book = LossBook([limit(max_drawdown={"USD": "50"})])
 
     def at(px: str, day: str = "2025-06-15") -> object:
-        (r,) = book.readings(j.book.holdings.values(), lambda *_: mark(px), day)
+        for _ in range(3):
+            (r,) = book.readings(j.book.holdings.values(), lambda *_: mark(px), day)
         return r.value
 
     assert [at("100"), at("130"), at("110"), at("70")] == [0, 0, 20, 60]
@@ -175,6 +176,18 @@ def test_drawdown_counts_from_the_best_of_the_day_and_anew_the_next() -> None:
     (r,) = kept.readings(j.book.holdings.values(), lambda *_: mark("70"), "2025-06-15")
     assert r.value == 60  # a restart remembers the best
     assert at("70", "2025-06-16") == 30  # a day that begins at -30 has seen nothing better than 0
+
+
+def test_one_odd_price_is_no_best_of_the_day() -> None:
+    j = Journal()
+    j.write(position(0))
+    j.fill(1, 100, 1)
+    book = LossBook([limit(max_drawdown={"USD": "50"})])
+    values = []
+    for px in ("100", "100", "100", "100000", "100000", "100", "100"):
+        (r,) = book.readings(j.book.holdings.values(), lambda *_, px=px: mark(px), "2025-06-15")  # type: ignore[misc]
+        values.append(r.value)
+    assert values == [0] * 7
 
 
 def test_scopes_take_what_is_theirs_and_quotes_do_not_mix() -> None:

@@ -155,8 +155,14 @@ def test_back_within_the_limit_it_is_as_new() -> None:
 def test_an_alarm_is_raised_once_until_the_figure_is_well_again() -> None:
     run = Run(trips=False)
     assert run.kinds(150, 160, 150) == ["alarm"]
-    assert run.kinds(95, 150, 10, 150) == ["well", "alarm", "well", "alarm"]
+    assert run.kinds(89, 150, 10, 150) == ["well", "alarm", "well", "alarm"]
     assert run.open
+
+
+def test_a_figure_that_hovers_about_its_limit_raises_one_alarm() -> None:
+    run = Run(trips=False)
+    assert run.kinds(*[101, 100, 101, 90] * 50) == ["alarm"]
+    assert run.kinds(89, 101) == ["well", "alarm"]
 
 
 def test_a_restart_forgets_neither_warnings_nor_what_fired_nor_what_was_accepted() -> None:
