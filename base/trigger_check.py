@@ -9,6 +9,7 @@ from base.errors import ConfigError
 if TYPE_CHECKING:
     from base.kill_config import HealthConfig, TriggerLimits
 
+DIGITS = 40  # of a decimal number, before or behind the point
 MONEY = ("max_realised_loss", "max_unrealised_loss", "max_loss", "max_drawdown")
 _COUNTS = (
     "max_rejects_per_min", "max_duplicates_per_min", "max_self_trades_per_day", "max_book_stale_ms",
@@ -32,6 +33,11 @@ def check_trigger_limits(limits: "TriggerLimits", path: str) -> None:
     _check_confirm(limits.confirm_n, limits.confirm_m, path)
     if limits.confirm_every_ms < 0:
         raise ConfigError(f"{path}.confirm_every_ms: {limits.confirm_every_ms} is negative")
+    if limits.confirm_every_ms and not limits.confirm_n:
+        raise ConfigError(f"{path}.confirm_every_ms: says nothing without confirm_n and confirm_m")
+    figures = [key for key in limits.__struct_fields__ if key.startswith(("max_", "price_", "duplicate_window"))]
+    if not any(getattr(limits, key) not in (None, {}) for key in figures):
+        raise ConfigError(f"{path}: limits nothing; expected at least one of {', '.join(sorted(figures))}")
 
 
 def check_health(health: "HealthConfig", path: str) -> None:
@@ -64,6 +70,8 @@ def amount(text: str, path: str) -> Decimal:
         raise ConfigError(f"{path}: not a decimal number: {text!r}") from None
     if not value.is_finite() or value < 0:
         raise ConfigError(f"{path}: {text} is not a limit; expected a number from 0 up")
+    if abs(value.adjusted()) > DIGITS:
+        raise ConfigError(f"{path}: {text} is not within {DIGITS} digits of 1")
     return value
 
 

@@ -118,6 +118,10 @@ def check_limit(limit: LimitConfig, path: str) -> None:
     if kind == "strategy" and (limit.max_position or limit.max_notional):
         key = "max_position" if limit.max_position else "max_notional"
         raise ConfigError(f"{path}.{key}: {limit.scope}: exposure rows are not kept by strategy; limit its session")
+    paced = limit.max_open_orders is not None or limit.max_orders_per_s is not None
+    if kind == "strategy" and limit.action == "warn" and paced:
+        key = "max_open_orders" if limit.max_open_orders is not None else "max_orders_per_s"
+        raise ConfigError(f"{path}.{key}: of a strategy it refuses orders or does nothing: action cannot be 'warn'")
     if kind == "instrument" and limit.max_orders_per_s is not None:
         raise ConfigError(f"{path}.max_orders_per_s: the rate is measured by session, not by instrument")
     check_amounts(limit.max_position, f"{path}.max_position")

@@ -12,7 +12,7 @@ import msgspec
 from base.errors import ConfigError
 from base.instruments import Instrument
 from base.kill_config import LimitConfig
-from base.trigger_check import amount
+from base.trigger_check import DIGITS, amount
 from ipc._words import RowLimits
 from ipc.exposure import NOTIONAL_SCALE
 from risk.exposure_sums import QTY_SCALE, Account, ExposureSums
@@ -23,7 +23,6 @@ from risk.order_pace import OtherPace, OwnPace
 BY_INSTRUMENT: Final = ("max_order_qty", "price_collar_pct", "max_position")
 BY_QUOTE: Final = ("max_order_notional", "max_notional")
 MS: Final = 1_000_000
-DIGITS: Final = 40  # before or behind the point
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -194,8 +193,6 @@ def check_order_limits(limit: LimitConfig, path: str) -> None:
         table: dict[str, str] = getattr(limit, key)
         for name, text in table.items():
             value = amount(text, f"{path}.{key}.{name}")
-            if abs(value.adjusted()) > DIGITS:
-                raise ConfigError(f"{path}.{key}.{name}: {text} is not within {DIGITS} digits of 1")
             if key == "price_collar_pct" and not value:
                 raise ConfigError(f"{path}.{key}.{name}: 0 leaves hardly a price to any order; expected more than 0")
     if limit.duplicate_window_ms is not None and limit.duplicate_window_ms < 1:

@@ -1,13 +1,16 @@
 """What is wrong with a desk's [[kill.limits]] and [kill.health] beyond their values: what would guard nothing."""
 
+from collections.abc import Iterable
+
 from base.config import DeskConfig, Kind
 from base.errors import QuarterdeckError
 from base.kill_config import LimitConfig
 from base.trigger_check import MONEY
 from ipc.book_eyes import BookEyes
 from ipc.gate import account_scope
-from risk.kill_plan import Owner
+from risk.kill_plan import Owned, Owner, covers
 from risk.limits import quote_of
+from risk.pretrade_plan import BY_INSTRUMENT, BY_QUOTE
 from risk.triggers.books import BookWatch
 from risk.triggers.days import Days
 from risk.triggers.drop_copy import DropCopyBook
@@ -30,7 +33,7 @@ def trigger_problems(desk: DeskConfig) -> list[str]:
             continue
         if limit.scope not in known and not limit.scope.startswith("strategy:"):
             found.append(f"{path}.scope: nothing is {limit.scope!r}; there are {', '.join(sorted(known))}")
-        found += _currencies(desk, limit, path)
+        found += _names(desk, limit, path) + _currencies(desk, limit, path) + _copies(desk, limit, path, owners)
     for name in HEALTH:
         scope = getattr(desk.config.kill.health, name).scope
         if scope and scope not in known:
@@ -49,6 +52,48 @@ def _measured(desk: DeskConfig, limit: LimitConfig, owners: dict[str, Owner]) ->
     LossBook([limit])
     BookWatch([limit], owners, BookEyes(desk))
     DropCopyBook([limit], drop_copy_accounts(desk), Days(day_zone(desk.config)))
+
+
+def _names(desk: DeskConfig, limit: LimitConfig, path: str) -> list[str]:
+    """Instruments and currencies that the scope does not have: of a slip of the pen nothing would be counted."""
+    names = {name for _, name in traded(desk, limit.scope)}
+    quotes = {quote_of(name) for name in names}
+    unknown = [
+        f"{path}.{key}: {limit.scope} has no {name!r}; there are {_listed(names)}"
+        for key in BY_INSTRUMENT
+        for name in getattr(limit, key)
+        if name not in names
+    ]
+    return unknown + [
+        f"{path}.{key}: nothing of {limit.scope} is quoted in {quote!r}; there are {_listed(quotes)}"
+        for key in BY_QUOTE
+        for quote in getattr(limit, key)
+        if quote not in quotes
+    ]
+
+
+def traded(desk: DeskConfig, scope: str) -> set[tuple[str, str]]:
+    """(venue, instrument) of all that trading sessions trade within the scope; a strategy may trade all of it."""
+    return {
+        (at.venue, name)
+        for at in _owners(desk).values()
+        for name in at.instruments
+        if scope.startswith("strategy:") or covers(scope, Owned(at.venue, at.account, at.session, name, ""))
+    }
+
+
+def _copies(desk: DeskConfig, limit: LimitConfig, path: str, owners: dict[str, Owner]) -> list[str]:
+    """A drop copy of another venue shows none of the scope's fills."""
+    keys = [k for k in ("max_drop_copy_lag_s", "max_drop_copy_mismatches_per_day") if getattr(limit, k) is not None]
+    venues = drop_copy_accounts(desk)
+    dealt = (Owned(o.venue, o.account, o.session, i, "") for o in owners.values() for i in o.instruments)
+    if limit.scope.startswith("strategy:") or any(covers(limit.scope, d) for d in dealt if d.venue in venues):
+        return []
+    return [f"{path}.{key}: {limit.scope}: no drop-copy session covers it" for key in keys]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _currencies(desk: DeskConfig, limit: LimitConfig, path: str) -> list[str]:

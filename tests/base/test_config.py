@@ -269,6 +269,15 @@ def test_any_value_anywhere_is_taken_or_is_a_configuration_error(data: st.DataOb
         ('[[kill.limits]]\nscope = "desk"\nconfirm_n = 3', "confirm_n: 3 of confirm_m 0"),
         ('[[kill.limits]]\nscope = "desk"\nconfirm_n = 3\nconfirm_m = 2', "confirm_n: 3 of confirm_m 2"),
         ('[[kill.limits]]\nscope = "desk"\nconfirm_every_ms = -1', "confirm_every_ms: -1 is negative"),
+        (
+            '[[kill.limits]]\nscope = "desk"\nmax_rejects_per_min = 1\nconfirm_every_ms = 5',
+            "confirm_every_ms: says nothing without confirm_n",
+        ),
+        (
+            '[[kill.limits]]\nscope = "desk"\ncancels_floor = 5',
+            r"kill.limits\[0\]: limits nothing; expected at least one",
+        ),
+        ('[[kill.limits]]\nscope = "desk"\nmax_loss = { USD = "1e99" }', "1e99 is not within 40 digits of 1"),
         ("[kill.health]\nevery_ms = 10", "kill.health.every_ms: 10 is not within 100 to 60000"),
         ("[kill.health]\nconfirm_n = 0\nconfirm_m = 0", "kill.health.confirm_n: 0 is below 1"),
         ("[kill.health.memory]\nmax_mb = 0", "kill.health.memory.max_mb: 0 is below 1"),

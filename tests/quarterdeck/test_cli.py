@@ -232,6 +232,12 @@ COLLAR = '"BTC-USD" = "5", "ETH-USD" = "5"'
         ('scope = "venue:kraken"', 'scope = "venue:x"', "kill.limits[1].scope", "nothing is 'venue:x'; there are"),
         ('scope = "venue:kraken"', 'scope = "all"', "kill.limits[1].scope", "'all' is no scope"),
         ('scope = "venue:kraken"', 'scope = "strategy:s"', "kill.limits[1].max_position", "limit its session"),
+        (
+            'scope = "venue:kraken"',
+            'scope = "session:kraken-trd"\nmax_drop_copy_lag_s = 5',
+            "kill.limits[1].max_drop_copy_lag_s",
+            "no drop-copy session covers it",
+        ),
         (POSITION, '"BTC-USD" = "much"', "kill.limits[1].max_position.BTC-USD", "not a decimal number: 'much'"),
         (POSITION, '"BTC-USD" = "-1"', "kill.limits[1].max_position.BTC-USD", "expected a number from 0 up"),
         (POSITION, '"XRP-USD" = "1"', "kill.limits[1].max_position", "venue:kraken has no 'XRP-USD'; there are"),

@@ -117,6 +117,7 @@ def test_a_limit_of_a_strategy_trips_nothing() -> None:
     [
         ({"scope": "strategy:mm", "max_position": {"BTC-USD": "1"}}, "not kept by strategy"),
         ({"scope": "strategy:mm", "max_notional": {"USD": "1"}}, "not kept by strategy"),
+        ({"scope": "strategy:mm", "max_open_orders": 1, "action": "warn"}, "max_open_orders: of a strategy it refuses"),
         ({"scope": "instrument:BTC-USD", "max_orders_per_s": 1}, "by session"),
         ({"scope": "planet:mars"}, "no scope"),
         ({"scope": "desk", "max_position": {"BTC-USD": "lots"}}, r"kill.limits\[0\].max_position.BTC-USD"),
