@@ -114,8 +114,9 @@ def test_what_a_trip_of_one_session_cancels_trips_no_more_and_a_restart_does_not
     desk.kill("killswitch")
     desk.spawn("killswitch")
     desk.wait(lambda: desk.readiness("killswitch") == "READY", "ready")
+    desk.wait(lambda: "detail" in desk.limit("cancels per fill"), "looked at")
     assert desk.limit("cancels per fill")["detail"].startswith("0 cancels, ")
-    assert closed(desk, "b") == ""
+    assert tripped(desk, "b") == ""
 
 
 def test_a_stuck_process_trips_its_session(desk_of: Make) -> None:
