@@ -12,7 +12,6 @@ class DeadManTimers:
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
         self._set: dict[tuple[str, str], int] = {}  # (account, market) -> how often it was set
-        venue.counters["dead_man_fired"] = 0
 
     def arm(
         self, account: str, seconds: int, market: str = "", covers: Callable[[Order], bool] = lambda _: True
@@ -24,7 +23,8 @@ class DeadManTimers:
         def fire() -> None:
             if self._set[key] != turn:
                 return
-            self._venue.counters["dead_man_fired"] += 1
+            counters = self._venue.counters
+            counters["dead_man_fired"] = counters.get("dead_man_fired", 0) + 1
             for order in self._venue.exchange.working(account=account):
                 if covers(order):
                     self._venue.exchange.cancel(order, reason="dead man's switch")

@@ -180,8 +180,9 @@ class RestPath:
         throttle = DeskRates(desk, venue, dialect).rest("killswitch")
         self._rates = RestRates(throttle, reactor.clock, forced=True)
         self._cancels = RestClient(reactor, desk, venue, Priority.COMMAND, self._rates)
-        # Lists leave the reserve to the cancels: what proves may wait, what cancels may not.
-        self._lists = RestClient(reactor, desk, venue, Priority.COMMAND, RestRates(throttle, reactor.clock))
+        # Lists leave the reserve to the cancels, and questions about single orders half of the rest to the lists.
+        self._list_rates = RestRates(throttle, reactor.clock)
+        self._lists = RestClient(reactor, desk, venue, Priority.COMMAND, self._list_rates)
         self._round = 0
         self._cancelling = 0
         self._hold_until_ns = 0
@@ -328,6 +329,8 @@ class RestPath:
         api = self._api
         if api is None or instrument is None or len(self._waiting) >= QUERIES:
             return  # it is asked for again while the order is not proven
+        if not self._list_rates.roomy(api.order(self._reactor.clock.wall_ns(), _working(order, instrument))):
+            return  # the lists prove more at once
 
         def answered(status: int, body: bytes, error: str) -> None:
             if error:

@@ -49,6 +49,11 @@ class RestRates:
         self.throttle.force(call, mono_ns, wall_ns)
         return ""
 
+    def roomy(self, request: RestRequest) -> bool:
+        """Whether there is so much left that others do not miss what this request costs."""
+        call = f"{request.method} {request.target.partition('?')[0]}"
+        return self.throttle.roomy(call, self._clock.mono_ns(), self._clock.wall_ns())
+
     def heed(self, response: Response) -> None:
         """An answer: the venue may ask for silence, or say that a limit is passed."""
         mono_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()

@@ -81,6 +81,14 @@ class Throttle:
                 at.spend(amount, mono_ns, wall_ns)
         return ""
 
+    def roomy(self, request: str, mono_ns: int, wall_ns: int, instrument: str = "") -> bool:
+        """Whether it would leave half of every limit that must not be passed: for what others can do without."""
+        for at, fixed, _ in self._plan(request, instrument):
+            at.sync(mono_ns, wall_ns)
+            if not at.passes and at.used + fixed > at.open // 2:
+                return False
+        return True
+
     def force(self, request: str, mono_ns: int, wall_ns: int, instrument: str = "", age_ns: int = 0) -> None:
         """Count a request that leaves whatever the limits say."""
         for at, amount, by_age in self._plan(request, instrument):

@@ -67,6 +67,19 @@ def test_a_trip_is_not_healthy_so_the_timer_runs_out_behind_it(desk: SimDesk) ->
     desk.wait(lambda: timer(desk)["state"] == "ARMED", "armed again")
 
 
+def test_a_maintenance_holds_up_the_proof_until_it_is_over(desk: SimDesk) -> None:
+    """The timer cancels behind the closed gate, and that order's end is known: the account's is not."""
+    desk.place_working(1)
+    desk.venue.fault("maintenance", seconds=6)
+    desk.trip()
+    desk.wait(lambda: "takes no cancels now" in " ".join(desk.last_trip().get("open_questions", [])), "noticed")
+    assert desk.last_trip()["phase"] == "PROVING"
+    desk.proven()
+    assert desk.venue.venue.trading_status == "2", "online again"  # type: ignore[attr-defined]
+    desk.reset()
+    desk.wait(lambda: timer(desk)["state"] == "ARMED", "armed again")
+
+
 def test_with_every_process_of_the_desk_killed_the_venue_cancels_by_itself(desk: SimDesk) -> None:
     before, orders = fired(desk), set(desk.place_working(3))
     desk.kill("killswitch", "trd")

@@ -252,6 +252,19 @@ def test_where_nothing_is_left_a_round_of_cancels_leaves_each_second_all_the_sam
     assert sent == 2 * 5
 
 
+def test_questions_about_single_orders_leave_half_to_the_lists(tmp_path: Path) -> None:
+    clock = ManualClock()
+    config = desk(tmp_path, "kraken", 'options = { tier = "starter" }', "BTC/USD")
+    lists = RestRates(rates(config).rest("killswitch"), clock)
+    question, listing = RestRequest("POST", "/0/private/QueryOrders"), RestRequest("POST", "/0/private/OpenOrders")
+    asked = 0
+    while lists.roomy(question):
+        assert lists.late(question) == ""
+        asked += 1
+    assert 4 <= asked <= 6
+    assert sum(not lists.late(listing) for _ in range(20)) >= 5
+
+
 def test_the_first_round_leaves_in_a_ban_and_then_one_in_ten_seconds(tmp_path: Path) -> None:
     clock = ManualClock()
     kill = rest(tmp_path, clock, forced=True)
