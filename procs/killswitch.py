@@ -290,8 +290,8 @@ class Killswitch:
 
     def _read(self, session: str, tail: JournalTail) -> str:
         said = drain(tail, lambda told: self._told(session, told), JOURNAL_BATCH)
-        if said and said != "more":
-            self._fault(f"journal {session}", f"journal of {session}: {said}")
+        if said != "more":
+            self._fault(f"journal {session}", f"journal of {session}: {said}" if said else "")
         return said
 
     def _told(self, session: str, told: Told) -> None:

@@ -1,7 +1,7 @@
 """`qd kill limits`: every limit of the desk with its value and how far it is away."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 from rich.console import Console
@@ -65,8 +65,9 @@ def short(text: object) -> str:
     if not isinstance(text, str) or not text:
         return "" if text is None else str(text)
     value = Decimal(text)
-    value = round(value, 2 if abs(value) >= 1_000 else 4 if abs(value) >= 1 else 8)
-    return f"{value.quantize(Decimal(1)):f}" if value == value.to_integral_value() else f"{value.normalize():f}"
+    with localcontext(prec=100):
+        value = round(value, 2 if abs(value) >= 1_000 else 4 if abs(value) >= 1 else 8)
+        return f"{value.quantize(Decimal(1)):f}" if value == value.to_integral_value() else f"{value.normalize():f}"
 
 
 def _is_health(row: Mapping[str, Any]) -> bool:

@@ -14,11 +14,13 @@ class SoftTrigger:
         self._grace_ns = grace_ns
         self._every_ns = max(1, grace_ns // self._need)
         self._since_ns: int | None = None
+        self._bad = False
         self._next_ns = 0
         self._fired = False
 
     def look(self, bad: bool, mono_ns: int) -> bool:
         """Feed the condition as often as you like; True once, when it trips. Good again for long enough rearms it."""
+        self._bad = bad
         if self._since_ns is None:
             if not bad:
                 return False
@@ -40,8 +42,8 @@ class SoftTrigger:
 
     @property
     def since_ns(self) -> int | None:
-        """Since when (monotonic) the condition is looked into; None: it does not hold."""
-        return self._since_ns
+        """Since when (monotonic) the condition is looked into; None: it does not hold, and no look found it true."""
+        return self._since_ns if self._bad or self.agreeing else None
 
     @property
     def agreeing(self) -> int:

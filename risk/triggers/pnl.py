@@ -147,6 +147,8 @@ class ProfitBook:
             return False
         place = self.places.get(session)
         if place is not None and (epoch, seq) <= (place.epoch, place.seq):
+            if isinstance(event, ExecutionReport):
+                self._recall(event)
             return False
         if isinstance(event, Position):
             self.places[session] = Place(epoch, seq)
@@ -221,6 +223,20 @@ class ProfitBook:
         if report.exec_id:
             self._trades[report.session].setdefault(f"x{report.exec_id}", known)
         return True
+
+    def _recall(self, report: ExecutionReport) -> None:
+        """A trade that is counted already: a later bust or correction has to find it."""
+        px = Decimal(report.last_px).scaleb(-report.px_scale) if report.last_px else None
+        known = self._known(report.session, report) if report.exec_type in AMENDS else None
+        if report.exec_type == "F" and report.last_qty:
+            qty = Decimal(report.last_qty).scaleb(-report.qty_scale)
+            self._remember(report.session, report, qty if report.side == "1" else -qty, px)
+        elif known is not None and report.exec_type == "H":
+            known.qty = ZERO
+        elif known is not None and px is not None:
+            known.px = px
+            if report.exec_id:
+                self._trades[report.session].setdefault(f"x{report.exec_id}", known)
 
     def _known(self, session: str, report: ExecutionReport) -> _Trade | None:
         known = self._trades.get(session, {})

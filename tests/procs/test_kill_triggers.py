@@ -168,6 +168,17 @@ def test_a_fill_that_the_drop_copy_does_not_show_trips_within_its_time(desk_of: 
     journal.close()
 
 
+def test_a_journal_that_can_be_read_again_is_no_fault_any_more(desk_of: Make) -> None:
+    desk = desk_of(owners=("a",), more=DROP_COPY)
+    desk.desk.data_dir.mkdir(parents=True, exist_ok=True)
+    place = desk.desk.data_dir / "dc"
+    place.write_text("no folder")
+    desk.start(killswitch="DEGRADED")
+    assert any("Not a directory" in fault for fault in desk.status()["faults"])
+    place.unlink()
+    desk.wait(lambda: desk.readiness("killswitch") == "READY", "read again")
+
+
 BOOK = """
 [session.md]
 venue = "x"

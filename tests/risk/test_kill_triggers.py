@@ -47,6 +47,15 @@ def test_it_never_fires_before_the_grace_period_nor_on_a_good_look(looks: list[b
             assert now - first_bad >= GRACE
 
 
+def test_a_session_that_is_back_is_not_shown_as_lost() -> None:
+    loss = SessionLoss(GRACE, 3)
+    loss.look(OwnerView("a", False, 4), 1)
+    assert loss.table(500 * MS)[0]["state"] == "confirming 0 of 3"
+    loss.look(OwnerView("a", True, 4), 200 * MS)
+    (row,) = loss.table(500 * MS)
+    assert (row["value"], row["percent"], row["state"]) == ("0", 0, "ok")
+
+
 def test_losing_a_session_matters_only_with_working_orders() -> None:
     loss = SessionLoss(GRACE, 3)
     idle = [loss.look(OwnerView("a", False, 0, "down"), i * 20 * MS) for i in range(100)]

@@ -121,6 +121,23 @@ def test_a_bust_takes_a_trade_out_at_its_own_price() -> None:
     assert j.holding.realised + (j.holding.unrealised(mark("100")) or 0) == 0
 
 
+@pytest.mark.parametrize("corrected", [False, True])
+def test_a_bust_after_a_restart_takes_a_trade_out_at_its_own_price(corrected: bool) -> None:
+    j = Journal()
+    j.write(position(0))
+    j.fill(1, 100, 1, exec_id="E1")
+    j.fill(1, 200, 2, exec_id="E2")
+    if corrected:
+        j.write(report("G", exec_ref_id="E2", exec_id="E3", last_px=30_000, last_qty=10**8))
+    kept = decode(encode(Figures(holdings=list(j.book.holdings.values()), places=j.book.places)))
+    j.book = ProfitBook(Days(ZoneInfo("UTC")), kept.holdings, kept.places)
+    for n, event in enumerate(j.events, 1):
+        j.book.event("a", 1, n, event)
+    ref = "E3" if corrected else "E2"
+    j.write(report("H", exec_ref_id=ref, last_px=None, last_qty=None), position(1, 200))
+    assert j.holding.realised + (j.holding.unrealised(mark("100")) or 0) == 0
+
+
 def test_a_corrected_price_changes_what_was_paid() -> None:
     j = Journal()
     j.write(position(0))
