@@ -6,6 +6,7 @@ finds processes that appear, pages that were replaced, and the row of a writer t
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from base.config import DeskConfig, Kind
@@ -37,13 +38,10 @@ class OwnerPage:
         self._path, self._journal, self._enter = path, journal, enter
         self._words: Words | None = None
         self.rows: RowPage | None = None
+        self.sent: Callable[[], int] = int  # new orders handed to the wire since its start; 0 without a page
         self._keys: dict[int, tuple[str, str]] = {}  # whose row it is
         self._shares: dict[tuple[str, str], RowShare] = {}
         self._former: dict[tuple[str, str], RowShare] = {}  # of a page that another took the place of
-
-    def sent(self) -> int:
-        """New orders that the process handed to the wire since its start; 0 without a page."""
-        return self._words.load(SENT) if self._words is not None else 0
 
     def look(self) -> None:
         """Find the page, or the one that took its place, and read whatever changed in it."""
@@ -92,6 +90,7 @@ class OwnerPage:
         except RegionError:
             return  # rows that were read before go on counting
         self._words, self.rows = words, RowPage(words, FIRST_ROW, ROW_WORDS, ROWS, MOVED)
+        self.sent = partial(words.load, SENT)
         self._former |= self._shares
         self._keys, self._shares = {}, {}
 

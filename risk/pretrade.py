@@ -23,6 +23,9 @@ BUY: Final = "1"
 UNKNOWN: Final = "unknown_exposure"
 NO_BOOK: Final = "without_book"
 
+Top = tuple[int, int, int, int]
+"""Bid price and quantity, offer price and quantity; quantity 0 where a side is empty."""
+
 
 class Outside(Protocol):
     """What a process can see of others, in shared memory."""
@@ -37,10 +40,10 @@ class Outside(Protocol):
         ...
 
     def sent(self, session: str) -> Callable[[], int]:
-        """What reads the count of orders on another session's page."""
+        """What reads the count of orders on another session's page; asked for again at each look."""
         ...
 
-    def best(self, instrument: str) -> tuple[int, int, int, int] | None:
+    def best(self, instrument: str) -> Top | None:
         """Bid price and quantity, offer price and quantity; None where no book is to be believed."""
         ...
 
@@ -75,9 +78,10 @@ class PreTrade:
             for name in self._strategies
         }
         self._sums, self._exposure, self._outside = sums, exposure, outside
-        self._refresh = outside.refresh
+        self._refresh, self._best = outside.refresh, outside.best
         self._all = self._own[""]
-        self._recent = Recent(self._planner.window_ns)
+        self._window_ns = self._planner.window_ns
+        self._recent = Recent(self._window_ns)
         self._asked: tuple[NewOrder, Terms] | None = None  # what was judged last is what leaves next
         self.refused: Counter[str] = Counter()  # by key of the limit
 
@@ -99,12 +103,12 @@ class PreTrade:
         buys = command.side == BUY
         ord_type = command.ord_type
         price = command.price if ord_type in PRICED else None
-        if (
-            plan.collar is not None
-            and (price is not None or ord_type not in TRIGGERED)
-            and (reason := self._too_far(plan, plan.collar, buys, qty, price, _waits_for(ord_type, command.stop_px)))
-        ):
-            return reason
+        if plan.collar is not None and (price is not None or ord_type not in TRIGGERED):
+            top = self._best(instrument.name)
+            if price is None or top is None or _beyond(plan.collar[0], buys, price, top):
+                waits_for = command.stop_px if ord_type == STOP_LIMIT else None
+                if reason := self._too_far(plan, plan.collar, top, buys, qty, price, waits_for):
+                    return reason
         worth = 0
         if plan.worth is not None or plan.gross:
             px = price or (command.stop_px if ord_type in AT_STOP_PX else None)
@@ -134,8 +138,13 @@ class PreTrade:
             plan.collar is not None
             and price is not None
             and _bolder(buys, price, order.price)
-            and (reason := self._too_far(plan, plan.collar, buys, qty, price, _waits_for(order.ord_type, stop_px)))
-        ):
+            and (
+                reason := self._too_far(
+                    plan, plan.collar, self._best(instrument.name), buys, qty, price,
+                    stop_px if order.ord_type == STOP_LIMIT else None,
+                )
+            )
+        ):  # fmt: skip
             return reason
         px, was_px = price or stop_px or 0, order.price or order.stop_px or 0
         worth, was = _worth(instrument, px, qty), _worth(instrument, was_px, order.order_qty)
@@ -153,8 +162,11 @@ class PreTrade:
 
     def sent(self, command: NewOrder, mono_ns: int) -> None:
         """A new order left."""
-        self._paced(command.strategy, mono_ns)
-        if self._planner.window_ns:
+        strategy = command.strategy
+        self._all.sent(mono_ns)
+        if strategy in self._strategies:
+            self._own[strategy].sent(mono_ns)
+        if self._window_ns:
             asked = self._asked
             terms = asked[1] if asked is not None and asked[0] is command else _terms(command)
             self._recent.sent(terms, mono_ns)
@@ -173,7 +185,8 @@ class PreTrade:
 
     def look(self, mono_ns: int) -> None:
         """From a timer, several times a second: how many orders the others sent."""
-        for pace in self._others.values():
+        for session, pace in self._others.items():
+            pace.read = self._outside.sent(session)
             pace.look(mono_ns)
         for own in self._own.values():
             own.within_a_second(mono_ns)
@@ -228,16 +241,17 @@ class PreTrade:
         return self._full(plan, over, buys, qty, worth, orders) if over >= 0 else ""
 
     def _too_far(
-        self, plan: Plan, collar: tuple[Collar, Rule], buys: bool, qty: int, price: int | None, stop_px: int | None
-    ) -> str:
+        self, plan: Plan, collar: tuple[Collar, Rule], top: Top | None, buys: bool, qty: int, price: int | None,
+        waits_for: int | None,
+    ) -> str:  # fmt: skip
+        """`waits_for`: the price at which the order will find the market, when that is further off than it is now."""
         within, rule = collar
         instrument = plan.instrument
-        top = self._outside.best(instrument.name)
         best = _other_side(top, buys) if top is not None else 0
         if not best or top is None:
             return self._bookless(rule, instrument.name) if plan.collar_needs_book else ""
-        if stop_px is not None:  # it trades when the market is there
-            best = max(best, stop_px) if buys else min(best, stop_px)
+        if waits_for is not None:
+            best = max(best, waits_for) if buys else min(best, waits_for)
         if price is None:
             there = top[3] if buys else top[1]
             if qty <= there:
@@ -255,7 +269,7 @@ class PreTrade:
     def _market_px(self, plan: Plan, side: str, qty: int) -> int | None:
         """What a market order is valued at; None when there is no book and there must be one."""
         name, buys = plan.instrument.name, side == BUY
-        top = self._outside.best(name)
+        top = self._best(name)
         best = _other_side(top, buys) if top is not None else 0
         if best and top is not None:
             return best if qty <= top[3 if buys else 1] else max(best, self._outside.reach(name, side, qty)[0])
@@ -316,16 +330,18 @@ def _terms(command: NewOrder) -> Terms:
     )  # fmt: skip
 
 
-def _waits_for(ord_type: str, stop_px: int | None) -> int | None:
-    """The price at which the order will find the market, when that is further off than the market is now."""
-    return stop_px if ord_type == STOP_LIMIT else None
-
-
 def _worth(instrument: Instrument, px: int, qty: int) -> int:
     return notional(px, instrument.px_scale, qty, instrument.qty_scale)
 
 
-def _other_side(top: tuple[int, int, int, int], buys: bool) -> int:
+def _beyond(collar: Collar, buys: bool, price: int, top: Top) -> bool:
+    """Whether a price wants a closer look: it is beyond the other side's best by too much, or nobody is there."""
+    if buys:
+        return not top[3] or price * collar.unit > top[2] * collar.above
+    return not top[1] or price * collar.unit < top[0] * collar.below
+
+
+def _other_side(top: Top, buys: bool) -> int:
     """Best price of the side that the order trades with, of its own where that is empty; 0 where both are."""
     bid_px, bid_qty, ask_px, ask_qty = top
     if buys:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from base.clock import Clock
 from base.config import DeskConfig, Kind
+from ipc._words import RowShare
 from ipc.book_tops import BookTops
 from ipc.exposure import ExposureRow
 from ipc.other_rows import OtherRows
@@ -24,14 +25,14 @@ class SharedMemory:
         self.rows, self.books = rows, books
         self.refresh = rows.refresh
         self.best, self.reach = books.best, books.reach
-        self._sent = {page.session: page.sent for page in rows.pages}
+        self._pages = {page.session: page for page in rows.pages}
 
     @property
     def unknown(self) -> Mapping[str, str]:
         return self.rows.unknown
 
     def sent(self, session: str) -> Callable[[], int]:
-        return self._sent[session]
+        return self._pages[session].sent
 
 
 class OrderChecks:
@@ -43,6 +44,7 @@ class OrderChecks:
         ours = accounts[session]
         self._session, self._clock = session, clock
         self._sums = ExposureSums(accounts)
+        self._ours: dict[str, RowShare] = {}
         self._rows = OtherRows(desk, session, self._sums.share)
         self._books = BookTops(desk, ours.venue, desk.session_instruments(session))
         self._rules = PreTrade(
@@ -63,11 +65,19 @@ class OrderChecks:
     def moved(self, order: Order, row: ExposureRow) -> None:
         """An order of ours changed, and with it our row."""
         self._rules.moved(order)
-        self._sums.feed(self._session, row)
+        self.row(row)
 
     def row(self, row: ExposureRow) -> None:
         """A row of ours is now so."""
-        self._sums.feed(self._session, row)
+        share = self._ours.get(row.instrument)
+        if share is None:  # its scales do not change while the process lives
+            share = self._sums.share(self._session, row.venue, row.instrument, row.qty_scale)
+            self._ours[row.instrument] = share
+        worth = row.buy_notional + row.sell_notional + row.position_notional
+        try:
+            share.now(row.open_orders, row.working_buy_qty, row.working_sell_qty, row.position, worth)
+        except OverflowError:
+            self._sums.feed(self._session, row)
 
     def look(self) -> None:
         """From a timer, every 20 ms or so."""
