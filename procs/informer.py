@@ -17,6 +17,7 @@ from base.config import load
 from base.errors import LockHeldError
 from base.locks import RoleLock
 from base.log import open_log
+from ipc.alert_spool import AlertSpool
 from ipc.bus import Publisher
 from ipc.events import Alert
 from ipc.roster import publisher_endpoint
@@ -46,10 +47,11 @@ def listen(stdin: TextIO, stdout: TextIO, tell: "Alerts") -> None:
 
 
 class Alerts:
-    """Publishes alerts; logs them too."""
+    """Publishes alerts, beside the bus too; logs them."""
 
-    def __init__(self, publisher: Publisher, clock: SystemClock) -> None:
+    def __init__(self, publisher: Publisher, clock: SystemClock, spool: AlertSpool) -> None:
         self._publisher = publisher
+        self._spool = spool
         self._clock = clock
 
     def event(self, name: str, payload: dict[str, str]) -> None:
@@ -59,6 +61,7 @@ class Alerts:
         severity = "warning" if name in LOUD and not expected else "info"
         log.info("%s", text)
         alert = Alert("supervisord", severity, name, text, self._clock.wall_ns(), payload.get("processname", ""))
+        self._spool.put(alert)
         self._publisher.publish(f"alert.{NAME}", alert)
 
 
@@ -75,7 +78,7 @@ def main() -> int:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     publisher = Publisher(context, publisher_endpoint(desk, NAME), clock)
     try:
-        listen(sys.stdin, sys.stdout, Alerts(publisher, clock))
+        listen(sys.stdin, sys.stdout, Alerts(publisher, clock, AlertSpool(desk.shm_dir, NAME)))
     finally:
         publisher.close()
         context.destroy(linger=0)

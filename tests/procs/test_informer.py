@@ -15,6 +15,7 @@ from supervisor import childutils
 from base.clock import SystemClock
 from base.config import DeskConfig, load
 from base.locks import RoleLock
+from ipc.alert_spool import AlertSpool, SpoolReader
 from ipc.bus import Publisher, Subscriber
 from ipc.events import Alert
 from ipc.roster import publisher_endpoint
@@ -149,8 +150,10 @@ def test_only_what_was_not_expected_is_loud(desk: DeskConfig, name: str, expecte
         def publish(self, topic: str, *events: object) -> None:  # type: ignore[override]
             said.extend(e for e in events if isinstance(e, Alert))
 
-    Alerts(Heard(), SystemClock()).event(name, {"processname": "x", "expected": expected})
-    assert [(a.severity, a.code, a.source) for a in said] == [(severity, name, "supervisord")]
+    spool = AlertSpool(desk.shm_dir, "informer")
+    Alerts(Heard(), SystemClock(), spool).event(name, {"processname": "x", "expected": expected})
+    assert [(a.severity, a.code, a.source, a.subject) for a in said] == [(severity, name, "supervisord", "x")]
+    assert SpoolReader(desk.shm_dir).read()[-1:] == said  # beside the bus, too
 
 
 def test_a_second_one_names_the_holder(desk: DeskConfig) -> None:
