@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import ConfigError
-from risk.order_pace import OwnPace
 from risk.pretrade_plan import check_order_limits
 from tests.risk.pretrade_kit import BOOK, BTC, NOW, SECOND, Desk, limit, new, worth
 
@@ -195,10 +194,12 @@ def test_orders_within_a_second_are_counted_with_those_of_the_others_in_the_scop
 
 
 def test_times_of_orders_are_let_go_of_where_no_limit_asks_for_the_pace() -> None:
-    pace = OwnPace()
-    for n in range(1_000):
-        pace.sent(n * SECOND // 10)
-    assert len(pace.times) == 10
+    desk = Desk(limit("strategy:mm", max_open_orders=10**6))
+    for _ in range(1_000):
+        desk.place()
+        desk.now += SECOND // 10
+        desk.checks.look(desk.now)
+    assert [len(pace.times) for pace in desk.checks._own.values()] == [9, 9]
 
 
 def test_a_replace_counts_as_an_order_of_its_second() -> None:
