@@ -59,6 +59,7 @@ class LimitBook:
         self._limits = [limit for limit in limits if not limit.scope.startswith("strategy:")]
         self._owners = owners
         self._rates = {s: _Rate() for s in owners}
+        self._inside: dict[tuple[str, str, str], bool] = {}
         for i, limit in enumerate(limits):
             check_limit(limit, f"kill.limits[{i}]")
 
@@ -78,8 +79,14 @@ class LimitBook:
         return out
 
     def _in(self, scope: str, session: str, instrument: str) -> bool:
-        owner = self._owners.get(session)
-        return owner is not None and covers(scope, Owned(owner.venue, owner.account, session, instrument, ""))
+        """Found out once: it is asked for each row and limit, fifty times a second."""
+        key = (scope, session, instrument)
+        known = self._inside.get(key)
+        if known is None:
+            owner = self._owners.get(session)
+            known = owner is not None and covers(scope, Owned(owner.venue, owner.account, session, instrument, ""))
+            self._inside[key] = known
+        return known
 
 
 def _reading(limit: LimitConfig, figure: str, unit: str, value: Decimal, most: Decimal) -> Reading:
@@ -89,9 +96,12 @@ def _reading(limit: LimitConfig, figure: str, unit: str, value: Decimal, most: D
 
 def _positions(limit: LimitConfig, rows: list[ExposureRow]) -> list[Reading]:
     out: list[Reading] = []
+    held: dict[str, Decimal] = {}
+    for r in rows if limit.max_position else ():
+        if r.position:
+            held[r.instrument] = held.get(r.instrument, Decimal(0)) + Decimal(r.position).scaleb(-r.qty_scale)
     for instrument, most in limit.max_position.items():
-        mine = [r for r in rows if r.instrument == instrument]
-        value = sum((Decimal(r.position).scaleb(-r.qty_scale) for r in mine), Decimal(0))
+        value = held.get(instrument, Decimal(0))
         unit = instrument.partition("-")[0]
         out.append(_reading(limit, f"position in {instrument}", unit, abs(value), Decimal(most)))
     return out
