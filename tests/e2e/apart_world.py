@@ -87,7 +87,7 @@ class World:
             for role in self.roles:
                 if not self.pid(role.name):
                     self.spawn(role.name)
-        self.wait_ready(90)
+        self.wait_ready(240)
 
     def spawn(self, name: str) -> None:
         """Start one process by hand, as a person would."""
@@ -126,7 +126,7 @@ class World:
         out += [f"book {b.venue} {b.status}" for b in view.books if b.status != "LIVE"]
         return out + ([] if view.gate == "ARMED" else [f"desk {view.gate}"])
 
-    def wait_ready(self, seconds: float = 60) -> None:
+    def wait_ready(self, seconds: float = 120) -> None:
         """Until nothing is missing."""
         wait_for(lambda: not self.unready(), seconds, lambda: f"ready: {self.unready()}")
 

@@ -15,7 +15,7 @@ from tests.e2e.apart_world import World
 FULL = os.environ.get("QUARTERDECK_KILL_MATRIX") == "all"
 MATRIX = full_matrix if FULL else short_matrix
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 class Worlds:
@@ -30,8 +30,13 @@ class Worlds:
         if self._world is not None and self._world.broken:
             self.close()
         if self._world is None:
-            self._world = World(supervised=self._supervised)
-            self._world.start()
+            world = World(supervised=self._supervised)
+            try:
+                world.start()
+            except BaseException:
+                world.close()
+                raise
+            self._world = world
         return self._world
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from ipc.owners import stopped
 from tests.e2e.apart_desk import KILLSWITCH, Stream, wait_for
 from tests.e2e.apart_world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 VICTIM = "plain-trd"
 LAUNCHER = Path(__file__).with_name("stopping_trader.py")
