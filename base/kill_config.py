@@ -145,6 +145,7 @@ class KillConfig(_Strict, frozen=True, kw_only=True):
     session_loss_confirmations: int = 3
     dead_owner_trips: bool = True
     reset_cool_off_s: int = 2  # between a person's reset and the gate opening again
+    strategies_arm_again: bool = True  # a reset disarms the strategies of its scope; each arms itself, and not before
     arm_at_start: bool = False  # sim and test only: a production desk is armed by a person
     day_zone: str = ""  # whose days losses count by (an IANA name); "" = [ledger].day_zone, else UTC
     health: HealthConfig = HealthConfig()

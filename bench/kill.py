@@ -69,6 +69,7 @@ HEAD: Final = """
 shm_dir = "{shm}"
 [kill]
 arm_at_start = true
+strategies_arm_again = false
 reset_cool_off_s = 0
 proof_deadline_s = 600 # the silent venue is never proven: nothing of the last steps belongs in here
 watch_after_proof_s = 1

@@ -37,6 +37,7 @@ from quarterdeck import supervisord
 HEAD: Final = """
 [kill]
 arm_at_start = true
+strategies_arm_again = false
 reset_cool_off_s = 0
 proof_deadline_s = 20
 unanswered_horizon_s = 6

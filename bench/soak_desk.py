@@ -35,6 +35,7 @@ log_budget_mb = 2000
 
 [kill]
 arm_at_start = true
+strategies_arm_again = false
 sessions = ["binance-kill"]
 dead_owner_trips = false # a killed process finds its orders again; deaths that trip are a fault of their own
 reset_cool_off_s = 1

@@ -208,12 +208,24 @@ class Quoter:
         except qd.CommandError as e:
             self.refused(market, str(e))
             self.counts.orders_refused += 1
+            if f"strategy:{self.desk.strategy} is DISARMED" in str(e):
+                self.arm()
         except qd.BusError as e:
             self.unanswered(market, str(e))
         else:
             self.counts.orders_sent += 1
             market.pause = 0.0
             self.place(quote, cl_ord_id, price)
+
+    def arm(self) -> None:
+        """A reset after a trip has disarmed us: look at our orders, then say that we are ready again."""
+        for session in {m.session for m in self.markets}:
+            self.look_at[session] = 0.0
+            self.look(session)
+        try:
+            self.desk.arm("orders looked at after a reset")
+        except (qd.CommandError, qd.BusError) as e:  # the next refusal brings us here again
+            self.counts.last_refusal = str(e)
 
     def place(self, quote: Quote, cl_ord_id: str, price: int) -> None:
         """The order with that id stands in this place."""

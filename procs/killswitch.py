@@ -330,6 +330,8 @@ class Killswitch:
                         "leaves": trip.plan.leaves}  # fmt: skip
             case "reset":
                 return {"said": self.switch.reset(scope, reason, by, args.get("force", "").split())}
+            case "arm" if scope.startswith("strategy:"):
+                return {"said": self.switch.arm_strategy(scope, reason, by)}
             case "arm":
                 return {"unproven": self.switch.arm(reason, by)}
             case "plan":

@@ -200,6 +200,14 @@ class Desk:
         """Orders as the trading processes know them, UNCERTAIN ones too. BusError names one that does not answer."""
         return self._ordering.orders([session] if session else self.trading_sessions(), open_only=open_only)
 
+    def arm(self, reason: str) -> None:
+        """This strategy is ready again after a reset (docs/kill-switch.md); nothing to do is no error.
+
+        CommandError: the desk or the strategy is tripped, or the client was connected without a strategy. BusError: the
+        kill switch does not answer.
+        """
+        self._ordering.arm(reason)
+
     def request(self, process: str, command: AnyCommand, timeout: float = 1.0) -> Answer:
         """Any command of docs/commands.md to any process; the answer may be a refusal."""
         return self._ordering.request(process, command, timeout)

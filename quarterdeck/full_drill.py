@@ -64,6 +64,7 @@ class FullDrill:
             raise CommandError(f"no full drill now: desk {status['desk']}, tripped: {', '.join(shut) or 'nothing'}")
 
     def _place(self) -> tuple[bool, str]:
+        self._arm()
         for session in self._desk.sessions(Kind.TRADING):
             for instrument in self._desk.session_instruments(session):
                 for i in range(EACH):
@@ -71,6 +72,10 @@ class FullDrill:
         wanted = set(self._placed)
         works = wait_until(lambda: wanted <= {o["cl_ord_id"] for o in self._working()}, PLACE_S)
         return works, f"{len(wanted)} orders work at the venues" if works else "not all came to work"
+
+    def _arm(self) -> None:
+        """The drill is a strategy: one that the reset of the drill before disarmed, if there was one."""
+        self._ask("arm", scope="strategy:drill", reason="a full drill begins")
 
     def _order(self, session: str, instrument: Instrument, ticks: int) -> None:
         """Each a tick below the one before: two that are the same look like a slip of the hand."""

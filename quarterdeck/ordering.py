@@ -12,7 +12,7 @@ from base.errors import CommandError, ConfigError, NumberError
 from base.instruments import Instrument
 from ipc.command_client import CommandClient
 from ipc.events import OrderState
-from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel, NewOrder, ReplaceOrder
+from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel, NewOrder, Ops, ReplaceOrder
 
 REMEMBER: Final = 50_000  # orders whose session is kept in mind; of others, every session is asked
 Number = str | Decimal | int
@@ -83,6 +83,14 @@ class Ordering:
         if len(self._placed) > REMEMBER:
             self._placed.popitem(last=False)
         return answer.cl_ord_id
+
+    def arm(self, reason: str) -> None:
+        """See Desk.arm."""
+        if not self._strategy:
+            raise CommandError("arm: connect(strategy=...) says which strategy it is")
+        command_id = self._client("killswitch").next_command_id()
+        args = {"scope": f"strategy:{self._strategy}", "reason": reason, "by": self._client_id}
+        self._accepted("killswitch", Ops(self._client_id, command_id, 0, "arm", args))
 
     def replace(self, cl_ord_id: str, qty: Number, price: Number | None) -> None:
         """See Desk.replace."""

@@ -14,6 +14,7 @@ from base.kill_config import KillConfig
 from ipc.events import KillState, OrderState
 from ipc.gate import GateState
 from ipc.gate_names import check_scope
+from risk import kill_strategies
 from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, RingOwners, Step, Tell
 from risk.kill_latch import LatchReading
 from risk.kill_orders import OrderLedger, Seen
@@ -162,6 +163,8 @@ class KillSwitch:
             generation = self.gate.get(name).generation
             self.table.put(name, GateState.RESETTING, generation, "operator", reason, record.trip_id)
             self.records[name].cool_until_ns = cool_ns
+        if self.config.strategies_arm_again:
+            kill_strategies.disarm(self, scope, reason)
         for trip in self._trips_of(scope):
             self.last_trip = describe(trip)
             self._settle(trip)
@@ -190,6 +193,10 @@ class KillSwitch:
         self.table.put("desk", GateState.ARMED, record.generation, "operator", reason)
         self.persist()
         return unproven
+
+    def arm_strategy(self, scope: str, reason: str, by: str) -> str:
+        """A strategy that a reset disarmed says that it is ready (risk/kill_strategies.py)."""
+        return kill_strategies.arm(self, check_scope(scope), reason, by)
 
     def blockers(self) -> list[str]:
         """What forbids arming."""
@@ -425,6 +432,8 @@ class KillSwitch:
         if blockers:
             self.table.put(scope, GateState.DISARMED, record.generation, "fingerprint", "; ".join(blockers))
             self._do(Tell("critical", "not_armed", f"{scope} stays closed: {'; '.join(blockers)}"))
+        elif scope.startswith("strategy:") and self.config.strategies_arm_again:
+            kill_strategies.disarm_one(self, scope, f"it was reset: {record.reason}")
         else:
             self.table.put(scope, GateState.ARMED, record.generation, "operator", record.reason)
             self._do(Tell("info", "tripped", f"{scope}: open again: {record.reason}"))

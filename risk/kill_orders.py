@@ -45,7 +45,12 @@ class OrderLedger:
         self._tables: dict[str, OrderTable] = {}
         # By session and first ClOrdID: open by all reports, absent by two lists of a past trip.
         self._absent: dict[tuple[str, str], Order] = {}
+        self._strategies: dict[str, set[str]] = {}
         self._look_again: dict[str, int] = {}  # by session: as many finished orders may be before some are let go
+
+    def strategies(self, session: str) -> set[str]:
+        """Every strategy that is known to have traded in a session."""
+        return self._strategies.get(session, set())
 
     def forget(self, needed: Callable[[Order], bool]) -> None:
         """Let go of orders that are long over: of each session the latest stay, and those that `needed` says.
@@ -144,6 +149,8 @@ class OrderLedger:
         if order is None:
             order = _order(event)
             table.add(order)
+            if order.strategy:
+                self._strategies.setdefault(order.session, set()).add(order.strategy)
             return Seen(order, "new" if order.is_open else "held")
         order.cum_qty = max(order.cum_qty, event.cum_qty)
         order.order_id = order.order_id or event.order_id

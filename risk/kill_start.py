@@ -6,6 +6,7 @@ Whatever cannot be read was tripped, what was half done is done again, and a clo
 from typing import TYPE_CHECKING
 
 from ipc.gate import DRILL_SCOPE, GateState, GateWord
+from risk import kill_strategies
 from risk.kill_latch import Latch, LatchedScope, LatchReading
 from risk.kill_records import CLOSED, Record
 
@@ -57,7 +58,8 @@ def _paused(switch: "KillSwitch", scope: str) -> None:
     """Closed for its owner's build or configuration by the kill switch before this one; that is looked at again."""
     wall_ns = switch.clock.wall_ns()
     why = "paused by the kill switch before this one"
-    switch.records[scope] = Record(GateState.DISARMED, switch.gate.get(scope).generation, "fingerprint", why, wall_ns)
+    cause = kill_strategies.CAUSE if scope.startswith("strategy:") else "fingerprint"
+    switch.records[scope] = Record(GateState.DISARMED, switch.gate.get(scope).generation, cause, why, wall_ns)
 
 
 def _without_latch(switch: "KillSwitch", reading: LatchReading, desk: GateWord) -> None:
@@ -83,6 +85,8 @@ def _of_another_boot(switch: "KillSwitch", former: Latch | None) -> None:
     for scope, kept in former.scopes.items():
         if scope != "desk" and GateState[kept.state] not in _QUIET:
             switch.trip(scope, kept.cause, kept.reason, switch.clock.mono_ns())
+        elif scope.startswith("strategy:") and kept.state == GateState.DISARMED.name:
+            kill_strategies.disarm_one(switch, scope, kept.reason)
 
 
 def _take_up(switch: "KillSwitch", scope: str, kept: LatchedScope) -> None:

@@ -124,6 +124,7 @@ class Setting(msgspec.Struct, frozen=True):
         """Every deadline is due after one step, but the horizon of unanswered orders."""
         return KillConfig(
             proof_deadline_s=STEP_S, unanswered_horizon_s=self.flight * STEP_S, reset_cool_off_s=STEP_S,
+            strategies_arm_again=False,
             watch_after_proof_s=STEP_S if "lists" in self.losses else 0,
         )  # fmt: skip
 

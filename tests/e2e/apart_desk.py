@@ -36,6 +36,7 @@ environment = "sim"
 
 [kill]
 arm_at_start = true
+strategies_arm_again = false
 sessions = ["wide-kill"]
 fence_deadline_ms = 400
 lease_lost_cancel_s = {LEASE_LOST_S}

@@ -36,6 +36,7 @@ environment = "sim"
 
 [kill]
 arm_at_start = true
+strategies_arm_again = false
 reset_cool_off_s = 0
 {kill}
 

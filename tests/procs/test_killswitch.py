@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import quarterdeck as qd
 from ipc import frames
 from ipc._bus import Outlet
 from ipc.audit_check import verify_audit
@@ -184,6 +185,10 @@ def test_reset_opens_by_a_person_with_a_reason_and_trading_goes_on(desk_of: Make
     assert not desk.ask("reset").accepted
     assert desk.ask("reset", reason="looked at it").accepted
     desk.wait(lambda: closed(desk, "a") == "", "open again")
+    reader = GateReader(desk.desk.shm_dir / "gate", desk.desk.shm_dir / "operator", session_scopes("x", "main", "a"))
+    assert reader.closed_reason(time.monotonic_ns(), "mm") == "strategy:mm is DISARMED"
+    with qd.connect(desk.desk.path, strategy="mm", timeout=5.0) as client:
+        client.arm("looked at it, too")
     desk.place("a", 3)
     desk.wait(lambda: desk.venue.alive == 2, "orders again")
     assert desk.ask("status").accepted
@@ -221,7 +226,10 @@ def test_a_restarted_kill_switch_goes_on_with_a_strategy_that_only_the_gate_reme
     trip = desk.wait_proven()
     assert (trip["scopes"], trip["cause"]) == (["strategy:mm"], "restart")
     assert desk.ask("reset", scope="strategy:mm", reason="looked into").accepted
-    desk.wait(lambda: desk.status()["scopes"][0]["scope"] == "desk" and len(desk.status()["scopes"]) == 1, "open again")
+    disarmed = {"desk": "ARMED", "strategy:mm": "DISARMED"}
+    desk.wait(lambda: {s["scope"]: s["state"] for s in desk.status()["scopes"]} == disarmed, "reset")
+    assert desk.ask("arm", scope="strategy:mm", reason="ready").accepted
+    desk.wait(lambda: [s["scope"] for s in desk.status()["scopes"]] == ["desk"], "open again")
 
 
 def test_without_the_kill_switch_no_order_leaves_and_the_operator_word_is_taken_up(desk_of: Make) -> None:

@@ -701,6 +701,8 @@ def test_a_strategys_word_that_the_latch_does_not_know_is_taken_up_and_can_be_re
     again.inventories()
     again.switch.reset("strategy:mm", "looked into", "me")
     again.pass_ms(1)
+    assert again.gate.get("strategy:mm").state == GateState.DISARMED
+    again.switch.arm_strategy("strategy:mm", "ready", "mm")
     assert again.gate.get("strategy:mm").state == GateState.ARMED
 
 
