@@ -25,9 +25,10 @@ import msgspec
 import zmq
 
 from base.clock import SystemClock
-from base.config import load
+from base.config import Kind, load
 from base.errors import BusError, QuarterdeckError
 from bench.kill_desk import (
+    READY_S,
     TRADING,
     VENUES,
     Feed,
@@ -86,10 +87,13 @@ FEEDS: Final = (
 
 
 class Trip(msgspec.Struct, frozen=True):
-    """Times of one trip in ms. Word and fence count from its receipt, the others from its sending."""
+    """Times of one trip in ms, from its receipt by the kill switch; `first` and `last` from its sending by an operator,
+    whose process may have to wait for a core.
+    """
 
     word: float
     fence: float
+    received_first: float
     first: float
     last: float
     proven: float
@@ -117,20 +121,26 @@ class Bench:
             subprocess.Popen([sys.executable, "-c", ECHO, str(other.fileno())], pass_fds=[other.fileno()])
         )
         other.close()
+        self.owners: dict[str, CommandClient] = {}
+        self.person = KillSwitchPerson(self.desk)
+
+    def start(self) -> None:
+        """Every process READY, the desk ARMED. QuarterdeckError: not in time."""
         self.venues.start()
-        config = ("--config", str(path))
+        config = ("--config", str(self.desk.path))
+        feeds = tuple(self.desk.sessions(Kind.MARKETDATA))
         self._children.append(child("procs.killswitch", *config))
-        self._children += [child("procs.trading", *config, "--session", s) for s in TRADING.values()]
-        self._children += [child("procs.marketdata", *config, "--session", f.name) for f in feeds]
-        self._children += [child("procs.book", *config, "--shard", "l2")] if feeds else []
+        for kind, sessions in (("trading", tuple(TRADING.values())), ("marketdata", feeds)):
+            self._children += [child(f"procs.{kind}", *config, "--session", s) for s in sessions]
+        shards = tuple(self.desk.config.book)
+        self._children += [child("procs.book", *config, "--shard", shard) for shard in shards]
         self.owners = {
             v: CommandClient(self._zmq, command_endpoint(self.desk, s), "bench", SystemClock())
             for v, s in TRADING.items()
         }
-        self.person = KillSwitchPerson(self.desk)
-        roles = ("killswitch", *TRADING.values(), *(f.name for f in feeds), *(["book-l2"] if feeds else []))
-        until(lambda: ready(self.desk, roles), 90, "every process READY")
-        until(self._armed, 30, "the desk ARMED")
+        roles = ("killswitch", *TRADING.values(), *feeds, *(f"book-{s}" for s in shards))
+        until(lambda: ready(self.desk, roles), READY_S, lambda: f"every process READY: {roles}")
+        until(self._armed, READY_S, "the desk ARMED")
 
     def _feeds(self, folder: Path) -> tuple[Feed, ...]:
         port = folder / "flood.port"
@@ -230,7 +240,11 @@ class Bench:
         until(self._over, WAIT_S, lambda: f"armed again with nothing open: {self._status()}")
         if last is None or times is None:
             return None
-        return Trip(last["gate_closed_ms"], last["fence_ms"], *times, last["proven_ms"], self._round_trip())
+        on_its_way_ms = (last["received_mono_ns"] - began_ns) / 1e6
+        return Trip(
+            last["gate_closed_ms"], last["fence_ms"], times[0] - on_its_way_ms, *times, last["proven_ms"],
+            self._round_trip(),
+        )  # fmt: skip
 
     def _proven(self, shares: dict[str, int]) -> dict[str, Any] | None:
         """The trip once its fence is complete and the answering venues are proven; the silent one must not be."""
@@ -319,6 +333,7 @@ def running(*, flood: bool, realtime: int = REALTIME) -> Iterator[Bench]:
     bench: Bench | None = None
     try:
         bench = Bench(folder, shm, flood=flood, realtime=realtime)
+        bench.start()
         yield bench
     finally:
         if bench is not None:
@@ -376,14 +391,17 @@ def _proven(trip: Trip) -> float:
 
 def _cell(where: str, cell: list[Trip]) -> list[Row]:
     pair = [t.pair for t in cell]
-    fence, word, first = ([getattr(t, name) for t in cell] for name in ("fence", "word", "first"))
+    names = ("fence", "word", "received_first", "first")
+    fence, word, heeded, first = ([getattr(t, name) for t in cell] for name in names)
     rows = [
         at_most(f"{where}: received to gate word, p99", p99(word), "ms", 0.1),
         within(f"{where}: received to fence, p99", p99(fence), "ms", "bare socketpair p99", p99(pair), 3),
+        at_most(f"{where}: received to first cancel on the wire, p99", p99(heeded), "ms", 5),
         at_most(f"{where}: sent to first cancel on the wire, p99", p99(first), "ms", 5),
     ]
     for name, text in (
-        ("word", "received to gate word"), ("fence", "received to fence"), ("first", "sent to first cancel"),
+        ("word", "received to gate word"), ("fence", "received to fence"),
+        ("received_first", "received to first cancel"), ("first", "sent to first cancel"),
         ("last", "sent to the cancel of the last order"), ("proven", f"all proven but {SILENT}, which never is"),
     ):  # fmt: skip
         times = [getattr(t, name) for t in cell]

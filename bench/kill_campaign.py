@@ -24,9 +24,9 @@ from base.config import DeskConfig, load
 from base.errors import QuarterdeckError
 from bench.kill_audit import Sighting, Violation, audit
 from bench.kill_campaign_report import Report, Trip, as_json, as_text
-from bench.kill_desk import STRATEGIES, TRADING, VENUES, Venues, child, configuration, end, kill_pid, until
+from bench.kill_desk import READY_S, STRATEGIES, TRADING, VENUES, Venues, child, configuration, end, kill_pid, until
 from bench.kill_faults import Faults, unmount
-from bench.kill_keeper import PATIENCE_S, READY_S, Keeper
+from bench.kill_keeper import PATIENCE_S, Keeper
 from bench.kill_lookout import Lookout
 from bench.soak_desk import wait
 from ipc.gate import GateReader, set_operator_word

@@ -28,7 +28,7 @@ from quarterdeck import supervisord
 from quarterdeck.orders import Operator
 from sim.client import call, control_of
 
-READY_S: Final = 60.0
+READY_S: Final = 240.0  # on a machine that has much else to do, processes start slowly
 NAMES: Final = "repeat the list: "  # in the refusal of a reset
 VENUES: Final = tuple(DIALECTS)
 

@@ -8,14 +8,13 @@ from typing import Any, Final
 from base.config import DeskConfig
 from base.errors import BusError, CommandError, QuarterdeckError
 from bench.kill_campaign_report import Trip
-from bench.kill_desk import NAMES, TRADING, KillSwitchPerson, kill_pid, ready
+from bench.kill_desk import NAMES, READY_S, TRADING, KillSwitchPerson, kill_pid, ready
 from bench.kill_faults import Faults
 from bench.kill_lookout import Lookout
 from bench.soak_desk import wait
 from ipc.readiness import read_all
 from quarterdeck import supervisord
 
-READY_S: Final = 240.0  # on a machine that has much else to do, processes start slowly
 PATIENCE_S: Final = 30.0  # for a proof, when nothing is wrong any more; then a person forces the reset
 ASK_MS: Final = 300
 TRIPPED: Final = ("TRIPPED", "TRIPPING")

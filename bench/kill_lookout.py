@@ -124,14 +124,8 @@ class Lookout:
         """Whether that scope, or the desk, is seen to be shut and was not opened since."""
         return any(s in self._shut and self._shut[s].opened_ns == FAR for s in (scope, "desk"))
 
-    def opening(self, scope: str) -> None:
-        """A person is about to ask for this scope to be opened."""
-        now_ns = time.monotonic_ns()
-        if scope in self._shut:
-            self._shut[scope].opened_ns = min(self._shut[scope].opened_ns, now_ns)
-
     def opened_with(self, scopes: list[str], since_ns: int) -> None:
-        """Scopes that a reset opened along with another."""
+        """Scopes that a reset opened, which was asked for then."""
         for scope in scopes:
             if scope in self._shut:
                 self._shut[scope].opened_ns = min(self._shut[scope].opened_ns, since_ns)
