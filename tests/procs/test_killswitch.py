@@ -290,6 +290,26 @@ def test_a_full_disk_delays_no_trip(desk_of: Make) -> None:
     desk.wait(lambda: (folder / "latch.json").exists(), "latch written")
 
 
+def test_a_disk_that_hangs_delays_no_trip_and_a_crash_meanwhile_restarts_tripped_from_the_words(desk_of: Make) -> None:
+    desk = desk_of(owners=("a",))
+    desk.start(orders=2)
+    folder = desk.desk.data_dir / "kill"
+    desk.wait((folder / "latch.json").exists, "armed on the disk")
+    hung = folder / "latch.json.new"
+    os.mkfifo(hung)  # whoever opens it to write waits in the kernel for a reader that never comes
+    desk.trip()
+    trip = desk.wait_proven()
+    assert (trip["proven"], desk.venue.alive) == (2, 0)
+    desk.wait(lambda: any("the disk has not answered" in f for f in desk.status()["faults"]), "alarm")
+    assert '"state":"ARMED"' in (folder / "latch.json").read_text()
+    desk.kill("killswitch")
+    hung.unlink()
+    desk.spawn("killswitch")
+    assert desk.wait_proven()["cause"] == "restart"
+    assert "desk is TRIPPED" in closed(desk, "a")
+    desk.wait(lambda: '"state":"TRIPPED"' in (folder / "latch.json").read_text(), "latch written")
+
+
 def test_a_removed_gate_file_trips_and_stands_again(desk_of: Make) -> None:
     desk = desk_of(owners=("a",))
     desk.start(orders=1)
