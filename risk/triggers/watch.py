@@ -2,7 +2,8 @@
 
 A *reading* is a figure at one moment. Over its limit it fires: at once (hard), or when `n` of the last `m` looks,
 `every_ns` apart, found it over (soft). On its way there it warns once at 50, 75 and 90 % of the limit, and again only
-after it has fallen below half of that mark. An alarm (`trips` False) is over once the figure is below 90 %.
+after it has been below half of that mark for ten seconds. An alarm (`trips` False) is over once the figure has been
+below 90 % for as long: what swings about a mark is said once.
 
 A figure that fired stays *fired*. When a person has reset its scope while the figure is still over (a loss does not go
 away), what it is then is accepted: it fires again above that, a soft one above that and a tenth of its limit. Back
@@ -19,6 +20,7 @@ import msgspec
 WARN_AT = (50, 75, 90)  # percent
 OVER = 100
 MS = 1_000_000
+CALM_NS = 10_000 * MS
 HEADROOM = Decimal(10)  # a tenth of the limit
 HOST = "host"  # stands in the place of a scope where there is none: nothing of it can be tripped
 Kind: TypeAlias = Literal["warning", "trip", "alarm", "well"]
@@ -150,6 +152,7 @@ class _State:
         self.next_ns = 0
         self.reading: Reading | None = None
         self.stood = True  # its scope was open at the last look
+        self.low_ns = 0  # since when it is as low as ends what was said of it
         self.told = False  # an alarm was raised, and the figure has not been within its limit since
 
     def look(self, reading: Reading, mono_ns: int, stands: bool) -> Outcome | None:
@@ -166,7 +169,7 @@ class _State:
             return None  # nothing to say, as nearly always
         if not reading.over:
             return self._within(reading, mono_ns)
-        kept = self.kept
+        kept, self.low_ns = self.kept, 0
         if kept.fired and opened and reading.trips:
             kept.accepted = f"{value:f}"
         if not self._beyond(reading):
@@ -188,25 +191,35 @@ class _State:
     def _within(self, reading: Reading, mono_ns: int) -> Outcome | None:
         kept = self.kept
         if reading.value is None:
+            self.low_ns = 0
             self.samples.clear()
             return None
         self._sample(reading, mono_ns, over=False)
-        percent, alarmed = reading.percent, False
-        if reading.trips or percent < WARN_AT[-1]:  # an alarm neither ends nor comes anew by what hovers at its limit
-            alarmed, self.told = self.told, False
+        percent = reading.percent
+        if reading.trips:
             kept.fired, kept.accepted = False, ""
         reached = max((w for w in WARN_AT if percent >= w), default=0)
         if reached > kept.warned:
             return self._warn(reading, reached)
-        if percent * 2 < kept.warned:
+        low = percent * 2 < kept.warned
+        if not (low or (self.told and percent < WARN_AT[-1])):
+            self.low_ns = 0
+            return None
+        self.low_ns = self.low_ns or mono_ns
+        if mono_ns - self.low_ns < CALM_NS:
+            return None
+        self.low_ns = 0
+        alarmed, self.told = self.told, False
+        kept.fired = kept.fired and not alarmed
+        if low:
             kept.warned = reached
-            return Outcome("well", reading, percent) if not reached else None
-        return Outcome("well", reading, percent) if alarmed else None
+        return Outcome("well", reading, percent) if alarmed or not reached else None
 
     def _warn(self, reading: Reading, mark: int) -> Outcome | None:
         """Once a mark."""
         if mark <= self.kept.warned:
             return None
+        self.low_ns = 0
         self.kept.warned = mark
         return Outcome("warning", reading, mark)
 
