@@ -224,12 +224,12 @@ def test_a_stale_book_behind_working_orders_trips_after_its_confirmations(desk_o
 
 def test_a_process_that_takes_too_much_memory_raises_an_alarm_or_trips_as_configured(desk_of: Make) -> None:
     health = "[kill.health]\nevery_ms = 100\n[kill.health.memory]\nmax_mb = 200\n"
-    for action, tripped in (("warn", False), ("trip", True)):
+    for action, trips in (("warn", False), ("trip", True)):
         desk = desk_of(limits=f'{health}action = "{action}"\n', owners=("a",))
         desk.start(orders=1)
         desk.wait(lambda: desk.limit("memory of a").get("state") == "ok", "measured")  # noqa: B023 - called at once
         desk.tell("a", "memory 250")
-        if tripped:
+        if trips:
             trip = desk.wait_proven()
             assert (trip["scopes"], trip["cause"], trip["figures"]["unit"]) == (["session:a"], "health", "MB")
         else:
