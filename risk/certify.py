@@ -15,9 +15,12 @@ from risk.kill_proof import ListedId
 
 SECOND_NS = 1_000_000_000
 SETTLE_NS = SECOND_NS  # for answers and cancels to arrive, beyond the list's lag
-PLACE_NS = 10 * SECOND_NS
+QUIET_NS = 5 * SECOND_NS  # without any sign of an effect: a venue may be slow
+ANSWER_NS = 15 * SECOND_NS  # for the request to be taken
+PLACE_NS = 20 * SECOND_NS
 CLEAN_NS = 30 * SECOND_NS
 AGAIN_NS = SECOND_NS
+NEVER = 1 << 62
 FINAL = frozenset("248C")
 
 Reached: TypeAlias = Literal["account", "symbol", "own session", "nothing", "unclear"]
@@ -138,20 +141,22 @@ class Probe:
                 return [Place(n) for n in range(len(self.orders))]
             case Phase.PLACING:
                 return self._all_working(mono_ns)
-            case Phase.SENT if mono_ns >= self._due_ns:
+            case Phase.EMPTY | Phase.SENT if mono_ns >= self._by_ns and not self._left():
+                return self._fail(f"the request was not taken in {ANSWER_NS // SECOND_NS} s", mono_ns)
+            case Phase.SENT if self._settled(mono_ns):
                 return self._ask() if self._lists else self._judge(mono_ns)
             case Phase.CLEANING:
                 return self._clean(mono_ns)
         return []
 
     def sent(self, why: str, mono_ns: int) -> list[ProbeAction]:
-        """The request was handed to its wire (""), or why it was not."""
+        """The request left (over REST: it was answered), or why it did not."""
         if why:
             return self._fail(f"the request could not be sent: {why}", mono_ns)
-        self._answers = []
-        self._due_ns = mono_ns + self._wait_ns
-        if self.phase is Phase.SENT:
-            self._sent_ns = mono_ns
+        if self.phase is Phase.EMPTY:
+            self._due_ns = mono_ns + self._wait_ns
+        elif self.phase is Phase.SENT:
+            self._sent_ns, self._due_ns = mono_ns, mono_ns + QUIET_NS + self._lag_ns
         return []
 
     def placed(self, index: int, cl_ord_id: str, why: str, mono_ns: int) -> list[ProbeAction]:
@@ -207,8 +212,19 @@ class Probe:
 
     # -- inside ------------------------------------------------------------------------------------------------
 
+    def _left(self) -> bool:
+        """Whether the request has left."""
+        return self._due_ns < NEVER
+
+    def _settled(self, mono_ns: int) -> bool:
+        """Whether what the request does is done: nothing more ended for a while, or nothing ended for long."""
+        ended = [o.ended_ns for o in self.orders if o.over]
+        if ended and self._left() and not self._seen:
+            return len(ended) == len(self.orders) or mono_ns >= max(ended) + self._wait_ns
+        return mono_ns >= self._due_ns
+
     def _begin(self, said: str, mono_ns: int) -> list[ProbeAction]:
-        self.phase, self._due_ns = Phase.EMPTY, mono_ns + self._wait_ns
+        self.phase, self._due_ns, self._by_ns = Phase.EMPTY, NEVER, mono_ns + ANSWER_NS
         self.said.append(said)
         return [Send()]
 
@@ -221,8 +237,8 @@ class Probe:
     def _all_working(self, mono_ns: int) -> list[ProbeAction]:
         if all(o.order_id and o.status in "01" for o in self.orders):
             self.said.append(f"{len(self.orders)} orders work: {', '.join(o.name for o in self.orders)}")
-            self.phase = Phase.SENT
-            self._sent_ns = mono_ns
+            self.phase, self._answers = Phase.SENT, []
+            self._sent_ns, self._due_ns, self._by_ns = mono_ns, NEVER, mono_ns + ANSWER_NS
             return [Send()]
         gone = next((o for o in self.orders if o.over), None)
         if gone is not None:

@@ -257,16 +257,17 @@ class Certifier:
         assert step is not None
         instrument = probe.orders[0].instrument
         why = ""
+        self._audit("certify", {"venue": self._venue, "sends": step.says})
         if self._asker is not None:
             action = OwnMassCancel(self._asker.name, self._venue, instrument if step.per_instrument else "")
             if not self._asker.mass_cancel(action):
                 why = f"{self._asker.name} is {self._asker.state}: {self._asker.reason}"
         else:
             path = self._rest[self._venue]
-            path.said = probe.answer
+            path.said = self._answered
             names = (instrument,) if step.per_instrument else tuple(dict.fromkeys(o.instrument for o in probe.orders))
             path.cancel_all(RestCancelAll(self._venue, names))
-        self._audit("certify", {"venue": self._venue, "sent": step.says, "why not": why})
+            return  # how long that takes nobody knows: it counts from its answer
         self._reactor.call_soon(lambda: self._do(probe.sent(why, self._now())), "certify")
 
     def _list(self) -> None:
@@ -279,8 +280,15 @@ class Certifier:
 
     def refused(self, why: str) -> None:
         """A cancel-all over REST was refused."""
-        if self._probe is not None and self._asker is None:
-            self._probe.answer(f"refused: {why}")
+        if self._probe is not None and not self._ended and self._asker is None:
+            self._answered(f"refused: {why}")
+
+    def _answered(self, text: str) -> None:
+        """REST answered to the request."""
+        probe = self._probe
+        assert probe is not None
+        probe.answer(text)
+        self._do(probe.sent("", self._now()))
 
     def _now(self) -> int:
         return self._clock.mono_ns()

@@ -7,7 +7,7 @@ import pytest
 from tests.procs.sim_desk import SimDesk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
-TIMER_S = 2
+TIMER_S = 5
 
 
 def make(more: str = "") -> SimDesk:
@@ -47,7 +47,7 @@ def test_health_keeps_it_from_firing_and_a_stuck_owner_lets_it_run_out_with_an_a
     desk.wait(lambda: timer(desk)["state"] == "LAPSING", "not renewed")
     assert "trd does not run, and has working orders" in str(timer(desk)["why"])
     desk.wait(lambda: not desk.working(), "the venue cancels", TIMER_S + 20)
-    desk.wait(lambda: timer(desk)["fired"] == 1, "noticed")
+    desk.wait(lambda: timer(desk)["fired"], "noticed")
     assert "the venue cancels every order" in desk.logs()
     desk.wait(lambda: "0 orders are listed, 2 are not any more" in desk.logs(), "what is left is looked at")
     desk.spawn("trd")
@@ -58,10 +58,11 @@ def test_health_keeps_it_from_firing_and_a_stuck_owner_lets_it_run_out_with_an_a
 
 
 def test_a_trip_is_not_healthy_so_the_timer_runs_out_behind_it(desk: SimDesk) -> None:
+    before = int(str(timer(desk)["fired"]))
     desk.place_working(1)
     desk.trip()
     desk.proven()
-    desk.wait(lambda: timer(desk)["fired"] == 2, "not renewed under a closed gate", TIMER_S + 20)
+    desk.wait(lambda: int(str(timer(desk)["fired"])) > before, "not renewed under a closed gate", TIMER_S + 20)
     assert "desk is TRIPPED" in desk.logs()
     desk.reset()
     desk.wait(lambda: timer(desk)["state"] == "ARMED", "armed again")
@@ -70,7 +71,7 @@ def test_a_trip_is_not_healthy_so_the_timer_runs_out_behind_it(desk: SimDesk) ->
 def test_a_maintenance_holds_up_the_proof_until_it_is_over(desk: SimDesk) -> None:
     """The timer cancels behind the closed gate, and that order's end is known: the account's is not."""
     desk.place_working(1)
-    desk.venue.fault("maintenance", seconds=6)
+    desk.venue.fault("maintenance", seconds=8)
     desk.trip()
     desk.wait(lambda: "takes no cancels now" in " ".join(desk.last_trip().get("open_questions", [])), "noticed")
     assert desk.last_trip()["phase"] == "PROVING"

@@ -67,7 +67,7 @@ def plan_says(desk: SimDesk) -> str:
 def test_an_account_wide_mass_cancel_is_certified_kept_and_shown(fix44: SimDesk) -> None:
     assert "was never certified here" in plan_says(fix44)
     code, found, said = certify(fix44)
-    assert code == 0, said
+    assert code == 0, (said, found)
     finding = found["finding"]
     assert (finding["reaches"], finding["path"], finding["action"]) == ("account", "own", "own_mass_cancel")
     assert finding["when_empty"].startswith("35=r 531=7 533=0")
@@ -83,7 +83,7 @@ def test_an_account_wide_mass_cancel_is_certified_kept_and_shown(fix44: SimDesk)
 def test_one_that_reaches_its_own_session_only_is_found_out(fix44: SimDesk) -> None:
     fix44.venue.venue.reaches = "connection"  # type: ignore[attr-defined]
     code, found, said = certify(fix44)
-    assert code == 0, said
+    assert code == 0, (said, found)
     assert found["finding"]["reaches"] == "own session"
     assert len(found["finding"]["left"]) == 2
     assert fix44.working() == set()
@@ -94,7 +94,7 @@ def test_one_that_answers_and_does_nothing_is_found_out(fix44: SimDesk) -> None:
     fix44.venue.venue.reaches = "account"  # type: ignore[attr-defined]
     fix44.venue.fault("mass_cancel_fake", n=2)
     code, found, said = certify(fix44)
-    assert code == 0, said
+    assert code == 0, (said, found)
     assert found["finding"]["reaches"] == "nothing"
     assert any("533=3" in a for a in found["finding"]["answers"]), "it said that it had cancelled three"
     assert fix44.working() == set()
@@ -116,7 +116,7 @@ def test_orders_that_are_open_are_not_put_at_risk(fix44: SimDesk) -> None:
 
 def test_over_rest_it_is_certified_too(fix44: SimDesk) -> None:
     code, found, said = certify(fix44, "--path", "rest")
-    assert code == 0, said
+    assert code == 0, (said, found)
     assert (found["finding"]["path"], found["finding"]["reaches"]) == ("rest", "account")
     assert found["finding"]["when_empty"] == "a count of 0"
 
@@ -133,18 +133,18 @@ def test_a_desk_that_is_not_armed_or_a_wrong_word_begins_nothing(fix44: SimDesk)
 
 def test_silence_and_both_readings_of_530_7_are_told_apart(kraken: SimDesk) -> None:
     code, found, said = certify(kraken)
-    assert code == 0, said
+    assert code == 0, (said, found)
     assert (found["finding"]["reaches"], found["finding"]["when_empty"]) == ("own session", "silence")
     kraken.venue.venue.mass_cancel_7 = "account"  # type: ignore[attr-defined]
     code, found, said = certify(kraken)
-    assert code == 0, said
+    assert code == 0, (said, found)
     assert (found["finding"]["reaches"], found["finding"]["answers"]) == ("account", ["silence"])
     assert kraken.working() == set()
 
 
 def test_a_mass_cancel_by_symbol_is_told_from_one_of_the_account(binance: SimDesk) -> None:
     code, found, said = certify(binance)
-    assert code == 0, said
+    assert code == 0, (said, found)
     finding = found["finding"]
     assert (finding["reaches"], len(finding["ended"]), len(finding["left"])) == ("symbol", 2, 1)
     assert "-2011" in finding["when_empty"]

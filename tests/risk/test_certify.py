@@ -183,9 +183,9 @@ def test_an_order_that_nobody_acknowledges_ends_it() -> None:
     while probe.phase is not Phase.PLACING:
         world.now += SECOND // 10
         world.take([a for a in probe.tick(world.now) if not isinstance(a, Place)])
-    world.run(15)
+    world.run(25)
     assert probe.phase is Phase.FAILED
-    assert "not acknowledged in 10 s" in probe.why
+    assert "not acknowledged in 20 s" in probe.why
 
 
 def test_a_fill_makes_it_worthless() -> None:
