@@ -21,6 +21,7 @@ PLACE_NS = 20 * SECOND_NS
 CLEAN_NS = 30 * SECOND_NS
 AGAIN_NS = SECOND_NS
 NEVER = 1 << 62
+EARLY = 1_000  # reports that are kept until an answer names their order
 FINAL = frozenset("248C")
 
 Reached: TypeAlias = Literal["account", "symbol", "own session", "nothing", "unclear"]
@@ -123,6 +124,7 @@ class Probe:
         self._seen: list[set[str]] = []  # of each list after the request: the names on it
         self._cancel_ns = 0
         self._failed = ""
+        self._early: list[tuple[tuple[str, ...], str, str, int]] = []
 
     @property
     def over(self) -> bool:
@@ -164,10 +166,20 @@ class Probe:
         if why:
             return self._fail(f"{self.orders[index].name}: the order was refused: {why}", mono_ns)
         self.orders[index].cl_ord_id = cl_ord_id
+        early, self._early = self._early, []
+        for ids, order_id, status, at_ns in early:
+            self.report(ids, order_id, status, at_ns)
         return []
 
     def report(self, ids: Collection[str], order_id: str, status: str, mono_ns: int) -> None:
         """A report of the venue: `ids` by which it may be known, its OrderID, OrdStatus(39)."""
+        if (
+            self.phase is Phase.PLACING
+            and not any(o.cl_ord_id in ids for o in self.orders)
+            and len(self._early) < EARLY
+        ):
+            self._early.append((tuple(ids), order_id, status, mono_ns))  # overtook the answer that names its order
+            return
         for order in self.orders:
             if order.cl_ord_id in ids or (order_id and order.order_id == order_id):
                 order.order_id = order.order_id or order_id

@@ -224,3 +224,16 @@ def test_the_verdict_by_what_ended(named: bool, two: bool, over: str, expected: 
     for key, order in zip(keys, made, strict=True):
         order.status = "4" if key in over else "0"
     assert reached(made, named) == expected
+
+
+def test_a_report_may_overtake_the_answer_that_names_its_order() -> None:
+    probe = Probe(orders(own=False, two=False), LAG)
+    world = World(probe)
+    while probe.phase is not Phase.PLACING:
+        world.now += SECOND // 10
+        world.take([a for a in probe.tick(world.now) if not isinstance(a, Place)])
+    for index in (0, 1):
+        probe.report([f"c{index}"], f"o{index}", "0", world.now)
+    for index in (0, 1):
+        probe.placed(index, f"c{index}", "", world.now)
+    assert [(o.order_id, o.status) for o in probe.orders] == [("o0", "0"), ("o1", "0")]
