@@ -9,8 +9,9 @@ SOURCES := setup.py pyproject.toml $(wildcard base/*.pyx base/*.pxd fix/*.pyx fi
 run: setup
 	@$(PY) -m quarterdeck.cli run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPLAY),--replay "$(REPLAY)")
 
+# Three at a time on two cores: half of what the tests do is waiting for processes and clocks.
 test: setup
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What CI asks beside the tests: style, types, direction of imports, supervisord's include.
 check: setup
