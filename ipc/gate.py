@@ -107,7 +107,7 @@ class GateReader:
         self._operator: Words | None = None
         self._error = "never read"
         self._checks: dict[tuple[str, str], GateCheck] = {}
-        self._named: dict[tuple[str, str], list[str]] = {}
+        self._indexes: dict[tuple[str, str], tuple[Words, int, list[int]]] = {}  # of the words that apply, and for what
         self._next_open_ns = 0
         self._lapse_since_ns = 0
         self._reopen(0)
@@ -141,8 +141,13 @@ class GateReader:
             return False
         if operator.load(0):
             return True
-        words = (gate.load(i) for i in _resolve(gate, self._names(strategy, instrument))[0])
-        return any(GateWord.of(w).state in _TRIP_STATES for w in words)
+        version, found = gate.load(VERSION), self._indexes.get((strategy, instrument))
+        if found is None or found[0] is not gate or found[1] != version:
+            indexes, version = _resolve(gate, self._names(strategy, instrument))
+            if len(self._indexes) >= _CACHED:
+                self._indexes.clear()
+            found = self._indexes[strategy, instrument] = gate, version, indexes
+        return any(GateWord.of(gate.load(i)).state in _TRIP_STATES for i in found[2])
 
     def lapsed_ns(self, mono_ns: int) -> int:
         """For how long the lease has been lapsed, 0 while it is fresh. Feeds `lease_verdict`."""

@@ -313,11 +313,11 @@ class OrderEntry:
             targets = list(self.instruments.values())
         mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
         for target in targets:
-            self._count_mass(target.name if target else "", mono_ns, wall_ns)
             try:
                 session.mass_cancel(target, session.make_cl_ord_id(wall_ns), mono_ns, wall_ns)
             except REFUSALS as e:
                 return str(e)
+            self._count_mass(target.name if target else "", mono_ns, wall_ns)  # never asked, so it can wait
         return ""
 
     def _count_mass(self, instrument: str, mono_ns: int, wall_ns: int) -> None:

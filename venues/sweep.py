@@ -41,7 +41,7 @@ class Sweep:
         """Begin. `mass`: everything of this session is covered, so that its mass cancel may be used."""
         self._covers, self.reason = covers, reason
         self._asked_ns.clear()
-        if mass and self._entry.capabilities.mass_cancel and self.left:
+        if mass and self._entry.capabilities.mass_cancel and any(map(covers, self._entry.table.open())):
             self._entry.mass_cancel()
         self.tick(mono_ns)
 

@@ -135,6 +135,23 @@ def test_owners_cancel_on_trips_and_on_the_operator_word_only(tmp_path: Path) ->
     assert reader.must_cancel("mm2")
 
 
+def test_owners_cancel_for_a_scope_that_gets_its_slot_after_they_looked_and_in_a_gate_made_anew(tmp_path: Path) -> None:
+    writer, reader = make(tmp_path)
+    assert not reader.must_cancel("maker", "BTC-USD")
+    writer.close(["strategy:maker"])
+    assert reader.must_cancel("maker", "BTC-USD")
+    assert not reader.must_cancel("taker", "BTC-USD")
+    (tmp_path / "gate").unlink()
+    again = writer.rebuilt()
+    writer.lapse()
+    again.renew(NOW, 500_000_000)
+    again.set("strategy:maker", GateState.ARMED)
+    assert reader.lapsed_ns(NOW + 100_000_000) == 0
+    assert not reader.must_cancel("maker", "BTC-USD")
+    again.close(["instrument:BTC-USD"])
+    assert reader.must_cancel("maker", "BTC-USD")
+
+
 def test_the_operator_word_closes_until_the_kill_switch_clears_it(tmp_path: Path) -> None:
     writer, reader = make(tmp_path)
     set_operator_word(tmp_path / "operator", "prices look wrong", 77)
