@@ -20,6 +20,7 @@ UNANSWERED_NS = 10_000_000_000  # the horizon when nobody configures another
 class Proof(msgspec.Struct, kw_only=True):
     """One order of a trip and what is known of its death. `session` is empty for an order that no owner here knows."""
 
+    key: tuple[str, str, str]  # of the book: whether an owner here knows it, whose it is, and its first name
     owned: Owned
     ids: list[str]  # the ClOrdIDs it is known by, the present one last
     order_id: str
@@ -89,6 +90,9 @@ class ProofBook:
         self._covers, self._lag_ns, self._unanswered_ns = covers, lag_ns, unanswered_ns
         self._proofs: dict[tuple[str, str], Proof] = {}
         self._foreign: dict[tuple[str, str], Proof] = {}
+        # Asked for after each event of a trip of thousands: kept rather than searched for.
+        self._left: dict[tuple[str, str, str], Proof] = {}  # those that nothing proves dead yet
+        self._filled: set[tuple[str, str, str]] = set()  # those that traded since the trip
         self._fence_ns: int | None = None
 
     def __iter__(self) -> Iterator[Proof]:
@@ -110,26 +114,30 @@ class ProofBook:
 
     def unproven(self) -> list[Proof]:
         """Orders that may be alive."""
-        return [p for p in self if not self.proven(p)]
+        return list(self if self._fence_ns is None else self._left.values())
+
+    @property
+    def done(self) -> bool:
+        """Whether every order is proven dead."""
+        return self._fence_ns is not None and not self._left
 
     def counts(self) -> Counts:
         """Where the trip stands."""
         left = self.unproven()
         total = len(self._proofs) + len(self._foreign)
         uncertain = sum(p.uncertain for p in left)
-        filled = sum(p.cum_qty > p.cum_at_trip for p in self)
-        return Counts(len(left) - uncertain, uncertain, total - len(left), filled, total)
+        return Counts(len(left) - uncertain, uncertain, total - len(left), len(self._filled), total)
 
     def add(self, order: Order, mono_ns: int, *, late: bool = False) -> Proof | None:
         """An order that may be working; None when it is outside the trip or known here."""
         key, whose = (order.session, order.ids[0]), owned(order)
         if key in self._proofs or not self._covers(whose):
             return None
-        proof = self._proofs[key] = Proof(
-            owned=whose, ids=list(order.ids), order_id=order.order_id, cum_at_trip=order.cum_qty,
+        proof = self._proofs[key] = self._enter(Proof(
+            key=("owner", *key), owned=whose, ids=list(order.ids), order_id=order.order_id, cum_at_trip=order.cum_qty,
             cum_qty=order.cum_qty, qty_scale=order.qty_scale, uncertain=_uncertain(order), alive_ns=mono_ns,
             late=late,
-        )  # fmt: skip
+        ))  # fmt: skip
         return proof
 
     def held(self, order: Order) -> None:
@@ -155,8 +163,8 @@ class ProofBook:
         proof = self._proofs.get((order.session, order.ids[0]))
         if proof is not None:
             self._update(proof, order)
-            proof.how, proof.dead_ns, proof.proven_ns = how, mono_ns, mono_ns
-            proof.uncertain = False
+            proof.dead_ns = mono_ns
+            self._prove(proof, how, mono_ns)
 
     def listed(
         self,
@@ -212,8 +220,7 @@ class ProofBook:
         if not proof.absent_ns:
             proof.absent_ns = done_ns
         elif started_ns > proof.absent_ns + self._lag_ns(venue):
-            proof.how, proof.proven_ns = ABSENT, done_ns
-            proof.uncertain = False
+            self._prove(proof, ABSENT, done_ns)
 
     def _adopt(self, strangers: list[ListedId], where: Owned, mono_ns: int) -> list[Proof]:
         found = []
@@ -224,13 +231,21 @@ class ProofBook:
             whose = msgspec.structs.replace(where, instrument=line.instrument)
             if not self._covers(whose):
                 continue
-            proof = self._foreign[key] = Proof(
-                owned=whose, ids=[line.cl_ord_id] if line.cl_ord_id else [], order_id=line.order_id, cum_at_trip=0,
-                cum_qty=0, qty_scale=0, uncertain=False, late=True, alive_ns=mono_ns,
-                symbol="" if line.instrument else line.symbol,
-            )  # fmt: skip
+            proof = self._foreign[key] = self._enter(Proof(
+                key=("list", *key), owned=whose, ids=[line.cl_ord_id] if line.cl_ord_id else [],
+                order_id=line.order_id, cum_at_trip=0, cum_qty=0, qty_scale=0, uncertain=False, late=True,
+                alive_ns=mono_ns, symbol="" if line.instrument else line.symbol,
+            ))  # fmt: skip
             found.append(proof)
         return found
+
+    def _enter(self, proof: Proof) -> Proof:
+        self._left[proof.key] = proof
+        return proof
+
+    def _prove(self, proof: Proof, how: str, mono_ns: int) -> None:
+        proof.how, proof.proven_ns, proof.uncertain = how, mono_ns, False
+        self._left.pop(proof.key, None)
 
     def _lives(self, proof: Proof, mono_ns: int) -> None:
         proof.alive_ns = max(proof.alive_ns, mono_ns)
@@ -238,12 +253,14 @@ class ProofBook:
         if proof.how:
             proof.how = ""
             proof.refuted += 1
+            self._left[proof.key] = proof
 
-    @staticmethod
-    def _update(proof: Proof, order: Order) -> None:
+    def _update(self, proof: Proof, order: Order) -> None:
         proof.ids = list(order.ids)
         proof.order_id = proof.order_id or order.order_id
         proof.cum_qty = max(proof.cum_qty, order.cum_qty)
+        if proof.cum_qty > proof.cum_at_trip:
+            self._filled.add(proof.key)
 
 
 def _uncertain(order: Order) -> bool:

@@ -467,7 +467,7 @@ class Trip:
     def _progress(self, mono_ns: int) -> list[Action]:
         if self.phase != Phase.PROVING or not self.enlisted or self._inventory or self._lists_due:
             return []
-        if self._unheard or self.proofs.unproven() or self._closed_venues():
+        if self._unheard or not self.proofs.done or self._closed_venues():
             return []
         self.phase = Phase.PROVEN
         self.times.proven_ns = mono_ns

@@ -14,7 +14,7 @@ import pytest
 
 from ipc.ledger_read import Filter, LedgerReader
 from quarterdeck.demo import Demo
-from tests.e2e.conftest import RunningDesk, make_desk, run_desk, wait_for
+from tests.e2e.conftest import RunningDesk, lenient, make_desk, run_desk, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -86,8 +86,10 @@ def desk() -> Iterator[RunningDesk]:
     path = Path(tempfile.mkdtemp(prefix="qd-"))
 
     def change(given: str) -> str:
-        return given.replace("arm_at_start = true", "arm_at_start = true\ndead_owner_trips = false").replace(
-            "break_after_ms = 5000", "break_after_ms = 2500"
+        return (
+            lenient(given)
+            .replace("arm_at_start = true", "arm_at_start = true\ndead_owner_trips = false")
+            .replace("break_after_ms = 5000", "break_after_ms = 2500")
         )
 
     try:

@@ -1,15 +1,9 @@
 """What processes make of a session that is stuck, and of one whose venue is closed by its calendar."""
 
-from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
 
-from base.clock import ManualClock
-from ipc.readiness import VENUE_CLOSED, Readiness
-from procs.killswitch import Killswitch
+from ipc.readiness import VENUE_CLOSED
 from procs.trading import Trading
-from risk.kill_triggers import SessionLoss
-from venues.calendar import VenueCalendar, venue_times
 from venues.watch import Watch
 
 SECOND = 1_000_000_000
@@ -55,36 +49,6 @@ def test_a_session_that_is_answered_is_left_alone() -> None:
     stuck = Stuck(reconciled=True)
     stuck.play(200)
     assert (stuck.told, stuck.cut) == ([], [])
-
-
-def trips(reason: str, kraken_at: tuple[int, int] = (12, 0)) -> list[str]:
-    """Scopes tripped while a session with working orders says that it recovers, for so and so a reason; in a minute
-    that begins at that time (UTC), by Kraken's calendar."""
-    clock, tripped = ManualClock(0, int(datetime(2026, 3, 2, *kraken_at, tzinfo=UTC).timestamp()) * SECOND), []
-    status = SimpleNamespace(readiness=Readiness.RECOVERING, reason=reason)
-    owner = SimpleNamespace(status=status, rows=[SimpleNamespace(open_orders=2)])
-    switch: Any = SimpleNamespace(
-        owners={"s": owner}, loss=SessionLoss(10 * SECOND, 3), clock=clock, _stands=lambda scope: True,
-        calendars={"s": VenueCalendar(venue_times("kraken").rules)},
-        _expects_loss=lambda session, why: Killswitch._expects_loss(switch, session, why),
-        _trip=lambda scope, cause, why: tripped.append(scope),
-    )  # fmt: skip
-    for _ in range(60):
-        Killswitch._check_sessions(switch)
-        clock.advance(SECOND)
-    return tripped
-
-
-def test_a_lost_session_with_working_orders_trips_and_a_closed_venue_does_not() -> None:
-    assert "session:s" in trips("DISCONNECTED: connection lost")
-    assert trips(f"DISCONNECTED: {VENUE_CLOSED}2026-03-02 13:00:00 UTC: lunch") == []
-
-
-def test_a_session_lost_when_its_calendar_expects_it_trips_nothing_until_that_is_over() -> None:
-    for begins in ((21, 58), (22, 0), (22, 1)):
-        assert trips("DISCONNECTED: connection lost", begins) == []
-    assert "session:s" in trips("DISCONNECTED: connection lost", (21, 57))
-    assert "session:s" in trips("DISCONNECTED: connection lost", (22, 2))
 
 
 class Away:
