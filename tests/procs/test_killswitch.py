@@ -217,6 +217,7 @@ def test_a_restarted_kill_switch_goes_on_with_a_strategy_that_only_the_gate_reme
     desk = desk_of(owners=("a",))
     desk.start(orders=2)
     latch = desk.desk.data_dir / "kill" / "latch.json"
+    desk.wait(latch.exists, "a first latch")
     armed = latch.read_bytes()
     desk.trip("strategy:mm")
     desk.wait_proven()
