@@ -90,6 +90,7 @@ class ProofBook:
         self._covers, self._lag_ns, self._unanswered_ns = covers, lag_ns, unanswered_ns
         self._proofs: dict[tuple[str, str], Proof] = {}
         self._foreign: dict[tuple[str, str], Proof] = {}
+        self._foreign_by_name: dict[tuple[str, str, str], Proof] = {}  # venue, account, each name that its line gave
         # Asked for after each event of a trip of thousands: kept rather than searched for.
         self._left: dict[tuple[str, str, str], Proof] = {}  # those that nothing proves dead yet
         self._filled: set[tuple[str, str, str]] = set()  # those that traded since the trip
@@ -138,6 +139,7 @@ class ProofBook:
             cum_qty=order.cum_qty, qty_scale=order.qty_scale, uncertain=_uncertain(order), alive_ns=mono_ns,
             late=late,
         ))  # fmt: skip
+        self._claim(proof)
         return proof
 
     def held(self, order: Order) -> None:
@@ -236,8 +238,29 @@ class ProofBook:
                 order_id=line.order_id, cum_at_trip=0, cum_qty=0, qty_scale=0, uncertain=False, late=True,
                 alive_ns=mono_ns, symbol="" if line.instrument else line.symbol,
             ))  # fmt: skip
+            self._foreign_by_name.update(((where.venue, where.account, n), proof) for n in line.ids)
             found.append(proof)
         return found
+
+    def _claim(self, proof: Proof) -> None:
+        """What a list showed before its owner named it is one order, not two: its evidence goes to the owner's."""
+        for name in (proof.order_id, *proof.ids) if self._foreign else ():
+            twin = self._foreign_by_name.get((proof.owned.venue, proof.owned.account, name))
+            if twin is None or (twin.order_id and proof.order_id and twin.order_id != proof.order_id):
+                continue
+            _, *key = twin.key
+            del self._foreign[key[0], key[1]]
+            for n in (twin.order_id, *twin.ids):
+                self._foreign_by_name.pop((proof.owned.venue, proof.owned.account, n), None)
+            self._left.pop(twin.key, None)
+            proof.order_id, proof.uncertain = proof.order_id or twin.order_id, False
+            proof.alive_ns, proof.asked_ns = max(proof.alive_ns, twin.alive_ns), max(proof.asked_ns, twin.asked_ns)
+            proof.refuted += twin.refuted
+            if not proof.how:
+                proof.absent_ns = twin.absent_ns
+                if twin.how:
+                    self._prove(proof, twin.how, twin.proven_ns)
+            return
 
     def _enter(self, proof: Proof) -> Proof:
         self._left[proof.key] = proof
@@ -257,7 +280,9 @@ class ProofBook:
 
     def _update(self, proof: Proof, order: Order) -> None:
         proof.ids = list(order.ids)
-        proof.order_id = proof.order_id or order.order_id
+        if order.order_id and not proof.order_id:
+            proof.order_id = order.order_id
+            self._claim(proof)
         proof.cum_qty = max(proof.cum_qty, order.cum_qty)
         if proof.cum_qty > proof.cum_at_trip:
             self._filled.add(proof.key)

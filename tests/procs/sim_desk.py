@@ -209,6 +209,7 @@ class SimDesk:
             self.proven()
             self.ask("reset", reason="next test", force=force)
         self.wait(lambda: self.status()["desk"] == "ARMED", "armed")
+        self.wait(lambda: self.status()["venues"]["x"]["working"] == 0, "the ends of the last test's orders are known")
         self.wait(lambda: self.readiness("trd") == "READY", "ready")
 
     def working(self) -> set[str]:

@@ -440,6 +440,45 @@ def test_orders_that_nobody_here_placed_belong_to_a_trip_of_the_whole_account_on
         assert [p.order_id for p in trip.proofs] == ["stranger"] * expected
 
 
+def shown_first(line: ListedId) -> tuple[Desk, Trip]:
+    """A list shows an order that no owner here has named yet."""
+    desk = Desk()
+    trip = desk.trip()
+    desk.fence()
+    desk.clock.advance(MS)
+    now = desk.clock.mono_ns()
+    desk.switch.listed("x", [line], now, now + MS)
+    assert trip.counts().total == 1
+    return desk, trip
+
+
+@pytest.mark.parametrize("cl_ord_id", ["1", ""], ids=["by ClOrdID", "by OrderID"])
+def test_an_order_that_a_list_showed_before_its_owner_named_it_is_one_order(cl_ord_id: str) -> None:
+    desk, trip = shown_first(ListedId("o-1", cl_ord_id, "BTC-USD"))
+    desk.order("a", "1")
+    assert [(p.owned.session, p.order_id, p.late) for p in trip.proofs] == [("a", "o-1", True)]
+    assert (trip.counts().total, [p.key for p in trip.proofs.unproven()]) == (1, [("owner", "a", "1")])
+    desk.cancelled("a", "1")
+    assert (trip.counts().total, trip.counts().proven) == (1, 1)
+
+
+def test_what_proved_the_listed_order_dead_proves_the_owners() -> None:
+    desk, trip = shown_first(ListedId("o-1", "1", "BTC-USD"))
+    for _ in range(2):
+        desk.clock.advance(LAG_NS + 2 * MS)
+        desk.empty_lists()
+    assert trip.counts().proven == 1
+    desk.switch.event(state("a", "1", "PENDING_NEW"))
+    assert [(p.key, p.how, p.order_id) for p in trip.proofs] == [(("owner", "a", "1"), ABSENT, "o-1")]
+    assert trip.counts().total == trip.counts().proven == 1
+
+
+def test_a_client_order_id_that_the_venue_holds_twice_is_two_orders() -> None:
+    desk, trip = shown_first(ListedId("o-77", "1", "BTC-USD"))
+    desk.switch.event(state("a", "1", "NEW", order_id="o-1"))
+    assert sorted(p.order_id for p in trip.proofs.unproven()) == ["o-1", "o-77"]
+
+
 def test_an_order_missing_from_its_owners_list_sends_us_to_the_journal() -> None:
     desk = Desk()
     desk.order("a", "1")
