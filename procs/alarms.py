@@ -68,6 +68,7 @@ class AlarmsProcess:
         self._subscribe()
         host.serve(lambda command, _: self._command(command))
         host.on_stop(self._stop)
+        self._keep()  # before the history's first line: a history without a store would read as a store that is gone
         self.files.audit("started", {"pid": os.getpid()})
         self._look()
         self._watch()
@@ -188,9 +189,19 @@ class AlarmsProcess:
         for name, batch in self.book.tick(self.clock.wall_ns(), self.clock.mono_ns()):
             self._deliver(name, batch)
         if self.book.changed:
-            self.book.changed = False
-            self.files.latch(self.book.encode(self.spool.places))
+            self._keep()
         self._settle()
+
+    def _keep(self) -> None:
+        """Have the store written. What stands and how far the alerts were read are one file, replaced as a whole: who
+        dies before reads those alerts again.
+        """
+        self.book.changed = False
+        self.files.latch(self.book.encode(self.spool.places))
+
+    def _kept(self) -> bool:
+        """Whether all that is shown is on the disk. It is shown without, too: a disk that hangs hides nothing."""
+        return not self.book.changed and self.files.idle
 
     def _deliver(self, name: str, batch: Batch) -> None:
         config = self.book.lines[name].config
@@ -280,6 +291,7 @@ class AlarmsProcess:
                  "under_way_ms": (mono_ns - x.since_ns) // MS if x.under_way is not None else 0}
                 for n, x in self.book.lines.items()
             ],
+            "stored": self._kept(),
             "faults": [f for f in (self.files.fault(), self.files.damage) if f],
         }  # fmt: skip
 
@@ -287,7 +299,7 @@ class AlarmsProcess:
         """What nobody acknowledged is said again by the next life."""
         self.reactor.remove_zmq(self.subscriber.socket)
         self.subscriber.close()
-        self.files.latch(self.book.encode(self.spool.places))
+        self._keep()
         self.files.audit("stopped", {})
         self.files.close()
         for thread in self.threads.values():

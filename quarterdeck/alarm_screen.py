@@ -36,6 +36,8 @@ def screen(found: dict[str, Any]) -> list[str]:
             f"  {n['name']} ({n['kind']}, level {n['level']}, from {n['min_severity']}): {state}; "
             f"{n['delivered']} delivered, {n['failed']} failed, {n['waiting']} waiting{busy}"
         )
+    if not found["stored"]:
+        lines.append("not all of this is on the disk yet")
     lines += [f"fault: {f}" for f in found["faults"]]
     if waiting:
         lines.append('acknowledge: qd alarms ack NUMBER... --note "what is done about it"')

@@ -30,6 +30,7 @@ ACTIONS = {
     "test": "send a test through every notifier and say which arrived",
     "history": "what was raised, delivered, escalated, acknowledged, the newest last",
 }
+STORE_S = 2.0  # an acknowledgement that is not on the disk by then says so
 TEST_S = 5.0  # beyond the slowest notifier's own time limit
 STEP_S = 0.05
 
@@ -91,7 +92,7 @@ def _stored(desk: DeskConfig, why: str, as_json: bool) -> int:
     open_ = [a for a in stored.alarms if not a.acked_ns]
     critical = sum(a.severity == "critical" for a in open_)
     found = {"alarms": len(rows), "unacknowledged": len(open_), "critical": critical, "standing": rows, "notifiers": []}
-    _show({**found, "faults": []}, as_json, head)
+    _show({**found, "faults": [], "stored": True}, as_json, head)
     return 1
 
 
@@ -111,12 +112,25 @@ def _ack(operator: Operator, args: argparse.Namespace) -> int:
         raise CommandError("ack: which? expected numbers, or all")
     words = {"alarms": " ".join(args.alarm), "by": args.by or who(), "note": args.note}
     found = ask(operator, "ack", **words)
+    stored, faults = _on_disk(operator)
     if args.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.write(json.dumps({**found, "stored": stored}) + "\n")
     else:
         done = ", ".join(map(str, found["acknowledged"])) or "nothing"
         sys.stdout.write(f"acknowledged: {done}; {found['unacknowledged']} wait, {found['critical']} critical\n")
+        if not stored:
+            sys.stdout.write(f"NOT ON THE DISK: a restart would forget it; {'; '.join(faults) or 'the disk is slow'}\n")
     return 3 if found["critical"] else 0
+
+
+def _on_disk(operator: Operator) -> tuple[bool, list[str]]:
+    """(whether what the process knows is on the disk, waiting for a moment; what is wrong with the disk)."""
+    end = time.monotonic() + STORE_S
+    while True:
+        found = ask(operator, "list")
+        if found["stored"] or time.monotonic() > end:
+            return found["stored"], found["faults"]
+        time.sleep(STEP_S)
 
 
 def send_test(operator: Operator, desk: DeskConfig, kind: str, by: str) -> dict[str, str]:

@@ -101,15 +101,16 @@ def test_every_kind_of_notifier_is_told_and_a_person_has_it_over_a_restart(
         code, found = desk.qd()
         assert (code, len(found["notifiers"])) == (3, 3)
         assert desk.qd("ack", "1")[0] == 1  # without a note nobody has it
-        assert desk.qd("ack", "1", "--note", "seen", "--by", "kim")[1]["acknowledged"] == [1]
-        store = desk.desk.data_dir / "alarms" / "standing.json"
-        desk.wait(lambda: b"kim" in store.read_bytes(), "stored")
+        acknowledged = desk.qd("ack", "1", "--note", "seen", "--by", "kim")[1]
+        assert acknowledged["acknowledged"] == [1]
+        desk.wait(lambda: desk.qd()[1]["stored"], "stored")
         desk.kill("alarms")
         assert desk.qd()[0] == 1  # it does not answer; what it stored is shown
         desk.begin()
         standing = {a["number"]: a["acked_by"] for a in desk.qd()[1]["standing"]}
         assert (standing[1], standing[2]) == ("kim", "")
         assert desk.qd("ack", "all", "--note", "seen")[0] == 0
+        desk.wait(lambda: desk.qd()[1]["stored"], "stored")
         events = [x["event"] for x in desk.qd("history")[1]["history"]]
         assert {"started", "raised", "delivered", "acknowledged"} <= set(events)
         assert check_trail(desk.desk.data_dir / "alarms", "history").wrong == []
@@ -189,11 +190,55 @@ def test_a_store_that_is_gone_is_an_alarm_not_an_empty_list(places: tuple[Path, 
         desk.begin()
         desk.alert("tripped", "desk: x")
         desk.wait(lambda: desk.qd()[1].get("critical") == 1, "raised")
+        desk.wait(lambda: desk.qd()[1]["stored"], "stored")
         desk.kill("alarms")
         (desk.desk.data_dir / "alarms" / "standing.json").unlink()
         desk.begin()
         desk.wait(lambda: ("state", "raised") in desk.codes(), "told")
         assert any("which alarms stood is unknown" in m["text"] for m in desk.told())
+    finally:
+        desk.close()
+
+
+def test_what_was_shown_before_it_was_stored_is_read_again_and_was_never_a_store_that_is_gone(
+    places: tuple[Path, Path],
+) -> None:
+    desk = AlarmDesk(*places, owners=("a",))
+    try:
+        folder = desk.desk.data_dir / "alarms"
+        blocked = folder / "standing.json.new"
+        blocked.mkdir(parents=True)  # nothing can be stored, and everything else goes its way
+        desk.begin()
+        desk.alert("tripped", "desk: x")
+        desk.wait(lambda: ("tripped", "raised") in desk.codes(), "told")
+        desk.wait(lambda: desk.qd()[1]["faults"], "the fault is seen")
+        code, shown = desk.qd()
+        assert (code, shown["critical"], shown["stored"]) == (3, 2, False)  # the alarm, and that it cannot be stored
+        number = next(str(a["number"]) for a in shown["standing"] if a["code"] == "tripped")
+        acknowledged = desk.qd("ack", number, "--note", "seen")[1]
+        assert (acknowledged["acknowledged"], acknowledged["stored"]) == ([int(number)], False)
+        assert not list(folder.glob("history-*"))  # no history without a store
+        desk.kill("alarms")
+        blocked.rmdir()
+        desk.file.unlink()
+        desk.begin()
+        desk.wait(lambda: ("tripped", "raised") in desk.codes(), "told again: it was read again")
+        desk.wait(lambda: desk.qd()[1]["stored"], "stored")
+        standing = {a["code"]: a["acked_by"] for a in desk.qd()[1]["standing"]}
+        assert standing["tripped"] == ""  # an acknowledgement that was not stored said so
+        assert "state" not in standing
+    finally:
+        desk.close()
+
+
+def test_a_life_without_any_alarm_leaves_a_store(places: tuple[Path, Path]) -> None:
+    desk = AlarmDesk(*places, head=HEAD.replace("[alarms]", "drill_max_age_days = 0\n[alarms]"), owners=("a",))
+    try:
+        for _ in range(2):
+            desk.begin()
+            desk.wait(lambda: desk.qd()[1]["stored"], "stored")
+            assert desk.qd()[1]["alarms"] == 0
+            desk.kill("alarms")
     finally:
         desk.close()
 
