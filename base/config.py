@@ -67,11 +67,23 @@ class RestConfig(_Strict, frozen=True, kw_only=True):
     address: str  # https://host[:port], or run:NAME for a simulated venue's address file
     key: str = ""  # secret reference
     secret: str = ""  # secret reference
+    passphrase: str = ""  # secret reference, where the venue gives a third one with each key
     kill_key: str = ""  # the kill switch's own: where nonces must rise, two users of one key refuse each other
     kill_secret: str = ""
+    kill_passphrase: str = ""
     ca_file: str = ""
     lag_ms: int = 1000  # how far the venue's open-orders list may be behind (proof of cancel waits longer)
     balances_every_s: int = 60  # balances are asked for after each logon and then so often; 0 = never
+
+    @property
+    def references(self) -> tuple[str, str, str]:
+        """Key, secret, passphrase."""
+        return self.key, self.secret, self.passphrase
+
+    @property
+    def kill_references(self) -> tuple[str, str, str]:
+        """The kill switch's own; all "" where it has none."""
+        return self.kill_key, self.kill_secret, self.kill_passphrase
 
 
 class VenueConfig(_Strict, frozen=True, kw_only=True):
@@ -110,6 +122,7 @@ class SessionConfig(_Strict, frozen=True, kw_only=True):
     server_name: str = ""  # SNI and name to verify; "" = the host of `address`
     username: str = ""  # secret reference
     password: str = ""  # secret reference (password, API secret or private key, as the dialect says)
+    passphrase: str = ""  # secret reference, where the venue gives a third one with each key
     level: Literal[2, 3] = 2  # marketdata only
     depth: int = 0  # marketdata only: 0 = the venue's full depth
     stale_after_s: int = 0  # marketdata only: silence that makes a book STALE; 0 = silence is normal

@@ -49,7 +49,7 @@ def _venue(desk: DeskConfig, name: str) -> list[str]:
         path = f"venue.{name}.rest"
         if not _URL.fullmatch(venue.rest.address):
             found += _address(desk, venue.rest.address, path, "https://host[:port]")
-        keys = ("key", "secret", "kill_key", "kill_secret")
+        keys = ("key", "secret", "passphrase", "kill_key", "kill_secret", "kill_passphrase")
         found += _secrets(desk, path, {k: getattr(venue.rest, k) for k in keys})
         if bool(venue.rest.kill_key) != bool(venue.rest.kill_secret):
             found.append(f"{path}: kill_key and kill_secret go together; one of them is missing")
@@ -68,7 +68,7 @@ def _session(desk: DeskConfig, name: str) -> list[str]:
         configured_dictionary(session, path)
     except ConfigError as e:
         found.append(str(e) if str(e).startswith(path) else f"{path}.dictionary: {e}")
-    found += _secrets(desk, path, {"username": session.username, "password": session.password})
+    found += _secrets(desk, path, {k: getattr(session, k) for k in ("username", "password", "passphrase")})
     if session.kind == Kind.MARKETDATA and not session.stale_after_s and desk.config.desk.environment == "production":
         # Heartbeats alone show a dead line only after two of their intervals.
         found.append(f"{path}.stale_after_s: 0; a production desk says after how much silence a book is STALE")

@@ -50,12 +50,11 @@ def _references(desk: DeskConfig, venue: str) -> Iterator[tuple[str, str]]:
     for session in _sessions(desk, venue).values():
         yield "username", session.username
         yield "password", session.password
+        yield "passphrase", session.passphrase
     rest = desk.config.venue[venue].rest
     if rest is not None:
-        yield "rest_key", rest.key
-        yield "rest_secret", rest.secret
-        yield "rest_key", rest.kill_key
-        yield "rest_secret", rest.kill_secret
+        for references in (rest.references, rest.kill_references):
+            yield from zip(("rest_key", "rest_secret", "rest_passphrase"), references, strict=True)
 
 
 def _sessions(desk: DeskConfig, venue: str) -> dict[str, SessionConfig]:
@@ -73,14 +72,17 @@ def setup_of(desk: DeskConfig, venue: str) -> Setup:
         return resolve(reference, desk.run_dir) if reference else ""
 
     grants = [
-        Grant(s.kind.value, sender, s.target_comp_id, account, _level(s), read(s.username), read(s.password), name)
+        Grant(
+            s.kind.value, sender, s.target_comp_id, account, _level(s), read(s.username), read(s.password), name,
+            read(s.passphrase),
+        )
         for name, s in _sessions(desk, venue).items()
         for sender in (s.sender_comp_id, s.alternate_sender_comp_id)
         if sender
-    ]
+    ]  # fmt: skip
     rest = desk.config.venue[venue].rest
-    pairs = [(rest.key, rest.secret), (rest.kill_key, rest.kill_secret)] if rest is not None else []
-    keys = [RestKey(account, read(key), read(secret)) for key, secret in pairs if key or secret]
+    given = [rest.references, rest.kill_references] if rest is not None else []
+    keys = [RestKey(account, *map(read, references)) for references in given if any(references)]
     return Setup(venue, desk.venue_instruments(venue), grants, keys, config.options, config.seed, config.messages_per_s)
 
 
@@ -106,16 +108,16 @@ def standalone(venue: str, instruments: list[Instrument], any_logon: bool, seed:
     """A venue without a desk; its one account's credentials are fresh at each start."""
     module = module_of(venue)
     new_secret: Maker = module.new_secret
-    key, secret = new_secret("username"), new_secret("password")
+    key, secret, phrase = (new_secret(what) for what in ("username", "password", "passphrase"))
     grants = [
-        Grant(kind, sender, target, "main", level, key, secret, sender)
+        Grant(kind, sender, target, "main", level, key, secret, sender, phrase)
         for kind, sender, target, level in module.STANDALONE
     ]
     return Setup(
         venue,
         instruments or list(module.default_instruments(venue)),
         grants,
-        [RestKey("main", new_secret("rest_key"), new_secret("rest_secret"))],
+        [RestKey("main", *map(new_secret, ("rest_key", "rest_secret", "rest_passphrase")))],
         {},
         seed,
         rate,

@@ -48,10 +48,11 @@ def credentials_file(setup: Setup, run_dir: Path) -> Path:
                 "target_comp_id": g.target,
                 "username": g.username,
                 "password": g.password,
+                "passphrase": g.passphrase,
             }
             for g in setup.grants
         ],
-        "rest": [{"key": k.key, "secret": k.secret} for k in setup.rest_keys],
+        "rest": [{"key": k.key, "secret": k.secret, "passphrase": k.passphrase} for k in setup.rest_keys],
     }
     write_private(path, json.dumps(said, indent=1).encode())
     return path

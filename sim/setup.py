@@ -21,6 +21,7 @@ class Grant:
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     name: str = ""
+    passphrase: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class RestKey:
     account: str = "main"
     key: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
+    passphrase: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)

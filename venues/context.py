@@ -18,6 +18,7 @@ def session_context(desk: DeskConfig, session: str, epoch: int, sender_comp_id: 
         epoch=epoch,
         username=resolve(config.username, desk.run_dir) if config.username else "",
         password=resolve(config.password, desk.run_dir) if config.password else "",
+        passphrase=resolve(config.passphrase, desk.run_dir) if config.passphrase else "",
         # Each SenderCompID has numbers of its own: a session that moved must not share a store with the old one.
         data_dir=desk.data_dir / session / own,
         log_dir=desk.log_dir / "fix",

@@ -106,6 +106,5 @@ def open_rest(desk: DeskConfig, venue: str, dialect: Dialect, *, kill: bool = Fa
     rest = config.rest
     if rest is None:
         return None
-    own = kill and rest.kill_key
-    key, secret = (rest.kill_key, rest.kill_secret) if own else (rest.key, rest.secret)
-    return dialect.rest(config, *(resolve(r, desk.run_dir) if r else "" for r in (key, secret)))
+    references = rest.kill_references if kill and rest.kill_key else rest.references
+    return dialect.rest(config, *(resolve(r, desk.run_dir) if r else "" for r in references))

@@ -196,7 +196,7 @@ class Binance:
         """A drop-copy session: the whole account, one second late."""
         return FixDropCopySession(context, sink, _Reports(context, _read(context)), open_store(context))
 
-    def rest(self, venue: VenueConfig, key: str, secret: str) -> RestApi | None:
+    def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
         """Spot REST."""
         return Rest(key, secret) if venue.rest is not None else None
 

@@ -199,7 +199,7 @@ class Fix44:
         profile = _Profile(context, _read(context))
         return FixDropCopySession(context, sink, profile, open_store(context))
 
-    def rest(self, venue: VenueConfig, key: str, secret: str) -> RestApi | None:
+    def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
         """The REST side where `rest` is on."""
         settings = _settings(venue)
         return Rest(key, secret, settings.rest_calls) if settings.rest else None

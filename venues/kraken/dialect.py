@@ -181,7 +181,7 @@ class Kraken:
         """There is none: the trading session's own reports have to do."""
         raise ConfigError(f"session.{context.name}.kind: kraken spot and derivatives have no drop copy in FIX")
 
-    def rest(self, venue: VenueConfig, key: str, secret: str) -> RestApi | None:
+    def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
         """Spot or Derivatives REST."""
         if venue.rest is None:
             return None

@@ -32,11 +32,11 @@ class Bench:
     def __init__(self, case: Case, tmp_path: Path, *, flow: bool = False, **options: Any) -> None:
         self.case = case
         module = module_of(case.name)
-        user, password = module.new_secret("username"), module.new_secret("password")
-        rest_key, rest_secret = module.new_secret("rest_key"), module.new_secret("rest_secret")
-        self.credentials, self.rest_credentials = (user, password), (rest_key, rest_secret)
+        self.credentials = [module.new_secret(what) for what in ("username", "password", "passphrase")]
+        self.rest_credentials = [module.new_secret(what) for what in ("rest_key", "rest_secret", "rest_passphrase")]
+        user, password, passphrase = self.credentials
         grants = [
-            Grant(kind.value, sender, case.target(kind), account, level, user, password, f"{kind}-{sender}")
+            Grant(kind.value, sender, case.target(kind), account, level, user, password, f"{kind}-{sender}", passphrase)
             for kind, sender, account, level in (
                 (Kind.TRADING, case.ours, "main", 2),
                 (Kind.TRADING, f"{case.ours[:6]}2", "other", 2),
@@ -46,7 +46,7 @@ class Bench:
                 (Kind.DROPCOPY, f"{case.ours[:6]}4", "main", 2),
             )
         ]
-        setup = Setup(case.name, [case.instrument], grants, [RestKey("main", rest_key, rest_secret)], options, 5, 500)
+        setup = Setup(case.name, [case.instrument], grants, [RestKey("main", *self.rest_credentials)], options, 5, 500)
         source: Callable[[Any], Any] | None = (lambda v: Crowd(v.exchange, 5, 500, {})) if flow else None
         self.running = Running(case.name, setup, tmp_path, plain=True, source=source)
         self._drivers: list[Driver] = []
@@ -93,7 +93,7 @@ class Bench:
 
     def _context(self, kind: Kind, **more: Any) -> Any:
         context = self.case.context(kind, epoch=SystemClock().wall_ns(), **more)
-        context.username, context.password = self.credentials
+        context.username, context.password, context.passphrase = self.credentials
         return context
 
     def _drive(self, session: Any, heard: Heard, service: str) -> Driver:
