@@ -1,9 +1,9 @@
 """A FIX session as a state machine without I/O, for initiator and acceptor.
 
 Bytes and times go in; bytes (through the `write` handed over with the connection), messages, events and the next
-deadline come out. The layers: session_core (state, output), session_recovery (gaps, resends), session_logon
-(Logon, Logout, header), session_reader (each message by number and type), and here the calls of the owner:
-connection, input, time, sending. docs/fix-session.md describes the whole.
+deadline come out. The layers: session_core (state, output), session_recovery (gaps, resends), session_resume (only
+their numbers go on), session_logon (Logon, Logout, header), session_reader (each message by number and type), and here
+the calls of the owner: connection, input, time, sending. docs/fix-session.md describes the whole.
 """
 
 from collections.abc import Callable, Sequence

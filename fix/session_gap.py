@@ -32,6 +32,10 @@ class Gap:
         else:
             self.dropped += 1
 
+    def begin(self, last: int) -> None:
+        """Everything up to `last` is missing, which nothing received has shown: the peer said so."""
+        self.highest = max(self.highest, last)
+
     def has(self, seq: int) -> bool:
         return seq in self._held
 

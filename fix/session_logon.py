@@ -6,7 +6,7 @@ from fix._codec import MdDecoder, Message
 from fix.session_checks import COMP_ID_PROBLEM, time_text
 from fix.session_core import MAX_SEQ_NUM, read_int
 from fix.session_events import LoggedOn, LoggedOut, Refused, State
-from fix.session_recovery import SessionRecovery
+from fix.session_resume import SessionResume
 from fix.settings import SECOND_NS, SequencePolicy
 
 # Texts with which engines say that our number is too low; the number they want follows "expect...".
@@ -14,7 +14,7 @@ _TOO_LOW = re.compile(r"too low|lower than expected|less than expected", re.IGNO
 _EXPECTED = re.compile(r"expect\w*\D{0,24}?(\d{1,18})", re.IGNORECASE)
 
 
-class SessionLogon(SessionRecovery):
+class SessionLogon(SessionResume):
     """Brings a connection from its first byte to LOGGED_ON, and down again in order."""
 
     _asked_reset = False
@@ -34,9 +34,11 @@ class SessionLogon(SessionRecovery):
     def _initiate(self) -> None:
         settings = self.settings
         policy_resets = settings.sequence_policy is SequencePolicy.RESET_AT_LOGON
-        self._asked_reset = policy_resets or self._fresh
+        self._asked_reset = policy_resets or self._fresh or (self._restarts and self._store.next_in == 1)
         if self._asked_reset:
             self._reset_numbers("our Logon carries 141=Y")
+        elif self._restarts:
+            self._restart_ours()
         self._send_logon(settings.heartbeat_s, self._asked_reset)
         if self._state is not State.DISCONNECTING:  # unless the write failed
             self._enter(State.LOGON_SENT, settings.logon_timeout_ns)
@@ -47,6 +49,8 @@ class SessionLogon(SessionRecovery):
         body = b"98=0\x01108=%d\x01" % heartbeat_s
         if reset:
             body += b"141=Y\x01"
+        elif self._restarts:
+            body += b"141=N\x01"
         if self.settings.next_expected:
             next_in = self._store.next_in
             body += b"789=%d\x01" % (next_in + (peer is not None and peer.seq_num == next_in))
@@ -168,10 +172,11 @@ class SessionLogon(SessionRecovery):
 
     def _logged_on(self, message: Message, reset: bool) -> None:
         """Logons were exchanged; a number past the expected one opens a gap at once."""
-        if not self._number_holds(message):
+        resumes = self._resumes(reset)
+        if not resumes and not self._number_holds(message):
             return
         seq = message.seq_num
-        if seq == self._store.next_in:
+        if not resumes and seq == self._store.next_in:
             self._store.advance_in(seq)
         self._want_fresh(False)
         self._arm_decoder()
@@ -181,7 +186,9 @@ class SessionLogon(SessionRecovery):
         self._rollover_wall_ns = resets.next(self._wall_ns) if resets is not None else None
         heartbeat_s = self._heartbeat_ns // SECOND_NS
         self._say(LoggedOn(heartbeat_s, reset, self._store.next_in, self._store.next_out))
-        if seq > self._store.next_in:
+        if resumes:
+            self._await_stand()
+        elif seq > self._store.next_in:
             self._too_high(message, dealt_with=True, ask=not self._peer_fills(message))
         self._fill_for_peer(message, self._store.next_out - 1)
 

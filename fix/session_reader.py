@@ -49,6 +49,8 @@ class SessionReader(SessionLogon):
             self._answer(message)
         elif self._state is State.AWAIT_LOGON:
             self._greet(message)
+        elif self._resuming and self._tells_stand(message):
+            pass
         elif seq == expected:
             self._in_sequence(message)
             if self._gap.highest:
@@ -117,6 +119,8 @@ class SessionReader(SessionLogon):
             self._logon_again(message)
         elif kind == "4" and message.get(123) != b"Y":
             self._sequence_reset(message)
+        elif kind == "3" and self._resend_refused(message):
+            pass
         elif kind in self._at_once and self.settings.supports_resend:
             if self._liveness(message) and self._reading() and not self._gap.has(message.seq_num):
                 self._too_high(message, dealt_with=True)
@@ -192,6 +196,7 @@ class SessionReader(SessionLogon):
                 -1 if reason is None else reason, message.get_str(58) or "", message.raw,
             )
         )  # fmt: skip
+        self._resend_refused(message)
 
     def _reset_or_fill(self, message: Message) -> None:
         if message.get(123) != b"Y":

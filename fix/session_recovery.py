@@ -58,6 +58,8 @@ class SessionRecovery(SessionChecks):
         """Send the ResendRequest for the first missing run."""
         gap, first = self._gap, self._store.next_in
         last = gap.missing_to(first)
+        if self.settings.resend_most:
+            last = min(last, first + self.settings.resend_most - 1)
         gap.asked_to = gap.highest if self.settings.resend_end_zero else last
         end = 0 if self.settings.resend_end_zero else last
         gap.replaying = False
@@ -90,7 +92,8 @@ class SessionRecovery(SessionChecks):
         gap = self._gap
         gap.tries += 1
         if gap.tries > self.settings.gap_retries:
-            self._logout_and_end(f"gap from {self._store.next_in} to {gap.highest} was not filled")
+            fresh = self.settings.sequence_policy is SequencePolicy.OURS_RESTART
+            self._logout_and_end(f"gap from {self._store.next_in} to {gap.highest} was not filled", fresh)
         else:
             self._ask()
 

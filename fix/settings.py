@@ -29,6 +29,8 @@ class SequencePolicy(Enum):
     """Numbers go on over reconnects; one that is too low ends the connection and the next Logon asks for 141=Y."""
     TRUST_VENUE = "trust_venue"
     """Numbers go on; one that is too low is adopted as the venue's truth, with a loud event."""
+    OURS_RESTART = "ours_restart"
+    """Initiators only: ours begin at 1 with each connection, the peer's go on; see fix/session_resume.py."""
     HALT = "halt"
     """Numbers go on; one that is too low ends the session until an operator runs the command that the event names."""
 
@@ -100,6 +102,8 @@ class SessionSettings:
     """Gap fills carry 43=Y and 122, as FIX 4.4 wants; off for venues that refuse them."""
     resend_end_zero: bool = True
     """ResendRequest asks for EndSeqNo(16)=0, everything since; False names the last missing number."""
+    resend_most: int = 0
+    """Most numbers that one ResendRequest asks for, 0 = any; more is asked for in turn, one request at a time."""
     max_latency_s: int = 120
     """Largest difference between SendingTime(52) and our clock; 0 switches the check off."""
     sending_time_digits: int = 3
@@ -134,9 +138,11 @@ class SessionSettings:
             "target_comp_id": not self.target_comp_id and not learns,
             "heartbeat_s": not 0 < self.heartbeat_s <= 3600,
             "heartbeat_range_s": not 0 <= low <= high,
-            "sequence_policy": self.sequence_policy is SequencePolicy.RESET_QUIETLY and not learns,
+            "sequence_policy": self.sequence_policy
+            is (SequencePolicy.OURS_RESTART if learns else SequencePolicy.RESET_QUIETLY),
             "sending_time_digits": self.sending_time_digits not in (0, 3, 6, 9),
             "initiator_replays": bool(self.initiator_replays & NEVER_REPLAYED),
+            "resend_most": self.resend_most < 0 or (self.resend_most > 0 and self.resend_end_zero),
             "max_latency_s": self.max_latency_s < 0,
             "logon_timeout_ns": self.logon_timeout_ns <= 0,
             "logout_timeout_ns": self.logout_timeout_ns <= 0,

@@ -64,6 +64,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     planned_moves: bool  # the venue announces maintenance and expects a move to a new session
     account_wide_reports: bool  # this session also hears of orders that others placed
     limits: RateLimits = RateLimits()
+    numbers_go_on: bool = True  # our own sequence numbers do, over connections
     shared_trade_ids: bool = True  # REST names a trade as the session's reports do
 
 

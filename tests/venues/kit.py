@@ -101,6 +101,7 @@ class Venue:
         self.wall = WALL
         self.seq = 1
         self._framer = Framer()
+        self._begin = "FIX.4.4"  # as the session's Logon has it
 
     def write(self, data: bytes) -> None:
         self._framer.feed(data)
@@ -119,7 +120,9 @@ class Venue:
         """Connect the session; its Logon."""
         self.seq = 1
         self.session.connected(self.write, self.mono, self.wall)
-        return self.last("A")
+        logon = self.last("A")
+        self._begin = logon.begin_string.decode()
+        return logon
 
     def logon(self, body: bytes = b"98=0\x01108=30\x01") -> Message:
         """Connect and answer the Logon; the session's Logon."""
@@ -131,7 +134,7 @@ class Venue:
     def send(self, msg_type: str, body: str | bytes = b"", header: bytes = b"") -> None:
         """Send a message of the venue; `body` may have | for SOH."""
         raw = body.replace("|", "\x01").encode() if isinstance(body, str) else body
-        data = encode("FIX.4.4", msg_type, self.theirs, self.ours, self.seq, self.wall, raw, extra_header=header)
+        data = encode(self._begin, msg_type, self.theirs, self.ours, self.seq, self.wall, raw, extra_header=header)
         self.seq += 1
         self.feed(data)
 

@@ -159,6 +159,7 @@ class Binance:
             open_orders=open_orders(venue),
             disconnect=Disconnect.UNKNOWN,
             resend=False,
+            numbers_go_on=False,
             checksum=False,
             update_ids=True,
             reference_data=True,

@@ -162,6 +162,7 @@ class Fix44:
             trading_status=False,
             planned_moves=False,
             account_wide_reports=False,
+            numbers_go_on=settings.sequence is not SequencePolicy.RESET_AT_LOGON,
             limits=RateLimits(orders=_order_limits(settings)),
         )
 

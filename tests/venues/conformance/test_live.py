@@ -340,7 +340,7 @@ def test_numbers_go_on_over_connections_or_begin_anew_as_declared(bench: Bench, 
     again = Driver(session, driver.heard, bench.running.endpoint("trading"))
     bench._drivers.append(again)
     again.ready()
-    assert (session.numbers()[0] > before) is case.capabilities.resend
+    assert (session.numbers()[0] > before) is case.capabilities.numbers_go_on
     assert place(session, again, case).order_id != new.order_id
 
 
