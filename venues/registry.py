@@ -1,26 +1,22 @@
-"""The venues there are: name of a dialect -> where it lives. The only list of them."""
+"""The venues there are: every folder here that has a dialect."""
 
+from functools import cache
 from importlib import import_module
+from importlib.resources import files
 
 from base.errors import ConfigError
 from venues.interface import Dialect
 
-_WHERE = {
-    "binance": "venues.binance.dialect",
-    "fix44": "venues.fix44.dialect",
-    "kraken": "venues.kraken.dialect",
-}
 
-
+@cache
 def names() -> list[str]:
-    """Every dialect's name, sorted."""
-    return sorted(_WHERE)
+    """Every dialect's name, which is its folder's, sorted."""
+    return sorted(f.name for f in files("venues").iterdir() if f.is_dir() and (f / "dialect.py").is_file())
 
 
 def dialect(name: str, path: str = "dialect") -> Dialect:
     """The dialect of that name, loaded when first asked for; ConfigError naming `path` when there is none."""
-    where = _WHERE.get(name)
-    if where is None:
+    if name not in names():
         raise ConfigError(f"{path}: no dialect {name!r}; there are {names()}")
-    made: Dialect = import_module(where).DIALECT
+    made: Dialect = import_module(f"venues.{name}.dialect").DIALECT
     return made

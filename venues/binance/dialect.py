@@ -9,8 +9,7 @@ cancel overtake its order; the kill switch's own session must stay with that. Re
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from fix.codec import BodyWriter, FieldRules, Message
-from fix.settings import Role, SequencePolicy, SessionSettings
-from fix.store import MemoryStore
+from fix.settings import SequencePolicy
 from venues.binance import settings as options
 from venues.binance.limits import CONCURRENT, MESSAGES_PER_S, RATE_LIMITS
 from venues.binance.marketdata import MarketData
@@ -28,25 +27,20 @@ from venues.binance.settings import (
     Settings,
 )
 from venues.binance.signing import logon_signature, private_key
-from venues.calendar import session_calendar
 from venues.fix_dialect import ReportRules, Said
-from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
-from venues.fix_trading import FixDropCopySession, FixTradingSession
+from venues.fix_venue import FixVenue, session_settings
 from venues.ids import IdSource, PrefixedIds, default_prefix, lane_of
 from venues.interface import (
     CancelPlan,
     Capabilities,
     Disconnect,
-    RecordSink,
     Replace,
     RestApi,
     SessionContext,
-    Sink,
 )
 from venues.options import merged
 
-_MD_BODY_LIMIT = 64 << 20
 _UNKNOWN_CODES = frozenset({"-2011", "-2013"})
 
 
@@ -73,21 +67,14 @@ _REPORTS = ReportRules(
 class _Profile:
     def __init__(self, context: SessionContext, settings: Settings) -> None:
         config = context.config
-        market_data = config.kind is Kind.MARKETDATA
         window = settings.recv_window_ms
         self.rules: FieldRules | None = None
         self.report_rules = _REPORTS
-        self.settings = SessionSettings(
-            name=context.name,
-            role=Role.INITIATOR,
-            sender_comp_id=context.sender_comp_id or config.sender_comp_id,
-            target_comp_id=config.target_comp_id,
+        self.settings = session_settings(
+            context,
             extra_header=b"25000=%d\x01" % window if window else b"",
-            heartbeat_s=config.heartbeat_s,
             sequence_policy=SequencePolicy.RESET_AT_LOGON,
-            resets=session_calendar(context.venue, config, path=f"venue.{config.venue}").resets(),
             supports_resend=False,
-            max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
         )
         self._kind = config.kind
         self._names = context.name, config.venue
@@ -140,7 +127,7 @@ class _MarketData(MarketData, _Profile):
         MarketData.__init__(self, settings, context.config.depth, context.epoch)
 
 
-class Binance:
+class Binance(FixVenue):
     """The dialect."""
 
     name = "binance"
@@ -183,19 +170,17 @@ class Binance:
         """One 35=q a symbol from any session reaches the whole account on it."""
         return cancel_plan(venue)
 
-    def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
-        """An order-entry session."""
-        profile = _Trading(context, _read(context))
-        return FixTradingSession(context, sink, profile, profile.store)
+    def trading_profile(self, context: SessionContext) -> _Trading:
+        """Order entry."""
+        return _Trading(context, _read(context))
 
-    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
-        """A market-data session: diff depth, or the best quote."""
-        profile = _MarketData(context, _read(context))
-        return FixMarketDataSession(context, sink, profile, MemoryStore(context.epoch), records)
+    def marketdata_profile(self, context: SessionContext) -> _MarketData:
+        """Diff depth, or the best quote."""
+        return _MarketData(context, _read(context))
 
-    def dropcopy(self, context: SessionContext, sink: Sink) -> FixDropCopySession:
-        """A drop-copy session: the whole account, one second late."""
-        return FixDropCopySession(context, sink, _Reports(context, _read(context)), open_store(context))
+    def dropcopy_profile(self, context: SessionContext) -> _Reports:
+        """The whole account, one second late."""
+        return _Reports(context, _read(context))
 
     def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
         """Spot REST."""

@@ -5,55 +5,39 @@ from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from base.instruments import Instrument
 from fix.codec import BodyWriter, FieldRules, MdDecoder, Message
-from fix.settings import Role, SequencePolicy, SessionSettings
-from fix.store import MemoryStore
-from venues.calendar import session_calendar
+from fix.settings import SequencePolicy
 from venues.fix44 import settings as options
 from venues.fix44.orders import Orders
 from venues.fix44.plan import cancel_plan, open_orders
 from venues.fix44.rest import Rest
 from venues.fix44.settings import Settings
 from venues.fix_dialect import Reference, ReportRules, Said
-from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
-from venues.fix_trading import FixDropCopySession, FixTradingSession
+from venues.fix_venue import FixVenue, session_settings
 from venues.ids import IdSource, PrefixedIds, default_prefix, lane_of
 from venues.interface import (
     BookRule,
     CancelPlan,
     Capabilities,
-    RecordSink,
     Replace,
     RestApi,
     SessionContext,
-    Sink,
 )
 from venues.limits import FREE, Limit, RateLimits
 from venues.options import merged
 
-MD_BODY_LIMIT = 64 << 20
-"""Market-data messages may be as long as a whole deep book."""
-
 
 class _Profile:
     def __init__(self, context: SessionContext, settings: Settings) -> None:
-        config = context.config
-        market_data = config.kind is Kind.MARKETDATA
+        market_data = context.config.kind is Kind.MARKETDATA
         self.rules: FieldRules | None = None
         self.report_rules = ReportRules()
-        self.settings = SessionSettings(
-            name=context.name,
-            role=Role.INITIATOR,
-            sender_comp_id=context.sender_comp_id or config.sender_comp_id,
-            target_comp_id=config.target_comp_id,
-            heartbeat_s=config.heartbeat_s,
+        self.settings = session_settings(
+            context,
+            daily_rollovers(settings.reset_at_s),
             # Subscriptions die with their connection: market data has nothing to go on with.
             sequence_policy=SequencePolicy.RESET_AT_LOGON if market_data else settings.sequence,
-            resets=session_calendar(
-                context.venue, config, daily_rollovers(settings.reset_at_s), f"venue.{config.venue}"
-            ).resets(),
             supports_resend=settings.resend,
-            max_body_length=MD_BODY_LIMIT if market_data else 1 << 20,
         )
         self._credentials = context.username, context.password
 
@@ -134,7 +118,7 @@ class _MarketData(_Profile):
         body.text(55, instrument.symbol)
 
 
-class Fix44:
+class Fix44(FixVenue):
     """The dialect."""
 
     name = "fix44"
@@ -185,20 +169,17 @@ class Fix44:
         """Mass cancel as far as configured; single cancels by the owner; the list where there is one."""
         return cancel_plan(venue, _settings(venue))
 
-    def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
-        """An order-entry session."""
-        profile = _Trading(context, _read(context))
-        return FixTradingSession(context, sink, profile, profile.store)
+    def trading_profile(self, context: SessionContext) -> _Trading:
+        """Order entry."""
+        return _Trading(context, _read(context))
 
-    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
-        """A market-data session."""
-        profile = _MarketData(context, _read(context))
-        return FixMarketDataSession(context, sink, profile, MemoryStore(context.epoch), records)
+    def marketdata_profile(self, context: SessionContext) -> _MarketData:
+        """Market data, where 35=V is known."""
+        return _MarketData(context, _read(context))
 
-    def dropcopy(self, context: SessionContext, sink: Sink) -> FixDropCopySession:
-        """A session that is sent copies of the account's reports."""
-        profile = _Profile(context, _read(context))
-        return FixDropCopySession(context, sink, profile, open_store(context))
+    def dropcopy_profile(self, context: SessionContext) -> _Profile:
+        """Copies of the account's reports."""
+        return _Profile(context, _read(context))
 
     def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
         """The REST side where `rest` is on."""

@@ -8,24 +8,18 @@ Derivatives, cancel-on-disconnect sent explicitly.
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from fix.codec import BodyWriter, FieldRules, Message
-from fix.settings import Role, SequencePolicy, SessionSettings
-from fix.store import MemoryStore
-from venues.calendar import session_calendar
+from fix.settings import SequencePolicy
 from venues.fix_dialect import ReportRules, Said
-from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
-from venues.fix_trading import FixTradingSession
+from venues.fix_venue import FixVenue, session_settings
 from venues.ids import CombIds, IdSource, NumberIds, default_lane
 from venues.interface import (
     CancelPlan,
     Capabilities,
     Disconnect,
-    RecordSink,
     Replace,
     RestApi,
     SessionContext,
-    Sink,
-    VenueSession,
 )
 from venues.kraken import settings as options
 from venues.kraken.limits import rate_limits
@@ -36,9 +30,6 @@ from venues.kraken.rest import rest_api
 from venues.kraken.settings import DEPTHS, Settings
 from venues.kraken.signing import Nonce, logon_password, secret_bytes
 from venues.options import merged
-
-_MD_BODY_LIMIT = 64 << 20
-"""A deep L3 snapshot is one message."""
 
 
 def _unknown_order(origin: str, code: str, text: str) -> bool:
@@ -56,20 +47,13 @@ _REPORTS = ReportRules(
 
 class _Profile:
     def __init__(self, context: SessionContext) -> None:
-        config = context.config
-        market_data = config.kind is Kind.MARKETDATA
+        market_data = context.config.kind is Kind.MARKETDATA
         self.rules: FieldRules | None = None
         self.report_rules = _REPORTS
-        self.settings = SessionSettings(
-            name=context.name,
-            role=Role.INITIATOR,
-            sender_comp_id=context.sender_comp_id or config.sender_comp_id,
-            target_comp_id=config.target_comp_id,
-            heartbeat_s=config.heartbeat_s,
+        self.settings = session_settings(
+            context,
             sequence_policy=SequencePolicy.RESET_AT_LOGON if market_data else SequencePolicy.CONTINUE,
-            resets=session_calendar(context.venue, config, path=f"venue.{config.venue}").resets(),
             supports_resend=not market_data,
-            max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
         )
 
 
@@ -119,7 +103,7 @@ class _MarketData(MarketData, _Profile):
         return body.take()
 
 
-class Kraken:
+class Kraken(FixVenue):
     """The dialect."""
 
     name = "kraken"
@@ -167,19 +151,13 @@ class Kraken:
         """35=q never answers as such: the proof is each order's report, or its absence from the list."""
         return cancel_plan(venue, _settings(venue))
 
-    def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
-        """An order-entry session."""
-        profile = _Trading(context, _read(context))
-        return FixTradingSession(context, sink, profile, profile.store)
+    def trading_profile(self, context: SessionContext) -> _Trading:
+        """Order entry."""
+        return _Trading(context, _read(context))
 
-    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
-        """A market-data session, L2 or L3."""
-        profile = _MarketData(context, _read(context))
-        return FixMarketDataSession(context, sink, profile, MemoryStore(context.epoch), records)
-
-    def dropcopy(self, context: SessionContext, sink: Sink) -> VenueSession:
-        """There is none: the trading session's own reports have to do."""
-        raise ConfigError(f"session.{context.name}.kind: kraken spot and derivatives have no drop copy in FIX")
+    def marketdata_profile(self, context: SessionContext) -> _MarketData:
+        """L2 or L3."""
+        return _MarketData(context, _read(context))
 
     def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
         """Spot or Derivatives REST."""
