@@ -74,6 +74,8 @@ class SessionLogon(SessionResume):
             text = f"35={message.msg_type} received before Logon"
         self._say(Refused(text, True, -1 if reason is None else reason, message.raw))
         self._own_number_too_low(text)
+        if self.settings.resume_may_fail and not self._asked_reset:
+            self._want_fresh(True)
         self._end(f"logon refused: {text}")
 
     def _logon_answered(self, message: Message) -> None:
@@ -331,6 +333,8 @@ class SessionLogon(SessionResume):
         self._clean = True
         self._say(LoggedOut(text, initiated))
         self._own_number_too_low(text)
+        if self.settings.resume_may_fail and not initiated and self._gap.is_open:
+            self._want_fresh(True)
         self._end(f"logged out: {text}" if text else "logged out")
 
     def _own_number_too_low(self, text: str) -> None:

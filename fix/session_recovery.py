@@ -92,8 +92,8 @@ class SessionRecovery(SessionChecks):
         gap = self._gap
         gap.tries += 1
         if gap.tries > self.settings.gap_retries:
-            fresh = self.settings.sequence_policy is SequencePolicy.OURS_RESTART
-            self._logout_and_end(f"gap from {self._store.next_in} to {gap.highest} was not filled", fresh)
+            text = f"gap from {self._store.next_in} to {gap.highest} was not filled"
+            self._logout_and_end(text, fresh=self.settings.starts_afresh)
         else:
             self._ask()
 

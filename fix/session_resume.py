@@ -77,7 +77,7 @@ class SessionResume(SessionRecovery):
 
     def _resend_refused(self, message: Message) -> bool:
         """Whether this Reject is of our ResendRequest: it ended the connection then, there is nothing to wait for."""
-        if not (self._restarts and self._gap.is_open and message.get(372) == b"2"):
+        if not (self.settings.starts_afresh and self._gap.is_open and message.get(372) == b"2"):
             return False
         self._logout_and_end(f"resend refused: {message.get_str(58) or ''}", fresh=True)
         return True

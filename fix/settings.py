@@ -96,6 +96,8 @@ class SessionSettings:
     """Messages carry LastMsgSeqNumProcessed(369), those rendered by templates excepted."""
     supports_resend: bool = True
     """False: 35=2 and 35=4 are never sent; a gap ends the connection and the next Logon starts afresh."""
+    resume_may_fail: bool = False
+    """A venue that refuses or ignores a resumption (a Logon without 141=Y, a ResendRequest) is next met with 141=Y."""
     initiator_replays: frozenset[str] = frozenset()
     """As initiator: MsgTypes sent again (43=Y) when the peer asks; never D, E or G. The rest is gap-filled."""
     gap_fill_poss_dup: bool = True
@@ -128,6 +130,11 @@ class SessionSettings:
     """Operator command that a Halted event names; {name} stands for the session's name."""
     secret_tags: tuple[int, ...] = ()
     """Tags beside 554, 96 and 925 that the FIX log masks."""
+
+    @property
+    def starts_afresh(self) -> bool:
+        """Whether a resumption that does not succeed is given up for 141=Y at the next logon."""
+        return self.resume_may_fail or self.sequence_policy is SequencePolicy.OURS_RESTART
 
     def __post_init__(self) -> None:
         low, high = self.heartbeat_range_s
