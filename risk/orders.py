@@ -36,6 +36,8 @@ class Applied(msgspec.Struct, frozen=True):
 def _final(order: Order, report: ExecutionReport) -> str | None:
     """The state in which the report says that the order ended; None when it lives."""
     final = FINAL_BY_STATUS.get(report.ord_status)
+    if report.ord_status == "3" and order.cum_qty >= order.order_qty > 0:
+        return "FILLED"  # done, as nothing is left
     if final is None and report.exec_type in ("4", "8", "C"):
         final = FINAL_BY_STATUS[report.exec_type]
     if final == "FILLED" and report.cum_qty is not None and order.cum_qty < order.order_qty and report.leaves_qty:

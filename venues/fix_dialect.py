@@ -86,6 +86,16 @@ class ReportRules:
     unknown_order: Callable[[str, str, str], bool] = standard_unknown
     """Whether (MsgType, reason code, text) of a refusal says that the venue knows no such open order."""
     fees: GroupSpec = field(default_factory=lambda: GroupSpec(136, (137, 138, 139, 891)))
+    commission_in: Callable[[str], str] | None = None
+    """Currency of Commission(12) by Symbol(55), where a report without fees of its own may carry one."""
+    old_fills: bool = False
+    """FIX 4.2: ExecType(150) 1 and 2 are how fills are said, and no defect."""
+    status_trans: frozenset[str] = frozenset("3")
+    """ExecTransType(20) that makes a report without ExecRefID(19) the answer to a status request."""
+    status_rejects: bool = False
+    """A status request that names nothing is answered by 150=8 with 103=5, too."""
+    account: str = ""
+    """Account(1) of all that concerns this venue's account; a report with another one says whose it is."""
 
 
 class FixProfile(Protocol):

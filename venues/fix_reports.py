@@ -98,16 +98,12 @@ class ReportDecoder:
                 read.defects.append(f"{tag}: {_MISSING}")
         symbol = read.text(55)
         name, px_scale, qty_scale = self._scales(symbol, read)
-        exec_type = read.text(150)
-        if exec_type in _OLD_FILLS:
-            read.defects.append(f"150: {exec_type} is of FIX 4.2, read as F")
-            exec_type = "F"
-        exec_type = _OLD_AMENDMENTS.get(read.text(20), exec_type)
+        exec_type = self._exec_type(read)
         cl_ord_id, request_id = self._whose(exec_type, read.text(11), read.text(41))
         return ExecutionReport(
             session=self._session,
             venue=self._venue,
-            account=self._account,
+            account=self._whose_account(read),
             instrument=name,
             cl_ord_id=cl_ord_id,
             order_id=read.text(37),
@@ -138,7 +134,7 @@ class ReportDecoder:
             drop_copy=self._drop_copy,
             trade_id=read.first(rules.trade_id_tags) if exec_type in _TRADES else "",
             liquidity=rules.liquidity.get(read.text(rules.liquidity_tag), "") if exec_type == "F" else "",
-            fees=self._fees(message),
+            fees=self._fees(message, read),
             venue_symbol=symbol,
             display_qty=read.scaled(rules.display_tag, qty_scale),
             defects=tuple(read.defects),
@@ -151,9 +147,10 @@ class ReportDecoder:
         It says that the venue knows no such order, not that the order was rejected.
         """
         read = FieldReader(message)
-        if (read.text(150), read.text(39)) != ("I", "8"):
-            return None
-        if read.text(103) != _UNKNOWN_ORDER and read.text(37) not in ("", "NONE"):
+        exec_type, unknown = read.text(150), read.text(103) == _UNKNOWN_ORDER
+        as_status = exec_type == "I" and (unknown or read.text(37) in ("", "NONE"))
+        as_reject = exec_type == "8" and unknown and self._rules.status_rejects
+        if read.text(39) != "8" or not (as_status or as_reject):
             return None
         instrument = self._by_symbol.get(read.text(55))
         cl_ord_id, request_id = self._whose("I", read.text(11), read.text(41))
@@ -232,6 +229,24 @@ class ReportDecoder:
         request = self._requests.by_seq(event.ref_seq_num)
         return self._refused(request, "3", event.ref_msg_type, code, text, recv_ns)
 
+    def _exec_type(self, read: FieldReader) -> str:
+        """ExecType(150) in FIX 4.4 terms; ExecTransType(20) of FIX 4.2 says what is no news, or takes it back."""
+        said, trans = read.text(150), read.text(20)
+        if trans in self._rules.status_trans and not read.text(19):
+            return "I"
+        if said in _OLD_FILLS:
+            if not self._rules.old_fills:
+                read.defects.append(f"150: {said} is of FIX 4.2, read as F")
+            said = "F"
+        return _OLD_AMENDMENTS.get(trans, said)
+
+    def _whose_account(self, read: FieldReader) -> str:
+        told, own = read.text(1), self._rules.account
+        if not told or not own or told == own:
+            return self._account
+        read.defects.append(f"1: {told!r} is not the account of this venue")
+        return told
+
     def _scales(self, symbol: str, read: FieldReader) -> tuple[str, int, int]:
         instrument = self._by_symbol.get(symbol)
         if instrument is not None:
@@ -253,9 +268,11 @@ class ReportDecoder:
             return original or request.cl_ord_id, request.request_id
         return named, ""
 
-    def _fees(self, message: Message) -> tuple[tuple[str, str], ...]:
+    def _fees(self, message: Message, read: FieldReader) -> tuple[tuple[str, str], ...]:
+        currency_of = self._rules.commission_in
         if not message.has(136):
-            return ()
+            told = message.has(12) and currency_of is not None
+            return ((currency_of(read.text(55)), read.text(12)),) if told and currency_of is not None else ()
         entries = message.group(self._rules.fees)
         return tuple((e.get_str(138) or "", e.get_str(137) or "") for e in entries)
 
