@@ -42,6 +42,7 @@ class Seat:
     blocked_until_ns: int = 0
     last_nonce: int = 0
     reports_lost: int = 0
+    account_wide: bool = False  # hears of every order of its account, as its logon asked for
 
     @property
     def owner(self) -> Owner:
@@ -246,6 +247,9 @@ class Venue(Cancelling):
 
     def garbled(self, session: Any, what: Garbled) -> None:
         self.counters["garbled"] += 1
+
+    def resend(self, session: Any, message: Message) -> bool:
+        return True
 
     def bad_sequence(self, session: Any, message: Message) -> bool:
         return True

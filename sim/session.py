@@ -26,6 +26,7 @@ class Profile:
     header: tuple[int, ...] = (49, 56, 34, 52)  # order after 35
     length_digits: int = 0
     time_digits: int = 3
+    sender_sub_id: str = ""  # SenderSubID(50) of reports, where the header has it
     replays: bool = True  # answers ResendRequest with originals; False: the venue knows no resend at all
     replay_types: frozenset[str] | None = None  # message types that are kept for replay; None = every application one
     reset_each_logon: bool = False  # 141=Y is required and numbers begin at 1 with each connection
@@ -80,6 +81,10 @@ class App(Protocol):
     def message(self, session: "Acceptor", message: Message) -> None: ...
     def logged_out(self, session: "Acceptor") -> None: ...
     def garbled(self, session: "Acceptor", what: Garbled) -> None: ...
+    def resend(self, session: "Acceptor", message: Message) -> bool:
+        """A ResendRequest came. False: the venue does not serve it."""
+        ...
+
     def bad_sequence(self, session: "Acceptor", message: Message) -> bool:
         """A venue without resend met a wrong number. True: the message is processed none the less."""
         ...
@@ -189,7 +194,7 @@ class Acceptor:
     def _gap(self, message: Message) -> None:
         kind, seq = message.msg_type, message.seq
         if kind == "2":  # answer the peer's request before asking our own, or two ends wait for each other
-            self._resend(message)
+            self._asked_again(message)
         if kind == "5":
             self._process(message)
             return
@@ -213,7 +218,7 @@ class Acceptor:
         if kind == "1":
             self.send("0", [(112, message.get(112))])
         elif kind == "2":
-            self._resend(message)
+            self._asked_again(message)
         elif kind == "4":
             self._gap_fill(message)
         elif kind == "5":
@@ -269,6 +274,10 @@ class Acceptor:
         self.send("5", [(58, text)] if text else [])
         self.app.logged_out(self)
         self.end()
+
+    def _asked_again(self, message: Message) -> None:
+        if self.app.resend(self, message):
+            self._resend(message)
 
     def _resend(self, message: Message) -> None:
         first = number(message.get(7), 1)
@@ -334,7 +343,9 @@ class Acceptor:
             34: str(seq),
             52: timetext.date_time(self.clock.wall_ns(), self.profile.time_digits),
         }
-        return [(35, msg_type), *((tag, known[tag]) for tag in self.profile.header)]
+        if msg_type == "8" and self.profile.sender_sub_id:
+            known[50] = self.profile.sender_sub_id
+        return [(35, msg_type), *((tag, known[tag]) for tag in self.profile.header if tag in known)]
 
     def _out(self, msg_type: str, seq: int, body: list[Field], head: list[Field]) -> None:
         p = self.profile

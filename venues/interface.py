@@ -170,8 +170,11 @@ class RestApi(Protocol):
     def open_orders(self, wall_ns: int, cursor: str = "") -> RestRequest: ...
     def parse_open_orders(self, status: int, body: bytes) -> Page: ...
     def order(self, wall_ns: int, order: WorkingOrder) -> RestRequest: ...
-    def parse_order(self, status: int, body: bytes) -> OpenOrder | None:
-        """The order whatever its state, or None when the venue says it never heard of it."""
+    def parse_order(self, status: int, body: bytes, cl_ord_id: str = "") -> OpenOrder | None:
+        """The order whatever its state, or None when the venue says it never heard of it.
+
+        `cl_ord_id`: of the order asked for; an answer may hold others, too.
+        """
         ...
 
     def trades(self, wall_ns: int, order: WorkingOrder, since_ns: int, cursor: str = "") -> RestRequest | None:

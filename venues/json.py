@@ -1,7 +1,8 @@
 """JSON answers of venues' REST sides: numbers exact, errors that name the field."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
@@ -10,6 +11,10 @@ from base.errors import VenueError
 T = TypeVar("T")
 _SHOWN = 200
 _DIGITS = 40
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Instant: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone, as answers have it in ISO 8601."""
 
 
 def decode(body: bytes, kind: type[T], what: str) -> T:
@@ -53,6 +58,11 @@ def amount(text: str, path: str) -> str:
         return plain(Decimal(text), path)
     except InvalidOperation:
         raise VenueError(f"{path}: {text!r} is not a number") from None
+
+
+def instant_ns(at: datetime) -> int:
+    """A time as nanoseconds since the epoch, exactly."""
+    return (at - _EPOCH) // timedelta(microseconds=1) * 1_000
 
 
 def seconds_ns(number: Decimal, path: str) -> int:

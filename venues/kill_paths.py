@@ -337,7 +337,7 @@ class RestPath:
                 self._note("order query failed", {"venue": self.venue, "order": order.cl_ord_id, "why": error})
                 return
             try:
-                found = api.parse_order(status, body)
+                found = api.parse_order(status, body, order.cl_ord_id)
                 cum = to_scaled(found.cum_qty or "0", order.qty_scale) if found is not None else None
             except (VenueError, CodecError) as e:
                 self._note("order query failed", {"venue": self.venue, "order": order.cl_ord_id, "why": str(e)})

@@ -85,7 +85,11 @@ class RestMeans:
             failed(f"{order.instrument} is not configured")
             return
         request = self._rest.order(self._entry.clock.wall_ns(), working(order, instrument))
-        ask_rest(self._asker, request, self._rest.parse_order, done, failed)
+
+        def parse(status: int, body: bytes) -> OpenOrder | None:
+            return self._rest.parse_order(status, body, order.cl_ord_id)
+
+        ask_rest(self._asker, request, parse, done, failed)
 
     def trades(
         self, order: Order, since_ns: int, cursor: str, done: Callable[[TradePage], None], failed: Failed

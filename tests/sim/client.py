@@ -16,6 +16,8 @@ Fields = list[tuple[int, Any]]
 class Client:
     """One connection; keeps what it received."""
 
+    begin = "FIX.4.4"
+
     def __init__(self, address: str, ca_file: str = "", sender: str = "CLIENT", target: str = "VENUE") -> None:
         host, _, port = address.rpartition(":")
         raw = socket.create_connection((host, int(port)), timeout=5)
@@ -38,7 +40,7 @@ class Client:
             self.seq += 1
         now = date_time(self.clock.wall_ns(), 3)
         header = [(35, msg_type), (49, self.sender), (56, self.target), (34, str(n)), (52, now), *head]
-        self.socket.sendall(encode("FIX.4.4", header, [(t, str(v)) for t, v in fields]))
+        self.socket.sendall(encode(self.begin, header, [(t, str(v)) for t, v in fields]))
         return n
 
     def pump(self, timeout: float) -> bool:

@@ -168,6 +168,7 @@ def context(
     depth: int = 0,
     username: str = "",
     password: str = "",
+    passphrase: str = "",
     **config: Any,
 ) -> SessionContext:
     """A context as a process would give it, without files."""
@@ -178,7 +179,7 @@ def context(
     )  # fmt: skip
     return SessionContext(
         name=f"{dialect}-{kind}", config=session, venue=venue, instruments=instruments, epoch=WALL,
-        username=username, password=password,
+        username=username, password=password, passphrase=passphrase,
     )  # fmt: skip
 
 

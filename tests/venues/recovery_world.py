@@ -129,7 +129,7 @@ class Rest:
             return self._hold(None)
         return self._hold(_line(found, moment))
 
-    def parse_order(self, status: int, body: bytes) -> OpenOrder | None:
+    def parse_order(self, status: int, body: bytes, cl_ord_id: str = "") -> OpenOrder | None:
         found: OpenOrder | None = self._read(status, body)
         return found
 

@@ -65,7 +65,7 @@ class FakeRest:
     def order(self, wall_ns: int, order: WorkingOrder) -> RestRequest:
         return RestRequest("GET", f"/order/{order.cl_ord_id}")
 
-    def parse_order(self, status: int, body: bytes) -> OpenOrder | None:
+    def parse_order(self, status: int, body: bytes, cl_ord_id: str = "") -> OpenOrder | None:
         if self.broken:
             raise VenueError(self.broken)
         return self.orders.get(body.decode())

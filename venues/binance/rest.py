@@ -101,7 +101,7 @@ class Rest:
         name, value = ("orderId", order.order_id) if order.order_id else ("origClientOrderId", order.cl_ord_id)
         return self._request("GET", "/api/v3/order", wall_ns, symbol=order.instrument.symbol, **{name: value})
 
-    def parse_order(self, status: int, body: bytes) -> OpenOrder | None:
+    def parse_order(self, status: int, body: bytes, cl_ord_id: str = "") -> OpenOrder | None:
         """The order, None when the venue says that it does not exist."""
         if _code(status, body) == _NO_SUCH_ORDER:
             return None

@@ -101,7 +101,7 @@ class Rest:
         """One order by its ClOrdID."""
         return RestRequest("GET", f"/orders/{quote(order.cl_ord_id, safe='')}", self._headers)
 
-    def parse_order(self, status: int, body: bytes) -> OpenOrder | None:
+    def parse_order(self, status: int, body: bytes, cl_ord_id: str = "") -> OpenOrder | None:
         """The order, None when the venue never heard of it."""
         if status == 404:
             return None

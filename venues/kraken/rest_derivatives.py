@@ -8,7 +8,7 @@ reference, and have not been tried against it. The venue withdraws this API on 2
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, TypeAlias, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -16,15 +16,13 @@ import msgspec
 from base.errors import VenueError
 from base.instruments import Instrument
 from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
-from venues.json import answer, plain, signed
+from venues.json import Instant, answer, instant_ns, plain, signed
 from venues.kraken.signing import Nonce, derivatives_sign, secret_bytes
 
 _PREFIX = "/derivatives"
 _SIDES = {"buy": "1", "sell": "2"}
 _STATES = {"ENTERED_BOOK": "0", "FULLY_EXECUTED": "2", "REJECTED": "8", "CANCELLED": "4", "TRIGGER_PLACED": "0"}
-_Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 _FILLS_A_PAGE = 100
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Said(msgspec.Struct):
@@ -42,7 +40,7 @@ class _Open(msgspec.Struct, rename={"cl_ord_id": "cliOrdId", "limit_price": "lim
     filled: Decimal
     cl_ord_id: str | None = None
     limit_price: Decimal | None = None
-    updated: _Time | None = None
+    updated: Instant | None = None
 
 
 class _OpenList(_Said, rename={"open_orders": "openOrders"}):
@@ -58,7 +56,7 @@ class _Single(msgspec.Struct, rename={"order_id": "orderId", "cl_ord_id": "cliOr
     filled: Decimal
     cl_ord_id: str | None = None
     limit_price: Decimal | None = None
-    updated: _Time | None = None
+    updated: Instant | None = None
 
 
 class _Status(msgspec.Struct):
@@ -77,7 +75,7 @@ class _Fill(msgspec.Struct, rename={"time": "fillTime", "kind": "fillType", "cl_
     side: str
     size: Decimal
     price: Decimal
-    time: _Time
+    time: Instant
     kind: str = ""
     cl_ord_id: str | None = None
 
@@ -138,7 +136,7 @@ class DerivativesRest:
         key, value = ("orderIds", order.order_id) if order.order_id else ("cliOrdIds", order.cl_ord_id)
         return self._request("POST", "/api/v3/orders/status", wall_ns, **{key: value})
 
-    def parse_order(self, status: int, body: bytes) -> OpenOrder | None:
+    def parse_order(self, status: int, body: bytes, cl_ord_id: str = "") -> OpenOrder | None:
         """The order; None when the venue shows none (it forgets finished ones after 5 s)."""
         said = _checked(answer(status, body, _StatusList, "orders/status"), "orders/status")
         if said.orders is None:
@@ -226,7 +224,7 @@ def _trade(fill: _Fill, path: str) -> VenueTrade:
         px=plain(fill.price, f"{path}.price"),
         qty=plain(fill.size, f"{path}.size"),
         liquidity={"maker": "M", "taker": "T"}.get(fill.kind, ""),  # fees are not told
-        transact_ns=_ns(fill.time),
+        transact_ns=instant_ns(fill.time),
     )
 
 
@@ -303,10 +301,5 @@ def _open_order(
         cum_qty=plain(cum_qty, f"{path}.filled"),
         price="" if price is None else plain(price, f"{path}.limitPrice"),
         status=status,
-        transact_ns=0 if updated is None else _ns(updated),
+        transact_ns=0 if updated is None else instant_ns(updated),
     )
-
-
-def _ns(at: datetime) -> int:
-    since = at.astimezone(UTC) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000

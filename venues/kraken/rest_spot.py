@@ -112,7 +112,7 @@ class SpotRest:
             return self._post("/0/private/QueryOrders", wall_ns, txid=order.order_id)
         return self._post("/0/private/ClosedOrders", wall_ns, cl_ord_id=order.cl_ord_id)
 
-    def parse_order(self, status: int, body: bytes) -> OpenOrder | None:
+    def parse_order(self, status: int, body: bytes, cl_ord_id: str = "") -> OpenOrder | None:
         """The one order of the answer; None when the venue has none to show."""
         said = answer(status, body, _Answer, "order")
         if any(e.startswith(_UNKNOWN) for e in said.error):

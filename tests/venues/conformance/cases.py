@@ -27,6 +27,7 @@ class Case:
     targets: dict[Kind, str] = field(default_factory=dict)
     username: str = "KEY"
     password: str = "pw"
+    passphrase: str = "phrase"
     order_options: dict[str, dict[str, str]] = field(default_factory=dict)  # by ord_type: what it cannot do without
 
     @property
@@ -52,7 +53,7 @@ class Case:
         )  # fmt: skip
         return SessionContext(
             name=f"{self.id}-{kind}", config=session, venue=self.venue, instruments=[self.instrument], epoch=epoch,
-            username=self.username, password=self.password,
+            username=self.username, password=self.password, passphrase=self.passphrase,
         )  # fmt: skip
 
     def order(self, **changes: Any) -> NewOrder:

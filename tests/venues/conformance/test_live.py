@@ -267,7 +267,7 @@ def test_rest_finds_an_order_whose_acknowledgement_was_lost(bench: Bench, case: 
     session.cancel_order(working_of(case, new), session.make_cl_ord_id(driver.now()[1]), *driver.now())
     driver.report(new.cl_ord_id, "4")
     nameless = case.working(cl_ord_id=new.cl_ord_id, order_id="")
-    found = rest.parse_order(*bench.ask(rest.order(driver.now()[1], nameless)))
+    found = rest.parse_order(*bench.ask(rest.order(driver.now()[1], nameless)), new.cl_ord_id)
     assert found is not None
     assert (found.order_id, found.status) == (new.order_id, "4")
 
