@@ -24,7 +24,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def test_the_registry_knows_every_dialect_by_its_name() -> None:
-    assert registry.names() == ["binance", "fix44", "kraken"]
+    assert registry.names() == sorted({c.name for c in CASES}), "every dialect is tried here"
     for name in registry.names():
         assert registry.dialect(name).name == name
     with pytest.raises(ConfigError, match=r"venue\.x\.dialect.*no dialect 'nosuch'"):
