@@ -10,6 +10,7 @@ from base.clock import Clock
 from base.errors import NumberError
 from base.http import Request, Response
 from base.instruments import Instrument
+from sim.fields import FieldError, cancel_reject, need, rejection, standing
 from sim.gateway import Link, Seat, Venue
 from sim.matching import Market
 from sim.orders import Event, Order, Update
@@ -101,7 +102,7 @@ class PlainSim(Venue):
             calls[kind](link, seat, message)
         except NumberError as error:
             link.reject(message, 6, str(error))
-        except sim_orders.FieldError as error:
+        except FieldError as error:
             link.reject(message, error.reason, str(error), error.tag)
 
     def business_reject(self, link: Link, message: Message, reason: str, text: str) -> None:
@@ -115,10 +116,10 @@ class PlainSim(Venue):
         seat = link.seat
         assert seat is not None
         if message.msg_type == "D":
-            self.report(seat, "8", sim_orders.rejection(message, self.exec_id(), text, self.clock.wall_ns()))
+            self.report(seat, "8", rejection(message, self.exec_id(), text, self.clock.wall_ns()))
         elif message.msg_type in {"F", "G"}:
             order = self._named(seat, message)
-            self.report(seat, "9", sim_orders.cancel_reject(message, order, "2", text, self.clock.wall_ns()))
+            self.report(seat, "9", cancel_reject(message, order, "2", text, self.clock.wall_ns()))
         elif message.msg_type == "q":
             fields = sim_orders.mass_report(message, None, "99", self.exec_id(), self.clock.wall_ns())
             self.report(seat, "r", [*fields, (58, text)])
@@ -133,7 +134,7 @@ class PlainSim(Venue):
         return self.exchange.instruments.get(message.get(55))
 
     def _new(self, link: Link, seat: Seat, message: Message) -> None:
-        sim_orders.need(message, 11, 55, 54, 38, 40)
+        need(message, 11, 55, 54, 38, 40)
         instrument = self._instrument(message)
         if instrument is None:
             self.refuse(link, message, f"unknown symbol {message.get(55)}")
@@ -159,38 +160,38 @@ class PlainSim(Venue):
         return order
 
     def _cancel(self, link: Link, seat: Seat, message: Message) -> None:
-        sim_orders.need(message, 11, 41)
+        need(message, 11, 41)
         order = self._named(seat, message)
         now = self.clock.wall_ns()
         if order is None:
-            self.report(seat, "9", sim_orders.cancel_reject(message, None, "1", "unknown order", now))
+            self.report(seat, "9", cancel_reject(message, None, "1", "unknown order", now))
         elif not self.cancel(order, message.get(11)):
-            self.report(seat, "9", sim_orders.cancel_reject(message, order, "0", "too late to cancel", now))
+            self.report(seat, "9", cancel_reject(message, order, "0", "too late to cancel", now))
 
     def _replace(self, link: Link, seat: Seat, message: Message) -> None:
-        sim_orders.need(message, 11, 41, 38, 40)
+        need(message, 11, 41, 38, 40)
         order, now = self._named(seat, message), self.clock.wall_ns()
         if order is None or order.done or order.cl_ord_id != message.get(41):
             reason = "1" if order is None else "0"
             text = "unknown order" if order is None else "too late to replace"
-            self.report(seat, "9", sim_orders.cancel_reject(message, order, reason, text, now))
+            self.report(seat, "9", cancel_reject(message, order, reason, text, now))
             return
         instrument = self.exchange.instruments[order.symbol]
         qty = instrument.qty(message.get(38))
         price = instrument.px(message.get(44)) if message.has(44) and order.price is not None else order.price
         stop = instrument.px(message.get(99)) if message.has(99) and order.trigger else None
         if qty <= 0 or (price is not None and price <= 0):
-            self.report(seat, "9", sim_orders.cancel_reject(message, order, "2", "bad quantity or price", now))
+            self.report(seat, "9", cancel_reject(message, order, "2", "bad quantity or price", now))
             return
         self.exchange.replace(order, message.get(11), qty=qty, price=price, stop_px=stop)
 
     def _status(self, link: Link, seat: Seat, message: Message) -> None:
-        sim_orders.need(message, 11, 55)
+        need(message, 11, 55)
         order = self._named(seat, message)
         if order is None:
             fields = sim_orders.unknown_order(message, self.exec_id())
         else:
-            event = sim_orders.standing(order, self.clock.wall_ns())
+            event = standing(order, self.clock.wall_ns())
             fields = sim_orders.report(event, self.exchange.instruments[order.symbol], self.exec_id())
             if message.has(790):
                 fields.append((790, message.get(790)))
@@ -198,14 +199,14 @@ class PlainSim(Venue):
 
     def _mass_status(self, link: Link, seat: Seat, message: Message) -> None:
         """35=AF: a report for each working order of the comp id, counted (911) and the last one marked (912)."""
-        sim_orders.need(message, 584, 585)
+        need(message, 584, 585)
         scope, symbol = message.get(585), message.get(55)
         if scope not in {"1", "7"} or (scope == "1" and symbol not in self.exchange.markets):
             self.business_reject(link, message, "5", "only one symbol (585=1) or everything (585=7)")
             return
         orders = self.exchange.working(comp_id=seat.grant.sender, symbol=symbol if scope == "1" else "")
         for n, order in enumerate(orders, 1):
-            event = sim_orders.standing(order, self.clock.wall_ns())
+            event = standing(order, self.clock.wall_ns())
             fields = sim_orders.report(event, self.exchange.instruments[order.symbol], self.exec_id())
             last = "Y" if n == len(orders) else "N"
             self.report(seat, "8", [*fields, (584, message.get(584)), (911, str(len(orders))), (912, last)])
@@ -213,7 +214,7 @@ class PlainSim(Venue):
             self.report(seat, "8", sim_orders.no_orders(message, self.exec_id()))
 
     def _mass_cancel(self, link: Link, seat: Seat, message: Message) -> None:
-        sim_orders.need(message, 11, 530)
+        need(message, 11, 530)
         scope, symbol = message.get(530), message.get(55)
         problem = ""
         if scope not in {"1", "7"}:

@@ -1,32 +1,13 @@
 """Orders and reports of the plain FIX 4.4 venue: fields of the standard to orders and back."""
 
-from decimal import Decimal
-
-from base.decimals import from_scaled
-from base.errors import VenueError
 from base.instruments import Instrument
 from sim import timetext
+from sim.fields import SIDES, FieldError, average, need
 from sim.gateway import Seat
-from sim.orders import BUY, SELL, Event, Order, Stp, Trigger
+from sim.orders import BUY, Event, Order, Stp, Trigger
 from sim.wire import Field, Message
 
-SIDES = {"1": BUY, "2": SELL}
 TIMES_IN_FORCE = {"": "1", "0": "1", "1": "1", "3": "3", "4": "4", "6": "6"}  # a day never ends here
-
-
-class FieldError(VenueError):
-    """A field is missing or wrong: 35=3."""
-
-    def __init__(self, reason: int, tag: int, text: str) -> None:
-        super().__init__(text)
-        self.reason, self.tag = reason, tag
-
-
-def need(message: Message, *tags: int) -> None:
-    """FieldError (required tag missing) unless every tag has a value."""
-    for tag in tags:
-        if not message.get(tag):
-            raise FieldError(1, tag, f"Required tag missing: {tag}")
 
 
 def parse(message: Message, instrument: Instrument, order_id: str, seat: Seat, now_ns: int) -> tuple[Order | None, str]:
@@ -61,11 +42,6 @@ def parse(message: Message, instrument: Instrument, order_id: str, seat: Seat, n
     return order, ""
 
 
-def standing(order: Order, now_ns: int) -> Event:
-    """An order's present state as an event, for 35=H."""
-    return Event("I", order, now_ns, order.status, order.cum, order.leaves, order.qty, order.notional)
-
-
 def report(event: Event, i: Instrument, exec_id: str) -> list[Field]:
     """Body of 35=8."""
     o, kind, status = event.order, event.kind, event.status
@@ -91,34 +67,6 @@ def report(event: Event, i: Instrument, exec_id: str) -> list[Field]:
     if event.reason:
         fields.append((58, event.reason))
     return fields
-
-
-def average(event: Event, i: Instrument) -> str:
-    """AvgPx(6), four digits finer than the price."""
-    if not event.cum:
-        return "0"
-    value = from_scaled(event.notional, i.px_scale + i.qty_scale) / from_scaled(event.cum, i.qty_scale)
-    return format(value.quantize(Decimal(1).scaleb(-(i.px_scale + 4))).normalize(), "f")
-
-
-def rejection(message: Message, exec_id: str, text: str, now_ns: int) -> list[Field]:
-    """35=8 150=8 for an order that never was."""
-    return [
-        (37, "NONE"),
-        (11, message.get(11)),
-        (17, exec_id),
-        (150, "8"),
-        (39, "8"),
-        (103, "99"),
-        (55, message.get(55)),
-        (54, message.get(54)),
-        (38, message.get(38)),
-        (151, "0"),
-        (14, "0"),
-        (6, "0"),
-        (60, timetext.date_time(now_ns)),
-        (58, text),
-    ]
 
 
 def unknown_order(message: Message, exec_id: str) -> list[Field]:
@@ -154,20 +102,6 @@ def no_orders(message: Message, exec_id: str) -> list[Field]:
         (911, "0"),
         (912, "Y"),
         (58, "no orders"),
-    ]
-
-
-def cancel_reject(message: Message, order: Order | None, reason: str, text: str, now_ns: int) -> list[Field]:
-    """35=9. `reason` is CxlRejReason(102)."""
-    return [
-        (37, order.order_id if order else "NONE"),
-        (11, message.get(11)),
-        (41, message.get(41)),
-        (39, order.status if order else "8"),
-        (434, "2" if message.msg_type == "G" else "1"),
-        (102, reason),
-        (60, timetext.date_time(now_ns)),
-        (58, text),
     ]
 
 

@@ -10,6 +10,7 @@ from base.http import Request, Response
 from sim import timetext
 from sim.accounts import plain
 from sim.dead_man import DeadManTimers
+from sim.fields import json_response as _json
 from sim.orders import BUY, Fill, Order
 from sim.wire import number
 
@@ -136,11 +137,3 @@ class PlainRest:
             else o.status,
             "transact_time": timetext.date_time(o.closed_ns or o.opened_ns),
         }
-
-
-def _status(o: Order) -> str:
-    return "4" if o.status == "C" and not o.expire_ns else o.status
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(status, json.dumps(content).encode(), (("Content-Type", "application/json"),))

@@ -15,6 +15,7 @@ from base.clock import Clock
 from base.errors import NumberError
 from base.http import Request, Response
 from base.instruments import Instrument
+from sim.fields import BusinessError, FieldError
 from sim.gateway import SECOND_NS, Link, Seat, Venue
 from sim.matching import Market
 from sim.orders import BUY, Event, Order, Update
@@ -166,9 +167,9 @@ class KrakenSim(Venue):
             ](link, seat, message)
         except NumberError as error:
             link.reject(message, 5, str(error))
-        except sim_orders.FieldError as error:
+        except FieldError as error:
             link.reject(message, error.reason, str(error), error.tag)
-        except sim_orders.BusinessError as error:
+        except BusinessError as error:
             self.business_reject(link, message, error.reason, str(error))
 
     def refuse(self, link: Link, message: Message, text: str) -> None:
@@ -206,14 +207,14 @@ class KrakenSim(Venue):
         """The instrument of a symbol on the seat's market (Spot or Derivatives)."""
         found = self.exchange.instruments.get(symbol)
         if found is None or sim_orders.is_derivatives(seat.grant.target) == ("/" in symbol):
-            raise sim_orders.BusinessError("2", f"EGeneral:Unknown symbol {symbol}")
+            raise BusinessError("2", f"EGeneral:Unknown symbol {symbol}")
         return found
 
     def _new(self, link: Link, seat: Seat, message: Message) -> None:
         instrument = self.instrument(seat, message.get(55))
         self.limiter.charge(seat.grant.account, instrument.symbol, "add", 0, self.clock.wall_ns())
         if self.market_status[instrument.symbol] not in {"1", "4", "5"}:
-            raise sim_orders.BusinessError("0", "EOrder:Market is not online")
+            raise BusinessError("0", "EOrder:Market is not online")
         market = self.exchange.markets[instrument.symbol]
         order = sim_orders.parse(message, instrument, market, self.order_id(instrument), seat, self.clock.wall_ns())
         self.exchange.submit(order)
@@ -231,32 +232,32 @@ class KrakenSim(Venue):
         exchange = self.exchange
         order = exchange.orders.get(order_id) if order_id else exchange.find(seat.grant.sender, message.get(41))
         if order is None or order.owner.comp_id != seat.grant.sender or order.symbol != message.get(55):
-            raise sim_orders.BusinessError("101", "EOrder:Unknown order")
+            raise BusinessError("101", "EOrder:Unknown order")
         if self.session_scope == "connection" and order.owner.connection != seat.connection:
-            raise sim_orders.BusinessError("101", "EOrder:Unknown order")
+            raise BusinessError("101", "EOrder:Unknown order")
         return order
 
     def _cancel(self, link: Link, seat: Seat, message: Message) -> None:
         if not message.get(37) and not message.get(41):
-            raise sim_orders.FieldError(1, 37, "Missing mandatory field: OrderID (37) or OrigClOrdID (41)")
+            raise FieldError(1, 37, "Missing mandatory field: OrderID (37) or OrigClOrdID (41)")
         order = self._own(seat, message)
         self.limiter.charge(seat.grant.account, order.symbol, "cancel", self._since(order), self.clock.wall_ns())
         if not self.cancel(order, message.get(11)):
-            raise sim_orders.BusinessError("101", "Open Order to cancel not found")
+            raise BusinessError("101", "Open Order to cancel not found")
 
     def _amend(self, link: Link, seat: Seat, message: Message) -> None:
         if sim_orders.is_derivatives(seat.grant.target) and not self.amend_derivatives:
-            raise sim_orders.BusinessError("3", "Unsupported message type")
+            raise BusinessError("3", "Unsupported message type")
         order = self._own(seat, message)
         if order.cl_ord_id != message.get(41) or order.leaves == 0:
-            raise sim_orders.BusinessError("101", "EOrder:Unknown order")
+            raise BusinessError("101", "EOrder:Unknown order")
         self.limiter.charge(seat.grant.account, order.symbol, "amend", self._since(order), self.clock.wall_ns())
         instrument = self.exchange.instruments[order.symbol]
         change = sim_orders.parse_amend(message, instrument, order)
         if change.post_only and change.price is not None:
             best = self.exchange.markets[order.symbol].sides[1 - order.side].best
             if best is not None and (change.price >= best if order.side == BUY else change.price <= best):
-                raise sim_orders.BusinessError("0", "EOrder:Post only order")
+                raise BusinessError("0", "EOrder:Post only order")
         self.exchange.replace(
             order, message.get(11), qty=change.qty, price=change.price, stop_px=change.stop_px, display=change.display
         )
@@ -268,10 +269,10 @@ class KrakenSim(Venue):
 
     def _status(self, link: Link, seat: Seat, message: Message) -> None:
         if sim_orders.is_derivatives(seat.grant.target):
-            raise sim_orders.BusinessError("3", "Unsupported message type")
+            raise BusinessError("3", "Unsupported message type")
         order = self.exchange.orders.get(message.get(37))
         if order is None or order.owner.comp_id != seat.grant.sender:
-            raise sim_orders.BusinessError("101", "EOrder:Unknown order")
+            raise BusinessError("101", "EOrder:Unknown order")
         event = Event(
             "I", order, self.clock.wall_ns(), order.status, order.cum, order.leaves, order.qty, order.notional
         )
@@ -280,10 +281,10 @@ class KrakenSim(Venue):
     def _mass_cancel(self, link: Link, seat: Seat, message: Message) -> None:
         scope, symbol = message.get(530), message.get(55)
         if scope not in {"1", "6", "7"}:
-            raise sim_orders.FieldError(5, 530, f"MassCancelRequestType (530) {scope!r} is none of 1, 6, 7")
+            raise FieldError(5, 530, f"MassCancelRequestType (530) {scope!r} is none of 1, 6, 7")
         if scope == "1":
             if not symbol:
-                raise sim_orders.FieldError(1, 55, "Missing mandatory field: Symbol (55)")
+                raise FieldError(1, 55, "Missing mandatory field: Symbol (55)")
             self.instrument(seat, symbol)
         else:
             symbol = ""
@@ -295,7 +296,7 @@ class KrakenSim(Venue):
             orders = self.exchange.working(comp_id=seat.grant.sender, connection=seat.connection, symbol=symbol)
         # One report an order and no 35=r: when nothing matches, nothing is said.
         if self.cancel_many(orders, message.get(11), symbol) is None:
-            raise sim_orders.BusinessError("0", self.no_cancel_text)
+            raise BusinessError("0", self.no_cancel_text)
 
     # -- reports --------------------------------------------------------------------------------------------------
 

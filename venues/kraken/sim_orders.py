@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from base.decimals import from_scaled
-from base.errors import VenueError
 from base.instruments import Instrument
 from sim import timetext
+from sim.fields import BusinessError, FieldError, average
 from sim.gateway import SECOND_NS, Seat
 from sim.matching import Market
 from sim.orders import BUY, SELL, Event, Order, Stp, Trigger
@@ -30,22 +30,6 @@ REASONS = {
     "triggered": "Trigger activated",
 }
 FEE_BPS = 25
-
-
-class FieldError(VenueError):
-    """A field is missing or wrong: 35=3."""
-
-    def __init__(self, reason: int, tag: int, text: str) -> None:
-        super().__init__(text)
-        self.reason, self.tag = reason, tag
-
-
-class BusinessError(VenueError):
-    """A business rule is broken: 35=j with this BusinessRejectReason(380)."""
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
 
 
 def is_derivatives(target: str) -> bool:
@@ -245,7 +229,7 @@ def report(event: Event, instrument: Instrument, exec_id: str, cl_ord_id: str) -
     if kind == "5":
         status = "5"
     values: dict[int, str] = {
-        6: _average(event, i),
+        6: average(event, i),
         11: cl_ord_id or event.request_id or o.cl_ord_id,
         14: i.qty_text(event.cum),
         17: exec_id,
@@ -301,13 +285,6 @@ def _type_now(order: Order) -> str:
     if kind in TRIGGER_TYPES and order.trigger is None:
         return "2" if order.price is not None else "1"
     return kind
-
-
-def _average(event: Event, i: Instrument) -> str:
-    if not event.cum:
-        return "0"
-    average = from_scaled(event.notional, i.px_scale + i.qty_scale) / from_scaled(event.cum, i.qty_scale)
-    return format(average.quantize(Decimal(1).scaleb(-(i.px_scale + 4))).normalize(), "f")
 
 
 def _text(event: Event, i: Instrument) -> str:
