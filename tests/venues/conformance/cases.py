@@ -11,6 +11,7 @@ from venues.interface import Capabilities, Dialect, SessionContext, WorkingOrder
 from venues.registry import dialect
 
 KRAKEN_SECRET = "c2VjcmV0"  # the reference's own test secret
+PRIME_PEG = {"P": {"peg_offset_type": "0", "peg_offset_value": "0"}}
 BINANCE_KEY = "MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u"  # published as an example
 
 
@@ -29,6 +30,7 @@ class Case:
     password: str = "pw"
     passphrase: str = "phrase"
     order_options: dict[str, dict[str, str]] = field(default_factory=dict)  # by ord_type: what it cannot do without
+    sim_options: dict[str, Any] = field(default_factory=dict)  # of the simulated venue, that it is of the same mind
 
     @property
     def dialect(self) -> Dialect:
@@ -94,5 +96,14 @@ CASES = [
     Case(
         "binance", "binance", Instrument("binance", "BTC-USDT", "BTCUSDT", 2, 5), ours="DESK1",
         targets=dict.fromkeys(Kind, "SPOT"), password=BINANCE_KEY, order_options={"P": {"peg_price_type": "5"}},
+    ),
+    Case(
+        "coinbase_prime", "coinbase_prime", Instrument("coinbase_prime", "BTC-USD", "BTC-USD", 2, 8),
+        {"portfolio_id": "PF-1"}, targets=dict.fromkeys(Kind, "COIN"), order_options=PRIME_PEG,
+    ),
+    Case(
+        "coinbase_prime-resume", "coinbase_prime", Instrument("coinbase_prime", "ETH-USD", "ETH-USD", 2, 8),
+        {"portfolio_id": "PF-1", "sequence": "resume", "amend": True}, targets=dict.fromkeys(Kind, "COIN"),
+        order_options=PRIME_PEG, sim_options={"sequence": "replay", "portfolio_id": "PF-1"},
     ),
 ]  # fmt: skip

@@ -46,7 +46,8 @@ class Bench:
                 (Kind.DROPCOPY, f"{case.ours[:6]}4", "main", 2),
             )
         ]
-        setup = Setup(case.name, [case.instrument], grants, [RestKey("main", *self.rest_credentials)], options, 5, 500)
+        keys, options = [RestKey("main", *self.rest_credentials)], case.sim_options | options
+        setup = Setup(case.name, [case.instrument], grants, keys, options, 5, 500)
         source: Callable[[Any], Any] | None = (lambda v: Crowd(v.exchange, 5, 500, {})) if flow else None
         self.running = Running(case.name, setup, tmp_path, plain=True, source=source)
         self._drivers: list[Driver] = []
@@ -248,10 +249,13 @@ def test_rest_lists_finds_and_cancels(bench: Bench, case: Case) -> None:
     assert {case.instrument.qty(o.order_qty) for o in orders} == {case.order().order_qty}
     assert {case.instrument.px(o.price) for o in orders} == {case.order().price}
     assert {o.side for o in orders} == {"1"}
-    counts = [
-        rest.parse_cancel_all(*bench.ask(request)) for request in rest.cancel_all(driver.now()[1], [case.instrument])
-    ]
-    assert counts == [3]
+    requests = rest.cancel_all(driver.now()[1], [case.instrument])
+    if requests:
+        assert [rest.parse_cancel_all(*bench.ask(request)) for request in requests] == [3]
+    else:  # the venue cancels one by one
+        for o in orders:
+            found = case.working(cl_ord_id=o.cl_ord_id, order_id=o.order_id)
+            session.cancel_order(found, session.make_cl_ord_id(driver.now()[1]), *driver.now())
     for cl_ord_id in placed:
         assert driver.report(cl_ord_id, "4").ord_status == "4"
     one = case.working(cl_ord_id=orders[0].cl_ord_id, order_id=orders[0].order_id)

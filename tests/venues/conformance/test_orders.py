@@ -15,8 +15,9 @@ from tests.venues.conformance.cases import CASES, Case
 from tests.venues.kit import SECOND, WALL, Heard, Venue
 from venues.interface import Replace, SessionPhase
 
-BUSINESS_REJECTS = {"fix44", "fix44-bare", "kraken", "kraken-derivatives"}  # venues that have 35=j
-CANCEL_REJECTS = {"fix44", "fix44-bare", "binance"}  # venues that have 35=9
+PRIME = {"coinbase_prime", "coinbase_prime-resume"}
+BUSINESS_REJECTS = PRIME | {"fix44", "fix44-bare", "kraken", "kraken-derivatives"}  # venues that have 35=j
+CANCEL_REJECTS = PRIME | {"fix44", "fix44-bare", "binance"}  # venues that have 35=9
 
 
 @pytest.fixture(params=CASES, ids=lambda c: c.id)
@@ -128,7 +129,7 @@ def test_what_is_not_declared_is_refused_by_name_and_nothing_leaves(bench: Bench
 
 def test_post_only_is_post_only_everywhere(bench: Bench, case: Case) -> None:
     letters = bench.place(exec_inst="post_only").get_str(18).split()
-    assert {"6", "P"} & set(letters)
+    assert {"6", "P", "A"} & set(letters)
 
 
 def test_numbers_are_sent_exactly(bench: Bench, case: Case) -> None:

@@ -44,7 +44,7 @@ def test_the_plan_uses_only_what_is_declared(case: Case) -> None:
     mass = {"own_mass_cancel", "owner_mass_cancel"} & set(actions)
     assert bool(mass) is claims.mass_cancel
     rest = case.dialect.rest(case.venue, "K", case.password)
-    assert ("rest_cancel_all" in actions) is (rest is not None)
+    assert ("rest_cancel_all" in actions) is (rest is not None and bool(rest.cancel_all(WALL, [case.instrument])))
     assert claims.disconnect is not Disconnect.KEEPS or "owner_disconnect" not in actions
     assert all(s.says and s.answered_by for s in plan.steps)
 
@@ -72,8 +72,10 @@ def test_a_plan_by_instrument_makes_one_rest_request_an_instrument(case: Case) -
     rest = case.dialect.rest(case.venue, "K", case.password)
     if rest is None:
         pytest.skip(f"{case.id}: has no REST")
-    (step,) = [s for s in case.dialect.cancel_plan(case.venue).steps if s.action == "rest_cancel_all"]
     requests = rest.cancel_all(WALL, [case.instrument, case.instrument])
+    if not requests:
+        pytest.skip(f"{case.id}: REST cancels no more than one order a request")
+    (step,) = [s for s in case.dialect.cancel_plan(case.venue).steps if s.action == "rest_cancel_all"]
     assert len(requests) == (2 if step.per_instrument else 1)
     assert all(step.says.split()[0] == r.method and step.says.split()[1] in r.target for r in requests)
 
@@ -162,6 +164,22 @@ BINANCE_TRADE = {
     "symbol": "BTCUSDT", "id": 28457, "orderId": 1, "price": "4.00000100", "qty": "12.00000000",
     "commission": "0.01000000", "commissionAsset": "BNB", "time": 1499865549590, "isBuyer": True, "isMaker": False,
 }  # fmt: skip
+PRIME_ORDER = {
+    "id": "1", "product_id": "BTC-USD", "side": "BUY", "client_order_id": "x", "type": "LIMIT",
+    "base_quantity": "1.5", "limit_price": "100.25", "status": "OPEN", "filled_quantity": "0.5",
+    "created_at": "2026-05-31T10:59:59.000Z",
+}  # fmt: skip
+PRIME_FILL = {
+    "id": "f1", "order_id": "1", "product_id": "BTC-USD", "side": "BUY", "filled_quantity": "0.5",
+    "price": "99.5", "time": "2026-05-31T10:59:59.123Z", "commission": "0.01",
+}  # fmt: skip
+LAST_PAGE = {"next_cursor": "", "sort_direction": "ASC", "has_next": False}
+PRIME: dict[str, Any] = {
+    "list": {"orders": [PRIME_ORDER], "pagination": LAST_PAGE},
+    "one": {"order": PRIME_ORDER},
+    "trades": {"fills": [PRIME_FILL], "pagination": LAST_PAGE},
+    "balances": {"balances": [{"symbol": "USD", "amount": "5", "holds": "1"}], "type": "TRADING_BALANCES"},
+}
 FLEX = {
     "type": "multiCollateralMarginAccount", "availableMargin": 900.5,
     "currencies": {"USD": {"quantity": 1000, "available": 950.25}, "XBT": {"quantity": 0.5, "available": 0.5}},
@@ -188,6 +206,8 @@ GOOD: dict[str, dict[str, Any]] = {
         "one": {"result": "success", "orders": [{"order": PERP_ONE, "status": "ENTERED_BOOK"}]},
         "cancel": {"result": "success", "cancelStatus": {"status": "cancelled", "cancelledOrders": [{}, {}, {}]}},
     },
+    "coinbase_prime": PRIME,
+    "coinbase_prime-resume": PRIME,
     "binance": {
         "list": [BINANCE_ORDER],
         "one": BINANCE_ORDER,
@@ -197,7 +217,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
 }
 WITH_REST = [c for c in CASES if c.dialect.rest(c.venue, "K", c.password) is not None]
-CALLS = [(c, call) for c in WITH_REST for call in ("list", "one", "cancel", "trades", "balances")]
+CALLS = [(c, call) for c in WITH_REST for call in GOOD[c.id]]
 
 
 def parse(case: Case, call: str, body: bytes, status: int = 200) -> Any:
@@ -237,7 +257,8 @@ def test_a_good_answer_is_read(case: Case, call: str) -> None:
             "", True, {"kraken": "O1", "kraken-derivatives": "5930"}.get(case.id, "1"), True,
         )  # fmt: skip
         assert all(re.fullmatch(r"\d+(\.\d+)?", text) for text in (trade.px, trade.qty))
-        assert (trade.transact_ns > 10**18, trade.liquidity in ("M", "T")) == (True, True)
+        assert trade.transact_ns > 10**18
+        assert trade.liquidity in {"coinbase_prime": ("",)}.get(case.name, ("M", "T"))
         return
     if call == "balances":
         usd = next(b for b in said if b.currency in ("USD", "USDT"))

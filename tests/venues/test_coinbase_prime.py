@@ -1,0 +1,527 @@
+"""Coinbase Prime: signatures, bodies of every request, every ExecType, refusals, REST, and the venue's wire samples."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from base.config import Kind, RestConfig, SessionConfig, VenueConfig
+from base.errors import ConfigError, VenueError
+from base.instruments import Instrument
+from fix.codec import Message
+from ipc.events import CancelReject, ExecutionReport
+from ipc.requests import NewOrder
+from risk.order import order_of
+from risk.orders import OrderTable
+from tests.venues.kit import SECOND, WALL, Heard, Venue, context
+from tests.venues.samples import Sample, samples
+from venues.calendar import venue_times
+from venues.coinbase_prime.signing import logon_signature, rest_signature
+from venues.interface import Disconnect, OpenOrders, Replace, SessionPhase, WorkingOrder
+from venues.registry import dialect
+
+D = dialect("coinbase_prime")
+BTC = Instrument("coinbase_prime", "BTC-USD", "BTC-USD", 2, 8)
+KEYS = {"username": "TESTACCESSKEY", "password": "TESTSECRET", "passphrase": "TESTPASS"}
+VECTOR = "G4W+hzNNrgqCk0lr7mL/0vxCe2j0SKUVyXS4Mnvl310="  # coinbase-prime.md, 4.3
+HOUR = 3600 * SECOND
+
+
+def made(kind: Kind = Kind.TRADING, **options: Any) -> tuple[Any, Heard, Venue]:
+    heard = Heard()
+    ctx = context(
+        "coinbase_prime", kind, [BTC], "SVC", "COIN", venue_options={"portfolio_id": "PF-1", **options}, **KEYS
+    )
+    session = D.trading(ctx, heard) if kind is Kind.TRADING else D.dropcopy(ctx, heard)
+    return session, heard, Venue(session, heard, "SVC", "COIN")
+
+
+def ready(kind: Kind = Kind.TRADING, **options: Any) -> tuple[Any, Heard, Venue]:
+    session, heard, venue = made(kind, **options)
+    venue.logon()
+    venue.take()
+    return session, heard, venue
+
+
+def order(**changes: Any) -> NewOrder:
+    fields = {
+        "client_id": "c", "command_id": "1", "deadline_ns": 0, "venue": "coinbase_prime", "instrument": "BTC-USD",
+        "side": "1", "ord_type": "2", "order_qty": 150_000_000, "price": 8_400_050,
+    }  # fmt: skip
+    return NewOrder(**{**fields, **changes})
+
+
+def working(**changes: Any) -> WorkingOrder:
+    fields = {
+        "instrument": BTC, "cl_ord_id": "A1", "order_id": "V1", "side": "2", "ord_type": "2", "time_in_force": "1",
+        "order_qty": 150_000_000, "price": 8_400_050, "stop_px": None, "leaves_qty": 150_000_000, "sent_ns": WALL,
+    }  # fmt: skip
+    return WorkingOrder(**{**fields, **changes})
+
+
+def body(message: Message) -> str:
+    header = {8, 9, 35, 34, 49, 56, 52, 10}
+    return "|".join(f"{tag}={value.decode()}" for tag, value in message.fields() if tag not in header)
+
+
+def sent(**changes: Any) -> str:
+    session, _, venue = ready()
+    session.new_order(order(**changes), BTC, "A1", venue.mono, venue.wall)
+    return body(venue.last("D"))
+
+
+# --- logon
+
+
+def test_the_logon_signature_follows_the_vector_of_the_reference() -> None:
+    at = b"20260127-15:55:05.552"
+    assert logon_signature("TESTSECRET", at, 1, "TESTACCESSKEY", "COIN", "TESTPASS") == VECTOR.encode()
+
+
+@pytest.mark.parametrize(("kind", "copies"), [(Kind.TRADING, b"N"), (Kind.DROPCOPY, b"Y")])
+def test_the_logon_says_whose_reports_it_wants_and_signs_the_time_that_it_carries(kind: Kind, copies: bytes) -> None:
+    _, _, venue = made(kind)
+    logon = venue.connect()
+    assert (logon.begin_string, logon.get_bool(141), logon.seq_num) == (b"FIX.4.2", True, 1)
+    assert [logon.get(tag) for tag in (1, 98, 554, 9406, 9407)] == [
+        b"PF-1",
+        b"0",
+        b"TESTPASS",
+        copies,
+        b"TESTACCESSKEY",
+    ]
+    signature = logon_signature("TESTSECRET", logon.need_str(52).encode(), 1, "TESTACCESSKEY", "COIN", "TESTPASS")
+    assert (logon.get(96), logon.get(95)) == (signature, b"44")
+
+
+def test_a_resumed_day_goes_on_with_its_numbers() -> None:
+    session, _, venue = ready(sequence="resume")
+    session.disconnected("cut", venue.mono, venue.wall)
+    logon = venue.connect()
+    assert (logon.has(141), logon.seq_num > 1) == (False, True)
+    assert logon.get(96) == logon_signature(
+        "TESTSECRET", logon.need_str(52).encode(), logon.seq_num, "TESTACCESSKEY", "COIN", "TESTPASS"
+    )
+
+
+@pytest.mark.parametrize("how", ["logon refused", "resend rejected", "logged out in the gap", "silence"])
+def test_a_resumption_that_the_venue_does_not_grant_is_given_up_for_a_reset(how: str) -> None:
+    session, heard, venue = ready(sequence="resume")
+    session.disconnected("cut", venue.mono, venue.wall)
+    logon = venue.connect()
+    assert not logon.has(141)
+    venue.seq = 2
+    if how == "logon refused":
+        venue.send("5", "58=a new session must reset|")
+    else:
+        venue.seq = 9
+        venue.send("A", "98=0|108=30|")
+        assert "2" in [m.msg_type for m in venue.take()]
+        assert session.phase is SessionPhase.RECOVERING
+    if how == "resend rejected":
+        venue.send("3", "45=2|372=2|58=not supported|")
+    elif how == "logged out in the gap":
+        venue.send("5", "58=not supported|")
+    elif how == "silence":
+        for _ in range(5):  # it is alive, and says nothing of what was asked
+            venue.advance(10 * SECOND)
+            venue.send("0")
+    assert heard.disconnects
+    session.disconnected("closed", venue.mono, venue.wall)
+    logon = venue.connect()
+    assert (logon.get_bool(141), logon.seq_num) == (True, 1)
+
+
+def test_the_day_ends_at_five_in_new_york_and_the_calendar_keeps_away_for_five_minutes() -> None:
+    (window,) = [r for r in venue_times("coinbase-prime").rules if r.name == "daily-window"]
+    assert (window.zone.key, window.start_s, window.end_s) == ("America/New_York", 17 * 3600, 17 * 3600 + 300)
+
+
+# --- requests
+
+
+GTD = {"time_in_force": "6", "expire_ns": WALL + HOUR}
+UNTIL, FROM = "126=20260407-15:32:05.000", "168=20260407-14:32:05.000"
+SLICED = {**GTD, "effective_ns": WALL}
+PEGGED = {"peg_offset_type": "1", "peg_offset_value": "-5"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "1=PF-1|11=A1|38=1.5|40=2|44=84000.5|54=1|55=BTC-USD|59=1|847=L"),
+        ({"side": "2", "time_in_force": "3"}, "1=PF-1|11=A1|38=1.5|40=2|44=84000.5|54=2|55=BTC-USD|59=3|847=L"),
+        ({"exec_inst": "post_only", "display_qty": 10_000_000},
+         "1=PF-1|11=A1|18=A|38=1.5|40=2|44=84000.5|54=1|55=BTC-USD|59=1|210=0.1|847=L"),
+        (GTD, f"1=PF-1|11=A1|38=1.5|40=2|44=84000.5|54=1|55=BTC-USD|59=6|{UNTIL}|847=L"),
+        ({"ord_type": "1", "price": None, "time_in_force": "3"}, "1=PF-1|11=A1|38=1.5|40=1|54=1|55=BTC-USD|59=3|847=M"),
+        ({"ord_type": "4", "stop_px": 8_300_000},
+         "1=PF-1|11=A1|38=1.5|40=2|44=84000.5|54=1|55=BTC-USD|59=1|99=83000|847=SL"),
+        ({"ord_type": "P", "options": {**PEGGED, "wig_level": "84100"}},
+         "1=PF-1|11=A1|38=1.5|40=P|44=84000.5|54=1|55=BTC-USD|59=1|211=-5|836=1|8007=84100|847=P"),
+        ({**SLICED, "options": {"target_strategy": "T"}},
+         f"1=PF-1|11=A1|38=1.5|40=2|44=84000.5|54=1|55=BTC-USD|59=6|{UNTIL}|{FROM}|847=T"),
+        ({**SLICED, "options": {"target_strategy": "V", "participation_rate": "0.1"}},
+         f"1=PF-1|11=A1|38=1.5|40=2|44=84000.5|54=1|55=BTC-USD|59=6|{FROM}|849=0.1|847=V"),
+        ({"options": {"settl_currency": "USDC"}},
+         "1=PF-1|11=A1|38=1.5|40=2|44=84000.5|54=1|55=BTC-USD|59=1|120=USDC|847=L"),
+    ],
+    ids=["limit", "ioc", "post-only-iceberg", "gtd", "market", "stop-limit", "peg", "twap", "vwap-pov", "usdc"],
+)  # fmt: skip
+def test_an_order_of_each_strategy(changes: dict[str, Any], expected: str) -> None:
+    assert sent(**changes) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"ord_type": "1"}, "time_in_force"), ({"ord_type": "4", "time_in_force": "3"}, "time_in_force"),
+        ({"ord_type": "D"}, "ord_type"), ({"ord_type": "4"}, "stop_px"), ({"price": None}, "price"),
+        ({"time_in_force": "6"}, "expire_ns"), ({"effective_ns": WALL}, "effective_ns"),
+        ({**GTD, "options": {"target_strategy": "T"}}, "effective_ns"), ({"options": {"target_strategy": "R"}}, "R"),
+        ({"ord_type": "P", "options": {"peg_offset_value": "1"}}, "peg_offset_type"),
+        ({"ord_type": "P", "options": {**PEGGED, "peg_offset_type": "3"}}, "peg_offset_type"),
+        ({"exec_inst": "post_only", "time_in_force": "3"}, "exec_inst"), ({"options": {"wig_level": "1"}}, "options"),
+        ({"ord_type": "1", "time_in_force": "3", "display_qty": 5}, "display_qty"),
+        ({"options": {"settl_currency": "EUR"}}, "settl_currency"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)  # fmt: skip
+def test_what_the_strategy_does_not_take_is_refused_by_name(changes: dict[str, Any], what: str) -> None:
+    with pytest.raises(VenueError, match=what):
+        sent(**changes)
+
+
+def test_a_cancel_names_the_order_by_both_ids_and_its_size() -> None:
+    session, _, venue = ready()
+    session.cancel_order(working(), "C1", venue.mono, venue.wall)
+    assert body(venue.last("F")) == "1=PF-1|11=C1|37=V1|41=A1|38=1.5|54=2|55=BTC-USD"
+
+
+@pytest.mark.parametrize("call", ["cancel_order", "order_status"])
+def test_an_order_that_no_report_has_named_can_neither_be_cancelled_nor_asked_for(call: str) -> None:
+    session, _, venue = ready()
+    before = session.numbers()
+    with pytest.raises(VenueError, match=r"OrderID\(37\), which has not come yet"):
+        getattr(session, call)(working(order_id=""), "C1", venue.mono, venue.wall)
+    assert session.numbers() == before
+
+
+def test_a_status_request_goes_by_the_orders_own_id() -> None:
+    session, _, venue = ready()
+    session.order_status(working(), "S1", venue.mono, venue.wall)
+    assert body(venue.last("H")) == "11=A1|37=V1|54=2|55=BTC-USD"
+
+
+def replaced(target: WorkingOrder, **options: Any) -> str:
+    session, _, venue = ready(**{"amend": True, **options})
+    session.replace_order(target, "R1", 200_000_000, 8_500_000, target.stop_px, venue.mono, venue.wall)
+    return body(venue.last("G"))
+
+
+AT = "60=20260407-14:32:05.000"
+
+
+def test_a_replace_says_the_new_total_where_the_account_is_enabled_for_it() -> None:
+    with pytest.raises(VenueError, match="option amend"):
+        replaced(working(), amend=False)
+    head = "1=PF-1|11=R1|37=V1|41=A1|21=1|38=2"
+    assert replaced(working(display_qty=10_000_000)) == f"{head}|40=2|44=85000|54=2|55=BTC-USD|{AT}|210=0.1"
+    stop = working(ord_type="4", stop_px=8_300_000)
+    assert replaced(stop) == f"{head}|40=2|44=85000|54=2|55=BTC-USD|{AT}|99=83000"
+    peg = working(ord_type="P", options=PEGGED)
+    assert replaced(peg) == f"{head}|40=P|44=85000|54=2|55=BTC-USD|{AT}|211=-5"
+
+
+@pytest.mark.parametrize("lost", [{"exec_inst": "post_only"}, {"options": {"settl_currency": "USDC"}}])
+def test_what_a_replace_could_lose_is_refused(lost: dict[str, Any]) -> None:
+    with pytest.raises(VenueError, match="could be lost"):
+        replaced(working(**lost))
+
+
+# --- reports
+
+
+def report(more: str, *, kind: Kind = Kind.TRADING, exec_id: str = "E1", **options: Any) -> ExecutionReport:
+    _, heard, venue = ready(kind, **options)
+    venue.send("8", f"1=PF-1|11=A1|17={exec_id}|37=V1|54=1|55=BTC-USD|{more}|")
+    return heard.one(ExecutionReport)  # type: ignore[no-any-return]
+
+
+FILL = "6=100|14=0.5|20=0|30=otc|31=100|32=0.5|38=1.5|44=100|60=20260407-14:32:05.123|151=1"
+
+
+@pytest.mark.parametrize("said", ["1", "2"])
+def test_a_fill_of_fix_4_2_is_a_fill_and_no_defect(said: str) -> None:
+    fees = "12=0.03|13=3|136=2|137=0.02|138=USD|139=7|137=0.01|138=USD|139=4"
+    r = report(f"150={said}|39={said}|{FILL}|{fees}")
+    assert (r.exec_type, r.ord_status, r.last_qty, r.last_px, r.defects) == ("F", said, 50_000_000, 10_000, ())
+    assert (r.cum_qty, r.leaves_qty, r.trade_id, r.exec_id) == (50_000_000, 100_000_000, "E1", "E1")
+    assert (r.fees, r.venue_symbol, r.account) == ((("USD", "0.02"), ("USD", "0.01")), "BTC-USD", "main")
+
+
+def test_a_commission_without_its_parts_is_in_quote_currency() -> None:
+    assert report(f"150=1|39=1|{FILL}|12=0.03|13=3").fees == (("USD", "0.03"),)
+
+
+@pytest.mark.parametrize("exec_type", list("034678ACDE5"))
+def test_each_exec_type_arrives_as_it_is_documented(exec_type: str) -> None:
+    status = {"D": "0"}.get(exec_type, exec_type)
+    r = report(f"150={exec_type}|39={status}|20=0|14=0|32=0|151=1.5|38=1.5|58=why|103=99")
+    assert (r.exec_type, r.ord_status, r.cl_ord_id, r.text, r.defects) == (exec_type, status, "A1", "why", ())
+
+
+@pytest.mark.parametrize(
+    "said", ["150=I|39=4|20=0", "150=4|39=4|20=1", "150=2|39=2|20=1|31=100|32=0.5", "150=4|39=4|20=3"]
+)
+def test_both_forms_of_a_status_answer_are_a_status_and_no_news(said: str) -> None:
+    r = report(f"{said}|14=0.5|151=0")
+    assert (r.exec_type, r.ord_status, r.cum_qty) == ("I", said.split("|")[1][3:], 50_000_000)
+
+
+def test_only_a_report_that_names_an_execution_is_a_bust_or_a_correction() -> None:
+    assert report("150=1|39=1|20=1|19=E0|32=0.5|31=100|14=0").exec_type == "H"
+    assert report("150=1|39=1|20=2|19=E0|32=0.5|31=99|14=0.5").exec_type == "G"
+
+
+def test_a_report_of_another_portfolio_says_whose_it_is() -> None:
+    r = report(f"150=1|39=1|{FILL}", portfolio_id="PF-9")
+    assert (r.account, r.defects) == ("PF-1", ("1: 'PF-1' is not the account of this venue",))
+
+
+def test_drop_copy_tells_everybodys_orders() -> None:
+    assert report(f"150=2|39=2|{FILL}", kind=Kind.DROPCOPY).drop_copy
+
+
+def table() -> OrderTable:
+    t = OrderTable(shared_trade_ids=False)
+    t.add(order_of(order(), "s", "main", "A1", (2, 8), WALL))
+    return t
+
+
+def play(t: OrderTable, *reports: str) -> Any:
+    for n, text in enumerate(reports):
+        t.apply(report(text, exec_id=f"E{n}"), WALL)
+    return t.find("A1")
+
+
+def test_the_last_of_several_fills_says_partial_and_completes_the_order_all_the_same() -> None:
+    last = "14=1.5|20=0|31=100|32=1|38=1.5|151=0"
+    done = play(table(), f"150=1|39=1|{FILL}", f"150=1|39=1|{last}")
+    assert (done.state, done.cum_qty) == ("FILLED", 150_000_000)
+
+
+def test_done_for_the_day_is_filled_when_nothing_is_left_and_cancelled_otherwise() -> None:
+    assert play(table(), "150=3|39=3|20=0|14=1.5|151=0").state == "FILLED"
+    assert play(table(), "150=3|39=3|20=0|14=0.5|151=0").state == "CANCELED"
+
+
+def test_a_late_burst_counts_nothing_twice_and_moves_no_order_back() -> None:
+    t = table()
+    pending, new, fill = "150=A|39=A|20=0|14=0|151=1.5", "150=0|39=0|20=0|14=0|151=1.5", f"150=1|39=1|{FILL}"
+    found = play(t, fill)
+    assert (found.state, found.cum_qty) == ("PARTIALLY_FILLED", 50_000_000)
+    for n, text in enumerate((pending, new)):  # what was said before comes after it, under ExecIDs of its own
+        assert t.apply(report(text, exec_id=f"L{n}"), WALL).fill_qty == 0
+    again = t.apply(report(fill, exec_id="E0"), WALL)
+    assert (again.duplicate, found.state, found.cum_qty) == (True, "PARTIALLY_FILLED", 50_000_000)
+
+
+# --- refusals on each channel
+
+
+def test_a_refused_order_says_why() -> None:
+    r = report("150=8|39=8|20=0|103=6|58=duplicate|14=0|151=0")
+    assert (r.exec_type, r.ord_status, r.reason_code, r.text) == ("8", "8", "6", "duplicate")
+
+
+def test_a_status_request_that_names_nothing_is_unknown_and_never_a_rejected_order() -> None:
+    session, heard, venue = ready()
+    session.order_status(working(), "S1", venue.mono, venue.wall)
+    venue.send("8", "11=A1|37=NONE|17=E9|20=1|150=8|39=8|103=5|54=2|55=BTC-USD|58=unknown order|")
+    r = heard.one(CancelReject)
+    assert (r.cl_ord_id, r.unknown_order, r.response_to) == ("A1", True, "")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "unknown"),
+    [("102=1|58=?", True), ("102=0|58=?", True), ("102=99|58=Unknown order", True), ("102=99|58=rate", False)],
+    ids=["unknown", "too-late", "in-words", "other"],
+)
+def test_a_refused_cancel_tells_whether_the_venue_knows_the_order(refusal: str, unknown: bool) -> None:
+    session, heard, venue = ready()
+    session.cancel_order(working(), "C1", venue.mono, venue.wall)
+    venue.send("9", f"11=C1|37=V1|41=A1|39=8|434=1|{refusal}|")
+    r = heard.one(CancelReject)
+    assert (r.cl_ord_id, r.request_id, r.order_id, r.unknown_order) == ("A1", "C1", "V1", unknown)
+
+
+def test_maintenance_refuses_by_35_j_which_names_only_a_number() -> None:
+    session, heard, venue = ready()
+    session.new_order(order(), BTC, "A1", venue.mono, venue.wall)
+    session.cancel_order(working(cl_ord_id="B1"), "C1", venue.mono, venue.wall)
+    for m in venue.take():
+        venue.send("j", f"45={m.seq_num}|58=System is under maintenance|372={m.msg_type}|380=4|")
+    refused, cancel = heard.one(ExecutionReport), heard.one(CancelReject)
+    assert (refused.cl_ord_id, refused.ord_status, refused.origin) == ("A1", "8", "j")
+    assert (cancel.cl_ord_id, cancel.origin, cancel.unknown_order) == ("B1", "j", False)
+    assert D.cancel_plan(config()).refuses_cancels(cancel.reason_code, cancel.text)
+
+
+# --- what is declared
+
+
+def config(rest: bool = True, **options: Any) -> VenueConfig:
+    side = RestConfig(address="https://x", lag_ms=2000) if rest else None
+    return VenueConfig(dialect="coinbase_prime", instruments=[], rest=side, options={"portfolio_id": "PF-1", **options})
+
+
+def session_config(**changes: Any) -> SessionConfig:
+    fields = {
+        "venue": "p", "kind": Kind.TRADING, "address": "x:1", "sender_comp_id": "SVC", "target_comp_id": "COIN",
+        "username": "env:A",
+    }  # fmt: skip
+    return SessionConfig(**{**fields, **changes})
+
+
+def test_what_the_venue_has_not_is_declared_so() -> None:
+    claims = D.capabilities(config())
+    assert (claims.mass_cancel, claims.mass_cancel_report, claims.disconnect) == (False, False, Disconnect.UNKNOWN)
+    assert (claims.kinds, claims.levels) == (frozenset({Kind.TRADING, Kind.DROPCOPY}), frozenset())
+    assert (claims.replace, claims.open_orders, claims.resend) == (Replace.NONE, OpenOrders.REST, False)
+    other = D.capabilities(config(rest=False, amend=True, sequence="resume"))
+    assert (other.replace, other.open_orders, other.resend) == (Replace.IN_PLACE, OpenOrders.STATUS_EACH, True)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "said"),
+    [
+        ({"a": {"target_comp_id": "X"}}, r"session\.a\.target_comp_id: 'X' is not 'COIN'"),
+        ({"a": {"kind": Kind.MARKETDATA}}, r"session\.a\.kind: .*market data"),
+        ({"a": {}, "b": {}}, r"session\.b\.username: the key of session\.a"),
+        ({n: {"username": f"env:{n}"} for n in "abcdefgh"}, "7 sessions at most"),
+    ],
+    ids=["target", "market-data", "one-key", "eight"],
+)
+def test_sessions_that_the_venue_does_not_take_are_refused(sessions: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        D.check(config(), {name: session_config(**changes) for name, changes in sessions.items()}, "venue.p")
+
+
+def test_the_portfolio_must_be_named() -> None:
+    with pytest.raises(ConfigError, match=r"venue\.p\.options\.portfolio_id"):
+        D.check(VenueConfig(dialect="coinbase_prime", instruments=[]), {}, "venue.p")
+
+
+@pytest.mark.parametrize(("counted", "cost"), [(True, 1), (False, 0)])
+def test_fifty_messages_a_session_and_fifty_orders_a_portfolio(counted: bool, cost: int) -> None:
+    limits = D.capabilities(config(cancels_count=counted)).limits
+    messages, orders = limits.orders
+    assert [(x.most, x.per_s, x.scope) for x in (messages, orders)] == [(50, 1, "session"), (50, 1, "account")]
+    assert [orders.cost(what).fixed for what in ("new", "cancel", "status")] == [1, cost, 0]
+    assert [messages.cost(what).fixed for what in ("new", "cancel", "status")] == [1, 1, 1]
+
+
+# --- REST
+
+
+def rest() -> Any:
+    return D.rest(config(), "KEY", "TESTSECRET", "PHRASE")
+
+
+def headers(request: Any) -> dict[str, str]:
+    return dict(request.headers)
+
+
+def test_a_request_is_signed_without_its_query() -> None:
+    request = rest().balances(WALL)
+    assert request.target == "/v1/portfolios/PF-1/balances?balance_type=TRADING_BALANCES"
+    said = headers(request)
+    seconds = str(WALL // SECOND)
+    expected = rest_signature("TESTSECRET", seconds, "GET", "/v1/portfolios/PF-1/balances", b"")
+    assert said["X-CB-ACCESS-SIGNATURE"] == expected
+    assert (said["X-CB-ACCESS-KEY"], said["X-CB-ACCESS-PASSPHRASE"], said["X-CB-ACCESS-TIMESTAMP"]) == (
+        "KEY", "PHRASE", seconds,
+    )  # fmt: skip
+
+
+def listed(**changes: Any) -> dict[str, Any]:
+    return {"id": "V1", "product_id": "BTC-USD", "side": "SELL", "status": "OPEN", "client_order_id": "A1"} | changes
+
+
+def test_an_order_without_order_id_is_looked_for_among_those_that_are_over() -> None:
+    request = rest().order(WALL, working(order_id=""))
+    assert request.target == (
+        "/v1/portfolios/PF-1/orders?product_ids=BTC-USD&order_side=SELL&start_date=2026-04-07T14%3A31%3A55Z"
+        "&sort_direction=ASC&limit=3000"
+    )
+    page = {"orders": [listed(client_order_id="Z", status="FILLED"), listed(status="CANCELLED")]}
+    found = rest().parse_order(200, json.dumps(page).encode(), "A1")
+    assert (found.order_id, found.status, found.cl_ord_id) == ("V1", "4", "A1")
+    assert rest().parse_order(200, json.dumps(page).encode(), "B7") is None
+    more = {**page, "pagination": {"next_cursor": "x", "has_next": True}}
+    with pytest.raises(VenueError, match="there are more"):
+        rest().parse_order(200, json.dumps(more).encode(), "B7")
+
+
+def test_an_order_by_its_id_is_unknown_only_where_the_venue_says_so() -> None:
+    assert rest().order(WALL, working()).target == "/v1/portfolios/PF-1/orders/V1"
+    assert rest().parse_order(404, b'{"message":"order not found"}') is None
+    with pytest.raises(VenueError):
+        rest().parse_order(500, b"{}")
+    with pytest.raises(VenueError, match="neither an order nor a list"):
+        rest().parse_order(200, b"{}")
+
+
+@pytest.mark.parametrize(("rows", "proof"), [(0, True), (999, True), (1000, False), (1001, True), (5000, False)])
+def test_a_list_that_may_have_been_cut_proves_nothing(rows: int, proof: bool) -> None:
+    page = json.dumps({"orders": [listed() for _ in range(rows)]}).encode()
+    if proof:
+        assert len(rest().parse_open_orders(200, page).orders) == rows
+        return
+    with pytest.raises(VenueError, match="not a proof"):
+        rest().parse_open_orders(200, page)
+
+
+def test_balances_say_what_is_held_and_what_is_free() -> None:
+    (usd,) = rest().parse_balances(200, b'{"balances":[{"symbol":"usd","amount":"10.5","holds":"0.5"}]}')
+    assert (usd.currency, usd.total, usd.held, Decimal(usd.available)) == ("USD", "10.5", "0.5", Decimal(10))
+
+
+def test_nothing_cancels_more_than_one_order() -> None:
+    assert rest().cancel_all(WALL, [BTC]) == []
+    assert rest().cancel_after(WALL, 60) is None
+    plan = D.cancel_plan(config())
+    assert [step.action for step in plan.steps if "all" in step.action or "mass" in step.action] == []
+    assert plan.dead_man is None
+
+
+# --- the samples of the venue's documentation
+
+
+def by_title(part: str) -> Sample:
+    (found,) = [s for s in samples("coinbase-prime") if part in s.title]
+    return found
+
+
+def test_every_sample_has_an_expectation_here() -> None:
+    assert [s.get(35) for s in samples("coinbase-prime")] == ["H", "8", "W"]
+
+
+def test_the_status_request_is_what_the_sample_says() -> None:
+    sample = by_title("OrderStatusRequest")
+    session, _, venue = ready()
+    doge = Instrument("coinbase_prime", "DOGE-USD", "DOGE-USD", 5, 1)
+    named = working(instrument=doge, cl_ord_id=sample.get(11), order_id=sample.get(37), side=sample.get(54))
+    session.order_status(named, "S1", venue.mono, venue.wall)
+    assert body(venue.last("H")) == "|".join(f"{t}={v}" for t, v in sample.body)
+
+
+def test_the_answer_to_it_is_the_orders_state_and_not_a_bust() -> None:
+    sample = by_title("answer to H")
+    _, heard, venue = ready()
+    venue.send("8", "".join(f"{t}={v}|" for t, v in sample.body))
+    r = heard.one(ExecutionReport)
+    assert (r.exec_type, r.ord_status, r.cl_ord_id, r.order_id, r.exec_id) == ("I", "4", "CLOrdID", "OrderID", "ExecID")
+    assert (r.venue_symbol, r.side, r.order_qty, r.cum_qty, r.leaves_qty) == ("DOGE-USD", "1", 1000, 0, 1000)

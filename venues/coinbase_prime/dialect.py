@@ -1,0 +1,177 @@
+"""Coinbase Prime (FIX 4.2 order entry and drop copy). docs/venues/coinbase_prime.md lists options and what is unproven.
+
+The documentation contradicts itself on sequence numbers (coinbase-prime.md, 4.6). By default every Logon carries 141=Y,
+and what happened meanwhile comes late as new messages, each counted once by its ExecID; `sequence = "resume"` goes on
+with the day's numbers, asks for what is missing, and falls back to 141=Y when the venue refuses that. ExecTransType(20)
+does not say what FIX 4.2 means by it: the venue's own answer to a status request carries 20=1, so a report without
+ExecRefID(19) is never read as a bust. What a lost connection does is not documented: orders are taken to stay.
+"""
+
+from base.config import Kind, SessionConfig, VenueConfig
+from base.errors import ConfigError
+from fix.codec import BodyWriter, FieldRules, Message
+from fix.settings import SequencePolicy
+from venues.coinbase_prime import settings as options
+from venues.coinbase_prime.limits import rate_limits
+from venues.coinbase_prime.orders import Orders
+from venues.coinbase_prime.plan import cancel_plan, open_orders
+from venues.coinbase_prime.rest import Rest
+from venues.coinbase_prime.settings import MOST_SESSIONS, ORD_TYPES, TARGET, TIMES_IN_FORCE, Settings
+from venues.coinbase_prime.signing import logon_signature
+from venues.fix_dialect import ReportRules, Said
+from venues.fix_session import open_store
+from venues.fix_venue import FixVenue, session_settings
+from venues.ids import IdSource, PrefixedIds, default_prefix, lane_of
+from venues.interface import (
+    CancelPlan,
+    Capabilities,
+    Disconnect,
+    Replace,
+    RestApi,
+    SessionContext,
+)
+from venues.options import merged
+
+_NO_MARKET_DATA = "coinbase prime has market data over FIX as a client beta only, which is not carried here"
+
+
+def _unknown_order(origin: str, code: str, text: str) -> bool:
+    """Values of 102 are not documented: the standard's, or words that say so on whatever channel."""
+    words = text.lower()
+    return (origin == "9" and code in ("0", "1")) or "unknown order" in words or "order not found" in words
+
+
+class _Profile:
+    """What order entry and drop copy share."""
+
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        self.rules: FieldRules | None = None
+        self.report_rules = ReportRules(
+            display_tag=210,
+            trade_id_tags=(1003, 527, 17),  # in FIX 4.2 a fill is named by its ExecID
+            commission_in=lambda symbol: symbol.partition("-")[2],
+            old_fills=True,
+            status_trans=frozenset("123"),
+            status_rejects=True,
+            unknown_order=_unknown_order,
+            account=settings.portfolio_id,
+        )
+        self.settings = session_settings(
+            context,
+            begin_string="FIX.4.2",
+            sequence_policy=SequencePolicy.CONTINUE if settings.resume else SequencePolicy.RESET_AT_LOGON,
+            supports_resend=settings.resume,
+            resume_may_fail=True,
+            secret_tags=(9407,),
+        )
+        self._copies = context.config.kind is Kind.DROPCOPY
+        self._portfolio_id = settings.portfolio_id
+        self._access_key, self._secret, self._passphrase = context.username, context.password, context.passphrase
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        """Signature, passphrase, key; 9406 is said each time, for without it the venue sends everybody's reports."""
+        target = self.settings.target_comp_id
+        signature = logon_signature(self._secret, sending_time, seq_num, self._access_key, target, self._passphrase)
+        body = BodyWriter()
+        body.text(1, self._portfolio_id)
+        body.data(95, 96, signature)
+        body.text(554, self._passphrase)
+        body.boolean(9406, self._copies)
+        body.text(9407, self._access_key)
+        return body.take()
+
+    def other(self, message: Message) -> list[Said] | None:
+        """Nothing beyond the common messages: quotes (35=S, 35=b) answer requests that are never sent."""
+        return None
+
+
+class _Trading(Orders, _Profile):
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        _Profile.__init__(self, context, settings)
+        Orders.__init__(self, settings)
+        self.store = open_store(context)
+        prefix = settings.cl_ord_id_prefix or default_prefix(context.name)
+        self.ids: IdSource = PrefixedIds(self.store, prefix, lane_of(context))
+
+
+class CoinbasePrime(FixVenue):
+    """The dialect."""
+
+    name = "coinbase_prime"
+
+    def capabilities(self, venue: VenueConfig) -> Capabilities:
+        """As documented; how open orders are learnt depends on whether REST is configured."""
+        settings = _settings(venue)
+        return Capabilities(
+            kinds=frozenset({Kind.TRADING, Kind.DROPCOPY}),
+            levels=frozenset(),
+            new_types=ORD_TYPES,
+            times_in_force=TIMES_IN_FORCE,
+            replace=Replace.IN_PLACE if settings.amend else Replace.NONE,
+            status_request=True,
+            mass_cancel=False,
+            mass_cancel_report=False,
+            open_orders=open_orders(venue),
+            disconnect=Disconnect.UNKNOWN,
+            resend=settings.resume,
+            numbers_go_on=settings.resume,
+            checksum=False,
+            update_ids=False,
+            reference_data=False,
+            trading_status=False,
+            planned_moves=False,
+            account_wide_reports=False,
+            limits=rate_limits(settings),
+            shared_trade_ids=False,  # nothing says that a fill's id over REST is its ExecID
+        )
+
+    def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
+        """ConfigError naming what the venue does not take."""
+        options.read(dict(venue.options), f"{path}.options")
+        if len(sessions) > MOST_SESSIONS:
+            raise ConfigError(f"{path}: a portfolio has {MOST_SESSIONS} sessions at most, these are {sorted(sessions)}")
+        keys: dict[str, str] = {}
+        for name, session in sessions.items():
+            options.read(merged(venue, session), f"session.{name}.options")
+            _check_session(f"session.{name}", session)
+            other = keys.setdefault(session.username, name) if session.username else name
+            if other != name:
+                raise ConfigError(
+                    f"session.{name}.username: the key of session.{other}; the venue has one session a key"
+                )
+
+    def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
+        """One 35=F an order, by its owner."""
+        return cancel_plan(venue)
+
+    def trading_profile(self, context: SessionContext) -> _Trading:
+        """Order entry, which hears of its own orders (9406=N)."""
+        return _Trading(context, _read(context))
+
+    def dropcopy_profile(self, context: SessionContext) -> _Profile:
+        """Every order of the portfolio (9406=Y)."""
+        return _Profile(context, _read(context))
+
+    def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
+        """The portfolio's REST side."""
+        if venue.rest is None:
+            return None
+        return Rest(_settings(venue).portfolio_id, key, secret, passphrase)
+
+
+def _settings(venue: VenueConfig) -> Settings:
+    return options.read(dict(venue.options), "options")
+
+
+def _read(context: SessionContext) -> Settings:
+    return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
+
+
+def _check_session(path: str, session: SessionConfig) -> None:
+    if session.target_comp_id != TARGET:
+        raise ConfigError(f"{path}.target_comp_id: {session.target_comp_id!r} is not {TARGET!r}")
+    if session.kind is Kind.MARKETDATA:
+        raise ConfigError(f"{path}.kind: {_NO_MARKET_DATA}")
+
+
+DIALECT = CoinbasePrime()
