@@ -7,11 +7,13 @@ from pathlib import Path
 from base.config import SessionConfig
 from base.errors import ConfigError
 from fix.dictionary import Dictionary
+from fix.dictionary_load import Source
 from fix.settings import SessionSettings, Validation
 from venues.interface import SessionContext
 
 _HERE = Path(__file__).parent
 _VERSIONS = {"FIX.4.2": "4.2", "FIX.4.4": "4.4", "FIXT.1.1": "5.0sp2"}
+_BEGIN = {"FIX.5.0": "FIXT.1.1"}
 
 
 def session_dictionary(context: SessionContext, begin_string: str) -> Dictionary:
@@ -37,12 +39,18 @@ def configured_dictionary(config: SessionConfig, path: str) -> Dictionary | None
 
 @cache
 def venue_dictionary(dialect: str, begin_string: str) -> Dictionary:
-    """The standard's dictionary with what `dictionary.xml` in the dialect's folder says of the venue."""
+    """The standard's dictionary with what the file for that version in the dialect's folder says of the venue."""
     if begin_string not in _VERSIONS:
         raise ConfigError(f"no dictionary for {begin_string}, there are {', '.join(_VERSIONS)}")
-    standard = Dictionary.standard(_VERSIONS[begin_string])
-    own = _HERE / dialect / "dictionary.xml"
-    return standard.extended(own) if own.exists() else standard
+    standard, own = Dictionary.standard(_VERSIONS[begin_string]), own_dictionaries(dialect)
+    return standard.extended(own[begin_string]) if begin_string in own else standard
+
+
+@cache
+def own_dictionaries(dialect: str) -> dict[str, Path]:
+    """A dialect's `dictionary*.xml`, by the BeginString(8) of the sessions that they are for."""
+    found = sorted((_HERE / dialect).glob("dictionary*.xml"))
+    return {_BEGIN.get(version, version): path for path in found for version in [Source(path).version]}
 
 
 @cache

@@ -13,7 +13,7 @@ from fix.settings import Role, SessionSettings, Validation
 from quarterdeck.config_problems import problems
 from tests.fix.dictionary_kit import ORDER
 from tests.venues.kit import Heard, Venue, context, raw
-from venues.dictionaries import session_dictionary, validated, venue_dictionary
+from venues.dictionaries import own_dictionaries, session_dictionary, validated, venue_dictionary
 from venues.fix44.dialect import DIALECT
 from venues.fix_session import FixVenueSession
 from venues.registry import names
@@ -34,10 +34,17 @@ def trading(**config: str) -> tuple[FixVenueSession, Heard]:
 
 @pytest.mark.parametrize("name", names())
 def test_every_venue_has_a_dictionary_without_open_questions(name: str) -> None:
-    d = venue_dictionary(name, "FIX.4.4")
-    assert d.notes == ()
-    assert {"A", "D", "F", "q", "8"} <= set(d.messages)
-    assert venue_dictionary(name, "FIX.4.4") is d
+    for version in own_dictionaries(name) or ["FIX.4.4"]:
+        d = venue_dictionary(name, version)
+        assert d.notes == ()
+        assert {"A", "D", "F", "8"} <= set(d.messages)
+        assert venue_dictionary(name, version) is d
+
+
+def test_a_file_is_for_the_version_that_it_says_and_for_no_other() -> None:
+    assert set(own_dictionaries("kraken")) == {"FIX.4.4"}
+    assert venue_dictionary("kraken", "FIX.4.4").field_name(5025) == "Nonce"
+    assert venue_dictionary("kraken", "FIX.4.2").field_name(5025) == ""
 
 
 @pytest.mark.parametrize("name", ["binance", "kraken"])
