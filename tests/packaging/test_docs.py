@@ -41,8 +41,9 @@ def test_the_check_would_see_a_command() -> None:
     assert {"status", "kill", "order"} <= set(shown(ROOT / "README.md"))
 
 
-def test_every_test_that_the_lessons_name_exists() -> None:
-    text = (ROOT / "docs" / "lessons.md").read_text()
+@pytest.mark.parametrize("page", ["lessons", "kill-contract"])
+def test_every_test_that_a_page_of_promises_names_exists(page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
     named = re.findall(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`", text)
     assert len(named) > 30
     missing = [
