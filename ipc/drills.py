@@ -53,6 +53,19 @@ def last_drill(folder: Path) -> DrillRecord | None:
     return max((d for d in read_drills(folder) if d.ok), key=lambda d: d.at_ns, default=None)
 
 
+def too_old(folder: Path, wall_ns: int, days: int) -> str:
+    """What is wrong with the age of the last drill that was passed, for people; "" when nothing is (0: nobody asks)."""
+    if not days:
+        return ""
+    last = last_drill(folder)
+    if last is None:
+        return "no drill of the kill switch was ever passed here: qd kill drill"
+    age_days = (wall_ns - last.at_ns) / 86_400e9
+    if age_days <= days:
+        return ""
+    return f"the last drill of the kill switch was {age_days:.0f} days ago; at most {days} are allowed"
+
+
 def age_text(folder: Path, wall_ns: int) -> str:
     """How long ago the last drill was passed, for people."""
     last = last_drill(folder)

@@ -23,7 +23,7 @@ from ipc.alarm_files import HISTORY, STATE, alarm_folder
 from ipc.alert_spool import SpoolReader
 from ipc.audit import trail_files
 from ipc.bus import Subscriber
-from ipc.drills import last_drill
+from ipc.drills import too_old
 from ipc.events import Alert
 from ipc.gate import GateReader
 from ipc.host import ProcessHost, run_process
@@ -160,14 +160,8 @@ class AlarmsProcess:
 
     def _drill_age(self) -> None:
         days = self.desk.config.kill.drill_max_age_days
-        if days:
-            text, last = "", last_drill(self.desk.data_dir / "kill")
-            age_days = (self.clock.wall_ns() - last.at_ns) / 86_400e9 if last is not None else 0.0
-            if last is None:
-                text = "no drill of the kill switch was ever passed here: qd kill drill"
-            elif age_days > days:
-                text = f"the last drill of the kill switch was {age_days:.0f} days ago; at most {days} are allowed"
-            self._state((SOURCE, "drill", ""), "warning", text)
+        text = too_old(self.desk.data_dir / "kill", self.clock.wall_ns(), days)
+        self._state((SOURCE, "drill", ""), "warning", text)
         self.reactor.call_later(DRILL_LOOK_NS, self._drill_age, "drills")
 
     def _state(self, key: tuple[str, str, str], severity: str, text: str) -> None:

@@ -137,11 +137,15 @@ def _kill(desk: DeskConfig) -> list[str]:
     found += trigger_problems(desk)
     if desk.config.desk.environment == "production" and not kill.limits:
         found.append("kill.limits: none is set; a production desk does not run without limits")
+    if desk.config.desk.environment == "production" and not kill.drill_max_age_days:
+        found.append("kill.drill_max_age_days: 0; a production desk says how old its last drill may be")
     return found
 
 
 def _alarms(desk: DeskConfig) -> list[str]:
     alarms = desk.config.alarms
+    if alarms is None and desk.config.desk.environment == "production":
+        return ["alarms: none are configured; a log line calls nobody (docs/alarms.md)"]
     if alarms is None:
         return []
     found = [] if alarms.notifiers else ["alarms.notifiers: none: nobody would be called"]

@@ -272,6 +272,20 @@ def test_a_production_desk_without_limits_is_a_problem(config: Path, capsys: pyt
     assert f"{config}: kill.limits: none is set" in err
 
 
+def test_a_production_desk_without_alarms_or_drills_is_a_problem(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = config.read_text().replace("arm_at_start = true", "")
+    _, _, err = qd(capsys, "check", config)
+    assert "alarms: none" not in err
+    assert "drill_max_age_days" not in err
+    alarms, venues = text.index("[alarms]"), text.index("[sim.kraken]")
+    config.write_text(text[:alarms].replace('environment = "sim"', "") + text[venues:])
+    _, _, err = qd(capsys, "check", config)
+    assert f"{config}: alarms: none are configured" in err
+    assert f"{config}: kill.drill_max_age_days: 0" in err
+
+
 @pytest.mark.parametrize(("without_book", "problems"), [("refuse", 2), ("pass", 0)])
 def test_a_price_collar_needs_a_book_unless_it_lets_pass(
     without_book: str, problems: int, config: Path, capsys: pytest.CaptureFixture[str]
