@@ -36,6 +36,8 @@ class Proof(msgspec.Struct, kw_only=True):
     proven_ns: int = 0  # when the evidence was complete
     asked_ns: int = 0  # when its cancel was last asked for
     queried_ns: int = 0
+    tried_ns: int = 0  # when it was first asked for, where single cancels over REST are the next way
+    rest_ns: int = 0  # when such a one was last asked for
     symbol: str = ""  # as the venue's list has it, when the desk has no name for it
     refuted: int = 0  # times that a proof was overturned
 
