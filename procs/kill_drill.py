@@ -17,7 +17,8 @@ from risk.kill import KillSwitch
 from risk.kill_drill import Drill
 from risk.kill_plan import make_plan
 from risk.kill_records import CLOSED
-from venues.kill_paths import OwnerCommands, OwnSession, RestPath
+from venues.kill_paths import OwnerCommands, OwnSession
+from venues.kill_rest import RestPath
 
 MS = 1_000_000
 LOOK_NS = 2 * MS

@@ -31,7 +31,8 @@ from risk.kill import KillSwitch
 from risk.kill_latch import LatchReading, decode
 from risk.kill_report import explain
 from venues.kill_hands import Hands
-from venues.kill_paths import OwnerCommands, OwnSession, RestPath
+from venues.kill_paths import OwnerCommands, OwnSession
+from venues.kill_rest import RestPath
 from venues.kill_topology import topology_of
 from venues.kill_venues import KillVenues
 

@@ -22,6 +22,19 @@ class CancelOne(msgspec.Struct, frozen=True):
     instrument: str
 
 
+class RestCancelOrder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Cancel one order over the venue's REST side, whatever session placed it, by the kill switch itself.
+
+    `symbol`: the venue's, where the desk has no instrument for it.
+    """
+
+    venue: str
+    instrument: str
+    order_id: str
+    cl_ord_id: str
+    symbol: str = ""
+
+
 class KillOwner(msgspec.Struct, frozen=True):
     """SIGKILL through the pidfd. No logout: an orderly one keeps orders alive on some venues."""
 
@@ -105,6 +118,7 @@ Action: TypeAlias = (
     | RestCancelAll
     | RingOwners
     | CancelOne
+    | RestCancelOrder
     | KillOwner
     | Revive
     | ReadJournal
@@ -117,4 +131,4 @@ Action: TypeAlias = (
     | State
     | Tell
 )
-CANCELS = (OwnMassCancel, OwnerMassCancel, RestCancelAll, CancelOne)
+CANCELS = (OwnMassCancel, OwnerMassCancel, RestCancelAll, CancelOne, RestCancelOrder)

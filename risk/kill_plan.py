@@ -121,6 +121,7 @@ class Plan(msgspec.Struct, frozen=True):
     disconnects: tuple[str, ...]  # owners whose disconnection cancels, the last resort
     unproven: tuple[str, ...]
     certified: tuple[str, ...] = ()  # what a probe has found out
+    rest_each: tuple[str, ...] = ()  # venues where what is left is cancelled order by order over REST
 
 
 def covers(scope: str, order: Owned) -> bool:
@@ -158,10 +159,11 @@ def make_plan(topology: Topology, scope: str) -> Plan:
     disconnects: list[str] = []
     unproven: list[str] = []
     certified: list[str] = []
+    rest_each: list[str] = []
     whole = [o.session for o in owners if scope in o.scopes()]
     for venue in topology.venues.values():
         mine = [o for o in owners if o.venue == venue.name]
-        if not mine and not is_whole_account(scope, venue):
+        if not mine and not takes_strangers(scope, venue):
             continue
         unproven += [f"{venue.name}: {text}" for text in venue.unproven]
         for step in venue.steps:
@@ -175,6 +177,9 @@ def make_plan(topology: Topology, scope: str) -> Plan:
                 continue
             if step.action == "owner_cancel_each":
                 continue  # owners do it by themselves at the gate, and again by command in each further round
+            if step.action == "rest_cancel_each":
+                rest_each.append(venue.name)  # one order at a time never reaches beyond the scope
+                continue
             why = held_back(topology, scope, venue, step)
             if why:
                 held.append(f"{venue.name}: {step.says}: {why}")
@@ -190,6 +195,7 @@ def make_plan(topology: Topology, scope: str) -> Plan:
         disconnects=tuple(dict.fromkeys(disconnects)),
         unproven=tuple(dict.fromkeys(unproven)),
         certified=tuple(certified),
+        rest_each=tuple(rest_each),
     )
 
 
@@ -199,6 +205,14 @@ def _quickest_first(send: Send) -> int:
 
 def is_whole_account(scope: str, venue: KillVenue) -> bool:
     return scope in ("desk", f"venue:{venue.name}", account_scope(venue.name, venue.account))
+
+
+def takes_strangers(scope: str, venue: KillVenue) -> bool:
+    """Whether orders that the venue's list shows, and that nobody here knows, may belong to the scope: wholly in it is
+    the account, or an instrument of the venue.
+    """
+    kind, _, name = scope.partition(":")
+    return is_whole_account(scope, venue) or (kind == "instrument" and name in venue.instruments)
 
 
 def held_back(topology: Topology, scope: str, venue: KillVenue, step: PlanStep) -> str:
@@ -236,12 +250,18 @@ def _touches(topology: Topology, scope: str, owners: list[Owner]) -> list[str]:
     kind, _, name = scope.partition(":")
     which = {"strategy": f"orders of strategy {name}", "instrument": f"orders in {name}"}.get(kind, "all orders")
     found = [f"{which} of session {o.session} ({o.venue}/{o.account})" for o in owners]
+    among = f" in {name}" if kind == "instrument" else ""
     found += [
-        f"orders that others placed on {v.name}/{v.account}"
+        f"orders{among} that others placed on {v.name}/{v.account}"
         for v in topology.venues.values()
-        if is_whole_account(scope, v) and any(s.reaches == "account" for s in v.steps)
+        if takes_strangers(scope, v) and any(_reaches_strangers(s, kind) for s in v.steps)
     ]
     return found
+
+
+def _reaches_strangers(step: PlanStep, kind: str) -> bool:
+    narrow = step.per_instrument or step.action == "rest_cancel_each"
+    return step.reaches == "account" and (kind != "instrument" or narrow)
 
 
 def _leaves(topology: Topology, scope: str, owners: list[Owner]) -> list[str]:

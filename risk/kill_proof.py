@@ -36,6 +36,8 @@ class Proof(msgspec.Struct, kw_only=True):
     proven_ns: int = 0  # when the evidence was complete
     asked_ns: int = 0  # when its cancel was last asked for
     queried_ns: int = 0
+    tried_ns: int = 0  # when it was first asked for, where single cancels over REST are the next way
+    rest_ns: int = 0  # when such a one was last asked for
     symbol: str = ""  # as the venue's list has it, when the desk has no name for it
     refuted: int = 0  # times that a proof was overturned
 
@@ -153,7 +155,10 @@ class ProofBook:
         """The venue shows the order open. Answers it when it must be cancelled (again): answered late, or refuted."""
         proof = self._proofs.get((order.session, order.ids[0]))
         if proof is None:
-            return self.add(order, mono_ns, late=self._fence_ns is not None)
+            found = self.add(order, mono_ns, late=self._fence_ns is not None)
+            if found is not None:
+                self._lives(found, mono_ns)  # whatever a list had proved of it
+            return found
         again = bool(proof.how) or (bool(order.order_id) and not proof.order_id)
         self._update(proof, order)
         proof.uncertain = False
@@ -243,21 +248,23 @@ class ProofBook:
         return found
 
     def _claim(self, proof: Proof) -> None:
-        """What a list showed before its owner named it is one order, not two: its evidence goes to the owner's."""
+        """What a list showed before its owner named it is one order, not two: its evidence goes to the owner's.
+
+        The same is what has the same OrderID. A ClOrdID may be a stranger's, too: it counts for a line without OrderID
+        alone, and then proves nothing.
+        """
         for name in (proof.order_id, *proof.ids) if self._foreign else ():
             twin = self._foreign_by_name.get((proof.owned.venue, proof.owned.account, name))
-            if twin is None or (twin.order_id and proof.order_id and twin.order_id != proof.order_id):
+            if twin is None or (twin.order_id and twin.order_id != proof.order_id):
                 continue
-            _, *key = twin.key
-            del self._foreign[key[0], key[1]]
+            del self._foreign[twin.key[1], twin.key[2]]
             for n in (twin.order_id, *twin.ids):
                 self._foreign_by_name.pop((proof.owned.venue, proof.owned.account, n), None)
             self._left.pop(twin.key, None)
-            proof.order_id, proof.uncertain = proof.order_id or twin.order_id, False
             proof.alive_ns, proof.asked_ns = max(proof.alive_ns, twin.alive_ns), max(proof.asked_ns, twin.asked_ns)
             proof.refuted += twin.refuted
-            if not proof.how:
-                proof.absent_ns = twin.absent_ns
+            if twin.order_id and not proof.how:
+                proof.uncertain, proof.absent_ns = False, twin.absent_ns
                 if twin.how:
                     self._prove(proof, twin.how, twin.proven_ns)
             return

@@ -12,8 +12,8 @@ import msgspec
 from ipc.audit import AuditLine
 
 _FREE = frozenset(
-    ("sent", "not sent", "answer", "refused", "cancel-all failed", "list failed", "listed", "order answered",
-     "order query failed", "killed", "alert")
+    ("sent", "not sent", "answer", "refused", "cancel-all failed", "cancel failed", "list failed", "listed",
+     "order answered", "order query failed", "killed", "alert")
 )  # fmt: skip
 AFTER_NS = 60_000_000_000  # so long after its proof what is sent and answered still belongs to a trip
 CAUSES = {

@@ -23,8 +23,9 @@ from risk.kill_actions import (
     Tell,
 )
 from risk.kill_orders import OrderLedger, Seen
-from risk.kill_plan import Owned, Plan, RestCancelAll, Send, Topology, covers, is_whole_account, make_plan
+from risk.kill_plan import Owned, Plan, RestCancelAll, Send, Topology, covers, make_plan, takes_strangers
 from risk.kill_proof import UNANSWERED_NS, Counts, ListedId, Proof, ProofBook
+from risk.kill_singles import over_rest, tried
 from risk.order import Order
 
 AGAIN_NS = 1_000_000_000  # between two cancels of the same order
@@ -99,7 +100,7 @@ class Trip:
                                 deadlines.unanswered_ns)  # fmt: skip
         self._alive: set[str] = set(self.plan.owners)
         self._inventory: dict[str, int] = {}  # owner -> monotonic time at which its journal is read instead
-        self._lists_due = {v.name for v in topology.venues.values() if v.lists and is_whole_account(scope, v)}
+        self._lists_due = {v.name for v in topology.venues.values() if v.lists and takes_strangers(scope, v)}
         self._next_again_ns = 0
         self._next_mass_ns = 0
         self._disconnect_at_ns = times.received_ns + deadlines.proof_ns // 2
@@ -126,7 +127,7 @@ class Trip:
         """Whether the trip is proven so lately that the venue's list still goes on: it may refute the proof."""
         if self.phase != Phase.PROVEN or mono_ns >= self.times.proven_ns + self._deadlines.watch_ns:
             return False
-        return is_whole_account(self.scope, self._topology.venues[venue]) or any(
+        return takes_strangers(self.scope, self._topology.venues[venue]) or any(
             p.owned.venue == venue for p in self.proofs
         )
 
@@ -160,10 +161,11 @@ class Trip:
         for order in list(self._ledger.open()):
             proof = self.proofs.add(order, mono_ns)
             if proof is not None:
-                proof.asked_ns = mono_ns
+                tried(self.plan, proof, mono_ns)
         out: list[Action] = [
             CancelOne(p.owned.session, p.cl_ord_id, p.order_id, p.owned.instrument) for p in self._singles()
         ]
+        out += over_rest(self.plan, self.proofs, self._alive, mono_ns)
         out += [Revive(s) for s in self.plan.owners if s not in self._alive]
         text = f"{self.scope}: {self.cause}: {self.reason}; touches {', '.join(self.plan.touches) or 'nothing'}"
         out.append(self._step("closed", text))
@@ -243,11 +245,11 @@ class Trip:
         if self.phase == Phase.FENCING:
             return []
         v = self._topology.venues[venue]
-        whole = any(is_whole_account(s, v) for s in self.scopes)
+        strangers = any(takes_strangers(s, v) for s in self.scopes)
         known = self._known(venue)
         again = self.proofs.listed(
             venue, v.account, lines, started_ns, done_ns,
-            adopt=lambda x: whole and x.order_id not in known and x.cl_ord_id not in known,
+            adopt=lambda x: strangers and x.order_id not in known and x.cl_ord_id not in known,
             absence=venue not in self._refusing,
         )  # fmt: skip
         if started_ns >= self.times.fence_ns and venue not in self._refusing:
@@ -303,7 +305,7 @@ class Trip:
         found += [f"no open-orders list of {v} since the fence" for v in sorted(self._lists_due)]
         if self.phase != Phase.PROVEN:
             found += [f"{v} takes no cancels now: {self._refusing[v]}" for v in self._closed_venues()]
-        by_rest = {s.venue for s in self.plan.sends if isinstance(s, RestCancelAll)}
+        by_rest = {s.venue for s in self.plan.sends if isinstance(s, RestCancelAll)} | set(self.plan.rest_each)
         strange = {(p.owned.venue, p.symbol) for p in self.proofs.unproven() if p.symbol}
         found += [
             f"{symbol} at {venue} is not configured here, and the plan has no cancel that goes by symbol there"
@@ -402,23 +404,22 @@ class Trip:
         return [*out, *self._again(self.proofs.unproven(), mono_ns, "second round")]
 
     def _again(self, proofs: Iterable[Proof], mono_ns: int, why: str) -> list[Action]:
-        """Cancel these (again): one by one where the owner runs, and by every mass path at most once a second.
-
-        An owner that runs may still be unable to cancel (its session is down), so the other paths never rest.
+        """Cancel these (again): one by one where the owner runs, or over REST, and by every mass path at most once a
+        second. An owner that runs may still be unable to cancel (its session is down), so the other paths never rest.
         """
         out: list[Action] = []
         if self.phase == Phase.PROVEN:
             self.phase = Phase.PROVING
             self.times.proven_ns = 0
             out.append(Tell("critical", "proof_refuted", f"{self.scope}: an order came alive after it was proven dead"))
-        any_left = False
+        proofs = list(proofs)
         for proof in proofs:
-            any_left = True
-            proof.asked_ns = mono_ns
+            tried(self.plan, proof, mono_ns)
             if proof.owned.session in self._alive:
                 out.append(CancelOne(proof.owned.session, proof.cl_ord_id, proof.order_id, proof.owned.instrument))
         early_ns = AGAIN_NS - LATE_NS if why in ("late", "alive") else 0
-        if any_left and mono_ns >= self._next_mass_ns - early_ns:
+        out += over_rest(self.plan, proofs, self._alive, mono_ns)
+        if proofs and mono_ns >= self._next_mass_ns - early_ns:
             self._next_mass_ns = mono_ns + AGAIN_NS
             out += self._mass()
         if out and why in ("late", "alive", "listed"):
@@ -431,7 +432,7 @@ class Trip:
 
     def _concerns(self, venue: str) -> bool:
         v = self._topology.venues[venue]
-        return any(is_whole_account(s, v) for s in self.scopes) or any(p.owned.venue == venue for p in self.proofs)
+        return any(takes_strangers(s, v) for s in self.scopes) or any(p.owned.venue == venue for p in self.proofs)
 
     def _insist(self, mono_ns: int) -> list[Action]:
         """Where a venue takes no cancels every mass cancel goes on: what is not known here may live there."""

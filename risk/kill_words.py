@@ -17,6 +17,7 @@ _SAID = {
 _KINDS = {
     "OwnMassCancel": ("mass cancel", "mass cancels"), "OwnerMassCancel": ("mass cancel", "mass cancels"),
     "RestCancelAll": ("cancel-all", "cancel-alls"), "CancelOne": ("single cancel", "single cancels"),
+    "RestCancelOrder": ("single cancel", "single cancels"),
 }  # fmt: skip
 
 

@@ -90,6 +90,12 @@ class Cancelling(ABC):
         )
         self.exchange.announce(event)
 
+    def cancel_over_rest(self, order: Order, request_id: str) -> bool | None:
+        """One cancel over REST: False when the order is over, None when the venue takes none now."""
+        if self.faults and self.takes_no_cancels(order.symbol, "rest"):
+            return None
+        return self.cancel(order, request_id)
+
     def cancel_many(
         self, orders: Iterable[Order], request_id: str, symbol: str = "", *, via: str = "fix"
     ) -> int | None:

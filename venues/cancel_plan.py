@@ -23,8 +23,9 @@ class OpenOrders(StrEnum):
 
 
 Action: TypeAlias = Literal[
-    "own_mass_cancel", "owner_mass_cancel", "owner_cancel_each", "rest_cancel_all", "owner_disconnect"
-]
+    "own_mass_cancel", "owner_mass_cancel", "owner_cancel_each", "rest_cancel_all", "rest_cancel_each",
+    "owner_disconnect",
+]  # fmt: skip
 Reach: TypeAlias = Literal["connection", "session", "comp_id", "account"]
 DeadOwner: TypeAlias = Literal["yes", "restart", "no", "unproven"]
 """Whether a path reaches the orders of an owner whose process is dead: as things are; once that process runs again; not
@@ -61,6 +62,29 @@ class DeadMan(msgspec.Struct, frozen=True, kw_only=True):
     after_downtime: bool = False  # it fires as well when the engine comes back from downtime
     certain: bool = True
     notes: tuple[str, ...] = ()
+
+
+class CancelOutcome(StrEnum):
+    """What a venue answered to a single cancel over REST. None of them proves the order dead."""
+
+    CANCELLED = "cancelled"
+    DONE = "already done"  # filled, cancelled or expired before
+    NOT_FOUND = "not found"  # venues say so of orders that are over, too
+    REFUSED = "refused"
+    RATE_LIMITED = "rate limited"
+    UNKNOWN = "outcome unknown"  # the venue does not know, or its answer cannot be read
+
+
+class CancelAnswer(msgspec.Struct, frozen=True):
+    """The answer to a single cancel."""
+
+    outcome: CancelOutcome
+    text: str = ""  # the venue's own words
+
+    @property
+    def settled(self) -> bool:
+        """The venue has nothing left to do, by its own word: asking at once again is of no use."""
+        return self.outcome in (CancelOutcome.CANCELLED, CancelOutcome.DONE, CancelOutcome.NOT_FOUND)
 
 
 class CancelPlan(msgspec.Struct, frozen=True, kw_only=True):

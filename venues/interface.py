@@ -16,14 +16,14 @@ from base.config import Kind, SessionConfig, VenueConfig
 from base.instruments import Instrument
 from ipc.events import AnyEvent
 from ipc.requests import NewOrder
-from venues.cancel_plan import CancelPlan, CancelStep, DeadMan, OpenOrders
+from venues.cancel_plan import CancelAnswer, CancelOutcome, CancelPlan, CancelStep, DeadMan, OpenOrders
 from venues.limits import RateLimits
 
 __all__ = [
-    "BookRule", "CancelPlan", "CancelStep", "Capabilities", "DeadMan", "Dialect", "Disconnect", "MarketDataSession",
-    "MassStatus", "OpenOrder", "OpenOrders", "Page", "RecordSink", "Replace", "RestApi", "RestRequest",
-    "SessionContext", "SessionPhase", "Sink", "TradePage", "TradingSession", "VenueBalance", "VenueSession",
-    "VenueTrade", "WorkingOrder",
+    "BookRule", "CancelAnswer", "CancelOutcome", "CancelPlan", "CancelStep", "Capabilities", "DeadMan", "Dialect",
+    "Disconnect", "MarketDataSession", "MassStatus", "OpenOrder", "OpenOrders", "Page", "RecordSink", "Replace",
+    "RestApi", "RestRequest", "SessionContext", "SessionPhase", "Sink", "TradePage", "TradingSession",
+    "VenueBalance", "VenueSession", "VenueTrade", "WorkingOrder",
 ]  # fmt: skip
 
 
@@ -196,6 +196,16 @@ class RestApi(Protocol):
 
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         """Number of orders the venue says it cancels, None when it does not say; VenueError when it refused."""
+        ...
+
+    def cancel_order(self, wall_ns: int, instrument: Instrument, order_id: str, cl_ord_id: str) -> RestRequest | None:
+        """Cancel one order of the account, whatever session placed it, by OrderID where it is known ("" where not);
+        None where the venue cannot.
+        """
+        ...
+
+    def parse_cancel_order(self, status: int, body: bytes) -> CancelAnswer:
+        """Never raises: what cannot be read is an outcome unknown."""
         ...
 
     def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:

@@ -23,7 +23,8 @@ from risk.kill_plan import OwnMassCancel, RestCancelAll
 from venues.cancel_plan import CancelStep, step_of
 from venues.certified import Finding, venue_fingerprint, write_finding
 from venues.interface import SessionPhase, WorkingOrder
-from venues.kill_paths import OwnerCommands, OwnSession, RestPath
+from venues.kill_paths import OwnerCommands, OwnSession
+from venues.kill_rest import RestPath
 from venues.kill_topology import kill_venue, plan_of
 
 STRATEGY = "certify"

@@ -21,7 +21,8 @@ from risk.kill import KillSwitch
 from risk.kill_actions import Tell
 from risk.kill_proof import ListedId
 from venues.calendar import VenueCalendar
-from venues.kill_paths import OwnerCommands, RestPath
+from venues.kill_paths import OwnerCommands
+from venues.kill_rest import RestPath
 
 MS = 1_000_000
 SECOND_NS = 1_000_000_000

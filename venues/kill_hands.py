@@ -14,7 +14,8 @@ from risk import kill_actions as do
 from risk.kill import KillSwitch
 from risk.kill_plan import OwnerMassCancel, OwnMassCancel, RestCancelAll
 from risk.kill_proof import ListedId
-from venues.kill_paths import OwnerCommands, OwnSession, RestPath
+from venues.kill_paths import OwnerCommands, OwnSession
+from venues.kill_rest import RestPath
 
 log = logging.getLogger("killswitch")
 
@@ -54,6 +55,7 @@ class Hands:
             OwnerMassCancel: self._owner_mass,
             RestCancelAll: self._rest_all,
             do.CancelOne: self._cancel_one,
+            do.RestCancelOrder: self._rest_one,
             do.KillOwner: self._kill_owner,
             do.Revive: lambda a: self.reviver.want(a.session, self.clock.mono_ns()),
             do.ReadJournal: self._read_journal,
@@ -117,6 +119,11 @@ class Hands:
         if path is not None and path.usable:
             path.cancel_all(action)
             self._sent(action, f"{action.venue} rest")
+
+    def _rest_one(self, action: do.RestCancelOrder) -> None:
+        path = self.rest.get(action.venue)
+        if path is not None and path.usable:
+            path.cancel_order(action, lambda: self._sent(action, f"{action.venue} rest"))
 
     def _kill_owner(self, action: do.KillOwner) -> None:
         session = action.session

@@ -1,14 +1,12 @@
-"""The kill switch's own ways to cancel: its sessions, the venues' REST sides, commands to owners."""
+"""The kill switch's own ways to cancel: its sessions, commands to owners. REST is in venues/kill_rest.py."""
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 import zmq
 
 from base.config import DeskConfig
-from base.decimals import to_scaled
 from base.errors import BusError, CodecError, SessionError, VenueError
 from base.instruments import Instrument
 from base.reactor import Priority, Reactor
@@ -16,22 +14,11 @@ from ipc.commands import CommandClient
 from ipc.events import AnyEvent
 from ipc.requests import Answer, AnyCommand, NewOrder
 from ipc.roster import command_endpoint
-from risk.kill_plan import OwnMassCancel, RestCancelAll
-from risk.kill_proof import ListedId
-from risk.order import Order
+from risk.kill_plan import OwnMassCancel
 from venues.context import dialect_of, session_context
-from venues.interface import OpenOrder, RestRequest, SessionPhase, TradingSession, WorkingOrder
+from venues.interface import SessionPhase, TradingSession, WorkingOrder
 from venues.link import Leg, Link
 from venues.rate_share import DeskRates
-from venues.rest_client import Answered, RestClient, open_rest
-from venues.rest_rates import RestRates
-
-RETRY_NS = 250_000_000
-FIRST_RETRY_NS = 20_000_000
-QUERIES = 40  # that may wait
-HOLD_NS = 1_000_000_000
-RETRIES = 20
-FINAL_STATUS = frozenset("2348C")
 
 log = logging.getLogger("kill.paths")
 Note = Callable[[str, dict[str, object]], object]
@@ -160,232 +147,6 @@ class OwnSession:
                 action = OwnMassCancel(self.name, "", instrument)
                 if self.mass_cancel(action):
                     self._note("sent", {"path": self.name, "what": repr(action)})
-
-
-class RestPath:
-    """One venue's REST side. Cancel-alls have a connection of their own and go first.
-
-    Lists and queries go one at a time, each signed when it leaves, after the cancels that are under way (for at most a
-    second): venues that want rising nonces refuse what was overtaken.
-    """
-
-    def __init__(self, reactor: Reactor, desk: DeskConfig, venue: str, note: Note) -> None:
-        self.venue = venue
-        self._reactor, self._note = reactor, note
-        self._desk = desk
-        dialect = dialect_of(desk, venue)
-        self._api = open_rest(desk, venue, dialect, kill=True)
-        self._instruments = {i.name: i for i in desk.venue_instruments(venue)}
-        self._names = {i.symbol: i.name for i in self._instruments.values()}
-        throttle = DeskRates(desk, venue, dialect).rest("killswitch")
-        self._rates = RestRates(throttle, reactor.clock, forced=True)
-        self._cancels = RestClient(reactor, desk, venue, Priority.COMMAND, self._rates)
-        # Lists leave the reserve to the cancels, and questions about single orders half of the rest to the lists.
-        self._list_rates = RestRates(throttle, reactor.clock)
-        self._lists = RestClient(reactor, desk, venue, Priority.COMMAND, self._list_rates)
-        self._round = 0
-        self._cancelling = 0
-        self._hold_until_ns = 0
-        self._asking = False
-        self._waiting: deque[tuple[Callable[[], RestRequest], Answered]] = deque()
-        self.refused: Callable[[str, str], object] = lambda venue, why: None  # told of cancel-alls that were refused
-        self.said: Callable[[str], object] = lambda text: None  # told of those that were answered
-
-    @property
-    def usable(self) -> bool:
-        """Whether this venue has a REST side and it is configured."""
-        return self._api is not None
-
-    def cancel_all(self, action: RestCancelAll) -> None:
-        """Send it, and again while it fails, until the next round takes over."""
-        if self._api is None:
-            return
-        self._round += 1
-        try:
-            requests = self._api.cancel_all(self._reactor.clock.wall_ns(), self._named(action))
-        except (VenueError, CodecError) as e:
-            self._note("not sent", {"path": f"{self.venue} rest", "why": str(e)})
-            return
-        self._rates.burst = len(requests)
-        for i in range(len(requests)):
-            self._cancel(action, i, self._round, RETRIES)
-
-    def forget(self) -> None:
-        """No trip is under way: what failed is not tried again, and what waits for its turn does not leave any more: it
-        would cancel what was placed since.
-        """
-        self._round += 1
-        if self._cancelling:
-            self._cancels.close()
-
-    def _named(self, action: RestCancelAll) -> list[Instrument]:
-        """The desk's instruments, and the bare symbols that only the venue's list names."""
-        strange = [Instrument(self.venue, symbol, symbol, 0, 0) for symbol in action.symbols]
-        return [self._instruments[n] for n in action.instruments] + strange
-
-    def _cancel(self, action: RestCancelAll, index: int, round_: int, tries: int) -> None:
-        """One request of the round, signed anew each time: nonces and times age."""
-        assert self._api is not None
-        instruments = self._named(action)
-        requests = self._api.cancel_all(self._reactor.clock.wall_ns(), instruments)
-        request = requests[index]
-        facts = {"path": f"{self.venue} rest", "said": _said(request)}
-        if len(requests) == len(instruments) > 1:
-            facts["instrument"] = instruments[index].name
-
-        def answered(status: int, body: bytes, error: str) -> None:
-            why = error
-            if not error:
-                try:
-                    assert self._api is not None
-                    count = self._api.parse_cancel_all(status, body)
-                    self._note("answer", {**facts, "cancels": count})
-                    self.said(f"a count of {count}" if count is not None else "an answer without a count")
-                except VenueError as e:
-                    why = str(e)
-            self._cancelling -= 1
-            if why:
-                self._note("cancel-all failed", {**facts, "why": why, "tries_left": tries})
-                self.refused(self.venue, why)
-                if round_ == self._round and tries:
-                    again = lambda: self._cancel(action, index, round_, tries - 1)  # noqa: E731
-                    self._reactor.call_later(
-                        RETRY_NS if tries < RETRIES else FIRST_RETRY_NS, again, f"{self.venue} cancel"
-                    )
-            self._pump()
-
-        self._cancelling += 1
-        self._hold_until_ns = self._reactor.clock.mono_ns() + HOLD_NS
-        self._cancels.ask(request, answered)
-
-    def _ask(self, render: Callable[[], RestRequest], answered: Answered, *, first: bool = False) -> None:
-        (self._waiting.appendleft if first else self._waiting.append)((render, answered))
-        self._pump()
-
-    def _pump(self) -> None:
-        """Send the next list or query, if none is under way and no cancel wants to go first."""
-        if self._asking or not self._waiting:
-            return
-        hold_ns = self._hold_until_ns - self._reactor.clock.mono_ns()
-        if self._cancelling and hold_ns > 0:
-            self._reactor.call_later(hold_ns, self._pump, f"{self.venue} lists")
-            return
-        render, answered = self._waiting.popleft()
-        try:
-            request = render()
-        except (VenueError, CodecError) as e:
-            error = str(e)
-            self._reactor.call_soon(lambda: answered(0, b"", error), f"{self.venue} rest")
-            self._pump()
-            return
-
-        def done(status: int, body: bytes, error: str) -> None:
-            self._asking = False
-            answered(status, body, error)
-            self._pump()
-
-        self._asking = True
-        self._lists.ask(request, done)
-
-    def list_orders(self, done: Callable[[list[ListedId], int, int], object], failed: Callable[[str], object]) -> None:
-        """Fetch every page; `done(lines, started_ns, done_ns)` or `failed(why)`, exactly once."""
-        started_ns = self._reactor.clock.mono_ns()
-        self._page("", [], started_ns, done, failed)
-
-    def _page(
-        self,
-        cursor: str,
-        lines: list[ListedId],
-        started_ns: int,
-        done: Callable[[list[ListedId], int, int], object],
-        failed: Callable[[str], object],
-    ) -> None:
-        api = self._api
-        assert api is not None
-
-        def answered(status: int, body: bytes, error: str) -> None:
-            if error:
-                failed(error)
-                return
-            try:
-                page = api.parse_open_orders(status, body)
-                lines.extend(self._line(o) for o in page.orders)
-                if page.cursor:
-                    self._page(page.cursor, lines, started_ns, done, failed)
-                    return
-            except (VenueError, CodecError) as e:
-                failed(str(e))
-                return
-            done(lines, started_ns, self._reactor.clock.mono_ns())
-
-        self._ask(lambda: api.open_orders(self._reactor.clock.wall_ns(), cursor), answered, first=True)
-
-    def _line(self, order: OpenOrder) -> ListedId:
-        return ListedId(order.order_id, order.cl_ord_id, self._names.get(order.symbol, ""), order.symbol)
-
-    def ask_order(self, order: Order, done: Callable[[str, int | None], object]) -> None:
-        """Ask for one order; `done(final OrdStatus or "", cum_qty)` when the venue answered."""
-        instrument = self._instruments.get(order.instrument)
-        api = self._api
-        if api is None or instrument is None or len(self._waiting) >= QUERIES:
-            return  # it is asked for again while the order is not proven
-        if not self._list_rates.roomy(api.order(self._reactor.clock.wall_ns(), _working(order, instrument))):
-            return  # the lists prove more at once
-
-        def answered(status: int, body: bytes, error: str) -> None:
-            if error:
-                self._note("order query failed", {"venue": self.venue, "order": order.cl_ord_id, "why": error})
-                return
-            try:
-                found = api.parse_order(status, body, order.cl_ord_id)
-                cum = to_scaled(found.cum_qty or "0", order.qty_scale) if found is not None else None
-            except (VenueError, CodecError) as e:
-                self._note("order query failed", {"venue": self.venue, "order": order.cl_ord_id, "why": str(e)})
-                return
-            if found is not None and found.status in FINAL_STATUS:
-                done(found.status, cum)
-
-        self._ask(lambda: api.order(self._reactor.clock.wall_ns(), _working(order, instrument)), answered)
-
-    def set_timer(self, seconds: int, done: Callable[[str], object]) -> None:
-        """Start the account's dead man's timer anew, 0 disables it; `done("")` when the venue took it, else why not."""
-        api = self._api
-        assert api is not None
-
-        def render() -> RestRequest:
-            request = api.cancel_after(self._reactor.clock.wall_ns(), seconds)
-            if request is None:
-                raise VenueError(f"{self.venue} has no cancel-all-after timer")
-            return request
-
-        def answered(status: int, body: bytes, error: str) -> None:
-            why = error
-            if not error:
-                try:
-                    api.parse_cancel_after(status, body)
-                except VenueError as e:
-                    why = str(e)
-            done(why)
-
-        self._ask(render, answered, first=True)
-
-    def close(self) -> None:
-        """Drop the connections."""
-        self._cancels.close()
-        self._lists.close()
-
-
-def _said(request: RestRequest) -> str:
-    """What was asked, for the audit: the query is left out, since venues want their signatures in it."""
-    return f"{request.method} {request.target.partition('?')[0]}"
-
-
-def _working(order: Order, instrument: Instrument) -> WorkingOrder:
-    return WorkingOrder(
-        instrument=instrument, cl_ord_id=order.cl_ord_id, order_id=order.order_id, side=order.side,
-        ord_type=order.ord_type, time_in_force=order.time_in_force, order_qty=order.order_qty, price=order.price,
-        stop_px=order.stop_px, leaves_qty=order.leaves_qty, cum_qty=order.cum_qty, sent_ns=order.sent_ns,
-    )  # fmt: skip
 
 
 class OwnerCommands:

@@ -11,7 +11,8 @@ from risk.kill import KillSwitch
 from venues.calendar import VenueCalendar, session_calendar
 from venues.kill_certify import Certifier
 from venues.kill_dead_man import Alert, Audit, DeadMen
-from venues.kill_paths import OwnerCommands, OwnSession, RestPath
+from venues.kill_paths import OwnerCommands, OwnSession
+from venues.kill_rest import RestPath
 from venues.kill_topology import kill_venue, plan_of
 from venues.market_states import MarketStates
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from base.kill_config import KillConfig
-from risk.kill_plan import KillVenue, Owner, Plan, Topology, held_back, is_whole_account
+from risk.kill_plan import KillVenue, Owner, Plan, RestCancelAll, Topology, held_back, takes_strangers
+from risk.kill_singles import AFTER_NS, AFTER_WIDE_NS
 from venues.cancel_plan import PROVES, CancelPlan, CancelStep, DeadMan, OpenOrders
 
 WIDTH = 110
@@ -59,7 +60,7 @@ def plan_text(
 
 def _venues(topology: Topology, plan: Plan) -> list[str]:
     mine = {topology.owners[s].venue for s in plan.owners}
-    return [n for n, v in topology.venues.items() if n in mine or is_whole_account(plan.scope, v)]
+    return [n for n, v in topology.venues.items() if n in mine or takes_strangers(plan.scope, v)]
 
 
 def _first(plan: Plan, kill: KillConfig) -> list[str]:
@@ -97,9 +98,11 @@ def _venue(topology: Topology, plan: Plan, facts: VenueFacts) -> list[str]:
     lines = [title, "-" * len(title)]
     for number, step in enumerate(_ordered(facts.plan.steps), 1):
         why = ""
-        if step.action not in ("owner_cancel_each", "owner_disconnect"):
+        if step.action not in ("owner_cancel_each", "rest_cancel_each", "owner_disconnect"):
             why = held_back(topology, plan.scope, venue, step)
         lines += _step(number, step, facts, owners, why)
+        if step.action == "rest_cancel_each":
+            lines += _fact("when", _singles_when(plan, venue))
     lines += _proof(facts)
     lines += _dead_owner(facts.plan.steps)
     lines += _dead_man(facts)
@@ -114,7 +117,10 @@ def _venue(topology: Topology, plan: Plan, facts: VenueFacts) -> list[str]:
 
 def _ordered(steps: Iterable[CancelStep]) -> list[CancelStep]:
     """As they leave: the kill switch's own, the owners', REST; disconnecting is the last resort."""
-    order = ["own_mass_cancel", "owner_mass_cancel", "owner_cancel_each", "rest_cancel_all", "owner_disconnect"]
+    order = [
+        "own_mass_cancel", "owner_mass_cancel", "owner_cancel_each", "rest_cancel_all", "rest_cancel_each",
+        "owner_disconnect",
+    ]  # fmt: skip
     return sorted(steps, key=lambda s: order.index(s.action))
 
 
@@ -149,15 +155,26 @@ def _by_whom(step: CancelStep, facts: VenueFacts, owners: list[Owner]) -> str:
         return f"by the kill switch on {stand}" if stand else "by the kill switch"
     if step.action == "rest_cancel_all":
         return "over REST, by the kill switch itself"
+    if step.action == "rest_cancel_each":
+        return "for each order that is left, over REST, by the kill switch itself"
     if step.action == "owner_disconnect":
         return f"of {mine}: SIGKILL by the kill switch, half way to the deadline"
     what = "for each order, " if step.action == "owner_cancel_each" else ""
     return f"{what}on {mine}, by its own process: at the gate, and whenever the kill switch asks"
 
 
+def _singles_when(plan: Plan, venue: KillVenue) -> str:
+    if any(isinstance(s, RestCancelAll) and s.venue == venue.name for s in plan.sends):
+        return f"for what the cancel-all has not ended after {AFTER_WIDE_NS / 1e9:g} s, again each second"
+    return (
+        f"at once for orders of a dead owner or of nobody here, else {AFTER_NS / 1e9:g} s after the owner was told; "
+        "again each second, as far as the venue's limits allow"
+    )
+
+
 def _reach(step: CancelStep, facts: VenueFacts) -> str:
     text = _REACHES[step.reaches]
-    if step.action == "owner_cancel_each":
+    if step.action in ("owner_cancel_each", "rest_cancel_each"):
         of = "the account" if step.reaches == "account" else f"this {step.reaches}"
         text = f"the one order that it names, of {of}"
     if step.per_instrument:
@@ -230,7 +247,8 @@ def _last(plan: Plan) -> list[str]:
     if plan.certified:
         lines += _listed("CERTIFIED", plan.certified)
     if not plan.sends:
-        lines += _fact("NOTE", "no mass cancel is used in this scope: each owner cancels order by order", 0)
+        also = f", the kill switch over REST at {', '.join(plan.rest_each)}" if plan.rest_each else ""
+        lines += _fact("NOTE", f"no mass cancel is used in this scope: each owner cancels order by order{also}", 0)
     return lines
 
 

@@ -40,17 +40,17 @@ class RestClient:
         self._rates = rates
         self._client: HttpClient | None = None
 
-    def ask(self, request: RestRequest, answered: Answered, deadline_ns: int = DEADLINE_NS) -> None:
-        """Send `request`; it has `deadline_ns` nanoseconds to be answered."""
+    def ask(self, request: RestRequest, answered: Answered, deadline_ns: int = DEADLINE_NS) -> bool:
+        """Send `request`; it has `deadline_ns` nanoseconds to be answered. False when it does not leave."""
         try:
             client = self._client or self._open()
         except ConfigError as e:
             self._fail(str(e), answered)
-            return
+            return False
         late = self._rates.late(request) if self._rates is not None else ""
         if late:
             self._fail(late, answered)
-            return
+            return False
 
         def done(outcome: Outcome) -> None:
             if isinstance(outcome, HttpFailure):
@@ -63,6 +63,7 @@ class RestClient:
 
         sent = Request(request.method, request.target, request.headers, request.body)
         client.send(sent, self._reactor.clock.mono_ns() + deadline_ns, done)
+        return True
 
     def _fail(self, error: str, answered: Answered) -> None:
         self._reactor.call_soon(lambda: answered(0, b"", error), f"{self._venue} rest")

@@ -5,7 +5,7 @@ from collections import deque
 from base.clock import Clock
 from base.http import Response
 from venues.interface import RestRequest
-from venues.throttle import Throttle
+from venues.throttle import LATE, Throttle
 
 SECOND_NS = 1_000_000_000
 TOO_MANY, BANNED = 429, 418
@@ -38,8 +38,10 @@ class RestRates:
             return self.throttle.take(call, mono_ns, wall_ns)
         silence = self.throttle.holding(mono_ns)
         late = silence or self.throttle.take(call, mono_ns, wall_ns, urgent=True)
-        if not late:
-            return ""
+        return self._insist(call, late, silence) if late else ""
+
+    def _insist(self, call: str, late: str, silence: str) -> str:
+        mono_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
         every_ns = BANNED_INSIST_NS if silence and self.throttle.banned else INSIST_NS
         while self._insisted_ns and mono_ns - self._insisted_ns[0] >= every_ns:
             self._insisted_ns.popleft()
@@ -67,6 +69,23 @@ class RestRates:
     def left(self) -> dict[str, int]:
         """Counters of what is left."""
         return self.throttle.left(self._clock.mono_ns(), self._clock.wall_ns())
+
+
+class SingleRates(RestRates):
+    """Single cancels of the kill path: as many as leave half of each limit to lists and cancel-alls, and one a second
+    in any case (one in ten seconds in a ban).
+    """
+
+    def __init__(self, throttle: Throttle, clock: Clock) -> None:
+        super().__init__(throttle, clock, forced=True)
+
+    def late(self, request: RestRequest) -> str:
+        """As RestRates.late."""
+        call = f"{request.method} {request.target.partition('?')[0]}"
+        mono_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
+        late = "" if self.roomy(request) else f"{LATE} (half of it is left to lists and cancel-alls)"
+        late = late or self.throttle.take(call, mono_ns, wall_ns)
+        return self._insist(call, late, self.throttle.holding(mono_ns)) if late else ""
 
 
 def _seconds(text: str) -> int:

@@ -115,7 +115,8 @@ class Venue:
                 self._tell(order, "0")
                 return 200, {}
             if method == "DELETE" and len(parts) == 2:
-                return 200, {"cancelled": self._cancel(parts[1])}
+                name = next((c for c, o in self.orders.items() if parts[1] in (c, o["order_id"])), "")
+                return (200, {"cancelled": self._cancel(name)}) if name else (404, {"error": "unknown order"})
             if self.down:
                 return 503, {"error": "maintenance"}
             if method == "DELETE":

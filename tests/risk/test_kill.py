@@ -452,7 +452,7 @@ def shown_first(line: ListedId) -> tuple[Desk, Trip]:
     return desk, trip
 
 
-@pytest.mark.parametrize("cl_ord_id", ["1", ""], ids=["by ClOrdID", "by OrderID"])
+@pytest.mark.parametrize("cl_ord_id", ["1", ""], ids=["with ClOrdID", "without"])
 def test_an_order_that_a_list_showed_before_its_owner_named_it_is_one_order(cl_ord_id: str) -> None:
     desk, trip = shown_first(ListedId("o-1", cl_ord_id, "BTC-USD"))
     desk.order("a", "1")
@@ -462,15 +462,39 @@ def test_an_order_that_a_list_showed_before_its_owner_named_it_is_one_order(cl_o
     assert (trip.counts().total, trip.counts().proven) == (1, 1)
 
 
-def test_what_proved_the_listed_order_dead_proves_the_owners() -> None:
-    desk, trip = shown_first(ListedId("o-1", "1", "BTC-USD"))
+def absent_twice(desk: Desk) -> None:
     for _ in range(2):
         desk.clock.advance(LAG_NS + 2 * MS)
         desk.empty_lists()
+
+
+def test_what_proved_the_listed_order_dead_proves_the_owners_until_it_shows_life() -> None:
+    desk, trip = shown_first(ListedId("o-1", "1", "BTC-USD"))
+    absent_twice(desk)
     assert trip.counts().proven == 1
-    desk.switch.event(state("a", "1", "PENDING_NEW"))
+    desk.switch.event(state("a", "1", "NEW", order_id="o-1"))
     assert [(p.key, p.how, p.order_id) for p in trip.proofs] == [(("owner", "a", "1"), ABSENT, "o-1")]
     assert trip.counts().total == trip.counts().proven == 1
+    desk.switch.event(report("a", "1", "o-1", "F", "1", cum=40))
+    assert [p.key for p in trip.proofs.unproven()] == [("owner", "a", "1")]
+
+
+def test_a_client_order_id_alone_proves_nothing_about_an_order_that_was_never_answered() -> None:
+    desk, trip = shown_first(ListedId("o-77", "1", "BTC-USD"))
+    absent_twice(desk)
+    desk.switch.event(state("a", "1", "PENDING_NEW"))
+    assert [(p.key, p.how) for p in trip.proofs.unproven()] == [(("owner", "a", "1"), "")]
+    assert trip.counts().total == 2
+
+
+def test_a_line_that_has_a_client_order_id_alone_is_the_owners_and_proves_nothing_of_it() -> None:
+    desk, trip = shown_first(ListedId("", "1", "BTC-USD"))
+    absent_twice(desk)
+    desk.clock.advance(UNANSWERED_NS)
+    absent_twice(desk)
+    assert trip.counts().proven == 1
+    desk.switch.event(state("a", "1", "PENDING_NEW"))
+    assert [(p.key, p.how) for p in trip.proofs] == [(("owner", "a", "1"), "")]
 
 
 def test_a_client_order_id_that_the_venue_holds_twice_is_two_orders() -> None:

@@ -340,6 +340,23 @@ def rest(venue: Running, method: str, path: str, secret: str = SECRET, **fields:
     return call(venue.endpoint("rest"), method, target, headers={"X-MBX-APIKEY": KEY})
 
 
+def test_rest_cancels_one_order_and_weighs_one(venue: Running) -> None:
+    c = session(venue)
+    for name in ("a", "b"):
+        c.order(name)
+        c.expect("8", t11=name, t150="0")
+    path = "/api/v3/order"
+    status, said = rest(venue, "DELETE", path, symbol="BTCUSDT", origClientOrderId="a")
+    assert (status, said["status"], said["origClientOrderId"]) == (200, "CANCELED", "a")
+    for name in ("a", "never"):
+        assert rest(venue, "DELETE", path, symbol="BTCUSDT", origClientOrderId=name) == (
+            400, {"code": -2011, "msg": "Unknown order sent."},
+        )  # fmt: skip
+    venue.fault("no_cancel", via="rest", seconds=5)
+    assert rest(venue, "DELETE", path, symbol="BTCUSDT", origClientOrderId="b")[1]["msg"] == "Market is closed."
+    assert [o["cl_ord_id"] for o in venue.working()] == ["b"]
+
+
 def test_rest_lists_and_cancels_by_symbol(venue: Running) -> None:
     c = session(venue)
     c.order("a")

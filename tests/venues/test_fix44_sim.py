@@ -274,6 +274,22 @@ def test_rest_needs_credentials_and_pages(venue: Running) -> None:
     assert call(rest, "GET", "/orders/never", headers=headers)[0] == 404
 
 
+def test_rest_cancels_one_order_by_either_name(venue: Running) -> None:
+    headers = {"Authorization": "Basic " + base64.b64encode(b"rest:key").decode()}
+
+    def cancel(name: str) -> tuple[int, Any]:
+        return call(venue.endpoint("rest"), "DELETE", f"/orders/{name}", headers=headers)
+
+    client = logon(venue)
+    for name in ("a", "b"):
+        order(client, name)
+    order_id = client.expect("8", t11="b").get(37)
+    assert [cancel("a"), cancel("a"), cancel(order_id)] == [(200, {"cancelled": n}) for n in (1, 0, 1)]
+    assert venue.working() == []
+    assert cancel("never") == (404, {"error": "unknown order"})
+    assert call(venue.endpoint("rest"), "DELETE", "/orders/a")[0] == 401
+
+
 def test_the_dead_mans_timer_cancels_the_account_unless_it_is_set_anew_or_disabled(venue: Running) -> None:
     headers = {"Authorization": "Basic " + base64.b64encode(b"rest:key").decode()}
 

@@ -9,9 +9,12 @@ import pytest
 from base.clock import SystemClock
 from base.config import load
 from base.reactor import Reactor
+from risk.kill_actions import RestCancelOrder
 from risk.kill_plan import OwnMassCancel, RestCancelAll
-from venues.interface import OpenOrder, Page, RestRequest
-from venues.kill_paths import OwnSession, RestPath
+from venues.interface import CancelAnswer, CancelOutcome, OpenOrder, Page, RestRequest
+from venues.kill_paths import OwnSession
+from venues.kill_rest import RestPath
+from venues.throttle import LATE
 
 CONFIG = """
 [desk]
@@ -49,6 +52,12 @@ class BySymbol:
     def parse_cancel_all(self, status: int, body: bytes) -> int:
         return int(body)
 
+    def cancel_order(self, wall_ns: int, instrument: Any, order_id: str, cl_ord_id: str) -> RestRequest:
+        return RestRequest("DELETE", f"/order?symbol={instrument.symbol}&id={order_id or cl_ord_id}", {})
+
+    def parse_cancel_order(self, status: int, body: bytes) -> CancelAnswer:
+        return CancelAnswer(CancelOutcome.CANCELLED if body == b"1" else CancelOutcome.REFUSED, body.decode())
+
     def open_orders(self, wall_ns: int, cursor: str) -> RestRequest:
         return RestRequest("GET", "/open", {})
 
@@ -63,9 +72,10 @@ class Wire:
     def __init__(self) -> None:
         self.asked: list[RestRequest] = []
 
-    def ask(self, request: RestRequest, answered: Any) -> None:
+    def ask(self, request: RestRequest, answered: Any) -> bool:
         self.asked.append(request)
         answered(200, b"1", "")
+        return True
 
 
 @pytest.fixture
@@ -75,7 +85,7 @@ def path(tmp_path: Path) -> Iterator[RestPath]:
     notes: list[tuple[str, dict[str, object]]] = []
     found = RestPath(reactor, load(tmp_path / "desk.toml"), "x", lambda event, facts: notes.append((event, facts)))
     found._api = BySymbol()  # type: ignore[assignment]
-    found._cancels = found._lists = Wire()  # type: ignore[assignment]
+    found._cancels = found._lists = found._each = Wire()  # type: ignore[assignment]
     found.notes = notes  # type: ignore[attr-defined]
     yield found
     reactor.close()
@@ -106,9 +116,10 @@ def test_a_listed_line_keeps_the_venues_symbol(path: RestPath) -> None:
 class Failing(Wire):
     """Answers nothing but errors."""
 
-    def ask(self, request: RestRequest, answered: Any) -> None:
+    def ask(self, request: RestRequest, answered: Any) -> bool:
         self.asked.append(request)
         answered(0, b"", "connection refused")
+        return True
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
@@ -130,9 +141,10 @@ class Slow(Wire):
         self.waiting: list[Any] = []
         self.closed = 0
 
-    def ask(self, request: RestRequest, answered: Any) -> None:
+    def ask(self, request: RestRequest, answered: Any) -> bool:
         self.asked.append(request)
         self.waiting.append(answered)
+        return True
 
     def close(self) -> None:
         self.closed += 1
@@ -149,6 +161,70 @@ def test_a_cancel_all_that_waits_when_no_trip_is_under_way_does_not_leave_any_mo
     path.forget()
     path.forget()
     assert (wire.closed, wire.waiting, len(wire.asked)) == (1, [], 2)
+
+
+def one(name: str, instrument: str = "BTC-USD", symbol: str = "") -> RestCancelOrder:
+    return RestCancelOrder("x", instrument, name, "", symbol)
+
+
+def test_single_cancels_go_one_at_a_time_behind_a_list_and_one_of_an_order(path: RestPath) -> None:
+    path._each = path._lists = wire = Slow()  # type: ignore[assignment]
+    left: list[str] = []
+    for name in ("1", "2", "1", "3"):
+        path.cancel_order(one(name), lambda n=name: left.append(n))  # type: ignore[misc]
+    path.list_orders(lambda *_: None, lambda _: None)
+    assert [r.target for r in wire.asked] == ["/order?symbol=BTC/USD&id=1"]
+    assert left == ["1"]
+    while wire.waiting:
+        wire.waiting.pop(0)(200, b"1", "")
+    assert [r.target.rpartition("=")[2] for r in wire.asked] == ["1", "/open", "2", "3"]
+    assert left == ["1", "2", "3"]
+    kept = [(e, f["order"], f["outcome"]) for e, f in path.notes if "outcome" in f]  # type: ignore[attr-defined]
+    assert kept == [("answer", n, "cancelled") for n in "123"]
+
+
+def test_what_the_venue_says_is_over_is_let_alone_for_a_while_and_what_it_refuses_is_not(path: RestPath) -> None:
+    path._each = wire = Slow()  # type: ignore[assignment]
+    told: list[tuple[str, str]] = []
+    path.refused = lambda venue, why: told.append((venue, why))
+    for name, body in (("1", b"1"), ("2", b"cancels are not taken now"), ("1", b""), ("2", b"1")):
+        path.cancel_order(one(name), lambda: None)
+        if wire.waiting:
+            wire.waiting.pop(0)(200, body, "")
+    assert [r.target.rpartition("=")[2] for r in wire.asked] == ["1", "2", "2"]
+    assert told == [("x", "cancels are not taken now")]
+    path.forget()
+    path.cancel_order(one("1"), lambda: None)
+    assert len(wire.asked) == 4, "another trip begins anew"
+
+
+def test_single_cancels_that_wait_do_not_leave_once_no_trip_is_under_way(path: RestPath) -> None:
+    path._each = wire = Slow()  # type: ignore[assignment]
+    for name in ("1", "2", "3"):
+        path.cancel_order(one(name), lambda: None)
+    path.forget()
+    wire.waiting.pop(0)(200, b"1", "")
+    assert len(wire.asked) == 1
+
+
+def test_an_order_in_what_is_not_configured_is_named_by_the_venues_symbol(path: RestPath) -> None:
+    path.cancel_order(one("7", "", "DOGE"), lambda: None)
+    assert [r.target for r in path._each.asked] == ["/order?symbol=DOGE&id=7"]  # type: ignore[attr-defined]
+
+
+def test_a_single_cancel_that_the_limits_hold_up_is_not_said_to_be_sent(path: RestPath) -> None:
+    class Late(Slow):
+        def ask(self, request: RestRequest, answered: Any) -> bool:
+            super().ask(request, answered)
+            return False
+
+    path._each = wire = Late()  # type: ignore[assignment]
+    left: list[str] = []
+    path.cancel_order(one("1"), lambda: left.append("1"))
+    wire.waiting.pop(0)(0, b"", f"{LATE} (messages): try again in 5 ms")
+    assert (left, path.notes) == ([], [])  # type: ignore[attr-defined]
+    path.cancel_order(one("1"), lambda: left.append("1"))
+    assert len(wire.asked) == 2, "it may be asked for again at once"
 
 
 CLOSED = """

@@ -422,6 +422,41 @@ def test_rest_lists_queries_and_cancels_the_account(venue: Running) -> None:
     assert rest(venue, "OpenOrders")["result"]["open"] == {}
 
 
+def test_rest_cancels_one_order_of_any_logon_and_the_engine_counts_it(tmp_path: Path) -> None:
+    venue = make(tmp_path, tier="starter", rate_ceiling=10, rate_refuses_cancels=True)
+    try:
+        a = trader(venue)
+        ids = []
+        for _ in range(2):
+            a.order()
+            ids.append(a.expect("8", t150="0").get(37))
+        assert rest(venue, "CancelOrder", txid=ids[0])["result"] == {"count": 1}
+        a.expect("8", t150="4")
+        assert rest(venue, "CancelOrder", txid=ids[0])["error"] == ["EOrder:Unknown order"]
+        assert rest(venue, "CancelOrder", txid=ids[1])["error"] == ["EOrder:Rate limit exceeded"]
+        for _ in range(30):  # no call of the key's own counter
+            assert rest(venue, "CancelOrder", txid="OAAAAA-AAAAA-AAAAAA")["error"] == ["EOrder:Unknown order"]
+        assert list(rest(venue, "OpenOrders")["result"]["open"]) == [ids[1]]
+    finally:
+        venue.stop()
+
+
+def test_derivatives_rest_cancels_one_order_and_keeps_its_own_limit(tmp_path: Path) -> None:
+    venue = make(tmp_path, tier="starter")
+    try:
+        headers = {"APIKey": KEY, "Authent": "x"}
+
+        def cancel(**fields: str) -> Any:
+            target = f"/derivatives/api/v3/cancelorder?{urlencode(fields)}"
+            return call(venue.endpoint("rest"), "POST", target, "", headers)[1]
+
+        assert cancel(order_id="nobody's")["cancelStatus"] == {"status": "notFound"}
+        answers = [cancel(cliOrdId="x").get("error") for _ in range(55)]
+        assert (answers[0], answers[-1]) == (None, "apiLimitExceeded")
+    finally:
+        venue.stop()
+
+
 def test_dead_mans_switch_fires_unless_renewed_or_disabled(venue: Running) -> None:
     a = trader(venue)
     a.order()

@@ -21,7 +21,7 @@ from venues.limits import DAY_S, Limit
 from venues.rate import meter
 from venues.rate_share import DeskRates, SharedRates
 from venues.registry import dialect
-from venues.rest_rates import RestRates
+from venues.rest_rates import RestRates, SingleRates
 from venues.throttle import Throttle
 
 MS = 1_000_000
@@ -263,6 +263,42 @@ def test_questions_about_single_orders_leave_half_to_the_lists(tmp_path: Path) -
         asked += 1
     assert 4 <= asked <= 6
     assert sum(not lists.late(listing) for _ in range(20)) >= 5
+
+
+def test_single_cancels_leave_half_to_the_lists_and_then_one_leaves_each_second(tmp_path: Path) -> None:
+    clock = ManualClock()
+    config = desk(tmp_path, "kraken", 'options = { market = "derivatives" }', "PF_XBTUSD")
+    throttle = rates(config).rest("killswitch")
+    singles, lists = SingleRates(throttle, clock), RestRates(throttle, clock)
+    one = RestRequest("POST", "/derivatives/api/v3/cancelorder")
+    at_once = sum(not singles.late(one) for _ in range(60))
+    assert 20 <= at_once <= 26, "half of 500 in 10 s at 10 each, and one that insists"
+    assert "half of it is left to lists" in singles.late(one)
+    assert lists.late(RestRequest("GET", "/derivatives/api/v3/openorders")) == ""
+    sent = 0
+    for _ in range(50):
+        clock.advance(SECOND // 10)
+        sent += not singles.late(one)
+    assert sent == 5
+
+
+def test_single_cancels_of_kraken_spot_are_no_calls(tmp_path: Path) -> None:
+    clock = ManualClock()
+    throttle = rates(desk(tmp_path, "kraken", 'options = { tier = "starter" }', "BTC/USD")).rest("killswitch")
+    one = RestRequest("POST", "/0/private/CancelOrder")
+    assert not any(SingleRates(throttle, clock).late(one) for _ in range(100))
+    assert RestRates(throttle, clock).late(RestRequest("POST", "/0/private/OpenOrders")) == ""
+
+
+def test_in_a_ban_one_single_cancel_leaves_in_ten_seconds(tmp_path: Path) -> None:
+    clock = ManualClock()
+    singles = SingleRates(rates(desk(tmp_path)).rest("killswitch"), clock)
+    singles.heed(Response(418, b"", (("Retry-After", "600"),)))
+    one, sent = RestRequest("DELETE", "/api/v3/order?symbol=BTCUSDT"), 0
+    for _ in range(300):
+        clock.advance(SECOND // 10)
+        sent += not singles.late(one)
+    assert sent == 3
 
 
 def test_the_first_round_leaves_in_a_ban_and_then_one_in_ten_seconds(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ RATE_LIMITS = RateLimits(
             name="weight", most=6_000, per_s=60, scope="address", otherwise=Cost(20), reserve=1_000, breach="ban",
             costs={
                 "GET /api/v3/openOrders": Cost(80), "GET /api/v3/order": Cost(4), "DELETE /api/v3/openOrders": Cost(1),
+                "DELETE /api/v3/order": Cost(1),
                 "GET /api/v3/account": Cost(20), "GET /api/v3/myTrades": Cost(20), "GET /api/v3/exchangeInfo": Cost(20),
             },
             refusals=(Refusal(code="-1003"),), source="request weight by address",

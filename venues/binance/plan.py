@@ -57,12 +57,18 @@ def _steps(venue: VenueConfig) -> list[CancelStep]:
                    dead_owner="restart"),
     ]  # fmt: skip
     if venue.rest is not None:
-        steps.append(
+        steps += [
             CancelStep(action="rest_cancel_all", reaches="account", per_instrument=True,
                        says="DELETE /api/v3/openOrders", answered_by="the cancelled orders",
                        when_empty="HTTP 400 -2011", certain=True, dead_owner="yes", notes=_WHOLE,
-                       proves="the list proves nothing here; each order's own final report proves that order")
-        )  # fmt: skip
+                       proves="the list proves nothing here; each order's own final report proves that order"),
+            CancelStep(action="rest_cancel_each", reaches="account", per_instrument=False,
+                       says="DELETE /api/v3/order", answered_by="the order, CANCELED", when_empty="HTTP 400 -2011",
+                       certain=True, dead_owner="yes",
+                       notes=("by symbol and OrderID, or ClOrdID; an order of a list takes its list along",),
+                       proves="the answer proves nothing; the order's own final report proves it, or its absence from "
+                              "the list"),
+        ]  # fmt: skip
     return steps
 
 

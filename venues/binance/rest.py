@@ -1,4 +1,4 @@
-"""Binance Spot REST: open orders, one order, its trades, balances, cancel all on a symbol.
+"""Binance Spot REST: open orders, one order, its trades, balances, cancel all on a symbol, cancel one.
 
 Ed25519 over the percent-encoded query.
 """
@@ -12,7 +12,17 @@ import msgspec
 from base.errors import VenueError
 from base.instruments import Instrument
 from venues.binance.signing import private_key, signed_query
-from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
+from venues.interface import (
+    CancelAnswer,
+    CancelOutcome,
+    OpenOrder,
+    Page,
+    RestRequest,
+    TradePage,
+    VenueBalance,
+    VenueTrade,
+    WorkingOrder,
+)
 from venues.json import amount, answer, decode, signed, signed_text
 
 T = TypeVar("T")
@@ -31,6 +41,9 @@ _STATES = {
 _NO_SUCH_ORDER = -2013
 _NOTHING_OPEN = -2011
 _NOTHING_OPEN_TEXT = b"Unknown order sent."
+_TOO_MANY = (-1003, -1015)
+_NOBODY_KNOWS = (-1000, -1001, -1006, -1007)
+"""Errors within the venue: its documentation says of them that what became of the request is not known."""
 _RECV_WINDOW_MS = 10_000
 _TRADES_A_PAGE = 1_000
 
@@ -69,6 +82,10 @@ class _Balance(msgspec.Struct):
 
 class _Account(msgspec.Struct):
     balances: list[_Balance]
+
+
+class _Ended(msgspec.Struct):
+    status: str
 
 
 class _Failure(msgspec.Struct):
@@ -142,6 +159,31 @@ class Rest:
             return 0
         said = _success(status, body, list[_Cancelled], "cancel openOrders")
         return sum(1 if c.order_reports is None else len(c.order_reports) for c in said)
+
+    def cancel_order(self, wall_ns: int, instrument: Instrument, order_id: str, cl_ord_id: str) -> RestRequest | None:
+        """One order by symbol and OrderID, else ClOrdID; of whatever session."""
+        name, value = ("orderId", order_id) if order_id else ("origClientOrderId", cl_ord_id)
+        return self._request("DELETE", "/api/v3/order", wall_ns, symbol=instrument.symbol, **{name: value})
+
+    def parse_cancel_order(self, status: int, body: bytes) -> CancelAnswer:
+        """The order as it ended, or an error. "Unknown order sent." is said of orders that are over, too; an answer
+        with a status of 500 and more leaves the outcome open (REST API, general information).
+        """
+        try:
+            if status == 200:
+                state = decode(body, _Ended, "cancel order").status
+                done = CancelOutcome.CANCELLED if state == "CANCELED" else CancelOutcome.UNKNOWN
+                return CancelAnswer(done, state)
+            said = decode(body, _Failure, f"cancel order: HTTP status {status}")
+        except VenueError as e:
+            return CancelAnswer(CancelOutcome.RATE_LIMITED if status in (418, 429) else CancelOutcome.UNKNOWN, str(e))
+        text = f"{said.code} {said.msg}"
+        if status in (418, 429) or said.code in _TOO_MANY:
+            return CancelAnswer(CancelOutcome.RATE_LIMITED, text)
+        if status >= 500 or said.code in _NOBODY_KNOWS:
+            return CancelAnswer(CancelOutcome.UNKNOWN, text)
+        unknown = said.code == _NO_SUCH_ORDER or (said.code == _NOTHING_OPEN and _NOTHING_OPEN_TEXT in body)
+        return CancelAnswer(CancelOutcome.NOT_FOUND if unknown else CancelOutcome.REFUSED, text)
 
     def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
         """Spot has no such timer."""

@@ -159,10 +159,15 @@ class BinanceRest:
         return self._describe(self._find(account, said))
 
     def _cancel(self, account: str, said: dict[str, str]) -> Any:
-        order = self._find(account, said)
-        if not self._venue.cancel(order, said.get("newClientOrderId", "")):
-            raise RestError(-2011, "Unknown order sent.")
-        return self._describe(order)
+        try:
+            order = self._find(account, said)
+        except RestError as problem:
+            raise RestError(-2011, "Unknown order sent.") if problem.code == -2013 else problem from None
+        name = said.get("newClientOrderId") or f"rest{self._venue.next_id()}"
+        done = self._venue.cancel_over_rest(order, name)
+        if not done:
+            raise RestError(-2011, self._venue.no_cancel_text if done is None else "Unknown order sent.")
+        return {**self._describe(order), "origClientOrderId": order.cl_ord_id, "clientOrderId": name}
 
     def _cancel_all(self, account: str, said: dict[str, str]) -> Any:
         symbol = self._symbol(said, needed=True)

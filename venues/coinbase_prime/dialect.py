@@ -142,7 +142,7 @@ class CoinbasePrime(FixVenue):
 
     def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
         """One 35=F an order, by its owner."""
-        return cancel_plan(venue)
+        return cancel_plan(venue, _settings(venue))
 
     def trading_profile(self, context: SessionContext) -> _Trading:
         """Order entry, which hears of its own orders (9406=N)."""

@@ -6,9 +6,8 @@ One 35=F an order by whoever owns it, which needs the venue's OrderID; REST list
 
 from base.config import VenueConfig
 from venues.cancel_plan import CancelPlan, CancelStep, OpenOrders
+from venues.coinbase_prime.settings import Settings
 from venues.limits import Refusal
-
-_OPEN_ORDERS = "GET /v1/portfolios/{portfolio_id}/open_orders"
 
 
 def open_orders(venue: VenueConfig) -> OpenOrders:
@@ -16,14 +15,15 @@ def open_orders(venue: VenueConfig) -> OpenOrders:
     return OpenOrders.REST if venue.rest is not None else OpenOrders.STATUS_EACH
 
 
-def cancel_plan(venue: VenueConfig) -> CancelPlan:
+def cancel_plan(venue: VenueConfig, settings: Settings) -> CancelPlan:
     """Each order by its own 35=F; its own final report, or its absence from the list, proves it dead."""
+    path = f"/v1/portfolios/{settings.portfolio_id}"
     return CancelPlan(
-        steps=(_EACH,),
+        steps=(_EACH, _rest_each(path)) if venue.rest is not None else (_EACH,),
         proof_list=open_orders(venue),
         list_lag_ms=venue.rest.lag_ms if venue.rest else 0,
         unproven=tuple(_unproven(venue)),
-        list_says=_OPEN_ORDERS if venue.rest else "",
+        list_says=f"GET {path}/open_orders" if venue.rest else "",
         drop_copy_lag_ms=0,  # of the same gateway; how late it may be is not documented
         refused_when=(
             "17:00 to 17:05 New York: no session stands; whether REST takes cancels then is not documented",
@@ -31,8 +31,8 @@ def cancel_plan(venue: VenueConfig) -> CancelPlan:
         ),
         no_cancel=(Refusal(text="maintenance"),),  # the text of such a 35=j is not documented
         by_hand=(
-            "orders of a dead owner that does not come back, and of people and other systems of the portfolio: one by "
-            "one on the venue's page, or POST /v1/portfolios/{portfolio_id}/orders/{order_id}/cancel",
+            "without REST: orders of a dead owner that does not come back, and of people and other systems of the "
+            "portfolio: one by one on the venue's page",
             "more than 5000 open orders: the venue's list answers with an error then",
             "positions: nothing here closes one",
         ),
@@ -45,6 +45,16 @@ _EACH = CancelStep(
     timing="one an order, below 50 messages a second of the session",
     notes=("needs the OrderID(37): an order that no report has named is followed until one does",),
 )  # fmt: skip
+
+
+def _rest_each(path: str) -> CancelStep:
+    return CancelStep(
+        action="rest_cancel_each", reaches="account", per_instrument=False, says=f"POST {path}/orders/ID/cancel",
+        answered_by="the order's id", when_empty="an error whose form is not documented", certain=True,
+        dead_owner="yes", notes=("by OrderID alone; 25 requests a second a portfolio, lists and questions included",),
+        proves="the answer accepts the request and proves nothing; the order's own final report proves it, or its "
+               "absence from the list",
+    )  # fmt: skip
 
 
 def _unproven(venue: VenueConfig) -> list[str]:

@@ -14,12 +14,24 @@ import msgspec
 from base.errors import VenueError
 from base.instruments import Instrument
 from venues.coinbase_prime.signing import rest_signature
-from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
-from venues.json import Instant, amount, answer, instant_ns, signed, signed_text
+from venues.interface import (
+    CancelAnswer,
+    CancelOutcome,
+    OpenOrder,
+    Page,
+    RestRequest,
+    TradePage,
+    VenueBalance,
+    VenueTrade,
+    WorkingOrder,
+)
+from venues.json import Instant, amount, answer, decode, instant_ns, signed, signed_text
 
 _SIDES = {"BUY": "1", "SELL": "2"}
 _SIDE_NAMES = {"1": "BUY", "2": "SELL"}
 _STATES = {"PENDING": "A", "FILLED": "2", "CANCELLED": "4", "EXPIRED": "C", "FAILED": "8"}
+_CANCELS = {404: CancelOutcome.NOT_FOUND, 429: CancelOutcome.RATE_LIMITED}
+_OVER = ("not open", "already")
 _LIST_ENDS = frozenset({1_000, 5_000})
 """Rows of the open-orders list at which it is cut (its SDK) or becomes an error (its page)."""
 _MOST_ROWS = 3_000
@@ -89,6 +101,14 @@ class _Balance(msgspec.Struct):
 
 class _Balances(msgspec.Struct):
     balances: list[_Balance]
+
+
+class _Cancelled(msgspec.Struct):
+    id: str
+
+
+class _Failure(msgspec.Struct):
+    message: str = ""
 
 
 class Rest:
@@ -165,6 +185,33 @@ class Rest:
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         """Never asked for."""
         raise VenueError("coinbase prime has no cancel for more than one order")
+
+    def cancel_order(self, wall_ns: int, instrument: Instrument, order_id: str, cl_ord_id: str) -> RestRequest | None:
+        """One order of the portfolio, whatever placed it; the venue wants its OrderID."""
+        if not order_id:
+            return None
+        path = f"{self._path}/orders/{quote(order_id, safe='')}/cancel"
+        body = msgspec.json.encode({"portfolio_id": self._portfolio_id, "order_id": order_id})
+        return RestRequest("POST", path, self._headers(wall_ns, "POST", path, body), body)
+
+    def parse_cancel_order(self, status: int, body: bytes) -> CancelAnswer:
+        """The id of an order that is to be cancelled: accepted, no more.
+
+        What refusals look like is not documented: words that an order is over, and of maintenance, are taken as such.
+        """
+        try:
+            if status == 200:
+                return CancelAnswer(CancelOutcome.CANCELLED, decode(body, _Cancelled, "cancel order").id)
+            text = decode(body, _Failure, f"cancel order: HTTP status {status}").message
+        except VenueError as e:
+            return CancelAnswer(CancelOutcome.RATE_LIMITED if status == 429 else CancelOutcome.UNKNOWN, str(e))
+        if status in _CANCELS:
+            return CancelAnswer(_CANCELS[status], text)
+        words = text.lower()
+        if 400 <= status < 500:
+            over = any(each in words for each in _OVER)
+            return CancelAnswer(CancelOutcome.DONE if over else CancelOutcome.REFUSED, text)
+        return CancelAnswer(CancelOutcome.REFUSED if "maintenance" in words else CancelOutcome.UNKNOWN, text)
 
     def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
         """There is no such timer."""

@@ -124,10 +124,9 @@ class PrimeRest:
         return {"fills": shown, "pagination": page}
 
     def _cancel(self, order: Order) -> Any:
-        if self._venue.faults and self._venue.takes_no_cancels(order.symbol, "rest"):
-            raise RestError(503, self._venue.no_cancel_text)
-        if not self._venue.cancel(order, ""):
-            raise RestError(400, "order is not open")
+        done = self._venue.cancel_over_rest(order, "")
+        if not done:
+            raise RestError(*((503, self._venue.no_cancel_text) if done is None else (400, "order is not open")))
         return {"id": order.order_id}
 
     def _balances(self, account: str) -> Any:

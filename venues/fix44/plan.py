@@ -54,6 +54,11 @@ def _steps(settings: Settings) -> list[CancelStep]:
         )
     if settings.rest:
         steps.append(_step("rest_cancel_all", "account", "DELETE /orders", "a count", "a count of 0", dead_owner="yes"))
+    if settings.rest and "cancel_order" in settings.rest_calls:
+        steps.append(
+            _step("rest_cancel_each", "account", "DELETE /orders/ID", "a count", "HTTP 404, or a count of 0",
+                  dead_owner="yes")
+        )  # fmt: skip
     if settings.on_disconnect is Disconnect.CANCELS:
         steps.append(
             _step("owner_disconnect", "session", "the connection is dropped", "nothing", "nothing", certain=False,

@@ -2,8 +2,9 @@
 
 `GET /orders?status=open[&cursor=C]` -> {"orders": [...], "next": "C"}; `GET /orders/<ClOrdID>` -> one order or 404;
 `DELETE /orders` -> {"cancelled": n}. An order: order_id, cl_ord_id, symbol, side, order_qty, cum_qty, price,
-ord_status, transact_time, all texts with the values of FIX. Where the options say so, `GET /fills?order=<OrderID>` and
-`GET /balances`, and `POST /cancel_after`, too. Basic authentication. docs/venues/fix44.md.
+ord_status, transact_time, all texts with the values of FIX. Where the options say so, `DELETE /orders/<OrderID or
+ClOrdID>`, `GET /fills?order=<OrderID>`, `GET /balances`, and `POST /cancel_after`, too. Basic authentication.
+docs/venues/fix44.md.
 """
 
 from base64 import b64encode
@@ -15,8 +16,18 @@ import msgspec
 from base.errors import CodecError, VenueError
 from base.instruments import Instrument
 from fix.codec import parse_utc_ns
-from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
-from venues.json import amount, answer, signed_text
+from venues.interface import (
+    CancelAnswer,
+    CancelOutcome,
+    OpenOrder,
+    Page,
+    RestRequest,
+    TradePage,
+    VenueBalance,
+    VenueTrade,
+    WorkingOrder,
+)
+from venues.json import amount, answer, decode, signed_text
 
 
 class _Order(msgspec.Struct):
@@ -74,6 +85,10 @@ class _Cancelled(msgspec.Struct):
     cancelled: int | None = None
 
 
+class _Refused(msgspec.Struct):
+    error: str
+
+
 class _After(msgspec.Struct):
     seconds: int
 
@@ -82,7 +97,7 @@ class Rest:
     """RestApi of a fix44 venue."""
 
     def __init__(self, key: str, secret: str, calls: frozenset[str] = frozenset()) -> None:
-        """`calls`: what the peer offers beyond orders, of fills, balances and cancel_after."""
+        """`calls`: what the peer offers beyond orders, of cancel_order, fills, balances and cancel_after."""
         self._calls = calls
         credentials = b64encode(f"{key}:{secret}".encode()).decode()
         self._headers = (("Authorization", f"Basic {credentials}"),) if key else ()
@@ -135,6 +150,27 @@ class Rest:
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         """Number of orders cancelled."""
         return answer(status, body, _Cancelled, "cancel all").cancelled
+
+    def cancel_order(self, wall_ns: int, instrument: Instrument, order_id: str, cl_ord_id: str) -> RestRequest | None:
+        """One order of the account by its OrderID, else by its ClOrdID, where the options say that the peer can."""
+        if "cancel_order" not in self._calls:
+            return None
+        return RestRequest("DELETE", f"/orders/{quote(order_id or cl_ord_id, safe='')}", self._headers)
+
+    def parse_cancel_order(self, status: int, body: bytes) -> CancelAnswer:
+        """1 cancelled, or 0: it was over; else an error by its status (docs/venues/fix44.md)."""
+        try:
+            if status == 200:
+                count = decode(body, _Cancelled, "cancel order").cancelled
+                found = {1: CancelOutcome.CANCELLED, 0: CancelOutcome.DONE}.get(-1 if count is None else count)
+                return CancelAnswer(found or CancelOutcome.UNKNOWN, f"a count of {count}")
+            text = decode(body, _Refused, f"cancel order: HTTP status {status}").error
+        except VenueError as e:
+            return CancelAnswer(CancelOutcome.RATE_LIMITED if status == 429 else CancelOutcome.UNKNOWN, str(e))
+        if status == 503 or 400 <= status < 500:
+            known = {404: CancelOutcome.NOT_FOUND, 429: CancelOutcome.RATE_LIMITED}
+            return CancelAnswer(known.get(status, CancelOutcome.REFUSED), text)
+        return CancelAnswer(CancelOutcome.UNKNOWN, text)
 
     def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
         """The peer's dead man's timer, where the options say that it has one; 0 disables it."""

@@ -10,7 +10,7 @@ from venues.limits import Limit, written
 from venues.options import Options, Value
 
 MESSAGES = frozenset({*"DFGHqV", "AF"})
-REST_CALLS = frozenset({"fills", "balances", "cancel_after"})
+REST_CALLS = frozenset({"fills", "balances", "cancel_order", "cancel_after"})
 ORD_TYPES = frozenset("1234")
 TIMES_IN_FORCE = frozenset("01346")
 _POLICIES = {
@@ -65,7 +65,7 @@ def read(values: dict[str, Value], path: str) -> Settings:
         mass_cancel_reaches=_REACHES[o.text("mass_cancel_reaches", "session", _REACHES)],
         on_disconnect=Disconnect(o.text("on_disconnect", "unknown", list(Disconnect))),
         rest=o.flag("rest", False),
-        rest_calls=frozenset(o.texts("rest_calls", ["balances", "fills"], REST_CALLS)),
+        rest_calls=frozenset(o.texts("rest_calls", ["balances", "cancel_order", "fills"], REST_CALLS)),
         replay_proves=o.text("open_orders", "ask", ("ask", "replay")) == "replay",
         levels=frozenset(int(level) for level in o.texts("levels", ["2"], ("2", "3"))),
         order_id_tag=o.integer("order_id_tag", 278, 1, 99_999),

@@ -21,8 +21,8 @@ PAGE = 100
 
 
 class PlainRest:
-    """GET /orders[?status=open&cursor=], GET /orders/<ClOrdID or OrderID>, DELETE /orders, GET /fills, GET /balances,
-    POST /cancel_after."""
+    """GET /orders[?status=open&cursor=], GET and DELETE /orders/<ClOrdID or OrderID>, DELETE /orders, GET /fills,
+    GET /balances, POST /cancel_after."""
 
     def __init__(self, venue: "PlainSim") -> None:
         self._venue = venue
@@ -44,8 +44,9 @@ class PlainRest:
             return self._fills(account, request.query)
         if request.path == "/balances" and request.method == "GET":
             return self._balances(account)
-        if request.path.startswith("/orders/") and request.method == "GET":
-            return self._one(account, unquote(request.path.removeprefix("/orders/")))
+        if request.path.startswith("/orders/") and request.method in ("GET", "DELETE"):
+            call = self._one if request.method == "GET" else self._cancel
+            return call(account, unquote(request.path.removeprefix("/orders/")))
         return _json({"error": f"{request.method} {request.path}: no such call"}, 404)
 
     def _cancel_after(self, account: str, body: bytes) -> Response:
@@ -113,11 +114,20 @@ class PlainRest:
         ]
         return _json({"balances": lines})
 
-    def _one(self, account: str, name: str) -> Response:
+    def _named(self, account: str, name: str) -> Order | None:
         order = self._venue.exchange.orders.get(name) or self._venue.exchange.find(account, name)
-        if order is None or order.owner.account != account:
+        return order if order is not None and order.owner.account == account else None
+
+    def _one(self, account: str, name: str) -> Response:
+        order = self._named(account, name)
+        return _json({"error": "unknown order"}, 404) if order is None else _json(self._describe(order))
+
+    def _cancel(self, account: str, name: str) -> Response:
+        order = self._named(account, name)
+        if order is None:
             return _json({"error": "unknown order"}, 404)
-        return _json(self._describe(order))
+        done = self._venue.cancel_over_rest(order, "")
+        return _json({"error": self._venue.no_cancel_text}, 503) if done is None else _json({"cancelled": int(done)})
 
     def _describe(self, o: Order, at_ns: int | None = None) -> dict[str, Any]:
         i = self._venue.exchange.instruments[o.symbol]

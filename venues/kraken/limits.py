@@ -18,12 +18,14 @@ _TIERS = {"starter": (60, "1", 15, "0.33"), "intermediate": (125, "2.34", 20, "0
 _DERIVATIVES_REST = {
     "GET /derivatives/api/v3/openorders": Cost(2),
     "POST /derivatives/api/v3/orders/status": Cost(1),
+    "POST /derivatives/api/v3/cancelorder": Cost(10),
     "POST /derivatives/api/v3/cancelallorders": Cost(25),
     "GET /derivatives/api/v3/fills": Cost(25),
     "GET /derivatives/api/v3/accounts": Cost(2),
 }
 _SPOT_REST = {
     "POST /0/private/CancelAll": ONE,
+    "POST /0/private/CancelOrder": FREE,  # counted by the engine alone, by pair
     "POST /0/private/TradesHistory": Cost(2),
     "POST /0/private/Ledgers": Cost(2),
 }

@@ -64,7 +64,7 @@ def _steps(venue: VenueConfig, settings: Settings) -> list[CancelStep]:
                    notes=("if 530=7 reaches its own SenderCompID only, this reaches nothing and says nothing",)),
     ]  # fmt: skip
     if venue.rest is not None:
-        steps.append(_rest(settings))
+        steps += [_rest(settings), _rest_each(settings)]
     if settings.cancel_on_disconnect is not False:
         steps.append(
             CancelStep(action="owner_disconnect", reaches="connection", per_instrument=False,
@@ -88,6 +88,22 @@ def _rest(settings: Settings) -> CancelStep:
         action="rest_cancel_all", reaches="account", per_instrument=False, says=says, answered_by="a count",
         when_empty=empty, certain=not settings.derivatives, dead_owner="yes", notes=notes,
         proves="the count proves nothing; each order's own final report proves that order",
+    )  # fmt: skip
+
+
+def _rest_each(settings: Settings) -> CancelStep:
+    if settings.derivatives:
+        says, answers = "POST /derivatives/api/v3/cancelorder", "cancelled, filled or notFound"
+        notes: tuple[str, ...] = ("costs 10 of 500 a 10 s",)
+        empty = "notFound"
+    else:
+        says, answers, empty = "POST /0/private/CancelOrder", "a count of 1", "EOrder:Unknown order"
+        notes = ("not counted as a call; the engine counts it by pair, and a refused cancel costs nothing",)
+    return CancelStep(
+        action="rest_cancel_each", reaches="account", per_instrument=False, says=says, answered_by=answers,
+        when_empty=empty, certain=not settings.derivatives, dead_owner="yes",
+        notes=("goes by the account: of earlier logons, too, which 35=F does not reach", *notes),
+        proves="the answer proves nothing; the order's own final report proves it, or its absence from the list",
     )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
-"""Kraken Derivatives REST v3: open orders, one order, fills, accounts, cancel all, the dead
-man's timer.
+"""Kraken Derivatives REST v3: open orders, one order, fills, accounts, cancel all and one,
+the dead man's timer.
 
 Our venue reference names the headers only; the signature and the shapes come from the venue's public guide and API
 reference, and have not been tried against it. The venue withdraws this API on 2027-03-01.
@@ -15,7 +15,17 @@ import msgspec
 
 from base.errors import VenueError
 from base.instruments import Instrument
-from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
+from venues.interface import (
+    CancelAnswer,
+    CancelOutcome,
+    OpenOrder,
+    Page,
+    RestRequest,
+    TradePage,
+    VenueBalance,
+    VenueTrade,
+    WorkingOrder,
+)
 from venues.json import Instant, answer, instant_ns, plain, signed
 from venues.kraken.signing import Nonce, derivatives_sign, secret_bytes
 
@@ -23,6 +33,9 @@ _PREFIX = "/derivatives"
 _SIDES = {"buy": "1", "sell": "2"}
 _STATES = {"ENTERED_BOOK": "0", "FULLY_EXECUTED": "2", "REJECTED": "8", "CANCELLED": "4", "TRIGGER_PLACED": "0"}
 _FILLS_A_PAGE = 100
+_CANCELS = {"cancelled": CancelOutcome.CANCELLED, "filled": CancelOutcome.DONE, "notFound": CancelOutcome.NOT_FOUND}
+_TOO_MANY = "apiLimitExceeded"
+_NOBODY_KNOWS = ("Server Error", "Unavailable")
 
 
 class _Said(msgspec.Struct):
@@ -109,6 +122,14 @@ class _CancelAll(_Said, rename={"cancel_status": "cancelStatus"}):
     cancel_status: _Cancelled | None = None
 
 
+class _OneStatus(msgspec.Struct):
+    status: str
+
+
+class _CancelOne(_Said, rename={"cancel_status": "cancelStatus"}):
+    cancel_status: _OneStatus | None = None
+
+
 T = TypeVar("T", bound=_Said)
 
 
@@ -182,6 +203,25 @@ class DerivativesRest:
             raise VenueError("cancelallorders: cancelStatus is missing")
         cancelled = said.cancel_status.cancelled
         return None if cancelled is None else len(cancelled)
+
+    def cancel_order(self, wall_ns: int, instrument: Instrument, order_id: str, cl_ord_id: str) -> RestRequest | None:
+        """One order by its OrderID, else by its ClOrdID, whatever placed it."""
+        name = {"order_id": order_id} if order_id else {"cliOrdId": cl_ord_id}
+        return self._request("POST", "/api/v3/cancelorder", wall_ns, **name)
+
+    def parse_cancel_order(self, status: int, body: bytes) -> CancelAnswer:
+        """What became of it, in one word; an error of the server's own leaves that open."""
+        try:
+            said = answer(status, body, _CancelOne, "cancelorder")
+        except VenueError as e:
+            return CancelAnswer(CancelOutcome.UNKNOWN, str(e))
+        text = said.error or ", ".join(said.errors) or said.result
+        if said.result != "success":
+            if text == _TOO_MANY:
+                return CancelAnswer(CancelOutcome.RATE_LIMITED, text)
+            return CancelAnswer(CancelOutcome.UNKNOWN if text in _NOBODY_KNOWS else CancelOutcome.REFUSED, text)
+        word = said.cancel_status.status if said.cancel_status is not None else "cancelStatus is missing"
+        return CancelAnswer(_CANCELS.get(word, CancelOutcome.UNKNOWN), word)
 
     def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
         """The dead man's switch; 0 disables it."""

@@ -1,4 +1,4 @@
-"""Kraken Spot REST: open orders, one order, trades, balances, cancel all, the dead man's timer.
+"""Kraken Spot REST: open orders, one order, trades, balances, cancel all and one, the dead man's timer.
 
 Each call is a POST with a rising nonce. The list of orders is not paged, that of trades is, newest first. Shapes follow
 the venue's public API reference.
@@ -13,7 +13,17 @@ import msgspec
 
 from base.errors import VenueError
 from base.instruments import Instrument
-from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
+from venues.interface import (
+    CancelAnswer,
+    CancelOutcome,
+    OpenOrder,
+    Page,
+    RestRequest,
+    TradePage,
+    VenueBalance,
+    VenueTrade,
+    WorkingOrder,
+)
 from venues.json import answer, decode, plain, seconds_ns, signed
 from venues.kraken.signing import Nonce, secret_bytes, spot_sign
 
@@ -25,6 +35,8 @@ _LEGACY = {"XXBT": "BTC", "XBT": "BTC", "XXDG": "DOGE", "XDG": "DOGE"}
 """Assets that the REST side calls by a name of its own; others have X or Z before a name of three letters."""
 _TRADES_A_PAGE = 50
 _UNKNOWN = ("EOrder:Unknown order", "EOrder:Invalid order", "EQuery:Unknown order")
+_TOO_MANY = ("EOrder:Rate limit exceeded", "EAPI:Rate limit exceeded", "EGeneral:Temporary lockout")
+_NOBODY_KNOWS = ("EService:Timeout", "EService:Deadline elapsed", "EService:Busy", "EGeneral:Internal error")
 
 
 class _Description(msgspec.Struct):
@@ -159,6 +171,30 @@ class SpotRest:
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         """The count."""
         return decode(_result(status, body, "CancelAll"), _Count, "CancelAll.result").count
+
+    def cancel_order(self, wall_ns: int, instrument: Instrument, order_id: str, cl_ord_id: str) -> RestRequest | None:
+        """One order by its OrderID, else by its ClOrdID; of any logon, and of any other way in."""
+        name = {"txid": order_id} if order_id else {"cl_ord_id": cl_ord_id}
+        return self._post("/0/private/CancelOrder", wall_ns, **name)
+
+    def parse_cancel_order(self, status: int, body: bytes) -> CancelAnswer:
+        """A count of the orders cancelled, or the venue's errors; an order that is over is unknown to it, too."""
+        try:
+            said = answer(status, body, _Answer, "CancelOrder")
+            if not said.error:
+                count = decode(bytes(said.result), _Count, "CancelOrder.result").count
+                return CancelAnswer(CancelOutcome.CANCELLED if count else CancelOutcome.UNKNOWN, f"a count of {count}")
+        except VenueError as e:
+            return CancelAnswer(CancelOutcome.UNKNOWN, str(e))
+        text = ", ".join(said.error)
+        for found, outcome in (
+            (_TOO_MANY, CancelOutcome.RATE_LIMITED),
+            (_NOBODY_KNOWS, CancelOutcome.UNKNOWN),
+            (_UNKNOWN, CancelOutcome.NOT_FOUND),
+        ):
+            if any(e.startswith(found) for e in said.error):
+                return CancelAnswer(outcome, text)
+        return CancelAnswer(CancelOutcome.REFUSED, text)
 
     def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
         """The dead man's switch; 0 disables it."""

@@ -241,9 +241,13 @@ class KrakenSim(Venue):
         if not message.get(37) and not message.get(41):
             raise FieldError(1, 37, "Missing mandatory field: OrderID (37) or OrigClOrdID (41)")
         order = self._own(seat, message)
-        self.limiter.charge(seat.grant.account, order.symbol, "cancel", self._since(order), self.clock.wall_ns())
+        self.charge_cancel(seat.grant.account, order)
         if not self.cancel(order, message.get(11)):
             raise BusinessError("101", "Open Order to cancel not found")
+
+    def charge_cancel(self, account: str, order: Order) -> None:
+        """What the engine counts for a cancel, over FIX or REST. BusinessError when it is too much."""
+        self.limiter.charge(account, order.symbol, "cancel", self._since(order), self.clock.wall_ns())
 
     def _amend(self, link: Link, seat: Seat, message: Message) -> None:
         if sim_orders.is_derivatives(seat.grant.target) and not self.amend_derivatives:

@@ -1,34 +1,32 @@
-"""REST of the simulated Kraken: what reconciliation and the kill path need, Spot and Derivatives (5.7).
+"""REST of the simulated Kraken: what reconciliation and the kill path need on Spot (5.7).
 
-Spot requests are verified (API-Key, API-Sign, rising nonce). The Futures signature is not in our pages: there the key
-and the presence of Authent are checked, no more.
+Requests are verified (API-Key, API-Sign, rising nonce). Derivatives are in `sim_rest_derivatives.py`.
 """
 
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
-from uuid import NAMESPACE_OID, uuid5
 
 from base.http import Request, Response
 from sim import timetext
 from sim.accounts import plain
 from sim.dead_man import DeadManTimers
+from sim.fields import BusinessError
 from sim.gateway import SECOND_NS
 from sim.orders import BUY, Fill, Order
 from sim.setup import RestKey
 from sim.wire import number
+from venues.kraken.sim_rest_derivatives import DerivativesRest
+from venues.kraken.sim_rest_parts import json_answer, key_of, trades_of
 
 if TYPE_CHECKING:
     from venues.kraken.sim import KrakenSim
 
 CALLS = {"starter": (15, 0.33), "intermediate": (20, 0.5), "pro": (20, 1.0)}
 STATUS = {"A": "pending", "0": "open", "1": "open", "2": "closed", "4": "canceled", "C": "expired"}
-FUTURES_STATUS = {"A": "TRIGGER_PLACED", "0": "ENTERED_BOOK", "1": "ENTERED_BOOK", "2": "FULLY_EXECUTED"}
-FUTURES_STATUS |= {"4": "CANCELLED", "C": "CANCELLED", "8": "REJECTED"}
 LEGACY = {"BTC": "XXBT", "ETH": "XETH", "USD": "ZUSD", "EUR": "ZEUR"}
 TYPES = {"1": "market", "2": "limit", "3": "stop-loss", "4": "stop-loss-limit", "R": "take-profit"}
 TYPES |= {"T": "take-profit-limit", "U": "trailing-stop", "V": "trailing-stop-limit"}
@@ -43,11 +41,12 @@ class KrakenRest:
         self._calls: dict[str, tuple[float, int]] = {}
         self.refused = 0  # for the rate
         self._dead_man = DeadManTimers(venue)
+        self._derivatives = DerivativesRest(venue, self._dead_man)
 
     def answer(self, request: Request) -> Response:
         """The answer to a request."""
         if request.path.startswith("/derivatives/api/v3/"):
-            return self._futures(request)
+            return self._derivatives.answer(request)
         calls: dict[str, Callable[[str, dict[str, str]], Any]] = {
             "/0/private/OpenOrders": self._open_orders,
             "/0/private/QueryOrders": self._query_orders,
@@ -55,6 +54,7 @@ class KrakenRest:
             "/0/private/TradesHistory": self._trades_history,
             "/0/private/BalanceEx": self._balance_ex,
             "/0/private/CancelAll": self._cancel_all,
+            "/0/private/CancelOrder": self._cancel_order,
             "/0/private/CancelAllOrdersAfter": self._cancel_after,
         }
         if request.path == "/0/public/Time":
@@ -63,17 +63,12 @@ class KrakenRest:
         if call is None or request.method != "POST":
             return _fail("EGeneral:Unknown method")
         parameters = {k: v[0] for k, v in parse_qs(request.body.decode("utf-8", "replace")).items()}
-        key = self._key(request.header("API-Key"))
+        key = key_of(self._venue, request.header("API-Key"))
         problem = self._problem(request, key, parameters.get("nonce", ""))
         if problem or key is None:
             return _fail(problem)
         result = call(key.account, parameters)
         return _fail(result) if isinstance(result, str) else _spot(result)
-
-    def _key(self, key: str) -> RestKey | None:
-        if self._venue.setup.any_logon:
-            return RestKey(key=key)
-        return next((k for k in self._venue.setup.rest_keys if k.key == key and key), None)
 
     def _problem(self, request: Request, key: RestKey | None, nonce: str) -> str:
         if key is None:
@@ -90,7 +85,9 @@ class KrakenRest:
         return "" if self._within_calls(key.key, request.path) else "EAPI:Rate limit exceeded"
 
     def _within_calls(self, key: str, path: str) -> bool:
-        """The call counter of a key, by the account's tier."""
+        """The call counter of a key, by the account's tier; single cancels are counted by the engine alone."""
+        if path.endswith("/CancelOrder"):
+            return True
         most, fall = CALLS.get(self._venue.setup.text("tier", "none"), (0, 0.0))
         now = self._venue.clock.wall_ns()
         level, at = self._calls.get(key, (0.0, now))
@@ -155,7 +152,7 @@ class KrakenRest:
 
     def _trades_history(self, account: str, parameters: dict[str, str]) -> dict[str, Any]:
         """The newest 50 between `start` (not included) and `end`, each a time or a trade's id."""
-        trades = self._trades(account, spot=True)
+        trades = trades_of(self._venue, account, spot=True)
         ids = [txid for txid, _ in trades]
         start, end = parameters.get("start", ""), parameters.get("end", "")
         if end in ids:
@@ -166,17 +163,6 @@ class KrakenRest:
             trades = [t for t in trades if t[1].time_ns > float(start) * SECOND_NS]
         page = list(reversed(trades))[number(parameters.get("ofs", ""), 0) :][:50]
         return {"trades": {txid: self._trade(f) for txid, f in page}, "count": len(trades)}
-
-    def _trades(self, account: str, *, spot: bool) -> list[tuple[str, Fill]]:
-        """(id, fill) of the account's trades that the venue's history knows by now, oldest first."""
-        exchange, at_ns = self._venue.exchange, self._venue.list_time_ns()
-        return [
-            (trade_txid(f), f)
-            for f in exchange.executions
-            if f.time_ns <= at_ns
-            and exchange.orders[f.order_id].owner.account == account
-            and ("/" in exchange.orders[f.order_id].symbol) == spot
-        ]
 
     def _trade(self, f: Fill) -> dict[str, Any]:
         o = self._venue.exchange.orders[f.order_id]
@@ -210,6 +196,21 @@ class KrakenRest:
         count = None if maintenance else self._venue.cancel_many(orders, "", via="rest")
         return "EService:Unavailable" if count is None else {"count": count}
 
+    def _cancel_order(self, account: str, parameters: dict[str, str]) -> dict[str, Any] | str:
+        """By OrderID (txid) or ClOrdID, of whatever session; an order that is over is unknown."""
+        v, name = self._venue, parameters.get("txid", "")
+        order = v.exchange.orders.get(name) if name else v.exchange.find(account, parameters.get("cl_ord_id", ""))
+        if order is None or order.owner.account != account or "/" not in order.symbol or order.done:
+            return "EOrder:Unknown order"
+        if v.trading_status == "1":
+            return "EService:Unavailable"
+        try:
+            v.charge_cancel(account, order)
+        except BusinessError as error:
+            return str(error)
+        done = v.cancel_over_rest(order, f"rest{v.next_id()}")
+        return v.no_cancel_text if done is None else {"count": 1} if done else "EOrder:Unknown order"
+
     def _cancel_after(self, account: str, parameters: dict[str, str]) -> dict[str, Any] | str:
         seconds = number(parameters.get("timeout", ""), -1)
         if seconds < 0:
@@ -219,136 +220,10 @@ class KrakenRest:
         trigger = timetext.iso_nanos(now + seconds * SECOND_NS) if seconds else "0"
         return {"currentTime": timetext.iso_nanos(now), "triggerTime": trigger}
 
-    # -- derivatives ----------------------------------------------------------------------------------------------
-
-    def _futures(self, request: Request) -> Response:
-        key = self._key(request.header("APIKey"))
-        if key is None or not request.header("Authent"):
-            return _json({"result": "error", "error": "authenticationError"})
-        call = request.path.rpartition("/")[2]
-        said = {k: v[0] for k, v in parse_qs(request.query or request.body.decode("utf-8", "replace")).items()}
-        now = timetext.iso_nanos(self._venue.clock.wall_ns())
-        ok = {"result": "success", "serverTime": now}
-        if call == "openorders" and request.method == "GET":
-            at_ns = self._venue.list_time_ns()
-            orders = [o for o in self._venue.exchange.as_of(key.account, at_ns) if "/" not in o.symbol]
-            return _json({**ok, "openOrders": [self._futures_order(o, at_ns) for o in orders]})
-        if call == "fills" and request.method == "GET":
-            return _json({**ok, "fills": self._futures_fills(key.account, said.get("lastFillTime", ""))})
-        if call == "accounts" and request.method == "GET":
-            return _json({**ok, "accounts": self._futures_accounts(key.account)})
-        if request.path.endswith("/orders/status") and request.method == "POST":
-            return _json({**ok, "orders": self._futures_status(key.account, said)})
-        if call == "cancelallorders" and request.method == "POST":
-            return self._futures_cancel(key.account, said.get("symbol", ""), ok)
-        if call == "cancelallordersafter" and request.method == "POST":
-            seconds = number(said.get("timeout", ""), 0)
-            self._dead_man.arm(key.account, seconds, "derivatives", lambda o: "/" not in o.symbol)
-            return _json({**ok, "status": {"currentTime": now}})
-        return _json({"result": "error", "error": "notFound"}, 404)
-
-    def _futures_fills(self, account: str, before: str) -> list[dict[str, Any]]:
-        """The newest 100, or the newest 100 before that time, which has milliseconds."""
-        fills = [f for _, f in self._trades(account, spot=False)]
-        if before:
-            fills = [f for f in fills if _iso_ms(f.time_ns) < before]
-        return [self._futures_fill(f) for f in reversed(fills[-100:])]
-
-    def _futures_fill(self, f: Fill) -> dict[str, Any]:
-        o = self._venue.exchange.orders[f.order_id]
-        i = self._venue.exchange.instruments[o.symbol]
-        return {
-            "fill_id": str(uuid5(NAMESPACE_OID, f"{f.order_id}/{f.trade_id}")),
-            "symbol": o.symbol,
-            "side": "buy" if o.side == BUY else "sell",
-            "order_id": o.order_id,
-            "cliOrdId": o.cl_ord_id,
-            "size": float(i.qty_text(f.qty)),
-            "price": float(i.px_text(f.px)),
-            "fillTime": _iso_ms(f.time_ns),
-            "fillType": "taker" if f.aggressor else "maker",
-        }
-
-    def _futures_accounts(self, account: str) -> dict[str, Any]:
-        holdings = self._venue.accounts.holdings(account, lambda symbol: "/" not in symbol)
-        currencies = {
-            c: {"quantity": float(h.total), "value": float(h.total), "available": float(h.available)}
-            for c, h in holdings.items()
-        }
-        margin = sum(h.available for h in holdings.values())
-        flex = {"type": "multiCollateralMarginAccount", "currencies": currencies, "availableMargin": float(margin)}
-        return {"cash": {"type": "cashAccount", "balances": {}}, "flex": flex}
-
-    def _futures_cancel(self, account: str, symbol: str, ok: dict[str, Any]) -> Response:
-        orders = [o for o in self._venue.exchange.working(account=account) if "/" not in o.symbol]
-        targets = [o for o in orders if not symbol or o.symbol == symbol]
-        maintenance = self._venue.trading_status == "1"
-        count = None if maintenance else self._venue.cancel_many(targets, "", symbol, via="rest")
-        if count is None:
-            return _json({"result": "error", "error": "marketSuspended"})
-        done = [{"order_id": o.order_id, "cliOrdId": o.cl_ord_id} for o in targets[:count]]
-        status = "cancelled" if done else "noOrdersToCancel"
-        return _json({**ok, "cancelStatus": {"status": status, "cancelledOrders": done}})
-
-    def _futures_status(self, account: str, said: dict[str, str]) -> list[dict[str, Any]]:
-        """Orders that are open, or ended in the last five seconds."""
-        recent_ns = self._venue.clock.wall_ns() - 5 * SECOND_NS
-        return [
-            {"order": self._futures_single(o), "status": FUTURES_STATUS[o.status]}
-            for o in self._venue.exchange.orders.values()
-            if o.owner.account == account and "/" not in o.symbol and (not o.closed_ns or o.closed_ns > recent_ns)
-            if o.order_id in said.get("orderIds", "").split(",") or o.cl_ord_id in said.get("cliOrdIds", "").split(",")
-        ]
-
-    def _futures_single(self, o: Order) -> dict[str, Any]:
-        i = self._venue.exchange.instruments[o.symbol]
-        return {
-            "type": "TRIGGER_ORDER" if o.trigger else "ORDER",
-            "orderId": o.order_id,
-            "cliOrdId": o.cl_ord_id,
-            "symbol": o.symbol,
-            "side": "buy" if o.side == BUY else "sell",
-            "quantity": float(i.qty_text(o.qty)),
-            "filled": float(i.qty_text(o.cum)),
-            "limitPrice": float(i.px_text(o.price)) if o.price is not None else None,
-            "lastUpdateTimestamp": timetext.iso_nanos(o.closed_ns or o.opened_ns),
-        }
-
-    def _futures_order(self, o: Order, at_ns: int) -> dict[str, Any]:
-        i = self._venue.exchange.instruments[o.symbol]
-        cum = self._venue.exchange.cum_as_of(o, at_ns)
-        return {
-            "order_id": o.order_id,
-            "cliOrdId": o.cl_ord_id,
-            "symbol": o.symbol,
-            "side": "buy" if o.side == BUY else "sell",
-            "orderType": "lmt" if o.price is not None else "stop",
-            "limitPrice": float(i.px_text(o.price)) if o.price is not None else None,
-            "filledSize": float(i.qty_text(cum)),
-            "unfilledSize": float(i.qty_text(max(o.qty - cum, 0))),
-            "receivedTime": timetext.iso_nanos(o.opened_ns),
-            "status": "partiallyFilled" if cum else "untouched",
-        }
-
-
-def trade_txid(f: Fill) -> str:
-    """A trade's id on one side of it: the other side has another."""
-    digits = hashlib.sha256(f"{f.order_id}/{f.trade_id}".encode()).hexdigest()[:17].upper()
-    return f"T{digits[:5]}-{digits[5:10]}-{digits[10:16]}"
-
-
-def _iso_ms(ns: int) -> str:
-    text = timetext.iso_nanos(ns)
-    return text[:23] + "Z"
-
 
 def _spot(result: object) -> Response:
-    return _json({"error": [], "result": result})
+    return json_answer({"error": [], "result": result})
 
 
 def _fail(error: str) -> Response:
-    return _json({"error": [error]})
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(status, json.dumps(content).encode(), (("Content-Type", "application/json"),))
+    return json_answer({"error": [error]})

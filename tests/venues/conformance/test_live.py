@@ -20,7 +20,7 @@ from tests.sim.server import Running
 from tests.venues.conformance.cases import CASES, Case
 from tests.venues.conformance.live import Books, Driver
 from tests.venues.kit import Heard
-from venues.interface import OpenOrders, Replace, RestApi, RestRequest, SessionPhase
+from venues.interface import CancelOutcome, OpenOrders, Replace, RestApi, RestRequest, SessionPhase
 
 pytestmark = pytest.mark.e2e
 LIVE = [c for c in CASES if c.id != "fix44-bare"]
@@ -262,6 +262,40 @@ def test_rest_lists_finds_and_cancels(bench: Bench, case: Case) -> None:
     ended = rest.parse_order(*bench.ask(rest.order(driver.now()[1], one)))
     assert ended is not None
     assert ended.status == "4"
+
+
+def test_rest_cancels_one_order_by_either_name_and_no_other(bench: Bench, case: Case) -> None:
+    session, driver = bench.trading()
+    by_id, by_name, other = (place(session, driver, case) for _ in range(3))
+    rest = bench.rest()
+
+    takes_names = rest.cancel_order(driver.now()[1], case.instrument, "", "x") is not None
+
+    def cancel(order_id: str, cl_ord_id: str) -> CancelOutcome:
+        request = rest.cancel_order(driver.now()[1], case.instrument, order_id, cl_ord_id)
+        assert request is not None
+        return rest.parse_cancel_order(*bench.ask(request)).outcome
+
+    assert cancel(by_id.order_id, "") is CancelOutcome.CANCELLED
+    assert cancel("" if takes_names else by_name.order_id, by_name.cl_ord_id) is CancelOutcome.CANCELLED
+    for new in (by_id, by_name):
+        assert driver.report(new.cl_ord_id, "4").ord_status == "4"
+    over = cancel(by_id.order_id, "")
+    assert over in (CancelOutcome.DONE, CancelOutcome.NOT_FOUND)
+    assert cancel("" if takes_names else "V404", "179535197391666214") is CancelOutcome.NOT_FOUND
+
+    def listed() -> Any:
+        page = rest.parse_open_orders(*bench.ask(rest.open_orders(driver.now()[1])))
+        return [o.order_id for o in page.orders]
+
+    assert driver.until(lambda: listed() == [other.order_id], "the other one alone is left")
+    bench.running.fault("no_cancel", via="rest", seconds=5)
+    request = rest.cancel_order(driver.now()[1], case.instrument, other.order_id, "")
+    assert request is not None
+    said = rest.parse_cancel_order(*bench.ask(request))
+    assert said.outcome is CancelOutcome.REFUSED
+    assert case.dialect.cancel_plan(case.venue).refuses_cancels("", said.text)
+    assert listed() == [other.order_id]
 
 
 def test_rest_finds_an_order_whose_acknowledgement_was_lost(bench: Bench, case: Case) -> None:

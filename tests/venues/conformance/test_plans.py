@@ -45,6 +45,8 @@ def test_the_plan_uses_only_what_is_declared(case: Case) -> None:
     assert bool(mass) is claims.mass_cancel
     rest = case.dialect.rest(case.venue, "K", case.password)
     assert ("rest_cancel_all" in actions) is (rest is not None and bool(rest.cancel_all(WALL, [case.instrument])))
+    one = rest.cancel_order(WALL, case.instrument, "V1", "A1") if rest is not None else None
+    assert ("rest_cancel_each" in actions) is (one is not None)
     assert claims.disconnect is not Disconnect.KEEPS or "owner_disconnect" not in actions
     assert all(s.says and s.answered_by for s in plan.steps)
 
@@ -80,6 +82,27 @@ def test_a_plan_by_instrument_makes_one_rest_request_an_instrument(case: Case) -
     assert all(step.says.split()[0] == r.method and step.says.split()[1] in r.target for r in requests)
 
 
+def test_a_single_cancel_over_rest_reaches_the_account_and_is_what_the_plan_says(case: Case) -> None:
+    rest = case.dialect.rest(case.venue, "K", case.password)
+    if rest is None:
+        pytest.skip(f"{case.id}: has no REST")
+    (step,) = [s for s in case.dialect.cancel_plan(case.venue).steps if s.action == "rest_cancel_each"]
+    assert (step.reaches, step.per_instrument, step.dead_owner) == ("account", False, "yes")
+    method, target = step.says.split()
+    for order_id in ("V1", ""):
+        request = rest.cancel_order(WALL, case.instrument, order_id, "A1")
+        if request is None:
+            assert not order_id, "a venue may want its OrderID, and then takes it"
+            continue
+        assert request.method == method
+        before, _, behind = target.partition("ID")
+        assert request.target.startswith(before)
+        assert request.target.endswith(behind)
+        named = f"{request.target} {request.body.decode()}"
+        assert (order_id or "A1") in named
+    assert "prove" in step.proves
+
+
 def test_a_timer_is_stated_where_the_rest_side_has_one_and_only_there(case: Case) -> None:
     plan, rest = case.dialect.cancel_plan(case.venue), case.dialect.rest(case.venue, "K", case.password)
     request = rest.cancel_after(WALL, 60) if rest is not None else None
@@ -104,7 +127,7 @@ def test_every_step_says_who_is_reached_when_its_owner_is_dead(case: Case) -> No
     assert all(s.when_empty and s.proves for s in plan.steps)
     assert plan.by_hand
     for step in plan.steps:
-        if step.action == "rest_cancel_all":
+        if step.action.startswith("rest_"):
             assert step.dead_owner == "yes"
         if step.action.startswith("owner_cancel") or step.action == "owner_mass_cancel":
             assert step.dead_owner != "yes", "its session is gone with its owner"
@@ -311,7 +334,10 @@ def test_a_request_can_be_sent_as_it_stands_and_shows_no_secret(case: Case) -> N
         rest.open_orders(WALL), rest.order(WALL, case.working()), rest.order(WALL, case.working(order_id="")),
         *rest.cancel_all(WALL, [case.instrument]), rest.trades(WALL, case.working(), WALL - 10**12),
         rest.trades(WALL, case.working(), 0, "c 1&x"), rest.balances(WALL),
+        rest.cancel_order(WALL, case.instrument, "V 1/&x", ""),
     ]  # fmt: skip
+    if (named := rest.cancel_order(WALL, case.instrument, "", "A 1&x")) is not None:
+        requests.append(named)
     for request in requests:
         assert request is not None
         assert request.method in ("GET", "POST", "DELETE")
