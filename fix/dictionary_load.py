@@ -222,7 +222,10 @@ def _yes(element: Element, key: str, default: bool = False) -> bool:
 
 
 def with_transport(application: Model, transport: Model, path: str) -> Model:
-    """The application's messages inside the transport's header and trailer, with its administrative messages."""
+    """The application's messages inside the transport's header and trailer, with its administrative messages.
+
+    What an application's file says of header, trailer and administrative messages is added to the transport's.
+    """
     fields = {**transport.fields, **application.fields}
     for number, each in transport.fields.items():
         if fields[number].name != each.name:
@@ -231,7 +234,17 @@ def with_transport(application: Model, transport: Model, path: str) -> Model:
     for member in (*transport.header, *transport.trailer):  # theirs is what their own file says
         if transport.fields[member.tag].values:
             fields[member.tag] = transport.fields[member.tag]
-    messages = {**application.messages, **{m: d for m, d in transport.messages.items() if d.admin}}
+    messages = {**application.messages}
+    for msg_type, said in transport.messages.items():
+        if said.admin:
+            own = application.messages.get(msg_type)
+            messages[msg_type] = said._replace(members=_added(said.members, own.members)) if own is not None else said
     return Model(
-        transport.version, transport.header, transport.trailer, messages, fields, [*application.notes, *transport.notes]
-    )
+        transport.version, _added(transport.header, application.header),
+        _added(transport.trailer, application.trailer), messages, fields, [*application.notes, *transport.notes],
+    )  # fmt: skip
+
+
+def _added(members: tuple[Member, ...], more: tuple[Member, ...]) -> tuple[Member, ...]:
+    """`more` in the places of those that are there already, the rest behind them."""
+    return tuple({member.tag: member for member in (*members, *more)}.values())
