@@ -85,6 +85,8 @@ class ReportRules:
     """Where a replace cancels and places anew: its cancel half goes by the request's ClOrdID with this behind it."""
     unknown_order: Callable[[str, str, str], bool] = standard_unknown
     """Whether (MsgType, reason code, text) of a refusal says that the venue knows no such open order."""
+    no_order_ids: tuple[str, ...] = ("", "NONE")
+    """OrderID(37) of an answer about an order that the venue does not know."""
     fees: GroupSpec = field(default_factory=lambda: GroupSpec(136, (137, 138, 139, 891)))
     commission_in: Callable[[str], str] | None = None
     """Currency of Commission(12) by Symbol(55), where a report without fees of its own may carry one."""

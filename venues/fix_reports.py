@@ -5,10 +5,11 @@ does not fit its scale is None, never a wrong number.
 """
 
 from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
 
 from base.errors import CodecError
 from base.instruments import Instrument
-from fix.codec import Message
+from fix.codec import GroupEntry, Message
 from fix.session_events import POSS_DUP, POSS_RESEND, FieldDefect, RejectReceived
 from ipc.events import AnyEvent, CancelReject, ExecutionReport, MassCancelReport
 from venues.fix_dialect import Notice, ReportRules
@@ -148,7 +149,7 @@ class ReportDecoder:
         """
         read = FieldReader(message)
         exec_type, unknown = read.text(150), read.text(103) == _UNKNOWN_ORDER
-        as_status = exec_type == "I" and (unknown or read.text(37) in ("", "NONE"))
+        as_status = exec_type == "I" and (unknown or read.text(37) in self._rules.no_order_ids)
         as_reject = exec_type == "8" and unknown and self._rules.status_rejects
         if read.text(39) != "8" or not (as_status or as_reject):
             return None
@@ -184,7 +185,7 @@ class ReportDecoder:
             instrument=instrument.name if instrument else _name(request),
             cl_ord_id=read.text(41) or (request.cl_ord_id if request else ""),
             request_id=request.request_id if request else request_id,
-            order_id=(request.order_id if request else "") if order_id in ("", "NONE") else order_id,
+            order_id=(request.order_id if request else "") if order_id in self._rules.no_order_ids else order_id,
             response_to=answers,
             reason_code=code,
             text=text,
@@ -274,7 +275,11 @@ class ReportDecoder:
             told = message.has(12) and currency_of is not None
             return ((currency_of(read.text(55)), read.text(12)),) if told and currency_of is not None else ()
         entries = message.group(self._rules.fees)
-        return tuple((e.get_str(138) or "", e.get_str(137) or "") for e in entries)
+        return tuple((e.get_str(138) or "", fee_amount(message, e, self._base(read.text(55)))) for e in entries)
+
+    def _base(self, symbol: str) -> str:
+        instrument = self._by_symbol.get(symbol)
+        return instrument.name.partition("-")[0] if instrument else ""
 
     @staticmethod
     def _meant(request: Request | None, ref_type: str, ref_id: str) -> Request | None:
@@ -374,6 +379,22 @@ class ReportDecoder:
             drop_copy=self._drop_copy,
             venue_symbol=instrument.symbol if instrument else "",
         )
+
+
+def fee_amount(message: Message, entry: GroupEntry, base: str) -> str:
+    """MiscFeeAmt(137) by its basis (891): as it stands, for each unit, or the part of the value that 2 says.
+
+    The value is LastQty in the base currency, LastQty x LastPx in any other. What cannot be reckoned stands as it is.
+    """
+    said, basis = entry.get_str(137) or "", entry.get_str(891)
+    if basis not in ("1", "2"):
+        return said
+    try:
+        amount, qty, px = (Decimal(text or "") for text in (said, message.get_str(32), message.get_str(31)))
+        value = qty if basis == "1" or entry.get_str(138) == base else qty * px
+        return f"{amount * value:f}"
+    except InvalidOperation:
+        return said
 
 
 def _name(request: Request | None) -> str:

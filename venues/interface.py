@@ -64,6 +64,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     planned_moves: bool  # the venue announces maintenance and expects a move to a new session
     account_wide_reports: bool  # this session also hears of orders that others placed
     limits: RateLimits = RateLimits()
+    mass_cancel_by_instrument: bool = True  # a mass cancel can be of one instrument alone
     numbers_go_on: bool = True  # our own sequence numbers do, over connections
     shared_trade_ids: bool = True  # REST names a trade as the session's reports do
 
@@ -361,7 +362,7 @@ class TradingSession(VenueSession, Protocol):
         ...
 
     def mass_cancel(self, instrument: Instrument | None, request_id: str, mono_ns: int, wall_ns: int) -> None:
-        """One request; VenueError when the venue wants one for each instrument and none is given."""
+        """One request; VenueError when the venue wants one for each instrument and none is given, or takes none."""
         ...
 
 

@@ -283,7 +283,8 @@ class OrderEntry:
         return successor
 
     def _mass_cancel(self, command: MassCancel) -> Answer:
-        if self.capabilities.mass_cancel and not self.mass_is_wide:
+        claims, one = self.capabilities, bool(command.instrument)
+        if claims.mass_cancel and not self.mass_is_wide and (claims.mass_cancel_by_instrument or not one):
             reason = self.mass_cancel(command.instrument)
         else:
             reason = self._cancel_each(command.instrument)

@@ -25,7 +25,8 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import answer, decode, plain, seconds_ns, signed
-from venues.kraken.signing import Nonce, secret_bytes, spot_sign
+from venues.kraken.signing import Nonce, spot_sign
+from venues.signing import secret_bytes
 
 _ALIASES = {"BTC": "XBT", "DOGE": "XDG"}
 """FIX says BTC, the REST side's pair names say XBT."""

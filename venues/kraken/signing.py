@@ -1,21 +1,10 @@
 """Kraken's three signatures: FIX logon (554), Spot REST (API-Sign), Derivatives REST (Authent)."""
 
-import binascii
 import hashlib
 import hmac
-from base64 import b64decode, b64encode
-
-from base.errors import SecretError
+from base64 import b64encode
 
 SOH = b"\x01"
-
-
-def secret_bytes(secret: str, what: str) -> bytes:
-    """The decoded API secret; SecretError (without it) when it is not base64."""
-    try:
-        return b64decode(secret, validate=True)
-    except (binascii.Error, ValueError):
-        raise SecretError(f"{what}: the API secret is not base64") from None
 
 
 def logon_password(secret: bytes, seq_num: int, sender: str, target: str, api_key: str, nonce: str) -> str:

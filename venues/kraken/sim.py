@@ -15,7 +15,7 @@ from base.clock import Clock
 from base.errors import NumberError
 from base.http import Request, Response
 from base.instruments import Instrument
-from sim.fields import BusinessError, FieldError
+from sim.fields import BusinessError, FieldError, standing
 from sim.gateway import SECOND_NS, Link, Seat, Venue
 from sim.matching import Market
 from sim.orders import BUY, Event, Order, Update
@@ -277,9 +277,7 @@ class KrakenSim(Venue):
         order = self.exchange.orders.get(message.get(37))
         if order is None or order.owner.comp_id != seat.grant.sender:
             raise BusinessError("101", "EOrder:Unknown order")
-        event = Event(
-            "I", order, self.clock.wall_ns(), order.status, order.cum, order.leaves, order.qty, order.notional
-        )
+        event = standing(order, self.clock.wall_ns())
         self.report(seat, "8", self.fields(event, cl_ord_id=message.get(11)), event)
 
     def _mass_cancel(self, link: Link, seat: Seat, message: Message) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from base.decimals import from_scaled
 from base.instruments import Instrument
 from sim import timetext
-from sim.fields import BusinessError, FieldError, average
+from sim.fields import BusinessError, FieldError, average, letter, time_of
 from sim.gateway import SECOND_NS, Seat
 from sim.matching import Market
 from sim.orders import BUY, SELL, Event, Order, Stp, Trigger
@@ -84,29 +84,22 @@ def rate_counter(setup: Setup) -> RateCounter:
 def parse(message: Message, instrument: Instrument, market: Market, order_id: str, seat: Seat, now_ns: int) -> Order:
     """An order from 35=D. FieldError or BusinessError when the venue would refuse it."""
     derivatives = is_derivatives(seat.grant.target)
-    side, kind, tif = _one_of(message, 54, "12"), _one_of(message, 40, "1234RTUV"), _one_of(message, 59, "1346")
+    side, kind, tif = letter(message, 54, "12"), letter(message, 40, "1234RTUV"), letter(message, 59, "1346")
     flags = message.get(18).split()
     _check_market(message, derivatives, flags)
     price = _price(message, instrument, 44, needed=kind in LIMIT_TYPES) if kind in LIMIT_TYPES else None
     qty, quote = _quantity(message, instrument, kind, flags)
     order = Order(order_id, message.get(11), instrument.symbol, seat.owner, BUY if side == "1" else SELL, qty, price)
     order.tif, order.quote_qty, order.post_only = tif, quote, "P" in flags
-    order.stp = Stp.NONE if derivatives else STP[_one_of(message, 7928, "012", "1")]
+    order.stp = Stp.NONE if derivatives else STP[letter(message, 7928, "012", "1")]
     order.display = _display(message, instrument, qty)
     order.expire_ns = _expiry(message, tif, now_ns)
-    order.start_ns = _time(message, 168)
+    order.start_ns = time_of(message, 168)
     _check_valid_until(message, now_ns)
     if kind in TRIGGER_TYPES:
         order.trigger = _trigger(message, instrument, market, kind, order.side)
     order.wire = {tag: message.get(tag) for tag in (18, 40, 59, 99, 1138) if message.has(tag)}
     return order
-
-
-def _one_of(message: Message, tag: int, allowed: str, default: str = "") -> str:
-    value = message.get(tag, default)
-    if len(value) != 1 or value not in allowed:
-        raise FieldError(5, tag, f"Value is incorrect for tag {tag}: {value!r}")
-    return value
 
 
 def _check_market(message: Message, derivatives: bool, flags: list[str]) -> None:
@@ -155,19 +148,10 @@ def _display(message: Message, instrument: Instrument, qty: int) -> int:
     return shown
 
 
-def _time(message: Message, tag: int) -> int:
-    if not message.has(tag):
-        return 0
-    found = timetext.parse(message.get(tag))
-    if found is None:
-        raise FieldError(6, tag, f"Incorrect time in tag {tag}")
-    return found
-
-
 def _expiry(message: Message, tif: str, now_ns: int) -> int:
     if tif != "6":
         return 0
-    expire = _time(message, 126)
+    expire = time_of(message, 126)
     if not expire:
         raise FieldError(1, 126, "Missing mandatory field: ExpireTime (126)")
     if not now_ns < expire <= now_ns + 31 * 86_400 * SECOND_NS:
@@ -176,7 +160,7 @@ def _expiry(message: Message, tif: str, now_ns: int) -> int:
 
 
 def _check_valid_until(message: Message, now_ns: int) -> None:
-    until = _time(message, 62)
+    until = time_of(message, 62)
     if until and not now_ns < until <= now_ns + 60 * SECOND_NS:
         raise BusinessError("0", "EOrder:Deadline elapsed")
 
