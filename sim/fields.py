@@ -37,6 +37,24 @@ def need(message: Message, *tags: int) -> None:
             raise FieldError(1, tag, f"Required tag missing: {tag}")
 
 
+def letter(message: Message, tag: int, allowed: str, default: str = "") -> str:
+    """The value of `tag`, one letter out of `allowed`. FieldError."""
+    value = message.get(tag, default)
+    if len(value) != 1 or value not in allowed:
+        raise FieldError(5, tag, f"Value is incorrect for tag {tag}: {value!r}")
+    return value
+
+
+def time_of(message: Message, tag: int) -> int:
+    """UTC ns of a time field, 0 when it is absent. FieldError when it is no time."""
+    if not message.has(tag):
+        return 0
+    found = timetext.parse(message.get(tag))
+    if found is None:
+        raise FieldError(6, tag, f"Incorrect time in tag {tag}")
+    return found
+
+
 def standing(order: Order, now_ns: int) -> Event:
     """An order's present state as an event, for 35=H."""
     return Event("I", order, now_ns, order.status, order.cum, order.leaves, order.qty, order.notional)

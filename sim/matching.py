@@ -18,6 +18,7 @@ class Market:
         self.symbol = symbol
         self.lot = lot
         self.keep_l3 = keep_l3
+        self.tells_decrements = False  # an order that self-trade prevention made smaller is restated (150=D)
         self.sides = (Ladder(BUY), Ladder(SELL))
         self.orders: dict[str, Order] = {}  # everything not finished
         self.last_px = 0
@@ -262,9 +263,9 @@ class Market:
         left = maker.shown - qty
         if left:
             ladder.reduce(maker, left)
-            self._note(maker, 1, now_ns)
+            self._note(maker, 1, now_ns, qty)
             return
-        self._leave_book(maker, now_ns)
+        self._leave_book(maker, now_ns, qty)
         if maker.leaves:  # an iceberg shows its next slice, behind everybody else at the price
             self._join_book(maker, now_ns)
 
@@ -279,6 +280,8 @@ class Market:
             for order in (maker, taker):
                 if not order.leaves:
                     self._finish(order, "C", now_ns, "stp", "")
+                elif self.tells_decrements:
+                    self._emit("D", order, now_ns, reason="stp")
             return
         if mode is not Stp.CANCEL_TAKER:
             self._finish(maker, "4", now_ns, "stp", "")
@@ -297,9 +300,9 @@ class Market:
         self.sides[order.side].add(order, shown)
         self._note(order, 0, now_ns)
 
-    def _leave_book(self, order: Order, now_ns: int) -> None:
+    def _leave_book(self, order: Order, now_ns: int, traded: int = 0) -> None:
         self.sides[order.side].remove(order)
-        self._note(order, 2, now_ns)
+        self._note(order, 2, now_ns, traded)
 
     def _shrink(self, order: Order, now_ns: int) -> None:
         shown = min(order.display or order.leaves, order.leaves)
@@ -307,11 +310,11 @@ class Market:
             self.sides[order.side].reduce(order, shown)
             self._note(order, 1, now_ns)
 
-    def _note(self, order: Order, action: int, now_ns: int) -> None:
+    def _note(self, order: Order, action: int, now_ns: int, traded: int = 0) -> None:
         assert order.price is not None
         self._touched[order.side, order.price] = None
         if self.keep_l3:
-            change = L3Change(action, order.side, order.order_id, order.price, order.shown, order.queue_ns)
+            change = L3Change(action, order.side, order.order_id, order.price, order.shown, order.queue_ns, traded)
             self._update.orders.append(change)
 
     def _close(self, order: Order, status: str, now_ns: int) -> None:

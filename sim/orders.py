@@ -165,6 +165,7 @@ class L3Change:
     px: int
     qty: int
     time_ns: int
+    traded: int = 0  # by so much a trade changed it: the k-th such change belongs to the update's k-th trade
 
 
 @dataclass(slots=True)

@@ -105,8 +105,8 @@ class ReplayMarket(Market):
         super()._join_book(order, now_ns)
         self._ahead[order.order_id] = self.outside.size(order.side, order.price or 0)
 
-    def _leave_book(self, order: Order, now_ns: int) -> None:
-        super()._leave_book(order, now_ns)
+    def _leave_book(self, order: Order, now_ns: int, traded: int = 0) -> None:
+        super()._leave_book(order, now_ns, traded)
         self._ahead.pop(order.order_id, None)
 
     # -- inside ---------------------------------------------------------------------------------------------------

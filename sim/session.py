@@ -32,6 +32,9 @@ class Profile:
     reset_each_logon: bool = False  # 141=Y is required and numbers begin at 1 with each connection
     echo_credentials: bool = False
     keep: int = 200_000  # messages kept for replay
+    sub_id: str = ""  # SenderSubID(50), where `header` has it
+    theirs_restart: bool = False  # the client's numbers begin at 1 with each connection; ours go on unless 141 is Y
+    resend_most: int = 0  # numbers that one ResendRequest may ask for, its end named; 0 = any
     test_after: float = 1.2  # TestRequest after this many heartbeat intervals of silence
     drop_after: float = 2.4
     logout_text: str = ""
@@ -243,9 +246,11 @@ class Acceptor:
         if refusal is not None:
             self._refuse(refusal, message)
             return
-        reset = message.get(141) == "Y"
+        reset = message.get(141, "Y" if self.profile.theirs_restart else "N") == "Y"
         if reset or self.profile.reset_each_logon:
             self.numbers.reset()
+        if self.profile.theirs_restart:
+            self.numbers.next_in = 1
         expected, seq = self.numbers.next_in, message.seq
         if seq < expected:
             text = f"MsgSeqNum too low, expecting {expected} but received {seq}"
@@ -253,7 +258,7 @@ class Acceptor:
             return
         self.active = True
         self.heartbeat_ns = max(1, number(message.get(108), 30)) * SECOND_NS
-        self.send("A", self.app.logon_fields(self, message))
+        self._answer_logon(message, reset)
         if seq > expected:
             self._asked_to = seq - 1
             self._waiting[seq] = Message([(35, "0")])
@@ -261,6 +266,16 @@ class Acceptor:
         else:
             self.numbers.next_in += 1
         self.app.logged_on(self, message)
+
+    def _answer_logon(self, message: Message, reset: bool) -> None:
+        fields = self.app.logon_fields(self, message)
+        if reset or not self.profile.theirs_restart:
+            self.send("A", fields)
+            return
+        # The Logon carries 1 whatever our numbers are; a gap fill behind it says which one is next.
+        self.numbers.next_out = max(self.numbers.next_out, 2)
+        self._out("A", 1, fields, [])
+        self._out("4", 2, [(36, str(self.numbers.next_out)), (123, "Y")], [])
 
     def _refuse(self, refusal: Refusal, message: Message) -> None:
         if refusal.msg_type:
@@ -281,7 +296,12 @@ class Acceptor:
 
     def _resend(self, message: Message) -> None:
         first = number(message.get(7), 1)
-        last = number(message.get(16), 0) or self.numbers.next_out - 1
+        last = number(message.get(16), 0)
+        most = self.profile.resend_most
+        if most and not first <= last < first + most:
+            self.reject(message, 5, f"EndSeqNo (16) must name the last of at most {most} messages", 16)
+            return
+        last = last or self.numbers.next_out - 1
         last, gap_from = min(last, self.numbers.next_out - 1), 0
         for seq in range(max(first, 1), last + 1):
             kept = self.numbers.kept.get(seq)
@@ -341,6 +361,8 @@ class Acceptor:
             49: self.target or "VENUE",
             56: self.sender,
             34: str(seq),
+            50: self.profile.sub_id,
+            369: str(self.numbers.next_in - 1),
             52: timetext.date_time(self.clock.wall_ns(), self.profile.time_digits),
         }
         if msg_type == "8" and self.profile.sender_sub_id:
