@@ -12,6 +12,8 @@ from venues.registry import dialect
 
 KRAKEN_SECRET = "c2VjcmV0"  # the reference's own test secret
 PRIME_PEG = {"P": {"peg_offset_type": "0", "peg_offset_value": "0"}}
+# The bytes 0 to 63.
+COINBASE_SECRET = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw=="
 BINANCE_KEY = "MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u"  # published as an example
 
 
@@ -29,6 +31,7 @@ class Case:
     username: str = "KEY"
     password: str = "pw"
     passphrase: str = "phrase"
+    cancels_named: bool = True  # a cancel's report says which request caused it
     order_options: dict[str, dict[str, str]] = field(default_factory=dict)  # by ord_type: what it cannot do without
     sim_options: dict[str, Any] = field(default_factory=dict)  # of the simulated venue, that it is of the same mind
 
@@ -44,6 +47,11 @@ class Case:
     @property
     def capabilities(self) -> Capabilities:
         return self.dialect.capabilities(self.venue)
+
+    @property
+    def mass_target(self) -> Instrument | None:
+        """What a mass cancel names: the instrument, where the venue lets it."""
+        return self.instrument if self.capabilities.mass_cancel_by_instrument else None
 
     def target(self, kind: Kind) -> str:
         return self.targets.get(kind, "VENUE")
@@ -105,5 +113,10 @@ CASES = [
         "coinbase_prime-resume", "coinbase_prime", Instrument("coinbase_prime", "ETH-USD", "ETH-USD", 2, 8),
         {"portfolio_id": "PF-1", "sequence": "resume", "amend": True}, targets=dict.fromkeys(Kind, "COIN"),
         order_options=PRIME_PEG, sim_options={"sequence": "replay", "portfolio_id": "PF-1"},
+    ),
+    Case(
+        "coinbase_exchange", "coinbase_exchange", Instrument("coinbase_exchange", "BTC-USD", "BTC-USD", 2, 8),
+        targets=dict.fromkeys(Kind, "Coinbase"), password=COINBASE_SECRET,
+        order_options={"O": {"stop_limit_px": "102"}}, cancels_named=False,
     ),
 ]  # fmt: skip

@@ -203,6 +203,15 @@ PRIME: dict[str, Any] = {
     "trades": {"fills": [PRIME_FILL], "pagination": LAST_PAGE},
     "balances": {"balances": [{"symbol": "USD", "amount": "5", "holds": "1"}], "type": "TRADING_BALANCES"},
 }
+COINBASE_ORDER = {
+    "id": "a9625b04-fc66-4999-a876-543c3684d702", "price": "10.00000000", "size": "1.00000000", "product_id": "BTC-USD",
+    "side": "buy", "type": "limit", "time_in_force": "GTC", "created_at": "2020-03-11T20:48:46.622Z",
+    "filled_size": "0.50000000", "status": "open", "settled": False, "client_oid": "x",
+}  # fmt: skip
+COINBASE_FILL = {
+    "created_at": "2019-11-21T01:38:23.878Z", "trade_id": 78098253, "product_id": "BTC-USD", "order_id": "1",
+    "liquidity": "T", "price": "8087.38000000", "size": "0.00601800", "fee": "0.2433492642000000", "side": "sell",
+}  # fmt: skip
 FLEX = {
     "type": "multiCollateralMarginAccount", "availableMargin": 900.5,
     "currencies": {"USD": {"quantity": 1000, "available": 950.25}, "XBT": {"quantity": 0.5, "available": 0.5}},
@@ -231,6 +240,13 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "coinbase_prime": PRIME,
     "coinbase_prime-resume": PRIME,
+    "coinbase_exchange": {
+        "list": [COINBASE_ORDER],
+        "one": COINBASE_ORDER,
+        "cancel": ["1", "2", "3"],
+        "trades": [COINBASE_FILL],
+        "balances": [{"id": "a", "currency": "USD", "balance": "5.00", "hold": "1.00", "available": "4.00"}],
+    },
     "binance": {
         "list": [BINANCE_ORDER],
         "one": BINANCE_ORDER,

@@ -1,0 +1,216 @@
+"""Coinbase Exchange (FIX 5.0 SP2 over FIXT.1.1). docs/venues/coinbase-exchange.md lists options and what is unproven.
+
+Where the reference contradicts itself: order entry has what it missed resent as one page describes it (another page
+says that there is no resend: option sequence = "reset"), and falls back to 141=Y whenever that fails; the number in the
+gap fill behind the Logon is taken for the next one, not the last. SelfTradeType(7928) is on every order, because its
+default is documented two ways. SenderCompID(49) is the API key.
+"""
+
+from base.config import Kind, SessionConfig, VenueConfig
+from base.errors import ConfigError
+from fix.codec import BodyWriter, FieldRules, Message
+from fix.settings import Role, SequencePolicy, SessionSettings
+from venues.calendar import session_calendar
+from venues.coinbase_exchange import settings as options
+from venues.coinbase_exchange.limits import rate_limits
+from venues.coinbase_exchange.orders import ORD_TYPES, TIMES_IN_FORCE, Orders
+from venues.coinbase_exchange.plan import cancel_plan, open_orders
+from venues.coinbase_exchange.rest import Rest
+from venues.coinbase_exchange.settings import HEARTBEAT_MOST_S, RESEND_MOST, TARGET, OnLoss, Settings
+from venues.coinbase_exchange.signing import logon_signature
+from venues.fix_dialect import ReportRules, Said
+from venues.fix_marketdata import FixMarketDataSession
+from venues.fix_session import open_store
+from venues.fix_trading import FixDropCopySession, FixTradingSession
+from venues.ids import CombIds, IdSource
+from venues.interface import (
+    CancelPlan,
+    Capabilities,
+    Disconnect,
+    RecordSink,
+    Replace,
+    RestApi,
+    SessionContext,
+    Sink,
+)
+from venues.options import merged
+from venues.signing import secret_bytes
+
+_MD_BODY_LIMIT = 64 << 20
+_APPL_VER = "9"  # FIX 5.0 SP2
+_ON_LOSS = {"session": "S", "profile": "Y"}
+
+
+def _unknown_order(origin: str, code: str, text: str) -> bool:
+    """CxlRejReason(102) 1. Of 35=j only the words tell: its 380=1 means "other" here."""
+    return (origin == "9" and code == "1") or "unknown order" in text.lower() or "order not found" in text.lower()
+
+
+_REPORTS = ReportRules(
+    trade_id_tags=(1003,),
+    liquidity_tag=1057,
+    liquidity={"Y": "T", "N": "M"},
+    required=(11, 17, 37, 39, 55, 150),
+    unknown_order=_unknown_order,
+    no_order_ids=("", "NONE", "0"),
+)
+
+
+class _Profile:
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        config = context.config
+        trading, market_data = config.kind is Kind.TRADING, config.kind is Kind.MARKETDATA
+        resumes = trading and settings.resumes
+        sub_id = settings.sender_sub_id
+        self.rules: FieldRules | None = None
+        self.report_rules = _REPORTS
+        self.settings = SessionSettings(
+            name=context.name,
+            role=Role.INITIATOR,
+            sender_comp_id=context.sender_comp_id or config.sender_comp_id,
+            target_comp_id=config.target_comp_id,
+            begin_string="FIXT.1.1",
+            default_appl_ver_id=_APPL_VER,
+            extra_header=b"50=%s\x01" % sub_id.encode() if trading and sub_id else b"",
+            heartbeat_s=config.heartbeat_s,
+            sequence_policy=SequencePolicy.OURS_RESTART if resumes else SequencePolicy.RESET_AT_LOGON,
+            resets=session_calendar(context.venue, config, path=f"venue.{config.venue}").resets(),
+            supports_resend=resumes,
+            resend_end_zero=not resumes,
+            resend_most=RESEND_MOST if resumes else 0,
+            max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
+        )
+        self._kind = config.kind
+        self._key, self._passphrase = context.username or self.settings.sender_comp_id, context.passphrase
+        self._secret = secret_bytes(context.password, f"session.{context.name}.password")
+        self._loss = _loss(context, settings) if trading else None
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        """Key, passphrase, signature over header values; what a lost connection cancels; drop copy says that it is."""
+        own = self.settings
+        signature = logon_signature(
+            self._secret, sending_time, seq_num, own.sender_comp_id, own.target_comp_id, self._passphrase
+        )
+        body = BodyWriter()
+        body.text(553, self._key)
+        if self._passphrase:
+            body.text(554, self._passphrase)
+        body.data(95, 96, signature)
+        if self._loss is not None and self._loss != "off":
+            body.text(8013, _ON_LOSS[self._loss])
+        if self._kind is Kind.DROPCOPY:
+            body.boolean(9406, True)
+        return body.take()
+
+    def other(self, message: Message) -> list[Said] | None:
+        """Order entry and drop copy get nothing beyond the common messages."""
+        return None
+
+
+class _Trading(Orders, _Profile):
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        _Profile.__init__(self, context, settings)
+        Orders.__init__(self, settings)
+        self.store = open_store(context)
+        self.ids: IdSource = CombIds(self.store, context.name)
+
+
+class CoinbaseExchange:
+    """The dialect."""
+
+    name = "coinbase_exchange"
+
+    def capabilities(self, venue: VenueConfig) -> Capabilities:
+        """As documented; how open orders are learnt depends on whether REST is configured."""
+        settings = _settings(venue)
+        return Capabilities(
+            kinds=frozenset({Kind.TRADING, Kind.DROPCOPY}),
+            levels=frozenset(),
+            new_types=ORD_TYPES,
+            times_in_force=TIMES_IN_FORCE,
+            replace=Replace.IN_PLACE,
+            status_request=True,
+            mass_cancel=True,
+            mass_cancel_report=True,
+            mass_cancel_by_instrument=False,
+            open_orders=open_orders(venue),
+            disconnect=_DISCONNECT[settings.on_loss],
+            resend=settings.resumes,
+            numbers_go_on=False,
+            checksum=False,
+            update_ids=False,
+            reference_data=False,
+            trading_status=False,
+            planned_moves=False,
+            account_wide_reports=True,
+            limits=rate_limits(settings),
+        )
+
+    def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
+        """ConfigError naming what the venue does not take."""
+        options.read(dict(venue.options), f"{path}.options")
+        keys: dict[str, str] = {}
+        for name, session in sessions.items():
+            _check_session(f"session.{name}", session, options.read(merged(venue, session), f"session.{name}.options"))
+            other = keys.setdefault(session.sender_comp_id, name)
+            if other != name:
+                text = f"the API key of session.{other}; the venue takes one connection a key"
+                raise ConfigError(f"session.{name}.sender_comp_id: {text}")
+
+    def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
+        """35=q reaches the session that sends it; REST reaches the profile."""
+        return cancel_plan(venue, _settings(venue))
+
+    def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
+        """An order-entry session."""
+        profile = _Trading(context, _read(context))
+        return FixTradingSession(context, sink, profile, profile.store)
+
+    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
+        """Not carried yet."""
+        raise ConfigError(f"session.{context.name}.kind: market data of coinbase_exchange is not carried yet")
+
+    def dropcopy(self, context: SessionContext, sink: Sink) -> FixDropCopySession:
+        """A drop-copy session on the dedicated gateway. Replay is not documented there: it starts afresh."""
+        return FixDropCopySession(context, sink, _Profile(context, _read(context)), open_store(context))
+
+    def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
+        """The profile's REST side."""
+        return Rest(key, secret, passphrase) if venue.rest is not None else None
+
+
+_DISCONNECT: dict[OnLoss | None, Disconnect] = {
+    None: Disconnect.UNKNOWN,  # follows each session's on_stop
+    "off": Disconnect.KEEPS,
+    "session": Disconnect.CANCELS,
+    "profile": Disconnect.CANCELS,
+}
+
+
+def _settings(venue: VenueConfig) -> Settings:
+    return options.read(dict(venue.options), "options")
+
+
+def _read(context: SessionContext) -> Settings:
+    return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
+
+
+def _loss(context: SessionContext, settings: Settings) -> OnLoss:
+    if settings.on_loss is not None:
+        return settings.on_loss
+    return "off" if context.config.on_stop == "keep" else "session"
+
+
+def _check_session(path: str, session: SessionConfig, settings: Settings) -> None:
+    if session.target_comp_id != TARGET:
+        raise ConfigError(f"{path}.target_comp_id: {session.target_comp_id!r} is not {TARGET!r}")
+    most = HEARTBEAT_MOST_S[session.kind]
+    if session.heartbeat_s > most:
+        raise ConfigError(f"{path}.heartbeat_s: {session.heartbeat_s} is above {most}")
+    if session.kind is Kind.MARKETDATA and session.level != 3:
+        raise ConfigError(f"{path}.level: coinbase_exchange has level 3 alone, no level {session.level}")
+    if session.kind is Kind.MARKETDATA and session.depth:
+        raise ConfigError(f"{path}.depth: {session.depth}: coinbase_exchange sends whole books")
+
+
+DIALECT = CoinbaseExchange()
