@@ -7,6 +7,7 @@ own session cancels nothing of the others. REST reaches the profile.
 from base.config import VenueConfig
 from venues.cancel_plan import CancelPlan, CancelStep, OpenOrders
 from venues.coinbase_exchange.settings import Settings
+from venues.limits import Refusal
 
 _ACK = "35=r 531=6 only acknowledges; each order's own 35=8 150=4 proves that order"
 _IN_FLIGHT = "orders sent but not acknowledged are not guaranteed to be reached: hence the second round"
@@ -30,6 +31,7 @@ def cancel_plan(venue: VenueConfig, settings: Settings) -> CancelPlan:
             "the weekly reset on Saturday at 13:00 New York time, and deployments on Monday and Thursday: no session "
             "stands; whether REST takes cancels then is not documented",
         ),
+        no_cancel=(Refusal(text="maintenance"),),  # how such a refusal is worded is not documented
         by_hand=(
             "orders of another profile, or that people placed, where REST is not configured or does not answer: cancel "
             "them on the venue's page",
@@ -56,6 +58,12 @@ def _steps(venue: VenueConfig, settings: Settings) -> list[CancelStep]:
                        answered_by="a list of the cancelled orders", when_empty="an empty list", certain=True,
                        dead_owner="yes", notes=("every order of the key's profile, whatever placed it, people's too",),
                        proves="the list proves nothing; each order's own final report proves that order")
+        )  # fmt: skip
+        steps.append(
+            CancelStep(action="rest_cancel_each", reaches="account", per_instrument=False, says="DELETE /orders/ID",
+                       answered_by="the order's id", when_empty="HTTP 404, or words that it is done", certain=True,
+                       dead_owner="yes", notes=("by OrderID, else by ClOrdID; 15 requests a second a profile",),
+                       proves="the answer proves nothing; the order's own final report proves that order")
         )  # fmt: skip
     if settings.on_loss != "off":
         whole = settings.on_loss == "profile"

@@ -13,13 +13,25 @@ import msgspec
 from base.errors import VenueError
 from base.instruments import Instrument
 from venues.coinbase_exchange.signing import rest_signature
-from venues.interface import OpenOrder, Page, RestRequest, TradePage, VenueBalance, VenueTrade, WorkingOrder
-from venues.json import Instant, amount, answer, instant_ns, signed_text
+from venues.interface import (
+    CancelAnswer,
+    CancelOutcome,
+    OpenOrder,
+    Page,
+    RestRequest,
+    TradePage,
+    VenueBalance,
+    VenueTrade,
+    WorkingOrder,
+)
+from venues.json import Instant, amount, answer, decode, instant_ns, signed_text
 from venues.signing import secret_bytes
 
 _SIDES = {"buy": "1", "sell": "2"}
 _LIVE = frozenset({"received", "pending", "open", "active"})
 _ENDS = {"filled": "2", "canceled": "4"}
+_CANCELS = {404: CancelOutcome.NOT_FOUND, 429: CancelOutcome.RATE_LIMITED}
+_OVER = "already done"
 _PAGE = 1_000
 _OVERLAP = timedelta(milliseconds=1)
 """Pages of orders overlap by that much, lest one of the same instant fall between two."""
@@ -58,6 +70,10 @@ class _Account(msgspec.Struct):
     available: str
 
 
+class _Failure(msgspec.Struct):
+    message: str
+
+
 class Rest:
     """RestApi of Coinbase Exchange."""
 
@@ -79,8 +95,7 @@ class Rest:
 
     def order(self, wall_ns: int, order: WorkingOrder) -> RestRequest:
         """One order by the venue's id, else by ours."""
-        name = quote(order.order_id, safe="") if order.order_id else f"client:{quote(order.cl_ord_id, safe='')}"
-        return self._request("GET", f"/orders/{name}", wall_ns)
+        return self._request("GET", _path(order.order_id, order.cl_ord_id), wall_ns)
 
     def parse_order(self, status: int, body: bytes, cl_ord_id: str = "") -> OpenOrder | None:
         """The order; None (404) also stands for one that was cancelled unfilled and forgotten."""
@@ -118,6 +133,24 @@ class Rest:
         """Number of orders that the venue lists as cancelled."""
         return len(answer(status, body, list[str], "cancel all"))
 
+    def cancel_order(self, wall_ns: int, instrument: Instrument, order_id: str, cl_ord_id: str) -> RestRequest | None:
+        """One order of the profile by the venue's id, else by ours. Without the product, which strange orders lack."""
+        return self._request("DELETE", _path(order_id, cl_ord_id), wall_ns)
+
+    def parse_cancel_order(self, status: int, body: bytes) -> CancelAnswer:
+        """The order's name when it was cancelled; else a reason in words, of which only the status is documented."""
+        try:
+            if status == 200:
+                return CancelAnswer(CancelOutcome.CANCELLED, decode(body, str, "cancel order"))
+            text = decode(body, _Failure, f"cancel order: HTTP status {status}").message
+        except VenueError as e:
+            return CancelAnswer(CancelOutcome.RATE_LIMITED if status == 429 else CancelOutcome.UNKNOWN, str(e))
+        if status in _CANCELS:
+            return CancelAnswer(_CANCELS[status], text)
+        if 400 <= status < 500:
+            return CancelAnswer(CancelOutcome.DONE if _OVER in text.lower() else CancelOutcome.REFUSED, text)
+        return CancelAnswer(CancelOutcome.REFUSED if "maintenance" in text.lower() else CancelOutcome.UNKNOWN, text)
+
     def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
         """The venue has no such timer."""
         return None
@@ -138,6 +171,10 @@ class Rest:
             ("CB-ACCESS-PASSPHRASE", self._passphrase),
         )
         return RestRequest(method, target, headers)
+
+
+def _path(order_id: str, cl_ord_id: str) -> str:
+    return f"/orders/{quote(order_id, safe='')}" if order_id else f"/orders/client:{quote(cl_ord_id, safe='')}"
 
 
 def _before(created_at: Instant) -> str:

@@ -54,7 +54,7 @@ RESEND_MOST = 1_000
 class CoinbaseSim(Venue):
     """The simulated venue."""
 
-    no_cancel_text = "cancels are not taken now"
+    no_cancel_text = "down for maintenance"
 
     def __init__(self, setup: Setup, clock: Clock) -> None:
         super().__init__(setup, clock)

@@ -49,6 +49,8 @@ class CoinbaseRest:
         said = parse_qs(request.query)
         if request.method == "DELETE" and request.path == "/orders":
             return self._cancel_all(account, said)
+        if request.method == "DELETE" and request.path.startswith("/orders/"):
+            return self._cancel(account, unquote(request.path.removeprefix("/orders/")))
         if request.method != "GET":
             return _fail(404, "NotFound")
         if request.path == "/orders":
@@ -101,13 +103,25 @@ class CoinbaseRest:
         page = orders[: min(number(said.get("limit", [str(PAGE)])[0], PAGE), PAGE)]
         return json_response([self._describe(o, exchange.cum_as_of(o, at_ns), live=True) for o in page])
 
-    def _one(self, account: str, name: str) -> Response:
+    def _named(self, account: str, name: str) -> Order | None:
+        """An order of the profile by the venue's id, or as client:ClOrdID."""
         exchange = self._venue.exchange
-        if name.startswith("client:"):
-            order = exchange.find(account, name.removeprefix("client:"))
-        else:
-            order = exchange.orders.get(name)
-        if order is None or order.owner.account != account:
+        own = name.startswith("client:")
+        order = exchange.find(account, name.removeprefix("client:")) if own else exchange.orders.get(name)
+        return order if order is not None and order.owner.account == account else None
+
+    def _cancel(self, account: str, name: str) -> Response:
+        order = self._named(account, name)
+        if order is None:
+            return _fail(404, "order not found")
+        done = self._venue.cancel_over_rest(order, "")
+        if not done:
+            return _fail(503, self._venue.no_cancel_text) if done is None else _fail(400, "Order already done")
+        return json_response(name.removeprefix("client:"))
+
+    def _one(self, account: str, name: str) -> Response:
+        order = self._named(account, name)
+        if order is None:
             return _fail(404, "NotFound")
         if self._forgets and order.done and not order.cum:
             return _fail(404, "NotFound")
