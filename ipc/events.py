@@ -152,7 +152,7 @@ OPEN_STATES = frozenset(ORDER_STATES[:6])
 
 
 class Position(Event, tag="position", frozen=True):
-    """Net position that the fills of one session add up to; said at start and after each fill."""
+    """Net position of one session: its fills, and what the account held before; said at start and after each fill."""
 
     session: str
     venue: str
@@ -163,6 +163,7 @@ class Position(Event, tag="position", frozen=True):
     ts_ns: int
     mark_px: int = 0  # price of the last fill, at px_scale
     px_scale: int = 0
+    opening: int | None = None  # what of it was there before the desk's own fills, at qty_scale; None: not told yet
 
 
 class Balance(Event, tag="balance", frozen=True):

@@ -30,6 +30,7 @@ from risk.triggers.self_trades import SelfTradeBook
 from risk.triggers.watch import LimitWatch, Outcome, Reading
 from venues.kill_calendar import KillCalendar
 from venues.kill_limits import drop_copy_accounts, trigger_problems
+from venues.order_checks import contracts_of
 
 MS = 1_000_000
 MARKED_NS = 100 * MS  # between two looks at what needs books or sums
@@ -66,7 +67,7 @@ class Triggers:
         self._calendar = KillCalendar(desk)
         self._eyes = BookEyes(desk)
         self._watch = LimitWatch(kept.standing)
-        self._rows = LimitBook(limits, topology.owners)
+        self._rows = LimitBook(limits, topology.owners, contracts_of(desk))
         self._counts = CountBook(limits)
         self._profit = ProfitBook(self._days, kept.holdings, kept.places)
         self._losses = LossBook(limits, kept.peaks)

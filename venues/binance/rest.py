@@ -20,6 +20,7 @@ from venues.interface import (
     RestRequest,
     TradePage,
     VenueBalance,
+    VenuePosition,
     VenueTrade,
     WorkingOrder,
 )
@@ -147,6 +148,14 @@ class Rest:
         """Free and locked of each asset; what is free may be spent."""
         said = _success(status, body, _Account, "account")
         return tuple(_balance(b, f"account.balances[{n}]") for n, b in enumerate(said.balances))
+
+    def positions(self, wall_ns: int) -> RestRequest | None:
+        """Spot: balances say what is held."""
+        return None
+
+    def parse_positions(self, status: int, body: bytes) -> tuple[VenuePosition, ...]:
+        """Never asked for."""
+        raise VenueError("this venue tells of no positions")
 
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """One request a symbol: the venue has no account-wide form."""

@@ -24,6 +24,7 @@ from venues.interface import (
     RestRequest,
     TradePage,
     VenueBalance,
+    VenuePosition,
     VenueTrade,
     WorkingOrder,
 )
@@ -142,6 +143,14 @@ class Rest:
         """One for each currency; what is available may be spent."""
         said = answer(status, body, _Balances, "balances")
         return tuple(_balance(b, f"balances[{n}]") for n, b in enumerate(said.balances))
+
+    def positions(self, wall_ns: int) -> RestRequest | None:
+        """Spot: balances say what is held."""
+        return None
+
+    def parse_positions(self, status: int, body: bytes) -> tuple[VenuePosition, ...]:
+        """Never asked for."""
+        raise VenueError("this venue tells of no positions")
 
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """One request cancels every order of the account."""

@@ -21,6 +21,7 @@ from venues.interface import (
     RestRequest,
     TradePage,
     VenueBalance,
+    VenuePosition,
     VenueTrade,
     WorkingOrder,
 )
@@ -163,6 +164,14 @@ class SpotRest:
         """Balance and what orders hold of each asset; credit counts for what may be spent, not for what is owned."""
         said = decode(_result(status, body, "BalanceEx"), dict[str, _Balance], "BalanceEx.result")
         return tuple(_balance(asset, b, f"result.{asset}") for asset, b in said.items())
+
+    def positions(self, wall_ns: int) -> RestRequest | None:
+        """Spot: balances say what is held."""
+        return None
+
+    def parse_positions(self, status: int, body: bytes) -> tuple[VenuePosition, ...]:
+        """Never asked for."""
+        raise VenueError("this venue tells of no positions")
 
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """One request cancels every Spot order of the account, whatever placed it."""
