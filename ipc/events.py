@@ -350,6 +350,7 @@ class Alert(Event, tag="alert", frozen=True):
     text: str
     ts_ns: int
     subject: str = ""  # what it is about, where a source has several: a session, a scope, an order
+    mark: int = 0  # how far it has come, where that rises (percent of a limit): each further mark is said at once
 
 
 def alert_subject(alert: Alert) -> str:

@@ -206,7 +206,7 @@ class Triggers:
         else:
             severity = {"alarm": "critical", "warning": "warning"}.get(outcome.kind, "info")
             subject = f"{outcome.reading.scope} {outcome.reading.figure}"
-            self._host.alert(severity, cause, str(outcome), subject)
+            self._host.alert(severity, cause, str(outcome), subject, outcome.percent if severity != "info" else 0)
 
     def _closed(self) -> set[str]:
         """Scopes of which no orders may leave: what is closed already is not tripped again by a figure."""

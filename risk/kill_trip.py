@@ -91,6 +91,7 @@ class Trip:
         self.scopes = [scope]
         self.killed: list[str] = []
         self.overdue = False
+        self.refuted = False  # it was said that a proof of the whole trip did not hold
         self.plan = plan or make_plan(topology, scope)
         # Owner -> what is awaited of it: "fence"; its end once "killed"; "unseen": whether it runs after all.
         self.waits = dict.fromkeys(self.plan.owners, "fence")
@@ -411,6 +412,7 @@ class Trip:
         if self.phase == Phase.PROVEN:
             self.phase = Phase.PROVING
             self.times.proven_ns = 0
+            self.refuted = True
             out.append(Tell("critical", "proof_refuted", f"{self.scope}: an order came alive after it was proven dead"))
         proofs = list(proofs)
         for proof in proofs:
