@@ -27,24 +27,21 @@ def qd(desk: KillDesk, *args: str) -> tuple[int, Any]:
     return done.returncode, json.loads(text) if text else done.stderr.decode()
 
 
-def answered_trip(desk: KillDesk) -> dict[str, Any]:
-    """A trip that the kill switch answered itself; on a busy machine its 200 ms may pass, and it is made again."""
-    made: list[dict[str, Any]] = []
-
-    def answered() -> bool:
-        if made:
+def trip_it(desk: KillDesk, tries: int = 5) -> None:
+    """By the kill switch itself. On a starved machine its 200 ms pass, and the word is set: then it is tried again."""
+    for made in range(1, tries + 1):
+        code, trip = qd(desk, "trip", "--reason", "drill")
+        if code == 0:
+            assert trip["by"] == "kill switch"
+            assert trip["answered_ms"] < 200
+            return
+        assert (code, trip["by"]) == (2, "operator word")
+        if made < tries:
             desk.wait_proven()
             assert qd(desk, "reset", "--reason", "it was late")[0] == 0
             desk.wait(lambda: closed(desk, "a") == "", "open")
-            desk.place("a", 2 * len(made) + 2)
+            desk.place("a", 2 * made + 2)
             desk.wait(lambda: desk.status()["venues"]["x"]["working"] == 2, "orders known")
-        code, trip = qd(desk, "trip", "--reason", "drill")
-        made.append(trip)
-        assert (code, trip["by"]) in ((0, "kill switch"), (2, "operator word"))
-        return bool(code == 0)
-
-    desk.wait(answered, "a trip that is answered")
-    return made[-1]
 
 
 def test_trip_status_why_reset_and_verify(desk_of: Make) -> None:  # noqa: F811
@@ -55,9 +52,7 @@ def test_trip_status_why_reset_and_verify(desk_of: Make) -> None:  # noqa: F811
     code, plan = qd(desk, "plan", "--scope", "session:a")
     assert code == 0
     assert {"type": "RestCancelAll", "venue": "x", "instruments": ["BTC-USD", "ETH-USD"]} in plan["sends"]
-    trip = answered_trip(desk)
-    assert trip["by"] == "kill switch"
-    assert trip["answered_ms"] < 200
+    trip_it(desk)
     last = desk.wait_proven()
     code, status = qd(desk, "status")
     assert (code, status["desk"], status["last_trip"]["proven"]) == (3, "TRIPPED", 2)
