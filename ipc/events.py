@@ -64,6 +64,7 @@ class ExecutionReport(Event, tag="exec", frozen=True):
     defects: tuple[str, ...] = ()  # what was odd about the message; the report counts all the same
     display_qty: int | None = None
     exec_ref_id: str = ""  # ExecRefID(19): the execution that a correction (150=G) or a bust (150=H) is about
+    swept: bool = False  # a cancel that the desk made itself, of all it has: at a stop, a lost lease, a closed gate
 
 
 class CancelReject(Event, tag="cxlrej", frozen=True):

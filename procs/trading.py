@@ -121,6 +121,7 @@ class Trading:
         )
         self.sweep = Sweep(self.entry)
         self.entry.on_open_report = self.sweep.seen_open
+        self.entry.is_swept = self.sweep.sweeps
         self.rest_rates = RestRates(rates.rest(session), host.clock)
         self.rest = RestClient(host.reactor, desk, self.venue, rates=self.rest_rates) if venue_config.rest else None
         rest_api = open_rest(desk, self.venue, self.dialect)
