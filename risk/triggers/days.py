@@ -10,7 +10,7 @@ DRIFT = 1_000  # of the monotonic clock: at most one part in so many, while noth
 
 
 class DayClock:
-    """UTC by which days begin: the wall clock as long as it agrees with the monotonic one; when it jumps, the latter."""
+    """UTC by which days begin: the wall clock while it agrees with the monotonic one; when it jumps, the latter."""
 
     def __init__(self) -> None:
         self._wall_ns = self._mono_ns = 0
