@@ -16,7 +16,7 @@ from base.alarm_config import AlarmsConfig
 from base.calendar_config import CalendarConfig
 from base.config_check import check_values
 from base.errors import ConfigError
-from base.instruments import Instrument, check_name, scaled_setting
+from base.instruments import ONE, Contract, Instrument, check_name, scaled_setting
 from base.kill_config import KillConfig
 from base.places import DATA_DIR, LOG_DIR, RUN_DIR, places_of
 
@@ -59,6 +59,8 @@ class InstrumentConfig(_Strict, frozen=True, kw_only=True):
     min_qty: str = "0"
     max_qty: str = "0"
     min_notional: str = ""
+    contract_value: str = ""  # derivatives: what one contract is of, in base currency; of an inverse one in quote
+    inverse: bool = False  # derivatives: settled in the base currency
 
 
 class RestConfig(_Strict, frozen=True, kw_only=True):
@@ -94,6 +96,7 @@ class VenueConfig(_Strict, frozen=True, kw_only=True):
     instruments: list[InstrumentConfig]
     rest: RestConfig | None = None
     dead_man_s: int = 0  # the venue cancels everything after so long without a renewal, where it has such a timer
+    opening_positions: Literal["", "hold", "zero", "none"] = ""  # what positions begin with (docs/limits.md)
     limit_share_pct: int = 100  # this desk's part of the account's rate limits, where other systems use it too
     calendar: CalendarConfig = CalendarConfig()  # changes to the venue's own calendar (docs/schedules.md)
     options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
@@ -281,7 +284,27 @@ def _instrument(venue: str, item: InstrumentConfig, path: str) -> Instrument:
         min_qty=scaled_setting(item.min_qty, item.qty_scale, f"{path}.min_qty"),
         max_qty=scaled_setting(item.max_qty, item.qty_scale, f"{path}.max_qty"),
         min_notional=item.min_notional,
+        contract=_contract(item, path),
     )
+
+
+def _contract(item: InstrumentConfig, path: str) -> Contract | None:
+    if item.name.count("-") < 2:
+        for key, given in (("contract_value", bool(item.contract_value)), ("inverse", item.inverse)):
+            if given:
+                raise ConfigError(f"{path}.{key}: {item.name} is no derivative, its quantities are base currency")
+        return ONE
+    if not item.contract_value:
+        if item.inverse:
+            raise ConfigError(f"{path}.contract_value: what is an inverse contract of {item.name} worth?")
+        return None
+    scale = len(item.contract_value.partition(".")[2])
+    value = scaled_setting(item.contract_value, scale, f"{path}.contract_value")
+    if not value:
+        raise ConfigError(f"{path}.contract_value: 0 makes every position nothing")
+    if scale + item.qty_scale > 18:
+        raise ConfigError(f"{path}.contract_value: {scale} decimals and a qty_scale of {item.qty_scale} are over 18")
+    return Contract(value, scale, item.inverse)
 
 
 def load(path: str | Path) -> DeskConfig:

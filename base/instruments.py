@@ -1,6 +1,7 @@
 """Instruments: the desk's symbology beside the venue's own symbol, with scales and limits."""
 
 import re
+from typing import Final
 
 import msgspec
 
@@ -8,6 +9,18 @@ from base.decimals import format_scaled, to_scaled
 from base.errors import ConfigError, NumberError
 
 _NAME = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,10}(-PERP|-\d{8})?")
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """What a quantity of one stands for: `value` / 10**`scale` of the base currency, of an inverse one of the quote."""
+
+    value: int = 1
+    scale: int = 0
+    inverse: bool = False
+
+
+ONE: Final = Contract()
+"""Spot: a quantity of one is one of the base currency."""
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -23,6 +36,12 @@ class Instrument(msgspec.Struct, frozen=True):
     min_qty: int = 0
     max_qty: int = 0  # 0: no limit
     min_notional: str = ""
+    contract: Contract | None = ONE  # None: a derivative, and nobody said what a contract of it is worth
+
+    @property
+    def is_derivative(self) -> bool:
+        """A perpetual or a future by its name."""
+        return self.name.count("-") > 1
 
     def px(self, text: str) -> int:
         """Scaled price of decimal text; NumberError when it does not fit the scale."""

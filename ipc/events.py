@@ -64,6 +64,7 @@ class ExecutionReport(Event, tag="exec", frozen=True):
     defects: tuple[str, ...] = ()  # what was odd about the message; the report counts all the same
     display_qty: int | None = None
     exec_ref_id: str = ""  # ExecRefID(19): the execution that a correction (150=G) or a bust (150=H) is about
+    swept: bool = False  # a cancel that the desk made itself, of all it has: at a stop, a lost lease, a closed gate
 
 
 class CancelReject(Event, tag="cxlrej", frozen=True):
@@ -152,7 +153,7 @@ OPEN_STATES = frozenset(ORDER_STATES[:6])
 
 
 class Position(Event, tag="position", frozen=True):
-    """Net position that the fills of one session add up to; said at start and after each fill."""
+    """Net position of one session: its fills, and what the account held before; said at start and after each fill."""
 
     session: str
     venue: str
@@ -163,6 +164,7 @@ class Position(Event, tag="position", frozen=True):
     ts_ns: int
     mark_px: int = 0  # price of the last fill, at px_scale
     px_scale: int = 0
+    opening: int | None = None  # what of it was there before the desk's own fills, at qty_scale; None: not told yet
 
 
 class Balance(Event, tag="balance", frozen=True):
@@ -349,6 +351,7 @@ class Alert(Event, tag="alert", frozen=True):
     text: str
     ts_ns: int
     subject: str = ""  # what it is about, where a source has several: a session, a scope, an order
+    mark: int = 0  # how far it has come, where that rises (percent of a limit): each further mark is said at once
 
 
 def alert_subject(alert: Alert) -> str:

@@ -11,14 +11,17 @@ from typing import Self
 import msgspec
 
 from base.errors import RegionError
+from base.instruments import ONE, Contract
 from ipc._words import Words
 from ipc.readiness import FIRST_ROW, MOVED, ROW_CAPACITY, ROW_WORDS, ROWS, StatusPage
 
 NOTIONAL_SCALE = 6
+UNOPENED = 1  # what the account held before the desk's own fills is not known yet: so is the position not
+UNPRICED = 2  # what a quantity is worth is not known: no price of what is held, or no value of a contract
 _MAX = 2**63 - 1
-# venue 24 bytes, instrument 40 bytes, px_scale, qty_scale, then the figures of ExposureRow in order.
+# venue 24 bytes, instrument 40 bytes, px_scale, qty_scale, flags, then the figures of ExposureRow in order.
 _ROW = struct.Struct("<24s40sHHIqqqqqqqqq")
-IDENTITY_BYTES = 72  # of a row's record: names and scales (as ipc/_row_sums.pxi has it)
+IDENTITY_BYTES = 72  # of a row's record: names, scales and flags (as ipc/_row_sums.pxi has it)
 
 
 class ExposureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,10 +36,11 @@ class ExposureRow(msgspec.Struct, frozen=True, kw_only=True):
     working_buy_qty: int = 0
     working_sell_qty: int = 0
     position: int = 0  # signed, at qty_scale
-    buy_notional: int = 0  # of working buys, at NOTIONAL_SCALE
+    buy_notional: int = 0  # of working buys at NOTIONAL_SCALE, without what only closes a short position
     sell_notional: int = 0
     position_notional: int = 0  # absolute, at NOTIONAL_SCALE
     updated_mono_ns: int = 0
+    flags: int = 0  # what its figures leave out: UNOPENED, UNPRICED
 
     def pack(self) -> bytes:
         """Bytes of the record; RegionError when a name is too long. Figures saturate rather than wrap."""
@@ -55,14 +59,14 @@ class ExposureRow(msgspec.Struct, frozen=True, kw_only=True):
             self.updated_mono_ns,
         )
         clamped = (max(-_MAX, min(_MAX, f)) for f in figures)
-        return _ROW.pack(venue, instrument, self.px_scale, self.qty_scale, 0, *clamped)
+        return _ROW.pack(venue, instrument, self.px_scale, self.qty_scale, self.flags, *clamped)
 
     @classmethod
     def unpack(cls, raw: bytes, path: str) -> Self:
         """The row; RegionError naming `path` when the record has another size."""
         if len(raw) != _ROW.size:
             raise RegionError(f"{path}: exposure row of {len(raw)} bytes, expected {_ROW.size}")
-        venue, instrument, px_scale, qty_scale, _, *f = _ROW.unpack(raw)
+        venue, instrument, px_scale, qty_scale, flags, *f = _ROW.unpack(raw)
         return cls(
             venue=venue.rstrip(b"\0").decode(),
             instrument=instrument.rstrip(b"\0").decode(),
@@ -77,12 +81,20 @@ class ExposureRow(msgspec.Struct, frozen=True, kw_only=True):
             sell_notional=f[6],
             position_notional=f[7],
             updated_mono_ns=f[8],
+            flags=flags,
         )
 
 
-def notional(px: int, px_scale: int, qty: int, qty_scale: int) -> int:
-    """|px * qty| at NOTIONAL_SCALE, rounded up: a limit is never undershot by rounding."""
+def notional(px: int, px_scale: int, qty: int, qty_scale: int, contract: Contract = ONE) -> int:
+    """|px * qty| at NOTIONAL_SCALE, rounded up: a limit is never undershot by rounding.
+
+    Of contracts times what one stands for; inverse ones are worth the same quote currency at every price.
+    """
     product, extra = abs(px * qty), px_scale + qty_scale - NOTIONAL_SCALE
+    if contract is not ONE:
+        if contract.inverse:
+            product, extra = abs(qty), qty_scale - NOTIONAL_SCALE
+        product, extra = product * contract.value, extra + contract.scale
     unit: int = 10 ** abs(extra)
     return -(-product // unit) if extra > 0 else product * unit
 

@@ -181,9 +181,9 @@ class ProcessHost:
         log.info("%s %s %s", self.name, readiness, reason)
         self._publish_state()
 
-    def alert(self, severity: str, code: str, text: str, subject: str = "") -> None:
+    def alert(self, severity: str, code: str, text: str, subject: str = "", mark: int = 0) -> None:
         """Tell people: beside the bus first (ipc/alert_spool.py), on the bus, and in the log."""
-        alert = Alert(self.name, severity, code, text, self.clock.wall_ns(), subject)
+        alert = Alert(self.name, severity, code, text, self.clock.wall_ns(), subject, mark)
         self._spool.put(alert)
         log.log(logging.WARNING if severity != "info" else logging.INFO, "%s %s: %s", severity, code, text)
         if self._spool.fault:

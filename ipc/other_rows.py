@@ -5,14 +5,14 @@ finds processes that appear, pages that were replaced, and the row of a writer t
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
 from base.config import DeskConfig, Kind
 from base.errors import RegionError
 from ipc._words import RowPage, RowShare, Words
-from ipc.exposure import IDENTITY_BYTES, ExposureRow
+from ipc.exposure import IDENTITY_BYTES, UNOPENED, UNPRICED, ExposureRow
 from ipc.journal import NAME
 from ipc.readiness import (
     FIRST_ROW,
@@ -39,9 +39,15 @@ class OwnerPage:
         self._words: Words | None = None
         self.rows: RowPage | None = None
         self.sent: Callable[[], int] = int  # new orders handed to the wire since its start; 0 without a page
+        self.flags: dict[str, int] = {}  # of rows that have any, by instrument
         self._keys: dict[int, tuple[str, str]] = {}  # whose row it is
         self._shares: dict[tuple[str, str], RowShare] = {}
         self._former: dict[tuple[str, str], RowShare] = {}  # of a page that another took the place of
+
+    @property
+    def begun(self) -> bool:
+        """It has shown rows."""
+        return bool(self._keys or self._former)
 
     def look(self) -> None:
         """Find the page, or the one that took its place, and read whatever changed in it."""
@@ -78,6 +84,7 @@ class OwnerPage:
             row = ExposureRow.unpack(raw, f"{words.path}: row {i}")
             before, key = self._keys.get(i), (row.venue, row.instrument)
             self._keys[i] = key
+            _note(self.flags, row.instrument, row.flags)
             share = self._shares[key] = self._enter(self.session, *key, row.qty_scale)
             rows.place(i, raw[:IDENTITY_BYTES], share)
             if before is not None and before not in self._keys.values():
@@ -92,7 +99,7 @@ class OwnerPage:
         self._words, self.rows = words, RowPage(words, FIRST_ROW, ROW_WORDS, ROWS, MOVED)
         self.sent = partial(words.load, SENT)
         self._former |= self._shares
-        self._keys, self._shares = {}, {}
+        self._keys, self._shares, self.flags = {}, {}, {}
 
     def _replaced(self, words: Words) -> bool:
         try:
@@ -109,13 +116,19 @@ class OwnerPage:
 class OtherRows:
     """The pages of all trading processes of a desk but one."""
 
-    def __init__(self, desk: DeskConfig, own: str, enter: Enter) -> None:
+    def __init__(self, desk: DeskConfig, own: str, enter: Enter, openers: Collection[str] = ()) -> None:
+        """`openers`: sessions that hear what accounts held; before their first row nothing is known of that."""
         self.pages = [
             OwnerPage(s, desk.shm_dir / "proc" / s, desk.data_dir / s, enter)
             for s in desk.sessions(Kind.TRADING)
             if s != own
         ]
         self.unknown: dict[str, str] = {}  # session -> why its rows are not known, once looked at
+        self.unheld: dict[str, str] = {}  # session, ours too -> why only what it holds is not known
+        self.unpriced: dict[str, str] = {}  # session, ours too -> why only what that is worth is not known
+        self.blind = False  # any of them
+        self._own, self._openers = own, frozenset(openers)
+        self._own_flags: dict[str, int] = {}
         self._rows: list[tuple[RowPage, OwnerPage]] = []
 
     def refresh(self) -> None:
@@ -123,6 +136,13 @@ class OtherRows:
         for rows, page in self._rows:
             if rows.refresh():
                 page.settle()
+                self._say()
+
+    def ours(self, instrument: str, flags: int) -> None:
+        """What our own row of an instrument leaves out."""
+        if flags != self._own_flags.get(instrument, 0):
+            _note(self._own_flags, instrument, flags)
+            self._say()
 
     def look(self) -> None:
         """From a timer: processes that appeared, pages that were replaced."""
@@ -130,3 +150,24 @@ class OtherRows:
             page.look()
         self._rows = [(page.rows, page) for page in self.pages if page.rows is not None]
         self.unknown = {page.session: page.unknown for page in self.pages if page.unknown}
+        self._say()
+
+    def _say(self) -> None:
+        flags = [(self._own, self._own_flags), *((page.session, page.flags) for page in self.pages)]
+        self.unheld = {s: f"has not heard what was held of {of}" for s, f in flags if (of := _named(f, UNOPENED))}
+        for page in self.pages:
+            if page.session in self._openers and not page.begun:
+                self.unheld[page.session] = "has not run yet, and hears what the account held"
+        self.unpriced = {s: f"does not know what {of} is worth" for s, f in flags if (of := _named(f, UNPRICED))}
+        self.blind = bool(self.unknown or self.unheld or self.unpriced)
+
+
+def _note(flags: dict[str, int], instrument: str, now: int) -> None:
+    if now:
+        flags[instrument] = now
+    else:
+        flags.pop(instrument, None)
+
+
+def _named(flags: dict[str, int], flag: int) -> str:
+    return ", ".join(name for name, mask in flags.items() if mask & flag)

@@ -20,7 +20,7 @@ from risk.kill_triggers import OwnerView, SessionLoss
 from risk.limits import LimitBook, OwnerFigures
 from risk.triggers.books import BookLook, BookWatch, Working
 from risk.triggers.counts import CountBook
-from risk.triggers.days import Days
+from risk.triggers.days import DayClock, Days
 from risk.triggers.drop_copy import DropCopyBook
 from risk.triggers.kept import Figures, decode, encode
 from risk.triggers.losses import LossBook
@@ -30,6 +30,7 @@ from risk.triggers.self_trades import SelfTradeBook
 from risk.triggers.watch import LimitWatch, Outcome, Reading
 from venues.kill_calendar import KillCalendar
 from venues.kill_limits import drop_copy_accounts, trigger_problems
+from venues.order_checks import contracts_of
 
 MS = 1_000_000
 MARKED_NS = 100 * MS  # between two looks at what needs books or sums
@@ -62,11 +63,11 @@ class Triggers:
             raise ConfigError(f"{desk.path}: {'; '.join(problems)}")
         self._file = KeptFile(desk.data_dir / "kill" / "figures.json")
         kept = self._restore()
-        self._days = Days(day_zone(desk.config))
+        self._days, self._day_clock = Days(day_zone(desk.config)), DayClock()
         self._calendar = KillCalendar(desk)
         self._eyes = BookEyes(desk)
         self._watch = LimitWatch(kept.standing)
-        self._rows = LimitBook(limits, topology.owners)
+        self._rows = LimitBook(limits, topology.owners, contracts_of(desk))
         self._counts = CountBook(limits)
         self._profit = ProfitBook(self._days, kept.holdings, kept.places)
         self._losses = LossBook(limits, kept.peaks)
@@ -143,16 +144,16 @@ class Triggers:
 
     def faults(self) -> dict[str, str]:
         """What is wrong at this moment, by name; "" where it is well again."""
-        return {**self._health.faults(), "figures": self._file.fault()}
+        return {**self._health.faults(), "figures": self._file.fault(), "day_clock": self._day_clock.fault()}
 
     def _marked(self, mono_ns: int) -> list[Reading]:
         """Losses, books behind working orders, self-trades, drop copies."""
-        wall_ns = self._clock.wall_ns()
-        day = self._days.day(wall_ns)
+        wall_ns, day_ns = self._clock.wall_ns(), self._day_ns()
+        day = self._days.day(day_ns)
         if not self._caught_up and all(t.at_end for t in self._copies.values()):
             self._caught_up = True
             self._drop_copy.caught_up(mono_ns)
-        self._profit.roll(wall_ns, lambda venue, instrument: self._mark(venue, instrument, mono_ns))
+        self._profit.roll(day_ns, lambda venue, instrument: self._mark(venue, instrument, mono_ns))
         out = self._losses.readings(self._profit.holdings.values(), lambda v, i: self._mark(v, i, mono_ns), day)
         out += self._self_trades.readings(day)
         out += self._books.readings(
@@ -164,6 +165,12 @@ class Triggers:
         if self._caught_up:
             out += self._drop_copy.readings(lambda v: self._calendar.no_drop_copy(v, wall_ns), mono_ns, day)
         return out
+
+    def _day_ns(self) -> int:
+        """UTC by which the day goes: a wall clock that jumps ends none, and begins none."""
+        now_ns = self._day_clock.now(self._clock.wall_ns(), self._clock.mono_ns())
+        self._days.trust(now_ns)
+        return now_ns
 
     def _working(self) -> list[Working]:
         wall_ns, found = self._clock.wall_ns(), []
@@ -205,7 +212,7 @@ class Triggers:
         else:
             severity = {"alarm": "critical", "warning": "warning"}.get(outcome.kind, "info")
             subject = f"{outcome.reading.scope} {outcome.reading.figure}"
-            self._host.alert(severity, cause, str(outcome), subject)
+            self._host.alert(severity, cause, str(outcome), subject, outcome.percent if severity != "info" else 0)
 
     def _closed(self) -> set[str]:
         """Scopes of which no orders may leave: what is closed already is not tripped again by a figure."""
@@ -236,9 +243,8 @@ class Triggers:
 
     def limits(self) -> dict[str, object]:
         """Every limit with its value and standing, and the day's result by holding: for `qd kill limits`."""
-        wall_ns = self._clock.wall_ns()
         return {
-            "day": self._days.day(wall_ns),
+            "day": self._days.day(self._day_ns()),
             "day_zone": str(self._days.zone),
             "limits": [*self._watch.table(), *self._loss.table(self._clock.mono_ns())],
             "holdings": [

@@ -33,7 +33,8 @@ from venues.in_flight import InFlight
 from venues.interface import RestRequest, SessionPhase, TradingSession
 from venues.link import Leg, Link
 from venues.means import Answered
-from venues.order_checks import OrderChecks
+from venues.opening_positions import OpeningPositions, opener_of, rule_of
+from venues.order_checks import OrderChecks, trading_accounts
 from venues.order_entry import OrderEntry
 from venues.rate_share import DeskRates
 from venues.recovery import Recovery
@@ -69,7 +70,8 @@ class Trading:
         self.dialect = dialect_of(desk, self.venue)
         self.capabilities = self.dialect.capabilities(venue_config)
         self.plan = self.dialect.cancel_plan(venue_config)
-        exposure = ExposureBook()
+        instruments = desk.session_instruments(session)
+        exposure = ExposureBook({i.name: i.contract for i in instruments})
         self.checks = OrderChecks(desk, session, exposure, host.clock)
         names = (session, self.venue, self.account)
         rows = ExposureWriter(host.page)
@@ -92,7 +94,8 @@ class Trading:
         self.table = OrderTable(shared_trade_ids=self.capabilities.shared_trade_ids)
         positions: dict[str, tuple[int, int]] = {}
         scales: dict[str, tuple[int, int]] = {}
-        unsaid = restore(folder, self.table, positions, scales)
+        openings: dict[str, int] = {}
+        unsaid = restore(folder, self.table, positions, scales, openings)
         self.checks.restored(self.table)
         host.open_bus(self.journal, [self.topic])
 
@@ -107,7 +110,7 @@ class Trading:
             session,
             self.account,
             self.capabilities,
-            desk.session_instruments(session),
+            instruments,
             self.table,
             self,
             host.clock,
@@ -118,6 +121,7 @@ class Trading:
         )
         self.sweep = Sweep(self.entry)
         self.entry.on_open_report = self.sweep.seen_open
+        self.entry.is_swept = self.sweep.sweeps
         self.rest_rates = RestRates(rates.rest(session), host.clock)
         self.rest = RestClient(host.reactor, desk, self.venue, rates=self.rest_rates) if venue_config.rest else None
         rest_api = open_rest(desk, self.venue, self.dialect)
@@ -125,6 +129,14 @@ class Trading:
         clock = host.clock
         every_ns = venue_config.rest.balances_every_s * 1_000 * MS if venue_config.rest else 0
         self.balances = Balances(self, rest_api, names, lambda: (clock.mono_ns(), clock.wall_ns()), every_ns)
+        accounts = trading_accounts(desk)
+        to_open = [i for i in instruments if i.name not in openings]
+        self.openings = OpeningPositions(
+            session, self, rest_api, self.at_risk, self.checks,
+            [i for i in to_open if opener_of(accounts, self.venue, i.name) == session], rule_of(desk, self.venue),
+            lambda: (clock.mono_ns(), clock.wall_ns()), self.plan.list_lag_ms * MS,
+            may_shrug=not venue_config.opening_positions and desk.config.desk.environment != "production",
+        )  # fmt: skip
         self._reconciled = False
         self.link = Link(host.reactor, desk, session, self, self._make_session)
         self.in_flight = InFlight(self.link, host.clock, desk.config.kill.fence_deadline_ms * MS // GRACE_SHARE)
@@ -142,7 +154,7 @@ class Trading:
         host.reactor.add_reader(self.bell.fd, self._rung, "bell", Priority.URGENT)
         host.serve(lambda command, _identity: self.entry.handle(command), self.journal)
         host.on_stop(self._stop)
-        self._show_restored(positions, scales, unsaid)
+        self._show_restored(positions, scales, openings, unsaid)
         self._look()
         self._duty()
         host.set(Readiness.RECOVERING, "connecting")
@@ -154,11 +166,13 @@ class Trading:
         )
 
     def _show_restored(
-        self, positions: dict[str, tuple[int, int]], scales: dict[str, tuple[int, int]], unsaid: list[OrderId]
-    ) -> None:
+        self, positions: dict[str, tuple[int, int]], scales: dict[str, tuple[int, int]], openings: dict[str, int],
+        unsaid: list[OrderId],
+    ) -> None:  # fmt: skip
         """Nothing is assumed of what was open: it is UNCERTAIN until the venue has been asked."""
         present = {i.name: (i.px_scale, i.qty_scale) for i in self.entry.instruments.values()}
-        held = self.at_risk.begin(present, positions, scales, self.table.open())
+        awaited = self.openings.awaited
+        held = self.at_risk.begin(present, positions, scales, self.table.open(), openings, awaited)
         for name in held:
             self.alert("warning", "orphan", f"{self.name}: a position in {name} is held, which is not configured")
         self.entry.lost_session("process restarted")
@@ -203,6 +217,7 @@ class Trading:
     def filled(self, order: Order, applied: Applied) -> None:
         """A fill moves the position."""
         self.at_risk.filled(order, applied)
+        self.openings.filled()
 
     def moved(self, order: Order) -> None:
         """An order changed: so does what it puts at risk."""
@@ -273,11 +288,12 @@ class Trading:
         done = self.report.phase is SessionPhase.READY and self.recovery.done
         if done != self._reconciled:
             self._reconciled = done
-            (self.balances.logged_on if done else self.balances.lost)()
+            for asks in (self.balances, self.openings):
+                (asks.logged_on if done else asks.lost)()
         if self.host.stopping:
             return
         if done:
-            full = self.room.reason
+            full = self.room.reason or self.openings.reason
             self.host.set(Readiness.DEGRADED if full else Readiness.READY, full)
         elif self.report.phase is SessionPhase.READY:
             self.host.set(Readiness.RECOVERING, self.entry.ready_reason)
@@ -311,6 +327,9 @@ class Trading:
             self._settle()
         if mono_ns >= self.balances.deadline_ns:
             self.balances.tick(mono_ns)
+        if mono_ns >= self.openings.deadline_ns:
+            self.openings.tick(mono_ns)
+            self._settle()
         if mono_ns >= self.sweep.deadline_ns:
             self.sweep.tick(mono_ns)
         self.host.reactor.call_later(LOOK_NS, self._look, "look")
@@ -353,6 +372,7 @@ class Trading:
             self._lease_sweep = lost
             self._gate_moved()
         self.carrier.look()
+        self.at_risk.price(self.checks.dearest)
         if self.room.look():
             self._settle()
         self._mind_progress(mono_ns)

@@ -21,7 +21,8 @@ from sim.client import call, control_of
 EACH = 2  # bids for each instrument of each session
 BELOW = Decimal("0.9")  # of the best bid: they rest
 NOTIONAL = Decimal(20)  # at least, in quote currency: above what venues want
-PLACE_S = 15.0
+PLACE_S = 60.0
+OPEN_S = 60.0  # after the cool-off
 PROOF_S = 90.0
 
 
@@ -118,7 +119,7 @@ class FullDrill:
 
     def _reset(self, ident: str) -> tuple[bool, str]:
         self._ask("reset", reason=f"full drill {ident} is over")
-        wait = self._desk.config.kill.reset_cool_off_s + 10
+        wait = self._desk.config.kill.reset_cool_off_s + OPEN_S
         done = wait_until(lambda: read_desk(self._desk).gate == "ARMED", wait)
         return done, "the desk is ARMED" if done else "the desk does not open"
 

@@ -46,6 +46,7 @@ class Alarm(msgspec.Struct, forbid_unknown_fields=True):
     acked_ns: int = 0
     over_ns: int = 0
     over_text: str = ""
+    mark: int = 0  # the furthest since it was raised, or raised again
 
     @property
     def key(self) -> Key:
@@ -99,20 +100,21 @@ class AlarmBook:
         if alert.code == "drill" and alert.severity == "info":
             return  # said by who makes the drill, which waits for the outcome
         if alert.severity in _RANK:
-            self.raised(key, alert.severity, alert.text, alert.ts_ns, mono_ns)
+            self.raised(key, alert.severity, alert.text, alert.ts_ns, mono_ns, alert.mark)
         else:
             self.over(key, alert.text, wall_ns)
 
-    def raised(self, key: Key, severity: str, text: str, wall_ns: int, mono_ns: int) -> None:
+    def raised(self, key: Key, severity: str, text: str, wall_ns: int, mono_ns: int, mark: int = 0) -> None:
         """Something is wrong, or still is."""
         alarm = self.alarms.get(self._keys.get(key, 0))
-        if alarm is not None and self._goes_on(alarm, severity, mono_ns):
+        if alarm is not None and self._goes_on(alarm, severity, mark, mono_ns):
             alarm.count += 1
             alarm.last_ns, alarm.text = wall_ns, text
             self.changed = True
-            worse = _RANK[severity] > _RANK[alarm.severity]
+            worse = _RANK[severity] > _RANK[alarm.severity] or mark > alarm.mark
+            alarm.mark = mark if alarm.over_ns else max(mark, alarm.mark)
             if worse:
-                alarm.severity = severity
+                alarm.severity = max(severity, alarm.severity, key=lambda s: _RANK[s])
                 self._note("worse", {"alarm": alarm.number, "severity": severity, "text": text})
             if alarm.over_ns:
                 alarm.over_ns, alarm.over_text = 0, ""
@@ -131,7 +133,7 @@ class AlarmBook:
                 wall_ns, mono_ns,
             )  # fmt: skip
             return
-        alarm = Alarm(self._next, *key, severity, text, wall_ns, wall_ns)
+        alarm = Alarm(self._next, *key, severity, text, wall_ns, wall_ns, mark=mark)
         self._next += 1
         self.alarms[alarm.number], self._keys[key] = alarm, alarm.number
         self.changed = True
@@ -258,10 +260,12 @@ class AlarmBook:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _goes_on(self, alarm: Alarm, severity: str, mono_ns: int) -> bool:
+    def _goes_on(self, alarm: Alarm, severity: str, mark: int, mono_ns: int) -> bool:
         """Whether an alert is the same trouble as this alarm: always, until it is acknowledged; then for a while."""
         if not alarm.acked_ns:
             return True
+        if mark > alarm.mark:
+            return False
         return _RANK[severity] <= _RANK[alarm.severity] and mono_ns < self._due[alarm.number].quiet_ns
 
     def _for(self, alarm: Alarm) -> list[Line]:

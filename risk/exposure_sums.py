@@ -1,12 +1,14 @@
 """What all processes have at risk within the scopes of limits, added up from their exposure rows as these change. Pure.
 
-Quantities are integers at 18 decimals, so that rows of any scale add up; notionals at NOTIONAL_SCALE decimals. Only
+Quantities are integers at 18 decimals of what they stand for (base currency; of inverse contracts the quote currency),
+so that rows of any scale and contract add up; notionals at NOTIONAL_SCALE decimals. Only
 what a limit asked for is added up: this is on every order's way.
 """
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from base.instruments import ONE, Contract
 from ipc._words import RowShare, RowSums
 from ipc.exposure import ExposureRow
 from risk.kill_plan import Owned, covers
@@ -30,9 +32,13 @@ class ExposureSums:
     A sum is known by its index in `sums`; of an instrument held the first of three: position, working buys and sells.
     """
 
-    def __init__(self, sessions: Mapping[str, Account]) -> None:
+    def __init__(
+        self, sessions: Mapping[str, Account], contracts: Mapping[tuple[str, str], Contract | None] | None = None
+    ) -> None:
+        """`contracts`: what a quantity stands for, by venue and instrument; spot where it is silent."""
         self.sums = RowSums()
         self._sessions = sessions
+        self._contracts = contracts or {}
         self._counts: dict[str, int] = {}
         self._held: dict[tuple[str, str], int] = {}
         self._gross: dict[tuple[str, str], int] = {}
@@ -74,11 +80,12 @@ class ExposureSums:
             known[1].now(0, 0, 0, 0, 0)
             known = None
         if known is None:
-            known = self._shares[key] = qty_scale, self._aim(session, instrument, qty_scale)
+            unit = unit_of(self._contracts.get((venue, instrument), ONE), qty_scale)
+            known = self._shares[key] = qty_scale, self._aim(session, instrument, unit)
         return known[1]
 
-    def _aim(self, session: str, instrument: str, qty_scale: int) -> RowShare:
-        unit, account = 10 ** (QTY_SCALE - qty_scale), self._sessions.get(session)
+    def _aim(self, session: str, instrument: str, unit: int) -> RowShare:
+        account = self._sessions.get(session)
         if account is None:
             return RowShare(self.sums, unit, [], [], [])
         of, quote = Owned(account.venue, account.account, session, instrument, ""), quote_of(instrument)
@@ -89,6 +96,13 @@ class ExposureSums:
             [i for (scope, name), i in self._held.items() if name == instrument and covers(scope, of)],
             [i for (scope, name), i in self._gross.items() if name == quote and covers(scope, of)],
         )
+
+
+def unit_of(contract: Contract | None, qty_scale: int) -> int:
+    """From a quantity at `qty_scale` to what it stands for at QTY_SCALE; unknown contracts count as one."""
+    contract = contract or ONE
+    unit: int = contract.value * 10 ** (QTY_SCALE - qty_scale - contract.scale)
+    return unit
 
 
 def _within(figure: int) -> int:

@@ -17,7 +17,7 @@ from ipc.gate_names import check_scope
 from risk import kill_strategies
 from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, RingOwners, Step, Tell
 from risk.kill_latch import LatchReading
-from risk.kill_orders import OrderLedger, Seen
+from risk.kill_orders import ABSENT, OrderLedger, Seen
 from risk.kill_plan import KillVenue, Plan, Topology, make_plan
 from risk.kill_proof import ListedId
 from risk.kill_records import CLOSED, Gate, Record, ScopeTable
@@ -406,8 +406,7 @@ class KillSwitch:
                 {"order": p.name, "venue": p.owned.venue, "session": p.owned.session, "how": p.how,
                  "traded": p.cum_qty - p.cum_at_trip} for p in trip.proofs
             ]}))  # fmt: skip
-            refuted = any(p.refuted for p in trip.proofs)
-            for code in [*(["not_proven"] if trip.overdue else []), *(["proof_refuted"] if refuted else [])]:
+            for code in [*(["not_proven"] if trip.overdue else []), *(["proof_refuted"] if trip.refuted else [])]:
                 self._do(Tell("info", code, f"{trip.scope}: proven now"))
         self.persist()
 
@@ -422,10 +421,17 @@ class KillSwitch:
         self.persist()
 
     def _settle(self, trip: Trip) -> None:
-        """What was proven otherwise than by a report is finished in the ledger, too, once the trip is over."""
+        """What was proven otherwise than by a report is finished in the ledger, too, once the trip is over.
+
+        Of an order that was never answered nothing tells where the venue has no list: what a person forced a reset over
+        counts as absent there, and no trip waits for it until the venue shows it.
+        """
         for proof in trip.proofs:
-            if trip.proofs.proven(proof) and proof.owned.session:
-                self.ledger.settle(proof.owned.session, proof.cl_ord_id, proof.how, self.clock.wall_ns())
+            proven, venue = trip.proofs.proven(proof), self.topology.venues.get(proof.owned.venue)
+            silent = not proof.answered and not proof.cum_qty and venue is not None and not venue.lists
+            if proof.owned.session and (proven or silent):
+                how = proof.how if proven else ABSENT
+                self.ledger.settle(proof.owned.session, proof.cl_ord_id, how, self.clock.wall_ns())
 
     def _reopen(self, scope: str, record: Record) -> None:
         blockers = self.blockers() if scope == "desk" else []

@@ -271,3 +271,14 @@ def _leaves(topology: Topology, scope: str, owners: list[Owner]) -> list[str]:
     if kind in ("strategy", "instrument"):
         left += [f"other orders than {kind} {name} of session {s}" for s in sorted(inside)]
     return left
+
+
+def closed_at(venue: str, instrument: str = "") -> str:
+    """Names a venue that takes no cancels, or an instrument in which it takes none."""
+    return f"{venue} {instrument}" if instrument else venue
+
+
+def closed_parts(at: str) -> tuple[str, str]:
+    """(venue, instrument or "") of what `closed_at` names."""
+    venue, _, instrument = at.partition(" ")
+    return venue, instrument

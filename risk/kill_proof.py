@@ -182,11 +182,11 @@ class ProofBook:
         done_ns: int,
         *,
         adopt: Callable[[ListedId], bool],
-        absence: bool = True,
+        absence: Callable[[str], bool] = lambda _: True,
     ) -> list[Proof]:
         """A complete open-orders list. `adopt` says whether a line that is not of this trip yet belongs to it.
 
-        `absence=False`: what is not on it may live all the same (the venue is in a state in which it takes no cancels).
+        `absence` of an instrument False: what is not on it may live all the same (no cancels are taken in it now).
         Answers orders that must be cancelled (again).
         """
         lines = list(lines)
@@ -203,7 +203,7 @@ class ProofBook:
                 proof.symbol = "" if shown.instrument else shown.symbol
                 if self._shown(proof, started_ns, done_ns):
                     again.append(proof)
-            elif not absence:
+            elif not absence(proof.owned.instrument):
                 proof.absent_ns = 0
             elif not proof.how and not (blind and not proof.order_id):
                 self._absent(proof, venue, started_ns, done_ns)

@@ -17,13 +17,16 @@ class SoftTrigger:
         self._bad = False
         self._next_ns = 0
         self._fired = False
+        self.steady = True  # every look since it began found it true
 
     def look(self, bad: bool, mono_ns: int) -> bool:
         """Feed the condition as often as you like; True once, when it trips. Good again for long enough rearms it."""
         self._bad = bad
+        self.steady = self.steady and bad
         if self._since_ns is None:
             if not bad:
                 return False
+            self.steady = True
             self._since_ns, self._next_ns = mono_ns, mono_ns + self._every_ns
             self._looks.clear()
             return False
@@ -50,6 +53,11 @@ class SoftTrigger:
         """How many of the last looks found it true."""
         return sum(self._looks)
 
+    @property
+    def looks(self) -> int:
+        """How many looks there were, of those that count."""
+        return len(self._looks)
+
 
 class OwnerView(msgspec.Struct, frozen=True):
     """What is known of an owner of orders at one moment."""
@@ -74,8 +82,11 @@ class SessionLoss:
             trigger = self._triggers[view.session] = SoftTrigger(self._grace_ns, self._confirmations)
         if not trigger.look(not view.ready and view.open_orders > 0, mono_ns):
             return ""
-        seconds = self._grace_ns / 1e9
-        return f"session lost for more than {seconds:g} s with {view.open_orders} working orders: {view.reason}"
+        lost = f"session lost for more than {self._grace_ns / 1e9:g} s"
+        if not trigger.steady:
+            since = f"{(mono_ns - (trigger.since_ns if trigger.since_ns is not None else mono_ns)) // 1_000_000} ms"
+            lost = f"session lost again and again: at {trigger.agreeing} of the last {trigger.looks} looks in {since}"
+        return f"{lost} with {view.open_orders} working orders: {view.reason}"
 
     def table(self, mono_ns: int) -> list[dict[str, object]]:
         """Each session as a row of `qd kill limits`."""

@@ -23,7 +23,18 @@ from risk.kill_actions import (
     Tell,
 )
 from risk.kill_orders import OrderLedger, Seen
-from risk.kill_plan import Owned, Plan, RestCancelAll, Send, Topology, covers, make_plan, takes_strangers
+from risk.kill_plan import (
+    Owned,
+    Plan,
+    RestCancelAll,
+    Send,
+    Topology,
+    closed_at,
+    closed_parts,
+    covers,
+    make_plan,
+    takes_strangers,
+)
 from risk.kill_proof import UNANSWERED_NS, Counts, ListedId, Proof, ProofBook
 from risk.kill_singles import over_rest, tried
 from risk.order import Order
@@ -91,6 +102,7 @@ class Trip:
         self.scopes = [scope]
         self.killed: list[str] = []
         self.overdue = False
+        self.refuted = False  # it was said that a proof of the whole trip did not hold
         self.plan = plan or make_plan(topology, scope)
         # Owner -> what is awaited of it: "fence"; its end once "killed"; "unseen": whether it runs after all.
         self.waits = dict.fromkeys(self.plan.owners, "fence")
@@ -250,7 +262,7 @@ class Trip:
         again = self.proofs.listed(
             venue, v.account, lines, started_ns, done_ns,
             adopt=lambda x: strangers and x.order_id not in known and x.cl_ord_id not in known,
-            absence=venue not in self._refusing,
+            absence=lambda i: venue not in self._refusing and closed_at(venue, i) not in self._refusing,
         )  # fmt: skip
         if started_ns >= self.times.fence_ns and venue not in self._refusing:
             self._lists_due.discard(venue)
@@ -304,7 +316,7 @@ class Trip:
         found += [f"orders of {s} are not known since the fence" for s in self._inventory]
         found += [f"no open-orders list of {v} since the fence" for v in sorted(self._lists_due)]
         if self.phase != Phase.PROVEN:
-            found += [f"{v} takes no cancels now: {self._refusing[v]}" for v in self._closed_venues()]
+            found += [f"{at} takes no cancels now: {self._refusing[at]}" for at in self._closed()]
         by_rest = {s.venue for s in self.plan.sends if isinstance(s, RestCancelAll)} | set(self.plan.rest_each)
         strange = {(p.owned.venue, p.symbol) for p in self.proofs.unproven() if p.symbol}
         found += [
@@ -411,6 +423,7 @@ class Trip:
         if self.phase == Phase.PROVEN:
             self.phase = Phase.PROVING
             self.times.proven_ns = 0
+            self.refuted = True
             out.append(Tell("critical", "proof_refuted", f"{self.scope}: an order came alive after it was proven dead"))
         proofs = list(proofs)
         for proof in proofs:
@@ -426,17 +439,22 @@ class Trip:
             out.append(self._step(why, f"{self.scope}: cancelled again"))
         return out
 
-    def _closed_venues(self) -> list[str]:
-        """Venues of this trip that take no cancels now."""
-        return [v for v in self._refusing if v in self._topology.venues and self._concerns(v)]
+    def _closed(self) -> list[str]:
+        """Venues of this trip that take no cancels now, and instruments in which one takes none."""
+        return [at for at in self._refusing if self._concerns(*closed_parts(at))]
 
-    def _concerns(self, venue: str) -> bool:
-        v = self._topology.venues[venue]
-        return any(takes_strangers(s, v) for s in self.scopes) or any(p.owned.venue == venue for p in self.proofs)
+    def _concerns(self, venue: str, instrument: str) -> bool:
+        v = self._topology.venues.get(venue)
+        if v is None:
+            return False
+        elsewhere = {f"instrument:{name}" for name in v.instruments if instrument not in ("", name)}
+        return any(takes_strangers(s, v) and s not in elsewhere for s in self.scopes) or any(
+            p.owned.venue == venue and instrument in ("", p.owned.instrument) for p in self.proofs
+        )
 
     def _insist(self, mono_ns: int) -> list[Action]:
         """Where a venue takes no cancels every mass cancel goes on: what is not known here may live there."""
-        if mono_ns < self._next_mass_ns or not self._closed_venues():
+        if mono_ns < self._next_mass_ns or not self._closed():
             return []
         self._next_mass_ns = mono_ns + AGAIN_NS
         return list(self._mass())
@@ -468,7 +486,7 @@ class Trip:
     def _progress(self, mono_ns: int) -> list[Action]:
         if self.phase != Phase.PROVING or not self.enlisted or self._inventory or self._lists_due:
             return []
-        if self._unheard or not self.proofs.done or self._closed_venues():
+        if self._unheard or not self.proofs.done or self._closed():
             return []
         self.phase = Phase.PROVEN
         self.times.proven_ns = mono_ns

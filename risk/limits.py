@@ -4,15 +4,16 @@ Each owner writes its own rows; here they are added up.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
 from base.errors import ConfigError
+from base.instruments import ONE, Contract
 from base.kill_config import LimitConfig
 from base.trigger_check import check_amounts
-from ipc.exposure import NOTIONAL_SCALE, ExposureRow
+from ipc.exposure import NOTIONAL_SCALE, UNOPENED, UNPRICED, ExposureRow
 from ipc.gate_names import check_scope
 from risk.kill_plan import Owned, Owner, covers
 from risk.triggers.rules import rule_of
@@ -53,11 +54,17 @@ class _Rate:
 class LimitBook:
     """The limits of a desk that go by exposure rows."""
 
-    def __init__(self, limits: Sequence[LimitConfig], owners: dict[str, Owner]) -> None:
-        """ConfigError, naming the limit, for a scope that cannot be measured or an unreadable number."""
+    def __init__(
+        self, limits: Sequence[LimitConfig], owners: dict[str, Owner],
+        contracts: Mapping[tuple[str, str], Contract | None] | None = None,
+    ) -> None:  # fmt: skip
+        """`contracts`: what a quantity stands for, by venue and instrument; spot where it is silent.
+
+        ConfigError, naming the limit, for a scope that cannot be measured or an unreadable number."""
         # A strategy's orders are counted by the trading processes, which refuse what is over: nothing here trips.
         self._limits = [limit for limit in limits if not limit.scope.startswith("strategy:")]
         self._owners = owners
+        self._contracts = contracts or {}
         self._rates = {s: _Rate() for s in owners}
         self._inside: dict[tuple[str, str, str], bool] = {}
         for i, limit in enumerate(limits):
@@ -75,7 +82,7 @@ class LimitBook:
             if limit.max_orders_per_s is not None:
                 value = sum(n for s, n in rates.items() if self._in(limit.scope, s, ""))
                 out.append(_reading(limit, "orders a second", "", Decimal(value), Decimal(limit.max_orders_per_s)))
-            out += _positions(limit, rows) + _notionals(limit, rows)
+            out += self._positions(limit, rows) + _notionals(limit, rows)
         return out
 
     def _in(self, scope: str, session: str, instrument: str) -> bool:
@@ -88,33 +95,50 @@ class LimitBook:
             self._inside[key] = known
         return known
 
+    def _positions(self, limit: LimitConfig, rows: list[ExposureRow]) -> list[Reading]:
+        out: list[Reading] = []
+        for instrument, most in limit.max_position.items():
+            mine = [r for r in rows if r.instrument == instrument]
+            held, unit, unknown = Decimal(0), instrument.partition("-")[0], _unknown(mine, UNOPENED)
+            for r in mine:
+                contract = self._contracts.get((r.venue, instrument), ONE)
+                if contract is None:
+                    unknown = unknown or f"unknown: nothing says what a contract of {instrument} is worth"
+                    continue
+                held += Decimal(r.position * contract.value).scaleb(-r.qty_scale - contract.scale)
+                unit = quote_of(instrument) if contract.inverse else unit
+            value = None if unknown else abs(held)
+            out.append(_reading(limit, f"position in {instrument}", unit, value, Decimal(most), unknown))
+        return out
 
-def _reading(limit: LimitConfig, figure: str, unit: str, value: Decimal, most: Decimal) -> Reading:
+
+def _reading(
+    limit: LimitConfig, figure: str, unit: str, value: Decimal | None, most: Decimal, detail: str = ""
+) -> Reading:
     kind = figure.partition(" in ")[0]
-    return Reading(limit.scope, figure, unit, value, most, rule_of(limit, kind), limit.action == "trip")
-
-
-def _positions(limit: LimitConfig, rows: list[ExposureRow]) -> list[Reading]:
-    out: list[Reading] = []
-    held: dict[str, Decimal] = {}
-    for r in rows if limit.max_position else ():
-        if r.position:
-            held[r.instrument] = held.get(r.instrument, Decimal(0)) + Decimal(r.position).scaleb(-r.qty_scale)
-    for instrument, most in limit.max_position.items():
-        value = held.get(instrument, Decimal(0))
-        unit = instrument.partition("-")[0]
-        out.append(_reading(limit, f"position in {instrument}", unit, abs(value), Decimal(most)))
-    return out
+    rule, trips = rule_of(limit, kind), limit.action == "trip"
+    return Reading(limit.scope, figure, unit, value, most, rule, trips, detail=detail)
 
 
 def _notionals(limit: LimitConfig, rows: list[ExposureRow]) -> list[Reading]:
+    """What is not known only adds: over the limit is over it all the same."""
     out: list[Reading] = []
     for quote, most in limit.max_notional.items():
         mine = [r for r in rows if quote_of(r.instrument) == quote]
         units = sum(r.buy_notional + r.sell_notional + r.position_notional for r in mine)
         value = Decimal(units).scaleb(-NOTIONAL_SCALE)
-        out.append(_reading(limit, f"notional in {quote}", quote, value, Decimal(most)))
+        unknown = _unknown(mine, UNOPENED | UNPRICED) if value <= Decimal(most) else ""
+        out.append(_reading(limit, f"notional in {quote}", quote, None if unknown else value, Decimal(most), unknown))
     return out
+
+
+def _unknown(rows: list[ExposureRow], flags: int) -> str:
+    """Why a sum over these rows is not known, "" when it is."""
+    unopened = [r.instrument for r in rows if r.flags & flags & UNOPENED]
+    if unopened:
+        return f"unknown: the venue has not said what was held of {', '.join(dict.fromkeys(unopened))}"
+    unpriced = [r.instrument for r in rows if r.flags & flags & UNPRICED]
+    return f"unknown: nothing says what {', '.join(dict.fromkeys(unpriced))} is worth" if unpriced else ""
 
 
 def quote_of(instrument: str) -> str:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from base.decimals import format_scaled
-from base.instruments import Instrument
+from base.instruments import ONE, Instrument
 from base.kill_config import LimitConfig
 from ipc._words import RowShare
 from ipc.exposure import NOTIONAL_SCALE, notional
 from ipc.requests import NewOrder
 from risk.exposure import ExposureBook, share_of
-from risk.exposure_sums import QTY_SCALE, Account, ExposureSums
+from risk.exposure_sums import QTY_SCALE, Account, ExposureSums, unit_of
 from risk.order import AT_STOP_PX, PRICED, STOP_LIMIT, TRIGGERED, Order
 from risk.order_pace import OtherPace, OwnPace, Recent, Terms
 from risk.pretrade_plan import Collar, Ours, Plan, Planner, Rule
@@ -22,6 +22,8 @@ from risk.pretrade_plan import Collar, Ours, Plan, Planner, Rule
 BUY: Final = "1"
 UNKNOWN: Final = "unknown_exposure"
 NO_BOOK: Final = "without_book"
+UNHELD: Final = "unknown_position"
+WORTHLESS: Final = "unknown_contract"
 
 Top = tuple[int, int, int, int]
 """Bid price and quantity, offer price and quantity; quantity 0 where a side is empty."""
@@ -33,6 +35,21 @@ class Outside(Protocol):
     @property
     def unknown(self) -> Mapping[str, str]:
         """Sessions whose exposure is not known, with the reason."""
+        ...
+
+    @property
+    def unheld(self) -> Mapping[str, str]:
+        """Sessions, ours among them, of which only what they hold is not known, with the reason."""
+        ...
+
+    @property
+    def unpriced(self) -> Mapping[str, str]:
+        """Sessions, ours among them, of which only what is at risk there is worth is not known, with the reason."""
+        ...
+
+    @property
+    def blind(self) -> bool:
+        """Whether there are any such sessions: asked for each order."""
         ...
 
     def refresh(self) -> None:
@@ -70,7 +87,8 @@ class PreTrade:
         """
         self._others = {name: OtherPace(outside.sent(name)) for name in sessions if name != ours.session}
         self._own: dict[str, OwnPace] = {}
-        self._planner = Planner(limits, ours, sessions, sums, self._others, self._own)
+        self._planner = Planner(limits, ours, sessions, sums, self._others, self._own, exposure)
+        self._session = ours.session
         self._plans: dict[tuple[str, str], Plan] = {}
         self._strategies = self._planner.strategies
         self._open: dict[str, tuple[set[str], RowShare]] = {
@@ -92,6 +110,8 @@ class PreTrade:
         strategy = command.strategy
         plan = self._plan(instrument, strategy)
         qty = command.order_qty
+        if plan.untold:
+            return self._worthless(plan)
         if plan.qty is not None and qty > plan.qty[0]:
             return self._too_big(plan.qty[1], instrument, qty)
         if plan.window is not None:
@@ -109,7 +129,7 @@ class PreTrade:
                 waits_for = command.stop_px if ord_type == STOP_LIMIT else None
                 if reason := self._too_far(plan, plan.collar, top, buys, qty, price, waits_for):
                     return reason
-        worth = 0
+        worth = more = 0
         if plan.worth is not None or plan.gross:
             px = price or (command.stop_px if ord_type in AT_STOP_PX else None)
             if px is None:
@@ -119,7 +139,8 @@ class PreTrade:
             worth = -(-px * qty // plan.worth_unit) if plan.worth_unit else _worth(instrument, px, qty)
             if plan.worth is not None and worth > plan.worth[0]:
                 return self._too_dear(plan.worth[1], plan.quote, worth)
-        return self._room(plan, buys, qty, worth, 1, mono_ns)
+            more = worth if not plan.figures.position else plan.figures.more(buys, qty, worth)
+        return self._room(plan, buys, qty, more, 1, mono_ns)
 
     def replace(
         self, order: Order, instrument: Instrument, qty: int, price: int | None, stop_px: int | None, swap: bool,
@@ -130,7 +151,10 @@ class PreTrade:
         `swap`: the venue makes it a new order, and until the old one's end both may trade.
         """
         plan = self._plan(instrument, order.strategy)
+        figures = plan.figures
         buys = order.side == BUY
+        if plan.untold:
+            return self._worthless(plan)
         price = price if order.ord_type in PRICED else None
         if plan.qty is not None and qty > plan.qty[0] and qty > order.order_qty:
             return self._too_big(plan.qty[1], instrument, qty)
@@ -151,12 +175,13 @@ class PreTrade:
         if plan.worth is not None and worth > plan.worth[0] and worth > was:
             return self._too_dear(plan.worth[1], plan.quote, worth)
         if swap:
-            return self._room(plan, buys, qty, worth, 1, mono_ns)
+            return self._room(plan, buys, qty, figures.more(buys, qty, worth), 1, mono_ns)
         mark_px = self._mark_px(instrument)
         share_qty, share_px = share_of(order, mark_px)
         after_qty, after_px = max(share_qty, qty - order.cum_qty), max(share_px, px)
         more = _worth(instrument, after_px, after_qty) - _worth(instrument, share_px, share_qty)
-        return self._room(plan, buys, after_qty - share_qty, more, 0, mono_ns)
+        more_qty = after_qty - share_qty
+        return self._room(plan, buys, more_qty, figures.more(buys, more_qty, more), 0, mono_ns)
 
     # -- what happened ---------------------------------------------------------------------------------------
 
@@ -234,7 +259,7 @@ class PreTrade:
                 sent += own.within_a_second(mono_ns)
             if sent > most:
                 return self._over(rule, str(sent), "")
-        if self._outside.unknown and (reason := self._blind(plan, qty, worth, orders)):
+        if self._outside.blind and (reason := self._blind(plan, qty, worth, orders)):
             return reason
         sums = plan.sums
         over = sums.over(buys, qty, worth, orders) if sums is not None else -1
@@ -299,6 +324,10 @@ class PreTrade:
     def _again(self, rule: Rule, age_ns: int) -> str:
         return self._no(rule, f"the same order left {age_ns // 1_000_000} ms ago, not again within {rule.limit}")
 
+    def _worthless(self, plan: Plan) -> str:
+        self.refused[WORTHLESS] += 1
+        return f"{plan.untold}: nothing says what a contract of {plan.instrument.name} is worth (contract_value)"
+
     def _bookless(self, rule: Rule, instrument: str) -> str:
         return self._no(rule, f"no book of {instrument} is live to judge the price by", NO_BOOK)
 
@@ -310,17 +339,23 @@ class PreTrade:
             return self._over(rule, str(value(index) + orders), "")
         if rule.key == "max_notional":
             return self._over(rule, format_scaled(value(index) + worth, NOTIONAL_SCALE), plan.quote)
-        more = qty * 10 ** (QTY_SCALE - plan.instrument.qty_scale)
+        more = qty * unit_of(plan.instrument.contract, plan.instrument.qty_scale)
         after = value(index) + (value(index + 1) + more if buys else -value(index + 2) - more)
         return self._over(rule, format_scaled(after, QTY_SCALE), plan.instrument.name)
 
     def _blind(self, plan: Plan, qty: int, worth: int, orders: int) -> str:
         """Whether a sum that matters lacks a session's rows, and why."""
-        judged = [*(plan.count if orders else ()), *(plan.gross if worth > 0 else ()), *(plan.held if qty > 0 else ())]
+        held = [*(plan.gross if worth > 0 else ()), *(plan.held if qty > 0 else ())]
+        judged = [*(plan.count if orders else ()), *held]
         for session, why in self._outside.unknown.items():
             for _, _, rule in judged:
                 if session in rule.others:
                     return self._no(rule, f"what {session} has at risk is not known: it {why}", UNKNOWN)
+        for sessions, rules in ((self._outside.unheld, held), (self._outside.unpriced, held[: len(plan.gross)])):
+            for session, why in sessions.items():
+                for _, _, rule in rules if worth > 0 or sessions is self._outside.unheld else ():
+                    if session == self._session or session in rule.others:
+                        return self._no(rule, f"{session} {why}", UNHELD)
         return ""
 
 
@@ -331,7 +366,7 @@ def _terms(command: NewOrder) -> Terms:
 
 
 def _worth(instrument: Instrument, px: int, qty: int) -> int:
-    return notional(px, instrument.px_scale, qty, instrument.qty_scale)
+    return notional(px, instrument.px_scale, qty, instrument.qty_scale, instrument.contract or ONE)
 
 
 def _beyond(collar: Collar, buys: bool, price: int, top: Top) -> bool:

@@ -10,12 +10,13 @@ from typing import Final
 import msgspec
 
 from base.errors import ConfigError
-from base.instruments import Instrument
+from base.instruments import ONE, Instrument
 from base.kill_config import LimitConfig
 from base.trigger_check import DIGITS, amount
 from ipc._words import RowLimits
 from ipc.exposure import NOTIONAL_SCALE
-from risk.exposure_sums import QTY_SCALE, Account, ExposureSums
+from risk.exposure import ExposureBook, Figures
+from risk.exposure_sums import QTY_SCALE, Account, ExposureSums, unit_of
 from risk.kill_plan import Owned, covers
 from risk.limits import check_limit, quote_of
 from risk.order_pace import OtherPace, OwnPace
@@ -50,6 +51,8 @@ class Plan(msgspec.Struct):
 
     instrument: Instrument
     quote: str
+    figures: Figures  # of the instrument, as they are at any time
+    untold: str = ""  # the limit that cannot be judged because nobody knows what a contract is worth
     qty: tuple[int, Rule] | None = None  # at qty_scale
     worth: tuple[int, Rule] | None = None  # at NOTIONAL_SCALE
     collar: tuple[Collar, Rule] | None = None
@@ -61,7 +64,7 @@ class Plan(msgspec.Struct):
     collar_needs_book: bool = False
     worth_needs_book: bool = False
     sums: RowLimits | None = None  # the three together
-    worth_unit: int = 0  # from price times quantity to NOTIONAL_SCALE, by division; 0: that has fewer digits
+    worth_unit: int = 0  # from price times quantity to NOTIONAL_SCALE, by division; 0: not so simply
 
     @property
     def is_empty(self) -> bool:
@@ -89,6 +92,7 @@ class Planner:
         sums: ExposureSums,
         paces: Mapping[str, OtherPace],
         own_paces: dict[str, OwnPace],
+        exposure: ExposureBook,
     ) -> None:
         """`sessions`: every trading session of the desk, ours among them; `paces`: those of the others.
 
@@ -96,7 +100,7 @@ class Planner:
         """
         self._ours = ours
         self._sessions = sessions
-        self._sums, self._paces, self._own_paces = sums, paces, own_paces
+        self._sums, self._paces, self._own_paces, self._exposure = sums, paces, own_paces, exposure
         self._limits = list(limits)
         for i, limit in enumerate(self._limits):
             check_order_limits(limit, f"kill.limits[{i}]")
@@ -109,9 +113,10 @@ class Planner:
 
     def plan(self, instrument: Instrument, strategy: str) -> Plan:
         """What applies to the instrument's orders; `strategy` is one that has limits of its own, or ""."""
-        plan = Plan(instrument, quote_of(instrument.name))
-        digits = instrument.px_scale + instrument.qty_scale - NOTIONAL_SCALE
-        plan.worth_unit = 10**digits if digits >= 0 else 0
+        scales = (instrument.px_scale, instrument.qty_scale)
+        plan = Plan(instrument, quote_of(instrument.name), self._exposure.of(instrument.name, *scales))
+        digits = sum(scales) - NOTIONAL_SCALE
+        plan.worth_unit = 10**digits if digits >= 0 and instrument.contract == ONE else 0
         ours = self._ours
         of = Owned(ours.venue, ours.account, ours.session, instrument.name, strategy)
         for limit in self._limits:
@@ -121,9 +126,13 @@ class Planner:
                     self._sums_too(plan, limit)
         plan.sums = RowLimits(
             self._sums.sums,
-            10 ** (QTY_SCALE - instrument.qty_scale),
+            unit_of(instrument.contract, instrument.qty_scale),
             *([(index, most) for index, most, _ in rules] for rules in (plan.count, plan.gross, plan.held)),
         )
+        if instrument.contract is None:
+            on_worth = [plan.worth[1]] if plan.worth is not None else []
+            rules = [*on_worth, *(rule for _, _, rule in (*plan.gross, *plan.held))]
+            plan.untold = str(rules[0]) if rules else ""
         return plan
 
     def _order_alone(self, plan: Plan, limit: LimitConfig) -> None:

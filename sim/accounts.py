@@ -1,7 +1,8 @@
 """What each account of a simulated venue holds: cash moves with fills, working orders hold it. Exact decimals.
 
-Spot: a fill exchanges base for quote. Perpetuals and futures: quote currency is the collateral, a fill that closes
-realises its profit at the average price, and a tenth of position and working orders is held as margin.
+Spot: a fill exchanges base for quote; what is sold and not held is owed. Perpetuals and futures: quote currency is the
+collateral, a fill that closes realises its profit at the average price, and a tenth of position and working orders is
+held as margin.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from base.instruments import Instrument
 from sim.exchange import Exchange
 from sim.orders import BUY, Event, Order
 
-DEPOSIT = Decimal(1_000_000)  # of each currency, at first
+DEPOSIT = Decimal(1_000_000)  # of each currency that something is quoted in, at first; nothing of the others
 MARGIN = Decimal("0.1")
 
 Fee = Callable[[Order, int, int], Decimal]
@@ -76,7 +77,15 @@ class Accounts:
             if owner == account and symbols(symbol):
                 currency = _currencies(self._exchange.instruments[symbol])[-1]
                 held[currency] += abs(position.qty) * position.px * MARGIN
-        return {c: Holding(self._cash.get((account, c), DEPOSIT), held[c]) for c in currencies}
+        return {c: Holding(self._cash.get((account, c), self._deposit(c)), held[c]) for c in currencies}
+
+    def positions(self, account: str) -> dict[str, Decimal]:
+        """Of derivatives, by symbol; a short one is below 0."""
+        return {s: p.qty for (owner, s), p in self._positions.items() if owner == account and p.qty}
+
+    def _deposit(self, currency: str) -> Decimal:
+        quotes = (_currencies(i)[-1] for i in self._exchange.instruments.values())
+        return DEPOSIT if currency in quotes else Decimal(0)
 
     def _holds(self, order: Order) -> tuple[str, Decimal]:
         i = self._exchange.instruments[order.symbol]
@@ -104,7 +113,7 @@ class Accounts:
             self._add(account, currencies[1], -signed * px - fee)
 
     def _add(self, account: str, currency: str, amount: Decimal) -> None:
-        self._cash[account, currency] = self._cash.get((account, currency), DEPOSIT) + amount
+        self._cash[account, currency] = self._cash.get((account, currency), self._deposit(currency)) + amount
 
 
 def _currencies(instrument: Instrument) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from typing import Any
 from base.config import DeskConfig
 from base.errors import CommandError
 
+ANSWER_S = 30.0  # a venue on a busy machine is slow, and not gone
+
 
 def control_of(desk: DeskConfig, venue: str) -> str:
     """host:port of the control endpoint of a desk's simulated venue. CommandError when it does not run."""
@@ -27,7 +29,7 @@ def control_in(run_dir: Path, venue: str) -> str:
 def call(address: str, method: str, path: str, body: object = None) -> dict[str, Any]:
     """One call; the JSON answer. CommandError with what the venue said."""
     host, _, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_S)
     try:
         connection.request(method, path, json.dumps(body) if body is not None else None)
         answer = connection.getresponse()

@@ -1,6 +1,6 @@
 """What a trading process has at risk, where others see it: exposure rows of its page, positions in its journal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from ipc.events import AnyEvent, Position
@@ -47,14 +47,21 @@ class AtRisk:
         positions: Mapping[str, tuple[int, int]],
         scales: Mapping[str, Scales],
         working: list[Order],
+        openings: Mapping[str, int] | None = None,
+        awaited: Iterable[str] = (),
     ) -> list[str]:
-        """Take up what the journal left, all of it before a row is shown: positions (with the last fill's price) and
-        working orders. Answers the instruments in which something is held that are not in `present` any more.
+        """Take up what the journal left, all of it before a row is shown: positions (with the last fill's price), what
+        of them was there before our own fills, and working orders; `awaited`: whose opening is to come.
+
+        Answers the instruments in which something is held that are not in `present` any more.
         """
         held = {name: at for name, at in scales.items() if positions[name][0] and name not in present}
+        awaited, openings = set(awaited), openings or {}
         for name, now in {**present, **held}.items():
-            figures = self.book.of(name, *now)
-            figures.position, figures.mark_px = at_scales(positions.get(name, (0, 0)), scales.get(name, now), now)
+            figures, was = self.book.of(name, *now), scales.get(name, now)
+            figures.position, figures.mark_px = at_scales(positions.get(name, (0, 0)), was, now)
+            figures.opening = at_scales((openings[name], 0), was, now)[0] if name in openings else None
+            figures.awaits_opening = name in awaited
         shown = {*present, *list(held)[:HELD_ROWS]}
         for order in working:
             self.book.update(order)
@@ -76,6 +83,36 @@ class AtRisk:
         self._rows.set(row)
         self._judge.moved(order, row)
 
+    def opened(self, instrument: str, opening: int, mark_px: int) -> None:
+        """The venue told what was held before our own fills; `mark_px`: what that is worth, 0: nobody knows."""
+        figures = self.book.figures[instrument]
+        figures.opening, figures.position = opening, figures.position + opening
+        figures.mark_px = figures.mark_px or (mark_px if opening else 0)
+        figures.awaits_opening = False
+        self._record(self.position(instrument, figures))
+        self._show(instrument, figures)
+
+    def unknown(self, instruments: Iterable[str]) -> None:
+        """Of these positions, and no others, the opening is awaited."""
+        awaited = set(instruments)
+        for name, figures in self.book.figures.items():
+            if figures.awaits_opening != (name in awaited):
+                figures.awaits_opening = name in awaited
+                self._show(name, figures)
+
+    def price(self, best: Callable[[str], int]) -> None:
+        """What is held and has no price gets the book's, once there is one."""
+        for name, figures in self.book.figures.items():
+            if figures.position and not figures.mark_px and (px := best(name)):
+                figures.mark_px = px
+                self._record(self.position(name, figures))
+                self._show(name, figures)
+
+    def _show(self, instrument: str, figures: Figures) -> None:
+        row = self._row(instrument, figures)
+        self._rows.set(row)
+        self._judge.row(row)
+
     def say_all(self) -> None:
         """Every position again, for a new file of the journal."""
         for name, figures in self.book.figures.items():
@@ -85,10 +122,11 @@ class AtRisk:
         """The position as an event."""
         return Position(
             self.session, self.venue, self.account, instrument, figures.position, figures.qty_scale,
-            self._clock.wall_ns(), figures.mark_px, figures.px_scale,
+            self._clock.wall_ns(), figures.mark_px, figures.px_scale, figures.opening,
         )  # fmt: skip
 
     def _row(self, instrument: str, figures: Figures) -> ExposureRow:
+        buy_notional, sell_notional = figures.counted()
         return ExposureRow(
             venue=self.venue,
             instrument=instrument,
@@ -99,8 +137,9 @@ class AtRisk:
             working_buy_qty=figures.working_buy_qty,
             working_sell_qty=figures.working_sell_qty,
             position=figures.position,
-            buy_notional=figures.buy_notional,
-            sell_notional=figures.sell_notional,
+            buy_notional=buy_notional,
+            sell_notional=sell_notional,
             position_notional=figures.position_notional,
             updated_mono_ns=self._clock.mono_ns(),
+            flags=figures.flags,
         )

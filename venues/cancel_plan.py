@@ -105,6 +105,10 @@ class CancelPlan(msgspec.Struct, frozen=True, kw_only=True):
         """Whether an answer says that the venue takes no cancels at all now."""
         return any(r.matches(code, text) for r in self.no_cancel)
 
+    def refuses_by_symbol(self, code: str, text: str) -> bool:
+        """Whether such an answer is about the symbol that was asked about, and no other."""
+        return all(r.by_symbol for r in self.no_cancel if r.matches(code, text))
+
 
 def step_of(steps: Iterable[CancelStep], action: Action) -> CancelStep | None:
     """The step of that kind; a plan has at most one."""

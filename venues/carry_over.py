@@ -11,14 +11,15 @@ from risk.orders import OrderTable
 
 def restore(
     folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]],
-    scales: dict[str, tuple[int, int]] | None = None, *, whole: bool = False,
+    scales: dict[str, tuple[int, int]] | None = None, openings: dict[str, int] | None = None, *, whole: bool = False,
 ) -> list[OrderId]:  # fmt: skip
     """Orders and positions (with the last fill's price) as the journal in `folder` left them; the commands whose order
     it does not have.
 
     The order is journalled before it is sent, so what is returned never left. Read is what came after the newest
     complete writing began, and the file before (Carrier); `whole`: everything that is kept. `scales` takes in the
-    (px_scale, qty_scale) of each position: a configuration may have others by now.
+    (px_scale, qty_scale) of each position: a configuration may have others by now; `openings` what of it was held
+    before the desk's own fills, where the venue told.
     """
     scales = {} if scales is None else scales
     unsaid: dict[str, OrderId] = {}
@@ -38,6 +39,8 @@ def restore(
         elif isinstance(event, Position):
             positions[event.instrument] = (event.position, event.mark_px)
             scales[event.instrument] = (event.px_scale, event.qty_scale)
+            if openings is not None and event.opening is not None:
+                openings[event.instrument] = event.opening
     return list(unsaid.values())
 
 

@@ -23,7 +23,7 @@ __all__ = [
     "BookRule", "CancelAnswer", "CancelOutcome", "CancelPlan", "CancelStep", "Capabilities", "DeadMan", "Dialect",
     "Disconnect", "MarketDataSession", "MassStatus", "OpenOrder", "OpenOrders", "Page", "RecordSink", "Replace",
     "RestApi", "RestRequest", "SessionContext", "SessionPhase", "Sink", "TradePage", "TradingSession",
-    "VenueBalance", "VenueSession", "VenueTrade", "WorkingOrder",
+    "VenueBalance", "VenuePosition", "VenueSession", "VenueTrade", "WorkingOrder",
 ]  # fmt: skip
 
 
@@ -156,6 +156,13 @@ class VenueBalance(msgspec.Struct, frozen=True, kw_only=True):
     buying_power: str
 
 
+class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account holds in one derivative, in the venue's symbol; signed exact decimal text, in contracts."""
+
+    symbol: str
+    qty: str
+
+
 class RestRequest(msgspec.Struct, frozen=True):
     """An HTTP request to be sent as it stands (Host and Content-Length are added by the client)."""
 
@@ -191,6 +198,11 @@ class RestApi(Protocol):
         ...
 
     def parse_balances(self, status: int, body: bytes) -> tuple[VenueBalance, ...]: ...
+    def positions(self, wall_ns: int) -> RestRequest | None:
+        """The account's positions in derivatives; None where the venue has none, or does not tell."""
+        ...
+
+    def parse_positions(self, status: int, body: bytes) -> tuple[VenuePosition, ...]: ...
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """Requests that together cancel every order of the account (on these instruments where it goes by symbol)."""
         ...

@@ -34,6 +34,7 @@ def trigger_problems(desk: DeskConfig) -> list[str]:
         if limit.scope not in known and not limit.scope.startswith("strategy:"):
             found.append(f"{path}.scope: nothing is {limit.scope!r}; there are {', '.join(sorted(known))}")
         found += _names(desk, limit, path) + _currencies(desk, limit, path) + _copies(desk, limit, path, owners)
+        found += _contracts(desk, limit, path)
     for name in HEALTH:
         scope = getattr(desk.config.kill.health, name).scope
         if scope and scope not in known:
@@ -70,6 +71,17 @@ def _names(desk: DeskConfig, limit: LimitConfig, path: str) -> list[str]:
         for quote in getattr(limit, key)
         if quote not in quotes
     ]
+
+
+def _contracts(desk: DeskConfig, limit: LimitConfig, path: str) -> list[str]:
+    """Figures of money and position that nobody can tell for want of a contract's value. It is never taken for 1."""
+    untold = [desk.instruments[at] for at in traded(desk, limit.scope) if desk.instruments[at].contract is None]
+    found = []
+    for i in sorted(untold, key=lambda i: (i.venue, i.name)):
+        keys = [k for k in ("max_position",) if i.name in getattr(limit, k)]
+        keys += [k for k in ("max_notional", "max_order_notional", *MONEY) if quote_of(i.name) in getattr(limit, k)]
+        found += [f"{path}.{key}: venue.{i.venue} has no contract_value for {i.name}" for key in keys]
+    return found
 
 
 def traded(desk: DeskConfig, scope: str) -> set[tuple[str, str]]:

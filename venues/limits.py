@@ -48,6 +48,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
     code: str = ""
     text: str = ""
+    by_symbol: bool = False  # of a state of the market: it is about the symbol that was asked about
 
     def matches(self, code: str, text: str) -> bool:
         """Whether an answer is this one."""

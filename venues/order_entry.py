@@ -66,6 +66,7 @@ class OrderEntry:
         self.ready_reason = "starting"  # why new orders are not let through yet; "" once reconciled
         self.throttle = throttle or Throttle(capabilities.limits.orders, self.instruments)
         self.checks = checks or NoChecks()
+        self.is_swept: Callable[[Order], bool] | None = None  # whether the desk cancels it with all that it has
         self.on_open_report: Callable[[Order], None] | None = None  # told of orders a report shows to be open
         self.on_status: Callable[[Order, bool], None] | None = None  # a status request's answer: order, whether known
         self.asked_ns = 0  # monotonic time of the first order request since the venue last answered any; 0: none
@@ -380,7 +381,8 @@ class OrderEntry:
             return
         if report.exec_type == "8":
             self._heed(report.reason_code, report.text, order.instrument)
-        self.port.record(owned(report, order), order.snapshot())
+        swept = self.is_swept is not None and self.is_swept(order)
+        self.port.record(owned(report, order, swept=swept), order.snapshot())
         self._changed(order, applied)
         if applied.untraced:
             text = f"150={report.exec_type} of execution {report.exec_ref_id or report.trade_id!r}, not known here"

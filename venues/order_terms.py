@@ -71,8 +71,12 @@ def working(order: Order, instrument: Instrument) -> WorkingOrder:
     )  # fmt: skip
 
 
-def owned(report: ExecutionReport, order: Order) -> ExecutionReport:
-    """The report with the owner that the desk knows; a session does not know whose an order is."""
+def owned(report: ExecutionReport, order: Order, *, swept: bool = False) -> ExecutionReport:
+    """The report with the owner that the desk knows; a session does not know whose an order is.
+
+    `swept`: the desk is cancelling all that it has.
+    """
     return msgspec.structs.replace(
-        report, strategy=order.strategy, client_id=order.client_id, command_id=order.command_id
-    )
+        report, strategy=order.strategy, client_id=order.client_id, command_id=order.command_id,
+        swept=swept and report.exec_type == "4",
+    )  # fmt: skip

@@ -37,6 +37,10 @@ class Sweep:
         covers = self._covers
         return sum(1 for o in self._entry.table.open() if covers is not None and covers(o))
 
+    def sweeps(self, order: Order) -> bool:
+        """Whether its end is of this sweep's making, or of the one before."""
+        return (self._covers is not None and self._covers(order)) or order.ids[0] in self._asked_ns
+
     def start(self, reason: str, covers: Callable[[Order], bool], mono_ns: int, *, mass: bool) -> None:
         """Begin. `mass`: everything of this session is covered, so that its mass cancel may be used."""
         self._covers, self.reason = covers, reason

@@ -162,7 +162,7 @@ class CountBook:
         if not self._seen.first(mark):
             return
         owned = Owned(report.venue, report.account, report.session, report.instrument, report.strategy)
-        if kind == "4" and closed(owned):
+        if kind == "4" and (report.swept or closed(owned)):
             return
         for entry in self._of(owned):
             if kind == "8":

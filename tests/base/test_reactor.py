@@ -19,7 +19,7 @@ from base.reactor import Priority, Reactor, Timer
 from base.upkeep import Upkeep
 from base.waiters import TurningWaiter
 
-WAIT_NS = 10_000_000_000
+WAIT_NS = 60_000_000_000
 MS = 1_000_000
 
 

@@ -22,7 +22,7 @@ from base.tls import TlsClient, server_context
 from base.transport import Closed, CloseKind, Limits, State, TcpTransport
 from base.waiters import TurningWaiter
 
-WAIT_NS = 10_000_000_000
+WAIT_NS = 60_000_000_000
 
 
 class Peer:

@@ -18,7 +18,7 @@ from base.errors import BusError, CommandError
 from ipc.events import Alert, ExecutionReport, OrderState
 from ipc.journal import read_events
 from quarterdeck import supervisord
-from tests.e2e.conftest import RunningDesk, end_desk, make_desk, wait_for
+from tests.e2e.conftest import RunningDesk, end_desk, make_desk, patient, wait_for
 
 PAIRS = {"kraken": "BTC-USD", "binance": "BTC-USDT"}
 TRADING = {"kraken": "kraken-trd", "binance": "binance-trd"}
@@ -85,15 +85,17 @@ class FillingDesk:
         (self.folder / "filler").unlink()
 
 
-def patient(text: str) -> str:
+def change(text: str) -> str:
     """A slow machine answers and reconnects slowly: nobody is killed for it here. Orders are alike, and big."""
-    text = re.sub(r"^(max_order_qty|duplicate_window_ms) = .*\n", "", text, flags=re.MULTILINE)
-    return text.replace("[kill]", "[kill]\nsession_loss_grace_s = 120\nfence_deadline_ms = 10000", 1)
+    text = re.sub(
+        r"^(max_order_qty|duplicate_window_ms) = .*\n", "", patient(text, fence_ms=10_000), flags=re.MULTILINE
+    )
+    return text.replace("[kill]", "[kill]\nsession_loss_grace_s = 120", 1)
 
 
 @contextmanager
 def filling_desk(folder: Path) -> Iterator[FillingDesk]:
-    desk = make_desk(folder / "d", patient)
+    desk = make_desk(folder / "d", change)
     os.environ.pop("QD_STATE_DIR", None)
     supervisord.start(desk)
     running = RunningDesk(desk)
@@ -113,7 +115,7 @@ def scenario(desk: FillingDesk) -> None:
     resting = {venue: [desk.place(venue) for _ in range(6)] for venue in PAIRS}
     big = {venue: desk.place(venue, "10") for venue in PAIRS}
     desk.wait(
-        lambda: all(desk.states.get(o) == "NEW" for o in (*resting["kraken"], *resting["binance"])), 20, "resting"
+        lambda: all(desk.states.get(o) == "NEW" for o in (*resting["kraken"], *resting["binance"])), 60, "resting"
     )
     the_disk_fills_under_a_flow_of_orders(desk)
     the_rest_goes_on(desk, resting, big)
@@ -139,13 +141,13 @@ def the_disk_fills_under_a_flow_of_orders(desk: FillingDesk) -> None:
         assert not full(venue), desk.refusals
     desk.fill_up()
     for venue in PAIRS:
-        desk.wait(lambda venue=venue: full(venue), 10, f"{venue} refuses new orders")
+        desk.wait(lambda venue=venue: full(venue), 60, f"{venue} refuses new orders")
     assert all("the disk is full: no new orders" in text for text in desk.refusals), desk.refusals
     for process in (*TRADING.values(), "binance-dc"):
-        desk.wait(lambda p=process: desk.running.readiness(p) == "DEGRADED", 10, f"{process} is DEGRADED")
+        desk.wait(lambda p=process: desk.running.readiness(p) == "DEGRADED", 60, f"{process} is DEGRADED")
         assert desk.reason(process).startswith("the disk is full"), desk.reason(process)
+        desk.wait(lambda p=process: [a for a in desk.alerts if (a.source, a.code) == (p, "disk_full")], 60, "an alarm")
         alarm = [a for a in desk.alerts if (a.source, a.code) == (process, "disk_full")]
-        desk.wait(lambda p=process: [a for a in desk.alerts if (a.source, a.code) == (p, "disk_full")], 5, "an alarm")
         assert all(a.severity == "critical" for a in alarm)
     print(f"{flowing} orders until refused: {dict(desk.refusals)}")
 
@@ -155,7 +157,7 @@ def the_rest_goes_on(desk: FillingDesk, resting: dict[str, list[str]], big: dict
     for venue in PAIRS:
         for cl_ord_id in resting[venue][:3]:
             desk.client.cancel(cl_ord_id)
-        desk.wait(lambda v=venue: all(desk.states[o] == "CANCELED" for o in resting[v][:3]), 20, f"{venue} cancels")
+        desk.wait(lambda v=venue: all(desk.states[o] == "CANCELED" for o in resting[v][:3]), 60, f"{venue} cancels")
         at_venue = {o["cl_ord_id"] for o in desk.running.working(venue)}
         assert not at_venue & set(resting[venue][:3])
     for venue in PAIRS:
@@ -167,9 +169,13 @@ def the_rest_goes_on(desk: FillingDesk, resting: dict[str, list[str]], big: dict
 
 
 def a_connection_is_lost_and_made_again(desk: FillingDesk) -> None:
+    def logons() -> int:
+        return int(desk.running.venue("binance", "GET", "/stats")["logons"])
+
+    before = logons()
     desk.running.venue("binance", "POST", "/fault", {"kind": "disconnect", "arguments": {"session": "QDTRD1"}})
-    desk.wait(lambda: desk.running.readiness("binance-trd") == "RECOVERING", 10, "disconnected")
-    desk.wait(lambda: desk.running.readiness("binance-trd") == "DEGRADED", 40, "logged on again on a full disk")
+    desk.wait(lambda: logons() > before, 60, "disconnected, and back")
+    desk.wait(lambda: desk.running.readiness("binance-trd") == "DEGRADED", 60, "logged on again on a full disk")
 
 
 def the_kill_switch_works(desk: FillingDesk) -> None:
@@ -186,8 +192,8 @@ def the_kill_switch_works(desk: FillingDesk) -> None:
 def a_process_dies_and_starts_on_the_full_disk(desk: FillingDesk) -> None:
     before = desk.running.pid("kraken-trd")
     os.kill(before, signal.SIGKILL)
-    desk.wait(lambda: desk.running.pid("kraken-trd") not in (before, 0), 20, "restarted")
-    desk.wait(lambda: desk.running.readiness("kraken-trd") == "DEGRADED", 40, "up on a full disk")
+    desk.wait(lambda: desk.running.pid("kraken-trd") not in (before, 0), 60, "restarted")
+    desk.wait(lambda: desk.running.readiness("kraken-trd") == "DEGRADED", 60, "up on a full disk")
     assert os.statvfs(desk.folder).f_bavail == 0
 
 
@@ -196,20 +202,14 @@ def it_is_over_by_itself(desk: FillingDesk) -> None:
     for process in (*TRADING.values(), "binance-dc"):
         desk.wait(
             lambda p=process: [a for a in desk.alerts if (a.source, a.code, a.severity) == (p, "disk_full", "info")],
-            10,
+            60,
             "the end told",
         )
-    config = ("--config", str(desk.running.desk.path))
-    scopes = desk.running.ask("kill", "status")["scopes"]
-    for scope in [s["scope"] for s in scopes if s["state"] in ("TRIPPED", "TRIPPING")]:
-        done = desk.running.qd("kill", "reset", "--scope", scope, "--reason", "room again", *config)
-        assert done.returncode == 0, done.stderr + done.stdout
-    desk.wait(lambda: desk.running.view().gate == "ARMED", 30, "armed again")
-    desk.running.wait_ready()
+    desk.running.reset("room again")
     desk.client.arm("room again")
     placed = [desk.place(venue) for venue in PAIRS]
     assert all(placed), desk.refusals
-    desk.wait(lambda: all(desk.states.get(o) == "NEW" for o in placed), 20, "new orders work")
+    desk.wait(lambda: all(desk.states.get(o) == "NEW" for o in placed), 60, "new orders work")
     logs_are_whole(desk.running.desk.log_dir)
 
 
@@ -237,7 +237,7 @@ def nothing_was_lost(desk: FillingDesk) -> None:
             )
 
         expected = there.total()
-        wait_for(lambda n=expected: journalled().total() >= n, 20, f"{session} has all fills")
+        wait_for(lambda n=expected: journalled().total() >= n, 60, f"{session} has all fills")
         here = journalled()
         assert there.total() > 0
         assert max(here.values()) == 1, [k for k, n in here.items() if n > 1][:5]

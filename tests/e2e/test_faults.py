@@ -11,7 +11,7 @@ from ipc.books import BookRegion, BookState
 from quarterdeck import supervisord
 from tests.e2e.conftest import ROOT, RunningDesk, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_a_killed_process_comes_back_and_touches_no_other(desk: RunningDesk, pro
     desk.wait_ready()
     before = {p.name: p.pid for p in desk.view().processes}
     os.kill(before[process], signal.SIGKILL)
-    wait_for(lambda: desk.pid(process) != before[process], 20, f"{process} restarted")
+    wait_for(lambda: desk.pid(process) != before[process], 60, f"{process} restarted")
     desk.wait_ready()
     after = {p.name: p.pid for p in desk.view().processes}
     assert {n for n in before if before[n] != after[n]} == {process}
@@ -32,10 +32,14 @@ def test_readers_follow_a_restarted_book_process_without_restarting(desk: Runnin
     desk.wait_ready()
     reader = BookRegion.open(desk.desk.shm_dir / "book-l2").book("kraken", "BTC-USD")
     assert reader.bbo()[1] > 0
-    before = desk.pid("book-l2")
-    os.kill(before, signal.SIGKILL)
-    wait_for(lambda: BookState(reader.status()[0]) is not BookState.LIVE, 5, "the reader sees that nobody writes")
-    wait_for(lambda: BookState(reader.status()[0]) is BookState.LIVE, 30, "the reader sees the new region")
+    live_since = reader.status()[2]
+    os.kill(desk.pid("book-l2"), signal.SIGKILL)
+
+    def live_again() -> bool:  # how long it was not is for nobody to catch: it is LIVE since another moment
+        state, _, since = reader.status()
+        return BookState(state) is BookState.LIVE and since != live_since
+
+    wait_for(live_again, 60, "the reader sees the new region")
     assert reader.bbo()[1] > 0
     desk.wait_ready()
 
@@ -47,8 +51,8 @@ def test_a_wrong_checksum_makes_the_book_stale_and_a_snapshot_heals_it(desk: Run
     wrong = {"kind": "md_checksum", "arguments": {"symbol": "BTC/USD", "session": "QDDESK1"}}
     desk.venue("kraken", "POST", "/fault", wrong)
     # Healing takes milliseconds: what stays to be seen is that the book is LIVE since another moment.
-    wait_for(lambda: reader.status()[2] != live_since, 20, "the book left LIVE")
-    wait_for(lambda: BookState(reader.status()[0]) is BookState.LIVE, 20, "a snapshot heals it")
+    wait_for(lambda: reader.status()[2] != live_since, 60, "the book left LIVE")
+    wait_for(lambda: BookState(reader.status()[0]) is BookState.LIVE, 60, "a snapshot heals it")
     desk.wait_ready()
     assert "CHECKSUM" in (desk.desk.log_dir / "kraken-md.log").read_text()
 
@@ -60,7 +64,7 @@ def test_a_twin_waits_and_names_the_holder(desk: RunningDesk) -> None:
     with subprocess.Popen(command, cwd=ROOT, env=supervisord.environment()) as twin:
         try:
             found = wait_for(
-                lambda: [p for p in desk.view().processes if p.name == "kraken-md.twin"], 20, "the twin shows itself"
+                lambda: [p for p in desk.view().processes if p.name == "kraken-md.twin"], 60, "the twin shows itself"
             )
             assert found[0].readiness == "STARTING"
             assert f"pid {holder}" in found[0].reason
@@ -75,26 +79,26 @@ def test_orders_survive_a_killed_trading_process_as_far_as_the_venue_keeps_them(
     """Kraken cancels on disconnect, Binance keeps: both are found out, and neither is doubled."""
     desk.wait_ready()
     kept = desk.order("binance", "BTC-USDT", "buy", "0.01", "30000")
-    wait_for(lambda: any(o["cl_ord_id"] == kept for o in desk.working("binance")), 10, "the venue has the order")
+    wait_for(lambda: any(o["cl_ord_id"] == kept for o in desk.working("binance")), 60, "the venue has the order")
     before = desk.pid("binance-trd")
     os.kill(before, signal.SIGKILL)
-    wait_for(lambda: desk.pid("binance-trd") not in (before, 0), 20, "restarted")
-    wait_for(lambda: desk.readiness("binance-trd") == "READY", 30, "reconciled")
+    wait_for(lambda: desk.pid("binance-trd") not in (before, 0), 60, "restarted")
+    wait_for(lambda: desk.readiness("binance-trd") == "READY", 60, "reconciled")
 
     def state() -> str:
         orders = desk.ask("orders", "--all")["orders"]
         return next((str(o["state"]) for o in orders if o["cl_ord_id"] == kept), "")
 
     # The death of an owner is a hard trigger: its orders are cancelled, and that is known.
-    wait_for(lambda: state() in ("CANCELED", "FILLED"), 30, "the order's end is known")
+    wait_for(lambda: state() in ("CANCELED", "FILLED"), 60, "the order's end is known")
     assert not [o for o in desk.working("binance") if o["cl_ord_id"] == kept]
-    reset(desk)
+    desk.reset("test is over")
 
 
 def test_a_stopped_trading_process_is_fenced_by_its_death_and_its_orders_are_cancelled(desk: RunningDesk) -> None:
     desk.wait_ready()
     desk.order("kraken", "BTC-USD", "buy", "0.01", "30000")
-    wait_for(lambda: desk.working("kraken"), 10, "the venue has the order")
+    wait_for(lambda: desk.working("kraken"), 60, "the venue has the order")
     stopped = desk.pid("kraken-trd")
     os.kill(stopped, signal.SIGSTOP)
     config = ("--config", str(desk.desk.path))
@@ -103,7 +107,7 @@ def test_a_stopped_trading_process_is_fenced_by_its_death_and_its_orders_are_can
     trip = desk.ask("kill", "status")["last_trip"]
     assert trip["killed"] == ["kraken-trd"]
     assert desk.working("kraken") == []
-    reset(desk)
+    desk.reset("test is over")
 
 
 def test_children_outlive_a_killed_supervisord_and_its_successor_starts_no_second_writer(desk: RunningDesk) -> None:
@@ -111,14 +115,14 @@ def test_children_outlive_a_killed_supervisord_and_its_successor_starts_no_secon
     pids = {p.name: p.pid for p in desk.view().processes}
     pid = int((desk.desk.run_dir / "supervisord.pid").read_text())
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not supervisord.running(desk.desk), 10, "supervisord is gone")
-    assert desk.view().ready
+    wait_for(lambda: not supervisord.running(desk.desk), 60, "supervisord is gone")
+    desk.wait_ready()
     supervisord.start(desk.desk)
 
     def twins() -> set[str]:
         return {p.name.removesuffix(".twin") for p in desk.view().processes if p.name.endswith(".twin")}
 
-    wait_for(lambda: "kraken-trd" in twins() and "killswitch" in twins(), 75, "twins wait")
+    wait_for(lambda: "kraken-trd" in twins() and "killswitch" in twins(), 120, "twins wait")
     live = {p.name: p.pid for p in desk.view().processes if not p.name.endswith(".twin")}
     assert live == pids
     # Ending the orphans lets the waiting twins, who are supervisord's own, take over.
@@ -129,14 +133,4 @@ def test_children_outlive_a_killed_supervisord_and_its_successor_starts_no_secon
     for name, orphan in pids.items():
         if name.startswith("sim-"):
             os.kill(orphan, signal.SIGTERM)
-    desk.wait_ready()
-
-
-def reset(desk: RunningDesk) -> None:
-    """Open the gate again, as a person would."""
-    config = ("--config", str(desk.desk.path))
-    for scope in [s["scope"] for s in desk.ask("kill", "status")["scopes"] if s["state"] in ("TRIPPED", "TRIPPING")]:
-        done = desk.qd("kill", "reset", "--scope", scope, "--reason", "test is over", *config)
-        assert done.returncode == 0, done.stderr + done.stdout
-    wait_for(lambda: desk.view().gate == "ARMED", 30, "armed again")
     desk.wait_ready()

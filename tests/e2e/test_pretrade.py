@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import quarterdeck as qd
-from tests.e2e.conftest import RunningDesk, make_desk, run_desk, wait_for
+from tests.e2e.conftest import RunningDesk, make_desk, patient, run_desk, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -31,14 +31,14 @@ max_position = { "ETH-USD" = "1" }
 def desk() -> Iterator[RunningDesk]:
     path = Path(tempfile.mkdtemp(prefix="qd-"))
     try:
-        yield from run_desk(make_desk(path, lambda text: text.replace("# ----", f"{LIMITS}\n# ----", 1)))
+        yield from run_desk(make_desk(path, lambda text: patient(text).replace("# ----", f"{LIMITS}\n# ----", 1)))
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
 def client(desk: RunningDesk, request: pytest.FixtureRequest) -> Iterator[qd.Desk]:
-    with qd.connect(desk.desk.path, strategy=getattr(request, "param", "mm"), timeout=10) as client:
+    with qd.connect(desk.desk.path, strategy=getattr(request, "param", "mm"), timeout=30) as client:
         yield client
 
 
@@ -78,7 +78,7 @@ def test_too_big_too_dear_too_far_and_too_much_are_refused_by_name_and_counted(
         states = [d.event for d in client.poll(0.1) if isinstance(d.event, qd.SessionState)]
         return any(wanted.items() <= s.counters.items() for s in states)
 
-    wait_for(counted, 10, "the refusals stand in the session's counters")
+    wait_for(counted, 60, "the refusals stand in the session's counters")
 
 
 @pytest.mark.parametrize("client", ["twice"], indirect=True)
@@ -86,12 +86,12 @@ def test_the_same_order_again_is_refused_after_a_restart_of_the_process_too(desk
     first = client.new_order("kraken", "BTC-USD", qd.BUY, "0.01", "30000")
     again = refusal(lambda: client.new_order("kraken", "BTC-USD", qd.BUY, "0.01", "30000"))
     assert "duplicate_window_ms of strategy:twice: the same order left" in again
-    wait_for(lambda: [o for o in desk.working("kraken") if o["cl_ord_id"] == first], 10, "the first is at the venue")
+    wait_for(lambda: [o for o in desk.working("kraken") if o["cl_ord_id"] == first], 60, "the first is at the venue")
     client.cancel(first)
-    wait_for(lambda: not desk.working("kraken"), 10, "the first is gone")
+    wait_for(lambda: not desk.working("kraken"), 60, "the first is gone")
     before, pid = taken(desk), desk.pid("kraken-trd")
     os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: desk.pid("kraken-trd") != pid, 20, "a new process")
+    wait_for(lambda: desk.pid("kraken-trd") != pid, 60, "a new process")
     desk.wait_ready()
     again = refusal(lambda: client.new_order("kraken", "BTC-USD", qd.BUY, "0.01", "30000"))
     assert "duplicate_window_ms of strategy:twice: the same order left" in again
@@ -111,9 +111,9 @@ def test_orders_that_come_too_fast_are_refused(desk: RunningDesk, client: qd.Des
         placed += 1
         return ""
 
-    said = wait_for(one_too_many, 20, "three orders within a second")
+    said = wait_for(one_too_many, 60, "three orders within a second")
     assert said.endswith("max_orders_per_s of strategy:hasty: 3 with this order, at most 2")
-    wait_for(lambda: taken(desk) == before + placed, 10, "the venue has those that passed")
+    wait_for(lambda: taken(desk) == before + placed, 60, "the venue has those that passed")
     client.cancel_all("kraken-trd")
-    wait_for(lambda: not desk.working("kraken"), 10, "they are gone")
+    wait_for(lambda: not desk.working("kraken"), 60, "they are gone")
     assert taken(desk) == before + placed

@@ -19,7 +19,7 @@ from fix.session_events import State
 from fix.settings import Role, SessionSettings, Validation
 from fix.store import MemoryStore
 
-WAIT_NS = 10_000_000_000
+WAIT_NS = 60_000_000_000
 LOGON = b"98=0\x01108=30\x01"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from base.config import DeskConfig, load
 from ipc._words import RowShare, RowSums
-from ipc.exposure import ExposureRow, ExposureWriter, read_exposure
+from ipc.exposure import UNOPENED, UNPRICED, ExposureRow, ExposureWriter, read_exposure
 from ipc.other_rows import OtherRows
 from ipc.readiness import FIRST_ROW, Readiness, StatusPage
 
@@ -258,3 +258,36 @@ def test_rows_are_never_torn_and_never_go_back_under_a_writer_flat_out(tmp_path:
     finally:
         writer.kill()
         writer.join()
+
+
+def test_what_a_row_leaves_out_is_known_at_the_next_order(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path, "b")
+    b = ExposureWriter(page_of(desk, "b"))
+    b.begin([row(flags=UNOPENED), row("ETH-USD")])
+    seen = Seen(desk)
+    assert seen.rows.blind
+    assert seen.rows.unheld == {"b": "has not heard what was held of BTC-USD"}
+    b.set(row(position=4, flags=UNPRICED))
+    seen.rows.refresh()
+    assert (seen.rows.unheld, seen.rows.unpriced) == ({}, {"b": "does not know what BTC-USD is worth"})
+    assert seen.figures("b", "BTC-USD")[1] == 4, "the figures of a row whose flags changed count"
+    b.set(row(position=5))
+    seen.rows.refresh()
+    assert not seen.rows.blind
+    assert seen.figures("b", "BTC-USD")[1] == 5
+    seen.rows.ours("BTC-USD", UNOPENED)
+    assert seen.rows.blind
+    assert list(seen.rows.unheld) == ["ours"]
+    seen.rows.ours("BTC-USD", 0)
+    assert not seen.rows.blind
+
+
+def test_before_its_first_row_nobody_knows_what_a_session_that_opens_positions_holds(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path, "b")
+    rows = OtherRows(desk, "ours", Seen(desk).enter, ["b"])
+    rows.look()
+    assert rows.blind
+    assert list(rows.unheld) == ["b"]
+    ExposureWriter(page_of(desk, "b")).begin([row()])
+    rows.look()
+    assert not rows.blind

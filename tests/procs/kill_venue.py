@@ -39,11 +39,13 @@ environment = "test"
 
 [kill]
 arm_at_start = {arm}
-fence_deadline_ms = 200
+lease_ms = {lease}
+fence_deadline_ms = {fence}
 proof_deadline_s = {proof}
 session_loss_grace_s = 1
 reset_cool_off_s = 0
 {limits}
+{health}
 
 [venue.x]
 dialect = "fix44"
@@ -165,17 +167,34 @@ class Venue:
         self.server.server_close()
 
 
+# What a starved machine would trip by: it is no matter here, but where a test is of it.
+PATIENT = """
+[kill.health.stuck]
+max_ms = 60000
+[kill.health.journal]
+max_stall_ms = 60000
+"""
+PATIENCE_S = 60.0
+LOG_SHOWN = 100_000  # characters of each log: what a test waits for must not be pushed out by what follows it
+
+
 class KillDesk:
-    """A desk of fake owners, a venue and the kill switch."""
+    """A desk of fake owners, a venue and the kill switch.
+
+    `fence_ms`, `lease_ms`: longer than production's, since a machine that is busy with other tests may hold up a
+    process for so long; a test that waits for such a deadline to pass makes it short.
+    """
 
     def __init__(self, root: Path, shm: Path, *, owners: tuple[str, ...] = ("a", "b"), arm: bool = True,
-                 limits: str = "", lag_ms: int = 50, proof_s: int = 30, more: str = "") -> None:  # fmt: skip
+                 limits: str = "", lag_ms: int = 50, proof_s: int = 30, more: str = "", fence_ms: int = 2000,
+                 lease_ms: int = 20_000) -> None:  # fmt: skip
         self.venue = Venue()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         (root / "c").mkdir(parents=True)
         text = CONFIG.format(
             shm=shm, port=self.venue.port, arm=str(arm).lower(), limits=limits, lag=lag_ms, proof=proof_s,
+            fence=fence_ms, lease=lease_ms, health="" if "[kill.health" in limits else PATIENT,
             sessions="".join(SESSION.format(name=o) for o in owners) + more,
         )  # fmt: skip
         (root / "c" / "desk.toml").write_text(text)
@@ -251,14 +270,14 @@ class KillDesk:
     def ask(self, verb: str, **args: str) -> Answer:
         client = CommandClient(self.context, command_endpoint(self.desk, "killswitch"), "test", SystemClock())
         try:
-            return client.request(Ops("test", client.next_command_id(), 0, verb, args), 5000)
+            return client.request(Ops("test", client.next_command_id(), 0, verb, args), 20_000)
         finally:
             client.close()
 
     def line(self, words: str) -> dict[str, Any]:
         """What a person is answered who has nothing but a Unix socket."""
         with socket.socket(socket.AF_UNIX) as s, s.makefile("rw") as lines:
-            s.settimeout(10)
+            s.settimeout(PATIENCE_S)
             s.connect(str(line_path(self.desk.run_dir)))
             lines.write(f"{words}\n")
             lines.flush()
@@ -271,15 +290,21 @@ class KillDesk:
         assert answer.accepted, answer.reason
         return msgspec.json.decode(answer.data)  # type: ignore[no-any-return]
 
+    def last_trip(self) -> dict[str, Any]:
+        """Empty when there was none."""
+        return self.status()["last_trip"] or {}
+
     def trip(self, scope: str = "desk") -> None:
         answer = self.ask("trip", scope=scope, reason="test")
         assert answer.accepted, answer.reason
 
-    def wait_proven(self, within_s: float = 20) -> dict[str, Any]:
+    def wait_proven(self, within_s: float = PATIENCE_S) -> dict[str, Any]:
         self.wait(lambda: (self.status()["last_trip"] or {}).get("phase") == "PROVEN", "proven", within_s)
         return self.status()["last_trip"]  # type: ignore[no-any-return]
 
-    def wait(self, condition: Callable[[], object], what: str, within_s: float = 20) -> None:
+    def wait(
+        self, condition: Callable[[], object], what: str | Callable[[], object], within_s: float = PATIENCE_S
+    ) -> None:
         end = time.monotonic() + within_s
         while True:
             try:
@@ -288,19 +313,27 @@ class KillDesk:
             except BusError:
                 pass
             if time.monotonic() > end:
-                raise AssertionError(f"not within {within_s} s: {what}\n{self.logs()}")
+                raise AssertionError(f"not within {within_s} s: {what() if callable(what) else what}\n{self.logs()}")
             time.sleep(0.005)
 
     def logs(self) -> str:
         found = [*self.desk.path.parent.glob("*.out"), *self.desk.log_dir.glob("*.log*")]
-        return "\n".join(f"--- {p.name}\n{p.read_text()[-3000:]}" for p in found)
+        return "\n".join(f"--- {p.name}\n{p.read_text()[-LOG_SHOWN:]}" for p in found)
 
     def signal(self, name: str, signum: int) -> None:
         self.processes[name].send_signal(signum)
 
     def kill(self, name: str) -> None:
         self.processes[name].kill()
-        self.processes[name].wait(10)
+        self.processes[name].wait(PATIENCE_S)
+
+    def ended(self, name: str) -> int:
+        """Exit status of a process, once it has ended."""
+        return self.processes[name].wait(PATIENCE_S)
+
+    def logged(self, text: str) -> None:
+        """Wait until a log says so: what a process does and what it says of it are two things."""
+        self.wait(lambda: text in self.logs(), f"a log says {text!r}")
 
     def holder(self, name: str) -> int:
         """Pid of the process that holds a role, 0 when nobody does."""
@@ -312,7 +345,7 @@ class KillDesk:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
-            process.wait(10)
+            process.wait(PATIENCE_S)
         for owner in self.owners:  # one that the kill switch started
             if pid := self.holder(owner):
                 os.kill(pid, signal.SIGKILL)

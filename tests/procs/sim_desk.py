@@ -23,6 +23,7 @@ from ipc.readiness import read_status
 from ipc.requests import Answer, AnyCommand, NewOrder, Ops
 from ipc.roster import command_endpoint
 from sim.desk import ensure_secrets, setup_of
+from tests.procs.kill_venue import LOG_SHOWN, PATIENCE_S
 from tests.sim.server import Running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,13 @@ environment = "sim"
 arm_at_start = true
 strategies_arm_again = false
 reset_cool_off_s = 0
+lease_ms = 20000
+fence_deadline_ms = 2000
 {kill}
+[kill.health.stuck]
+max_ms = 60000
+[kill.health.journal]
+max_stall_ms = 60000
 
 [venue.x]
 dialect = "{dialect}"
@@ -131,7 +138,7 @@ class SimDesk:
         for name in ("killswitch", "trd"):
             self.spawn(name)
         for name in ("killswitch", "trd"):
-            self.wait(lambda n=name: self.readiness(n) == "READY", f"{name} ready", 60)  # type: ignore[misc]
+            self.wait(lambda n=name: self.readiness(n) == "READY", f"{name} ready")  # type: ignore[misc]
 
     def spawn(self, name: str) -> None:
         what = ["-m", "procs.killswitch"] if name == "killswitch" else ["-m", "procs.trading", "--session", name]
@@ -151,14 +158,14 @@ class SimDesk:
         for name in names:
             self.processes[name].kill()
         for name in names:
-            self.processes[name].wait(20)
+            self.processes[name].wait(PATIENCE_S)
 
     # -- commands ------------------------------------------------------------------------------------------------
 
     def request(self, process: str, make: Callable[[str, str], AnyCommand]) -> Answer:
         client = CommandClient(self.context, command_endpoint(self.desk, process), "test", SystemClock())
         try:
-            return client.request(make(client.client_id, client.next_command_id()), 10_000)
+            return client.request(make(client.client_id, client.next_command_id()), 20_000)
         finally:
             client.close()
 
@@ -198,7 +205,7 @@ class SimDesk:
     def trip(self, scope: str = "desk") -> None:
         self.ask("trip", scope=scope, reason="test")
 
-    def proven(self, within_s: float = 60) -> dict[str, Any]:
+    def proven(self, within_s: float = PATIENCE_S) -> dict[str, Any]:
         self.wait(lambda: self.last_trip().get("phase") == "PROVEN", "proven", within_s)
         return self.last_trip()
 
@@ -216,7 +223,7 @@ class SimDesk:
         """ClOrdIDs that truly work at the venue."""
         return {o["cl_ord_id"] for o in self.venue.working()}
 
-    def wait(self, condition: Callable[[], object], what: str, within_s: float = 30) -> None:
+    def wait(self, condition: Callable[[], object], what: str, within_s: float = PATIENCE_S) -> None:
         end = time.monotonic() + within_s
         while True:
             try:
@@ -228,16 +235,20 @@ class SimDesk:
                 raise AssertionError(f"not within {within_s} s: {what}\n{self.logs()}")
             time.sleep(0.01)
 
+    def logged(self, text: str) -> None:
+        """Wait until a log says so: what a process does and what it says of it are two things."""
+        self.wait(lambda: text in self.logs(), f"a log says {text!r}")
+
     def logs(self) -> str:
         found = [*self.root.glob("*.out"), *self.desk.log_dir.glob("*.log*")]
-        return "\n".join(f"--- {p.name}\n{p.read_text()[-3000:]}" for p in found)
+        return "\n".join(f"--- {p.name}\n{p.read_text()[-LOG_SHOWN:]}" for p in found)
 
     def close(self) -> None:
         for process in self.processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
-            process.wait(20)
+            process.wait(PATIENCE_S)
         lock = self.desk.run_dir / "lock" / "trd"
         if role_held(lock):  # one that the kill switch started
             os.kill(int(lock.read_text().split()[0]), signal.SIGKILL)

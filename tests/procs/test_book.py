@@ -104,7 +104,7 @@ class Place:
         self.books = Books(self.host, "l2")
         self.reader: BookReader = BookRegion.open(self.desk.shm_dir / "book-l2").book("v", "BTC-USD")
 
-    def until(self, condition: Callable[[], Any], seconds: float = 10) -> None:
+    def until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
         def look() -> bool:
             self.feed.turn()
             return bool(condition())
@@ -121,7 +121,7 @@ class Place:
     def steal_frame(self) -> None:
         """Take the next frame with events out of the process's socket: to it, that frame is lost."""
         socket = self.books.subscriber.socket
-        while socket.poll(10_000):
+        while socket.poll(60_000):
             if read_header(socket.recv()).n_events:
                 return
         raise AssertionError("no frame came")
@@ -165,7 +165,7 @@ def test_a_lost_frame_makes_the_book_stale_at_once_and_a_snapshot_heals_it(place
 
 def test_a_publisher_that_falls_silent_leaves_no_live_book(place: Place) -> None:
     place.until_live()
-    quiet = place.host.reactor.run_until(lambda: place.status()[0] is BookState.STALE, 10 * SECOND)
+    quiet = place.host.reactor.run_until(lambda: place.status()[0] is BookState.STALE, 60 * SECOND)
     assert quiet
     assert place.status()[1] is BookReason.SESSION
     place.until_live()

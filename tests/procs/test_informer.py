@@ -118,7 +118,7 @@ class Listener:
         assert self.process.stdout.read(2) == "OK"
 
     def close(self) -> None:
-        self.process.communicate(timeout=20)  # closing the pipe is how supervisord ends it
+        self.process.communicate(timeout=60)  # closing the pipe is how supervisord ends it
         self.subscriber.close()
         self.context.destroy(linger=0)
 
@@ -162,7 +162,7 @@ def test_a_second_one_names_the_holder(desk: DeskConfig) -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "procs.informer", "--config", str(desk.path)], cwd=ROOT, capture_output=True,
-            text=True, timeout=30, check=False, stdin=subprocess.DEVNULL,
+            text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     finally:
         lock.release()

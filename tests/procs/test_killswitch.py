@@ -74,9 +74,9 @@ def test_a_stopped_owner_is_killed_and_its_orders_are_proven_from_its_journal(de
     desk.trip()
     trip = desk.wait_proven()
     assert trip["killed"] == ["a"]
-    assert desk.processes["a"].wait(10) == -signal.SIGKILL
+    assert desk.ended("a") == -signal.SIGKILL
     assert (trip["orders"], trip["proven"]) == (6, 6)
-    assert trip["fence_ms"] >= 200
+    assert trip["fence_ms"] >= 2000
     assert desk.venue.alive == 0
 
 
@@ -95,9 +95,8 @@ def test_a_dead_owner_beside_another_on_the_account_is_not_cancelled_over_its_he
     desk = desk_of()
     desk.start(orders=2)
     desk.kill("a")
-    desk.wait(lambda: desk.status()["last_trip"], "tripped")
-    trip = desk.status()["last_trip"]
-    assert any("reaches orders of b" in text for text in trip["held_back"])
+    desk.wait(lambda: desk.last_trip(), "tripped")
+    desk.wait(lambda: any("reaches orders of b" in text for text in desk.last_trip()["held_back"]), "held back")
     desk.spawn("a")  # as supervisord does
     desk.wait_proven()
     assert desk.venue.alive == 2  # those of b
@@ -132,7 +131,7 @@ def test_an_orderly_stop_trips_nothing(desk_of: Make) -> None:
     desk = desk_of(owners=("a",))
     desk.start()
     desk.signal("a", signal.SIGTERM)
-    assert desk.processes["a"].wait(10) == 0
+    assert desk.ended("a") == 0
     desk.wait(lambda: not desk.status()["owners"]["a"], "seen")
     assert desk.status()["last_trip"] is None
     assert closed(desk, "a") == ""
@@ -166,7 +165,7 @@ def test_a_venue_that_cancels_nothing_is_never_reported_as_done(desk_of: Make) -
     desk.start(orders=2)
     desk.venue.deaf = True
     desk.trip()
-    desk.wait(lambda: "not_proven" in desk.logs(), "a person is called", 10)
+    desk.logged("not_proven")  # a person is called
     trip = desk.status()["last_trip"]
     assert trip["phase"] == "PROVING"
     assert len(trip["unproven"]) == 2
@@ -187,7 +186,7 @@ def test_reset_opens_by_a_person_with_a_reason_and_trading_goes_on(desk_of: Make
     desk.wait(lambda: closed(desk, "a") == "", "open again")
     reader = GateReader(desk.desk.shm_dir / "gate", desk.desk.shm_dir / "operator", session_scopes("x", "main", "a"))
     assert reader.closed_reason(time.monotonic_ns(), "mm") == "strategy:mm is DISARMED"
-    with qd.connect(desk.desk.path, strategy="mm", timeout=5.0) as client:
+    with qd.connect(desk.desk.path, strategy="mm", timeout=20.0) as client:
         client.arm("looked at it, too")
     desk.place("a", 3)
     desk.wait(lambda: desk.venue.alive == 2, "orders again")
@@ -234,7 +233,7 @@ def test_a_restarted_kill_switch_goes_on_with_a_strategy_that_only_the_gate_reme
 
 
 def test_without_the_kill_switch_no_order_leaves_and_the_operator_word_is_taken_up(desk_of: Make) -> None:
-    desk = desk_of(owners=("a",))
+    desk = desk_of(owners=("a",), lease_ms=1000)
     desk.start(orders=1)
     desk.kill("killswitch")
     desk.wait(lambda: "lease" in closed(desk, "a"), "paused")
@@ -327,10 +326,13 @@ def test_the_audit_trail_holds_what_was_sent_and_is_sound(desk_of: Make) -> None
     desk.trip()
     desk.wait_proven()
     folder = desk.desk.data_dir / "kill"
-    desk.wait(lambda: b'"PROVEN"' in b"".join(p.read_bytes() for p in folder.glob("audit-*")), "written")
-    text = b"".join(p.read_bytes() for p in folder.glob("audit-*")).decode()
-    for word in ('"trip"', '"sent"', "RestCancelAll", '"fenced"', '"answer"'):
-        assert word in text
+    words = (b'"trip"', b'"sent"', b"RestCancelAll", b'"fenced"', b'"answer"', b'"PROVEN"')
+
+    def missing() -> list[bytes]:
+        text = b"".join(p.read_bytes() for p in folder.glob("audit-*"))
+        return [word for word in words if word not in text]
+
+    desk.wait(lambda: not missing(), "all of it is written")
     lines, wrong = verify_audit(folder)
     assert lines > 5
     assert wrong == ""
@@ -347,7 +349,7 @@ def test_a_slip_of_the_hand_is_no_trip(desk_of: Make) -> None:
 
 
 def test_a_restart_over_long_journals_leaves_an_armed_desk_trading_and_takes_up_a_signal(desk_of: Make) -> None:
-    desk = desk_of()
+    desk = desk_of(lease_ms=1000)
     journal = Journal(desk.desk.data_dir / "b", 1)  # an owner that traded a lot, and whose process does not run
     journal.declare("exec.b", 1)
     outlet = Outlet(frames.prefix(b"exec.b", 1), journal)

@@ -57,7 +57,7 @@ def handed_over(desk: KillDesk) -> None:
 
 
 def test_with_the_right_to_it_another_users_owner_is_killed_and_its_orders_are_proven(desk_of: Make) -> None:  # noqa: F811
-    desk = desk_of(owners=("a",))
+    desk = desk_of(owners=("a",), fence_ms=500)
     handed_over(desk)
     desk.start(orders=2)
     assert desk.status()["out_of_reach"] == []
@@ -65,12 +65,12 @@ def test_with_the_right_to_it_another_users_owner_is_killed_and_its_orders_are_p
     desk.trip()
     trip = desk.wait_proven()
     assert trip["killed"] == ["a"]
-    assert desk.processes["a"].wait(10) == -signal.SIGKILL
+    assert desk.ended("a") == -signal.SIGKILL
     assert trip["proven"] == 2
 
 
 def test_without_it_people_are_told_before_and_cancels_go_on_without_a_proof(desk_of: Make) -> None:  # noqa: F811
-    desk = desk_of(owners=("a",), proof_s=2)
+    desk = desk_of(owners=("a",), proof_s=2, fence_ms=500)
     handed_over(desk)
     desk.prefix["killswitch"] = WITHOUT_KILL
     desk.start(orders=2, killswitch="DEGRADED")
@@ -80,11 +80,11 @@ def test_without_it_people_are_told_before_and_cancels_go_on_without_a_proof(des
     assert closed(desk, "a") == ""  # it is an alarm, not a trip
     desk.signal("a", signal.SIGSTOP)
     desk.trip()
-    desk.wait(lambda: "kill_failed" in desk.logs(), "a person is told what to do")
+    desk.logged("kill_failed")  # a person is told what to do
     desk.wait(lambda: desk.venue.alive == 0, "what can be reached is cancelled")
     times = len(desk.venue.cancelled_all_at)
     desk.wait(lambda: len(desk.venue.cancelled_all_at) >= times + 2, "again and again")
-    desk.wait(lambda: "not_proven" in desk.logs(), "a person is called")
+    desk.logged("not_proven")  # a person is called
     trip = desk.status()["last_trip"]
     assert trip["phase"] == "FENCING"
     assert trip["proven"] == 0

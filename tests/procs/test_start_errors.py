@@ -21,7 +21,7 @@ from ipc.readiness import Readiness, Status, read_status
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 30
+DEADLINE_S = 60
 CONFIG = """
 [desk]
 name = "t"

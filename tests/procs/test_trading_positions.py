@@ -9,7 +9,7 @@ from base.config import load
 from ipc import frames
 from ipc._bus import Outlet
 from ipc.events import Position
-from ipc.exposure import ExposureRow, ExposureWriter, read_exposure
+from ipc.exposure import UNOPENED, UNPRICED, ExposureRow, ExposureWriter, notional, read_exposure
 from ipc.journal import Journal
 from ipc.readiness import StatusPage, StatusReader
 from procs.trading import rows_of
@@ -109,6 +109,53 @@ def test_a_restart_shows_positions_and_working_orders_at_once(tmp_path: Path) ->
     assert read_exposure(StatusReader(tmp_path / "page").words())[0].working_buy_qty == 50, "until the journal is read"
     again.at_risk.begin({"ETH-USD": (2, 3)}, {}, {}, [])
     assert all(r.working_buy_qty == r.position == 0 for r in read_exposure(StatusReader(tmp_path / "page").words()))
+
+
+def test_what_the_venue_says_was_held_is_added_once_and_outlives_the_process(tmp_path: Path) -> None:
+    now = {"BTC-USD": (1, 3), "ETH-USD": (2, 3)}
+    shown = Shown(tmp_path / "page")
+    shown.at_risk.begin(now, {"BTC-USD": (200, 600_000)}, {}, [], {}, ["BTC-USD", "ETH-USD"])
+    assert all(row.flags == UNOPENED for row in shown.on_page().values())
+    shown.at_risk.opened("BTC-USD", 1_000, 610_000)
+    shown.at_risk.opened("ETH-USD", 0, 30_000)
+    rows = shown.on_page()
+    assert (rows["BTC-USD"].position, rows["BTC-USD"].flags, rows["ETH-USD"].flags) == (1_200, 0, 0)
+    assert rows["BTC-USD"].position_notional == notional(600_000, 1, 1_200, 3), "at the price of the last fill"
+    assert [(p.position, p.opening) for p in shown.said] == [(1_200, 1_000), (0, 0)]
+    journal = Journal(tmp_path, 1)
+    outlet = Outlet(frames.prefix(b"exec.s", 1), journal)
+    for said in shown.said:
+        journal.frame(outlet.frame(0, 1, frames.encode_event(said)))
+        outlet.next_seq += 1
+    positions, scales, openings = dict[str, tuple[int, int]](), dict[str, tuple[int, int]](), dict[str, int]()
+    restore(tmp_path, OrderTable(), positions, scales, openings)
+    journal.close()
+    assert openings == {"BTC-USD": 1_000, "ETH-USD": 0}
+    again = Shown(tmp_path / "again")
+    again.at_risk.begin({"BTC-USD": (1, 5)}, positions, scales, [], openings)
+    figures = again.at_risk.book.figures["BTC-USD"]
+    assert (figures.position, figures.opening, figures.flags) == (120_000, 100_000, 0)
+
+
+def test_what_was_held_and_has_no_price_is_not_worth_nothing(tmp_path: Path) -> None:
+    shown = Shown(tmp_path / "page")
+    shown.at_risk.begin({"BTC-USD": (1, 3)}, {}, {}, [], {}, ["BTC-USD"])
+    shown.at_risk.opened("BTC-USD", -1_000, 0)
+    assert shown.on_page()["BTC-USD"].flags == UNPRICED
+    shown.at_risk.price(lambda _: 0)
+    assert shown.on_page()["BTC-USD"].flags == UNPRICED
+    shown.at_risk.price(lambda _: 600_000)
+    row = shown.on_page()["BTC-USD"]
+    assert (row.flags, row.position_notional) == (0, notional(600_000, 1, 1_000, 3))
+    assert shown.said[-1].mark_px == 600_000
+
+
+def test_a_venue_that_cannot_tell_leaves_positions_at_their_fills(tmp_path: Path) -> None:
+    shown = Shown(tmp_path / "page")
+    shown.at_risk.begin({"BTC-USD": (1, 3)}, {"BTC-USD": (7, 600_000)}, {}, [], {}, ["BTC-USD"])
+    shown.at_risk.unknown(())
+    row = shown.on_page()["BTC-USD"]
+    assert (row.position, row.flags, shown.at_risk.book.figures["BTC-USD"].opening) == (7, 0, None), "asked next time"
 
 
 @pytest.mark.parametrize("count", [1, 70, 400])

@@ -124,7 +124,7 @@ def test_a_damaged_journal_is_moved_away_and_the_process_begins_another(place: P
     subprocess.run(["sh", "-c", away.partition("then: ")[2]], check=True)
     process = place.start("trading", "trd")
     assert first_message(venue)[b"35"] == b"A"
-    assert place.status("trd").readiness == Readiness.RECOVERING
+    wait_for(lambda: place.status("trd").readiness == Readiness.RECOVERING)
     process.send_signal(signal.SIGTERM)
     assert process.wait(DEADLINE_S) == 0
     wait_for(lambda: segment_path(folder, NAME, 1).exists())
@@ -136,7 +136,7 @@ def test_the_check_reads_beside_a_living_owner_and_says_who_it_is(place: Place, 
     status, said = qd(place, "store", "show", str(place.root / "data"))
     assert status == 0
     assert said.count(f"written by pid {process.pid}") == 2, said
-    assert re.search(r"next out [23456], next in 1;", said), said  # it connects again meanwhile
+    assert re.search(r"next out [2-9]\d*, next in 1;", said), said  # it connects again meanwhile
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(DEADLINE_S) == 0

@@ -23,7 +23,7 @@ from tests.ipc.bus_tools import private_folder, zmq_context
 
 ROOT = Path(__file__).parents[2]
 TOPIC = "exec.a"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 PROCESS = """
 import sys, zmq
 from base.clock import SystemClock

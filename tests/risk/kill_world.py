@@ -148,7 +148,10 @@ class OwnerProcess:
 class World:
     """Everything, driven by a seed."""
 
-    def __init__(self, seed: int, *, lists: bool = True, loss: float = 0.2, reason: str = "") -> None:
+    def __init__(
+        self, seed: int, *, lists: bool = True, loss: float = 0.2, reason: str = "", look_ms: float = 20
+    ) -> None:
+        """`look_ms`: how often the kill switch looks at owners, journals and clocks."""
         self.random = random.Random(seed)
         self.clock = ManualClock()
         self.gate = MemoryGate()
@@ -167,7 +170,7 @@ class World:
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self.switch.start(LatchReading(None, "there is no latch", first=True), 0, self.owners)
-        self.at_every(20, self._watch)
+        self.at_every(look_ms, self._watch)
         self._act()
 
     # -- time ------------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ class Desk:
 
     def __init__(self, *limits: LimitConfig) -> None:
         self.unknown: dict[str, str] = {}
+        self.unheld: dict[str, str] = {}
+        self.unpriced: dict[str, str] = {}
         self.counts: dict[str, int] = {}
         self.book: tuple[int, int, int, int] | None = BOOK
         self.reached = (0, False)
@@ -54,6 +56,10 @@ class Desk:
             self.exposure.of(instrument.name, instrument.px_scale, instrument.qty_scale)
 
     # -- what the checks ask
+
+    @property
+    def blind(self) -> bool:
+        return bool(self.unknown or self.unheld or self.unpriced)
 
     def refresh(self) -> None:
         self.refreshed += 1
@@ -119,7 +125,7 @@ def row_of(instrument: str, f: Figures) -> ExposureRow:
     return ExposureRow(
         venue="x", instrument=instrument, px_scale=f.px_scale, qty_scale=f.qty_scale, open_orders=f.open_orders,
         working_buy_qty=f.working_buy_qty, working_sell_qty=f.working_sell_qty, position=f.position,
-        buy_notional=f.buy_notional, sell_notional=f.sell_notional, position_notional=f.position_notional,
+        buy_notional=f.counted()[0], sell_notional=f.counted()[1], position_notional=f.position_notional,
     )  # fmt: skip
 
 

@@ -36,9 +36,11 @@ class World:
     def wall(self) -> int:
         return T0 + self.now
 
-    def alert(self, severity: str, code: str, text: str, source: str = "killswitch", subject: str = "") -> None:
+    def alert(
+        self, severity: str, code: str, text: str, source: str = "killswitch", subject: str = "", mark: int = 0
+    ) -> None:
         self.now += 1
-        self.book.alert(Alert(source, severity, code, text, self.wall, subject), self.wall, self.now)
+        self.book.alert(Alert(source, severity, code, text, self.wall, subject, mark), self.wall, self.now)
 
     def run(self, seconds: float = 0.0) -> list[tuple[str, Batch]]:
         """Let time go by in steps of a quarter second; what was sent meanwhile, delivered or not."""
@@ -87,6 +89,32 @@ def test_the_same_trouble_is_one_alarm_that_counts() -> None:
         world.alert("critical", "not_proven", f"desk: {i} orders left")
     assert world.said(10) == [("pager", {1: "raised"})]
     assert (world.book.alarms[1].count, world.book.alarms[1].text) == (100, "desk: 99 orders left")
+
+
+def test_each_further_mark_of_a_limit_is_said_at_once_acknowledged_or_not() -> None:
+    world = World(repeat_s=600, warning_repeat_s=600)
+    for mark in (50, 75, 90):
+        world.alert("warning", "limit", f"desk: {mark} %", mark=mark)
+        assert world.said(5) == [("pager", {1: "raised"})], mark
+        world.alert("warning", "limit", f"desk: {mark} % again", mark=mark)
+        assert world.said(5) == []
+    world.ack(1)
+    world.run(1)
+    world.alert("warning", "limit", "desk: 90 %", mark=90)
+    assert world.said(5) == []
+    world.alert("warning", "limit", "desk: over", mark=100)
+    assert world.said(5) == [("pager", {2: "raised"})]
+    assert world.book.alarms[2].severity == "warning"
+
+
+def test_marks_begin_anew_once_it_was_over() -> None:
+    world = World(repeat_s=600, warning_repeat_s=600)
+    world.alert("warning", "limit", "desk: 90 %", mark=90)
+    world.alert("info", "limit", "desk: well")
+    world.run(1)
+    for mark in (50, 75):
+        world.alert("warning", "limit", f"desk: {mark} %", mark=mark)
+        assert world.said(5) == [("pager", {1: "raised"})], mark
 
 
 def test_subjects_keep_alarms_of_one_kind_apart() -> None:

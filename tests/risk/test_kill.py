@@ -396,6 +396,56 @@ def test_a_late_acknowledgement_is_cancelled_again_even_after_the_proof() -> Non
     assert [p.late for p in trip.proofs] == [True]
 
 
+def test_only_after_a_refutation_that_was_said_it_is_said_that_all_is_proven_now() -> None:
+    desk, trip = fenced()
+    desk.empty_lists()
+    desk.actions.clear()
+    desk.order("a", "9")
+    told = [(a.severity, a.code) for a in desk.take(do.Tell)]  # type: ignore[union-attr]
+    assert told == [("critical", "proof_refuted")]
+    desk.cancelled("a", "9")
+    for _ in range(3):
+        desk.empty_lists()
+    assert trip.phase == Phase.PROVEN
+    assert ("info", "proof_refuted") in [(a.severity, a.code) for a in desk.take(do.Tell)]  # type: ignore[union-attr]
+
+
+def test_an_order_that_showed_life_before_all_was_proven_refutes_nothing_that_was_said() -> None:
+    desk, trip = fenced("1", "2")
+    for _ in range(2):
+        now = desk.clock.mono_ns()
+        desk.switch.listed("x", [ListedId("o-2", "2", "BTC-USD")], now, now + MS)
+        desk.switch.listed("y", [], now, now + MS)
+        desk.clock.advance(LAG_NS + 3 * MS)
+    assert [p.name for p in trip.proofs.unproven()] == ["2"]
+    desk.switch.event(report("dc", "1", "o-1", "0", "0", drop_copy=True))
+    assert [p.name for p in trip.proofs if p.refuted] == ["1"]
+    desk.cancelled("a", "1")
+    desk.cancelled("a", "2")
+    assert trip.phase == Phase.PROVEN
+    assert "proof_refuted" not in [a.code for a in desk.take(do.Tell)]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_an_order_that_was_never_answered_and_reset_over_by_force_holds_up_no_trip_where_no_list_could_tell(
+    lists: bool,
+) -> None:
+    desk = Desk()
+    desk.switch.know(msgspec.structs.replace(desk.switch.topology.venues["y"], lists=lists))
+    never, acked = state("c", "9", "UNCERTAIN", venue="y"), state("c", "8", "UNCERTAIN", venue="y", order_id="o-8")
+    for event in (never, acked):
+        desk.switch.event(event)
+    desk.trip()
+    desk.fence()
+    desk.inventories()
+    desk.switch.reset("desk", "looked at the venue's page: they are not there", "kim", ["8", "9", "UNKNOWN"])
+    desk.switch.inventory("c", [never, acked])
+    left = {o.cl_ord_id for o in desk.switch.ledger.open()}
+    assert left == ({"8", "9"} if lists else {"8"}), "what its owner still holds is no sign of life"
+    desk.switch.event(report("c", "9", "o-9", "0", "0", venue="y"))
+    assert {o.cl_ord_id for o in desk.switch.ledger.open()} == {"8", "9"}, "the venue's word is"
+
+
 def test_the_venues_own_answer_about_one_order_proves_it() -> None:
     desk, trip = fenced("1")
     desk.empty_lists("y")

@@ -95,3 +95,36 @@ def test_a_reset_meanwhile_has_to_be_forced() -> None:
     desk.empty_lists()
     with pytest.raises(CommandError, match="x takes no cancels now"):
         desk.switch.reset("desk", "done", "me")
+
+
+def test_a_market_that_takes_no_cancels_holds_up_its_own_orders_and_no_others() -> None:
+    desk = Desk()
+    desk.order("a", "1")
+    desk.order("a", "2", instrument="ETH-USD")
+    desk.switch.refusing["x ETH-USD"] = "it answers: Market is closed."
+    trip = desk.trip()
+    desk.fence()
+    desk.inventories()
+    for _ in range(3):
+        desk.pass_ms(2 * LAG_NS // MS)
+        desk.empty_lists()
+    assert [p.name for p in trip.proofs.unproven()] == ["2"]
+    assert "x ETH-USD takes no cancels now: it answers: Market is closed." in trip.open_questions()
+    desk.switch.refusing.clear()
+    for _ in range(3):
+        desk.pass_ms(2 * LAG_NS // MS)
+        desk.empty_lists()
+    assert trip.phase is Phase.PROVEN
+
+
+def test_a_trip_of_another_instrument_does_not_wait_for_that_market() -> None:
+    desk = Desk()
+    desk.order("a", "1")
+    desk.switch.refusing["x ETH-USD"] = "it answers: Market is closed."
+    trip = desk.trip("instrument:BTC-USD")
+    desk.fence()
+    desk.inventories()
+    for _ in range(3):
+        desk.pass_ms(2 * LAG_NS // MS)
+        desk.empty_lists()
+    assert trip.phase is Phase.PROVEN

@@ -63,3 +63,13 @@ def test_losing_a_session_matters_only_with_working_orders() -> None:
     said = [s for i in range(100, 300) if (s := loss.look(OwnerView("a", False, 2, "connection reset"), i * 20 * MS))]
     assert said == ["session lost for more than 0.9 s with 2 working orders: connection reset"]
     assert not loss.look(OwnerView("b", True, 5), 0)
+
+
+def test_a_session_that_was_back_in_between_is_not_said_to_have_been_lost_all_the_time() -> None:
+    loss = SessionLoss(GRACE, 3)
+    looks = [False] * 20 + [True] * 5 + [False] * 200
+    said = [s for i, ok in enumerate(looks) if (s := loss.look(OwnerView("a", ok, 2, "reset"), i * 20 * MS))]
+    assert said == ["session lost again and again: at 3 of the last 3 looks in 900 ms with 2 working orders: reset"]
+    steady = SessionLoss(GRACE, 3)
+    told = [s for i in range(100) if (s := steady.look(OwnerView("a", False, 2, "reset"), i * 20 * MS))]
+    assert told == ["session lost for more than 0.9 s with 2 working orders: reset"]

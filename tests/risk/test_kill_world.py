@@ -20,8 +20,8 @@ def check_truth(world: World) -> None:
             assert not any(t.dangerous for t in inside if trip.scope == "desk")
 
 
-def history(seed: int, scope: str, *, loss: float, lists: bool, stalls: bool) -> World:
-    world = World(seed, loss=loss, lists=lists)
+def history(seed: int, scope: str, *, loss: float, lists: bool, stalls: bool, look_ms: float = 20) -> World:
+    world = World(seed, loss=loss, lists=lists, look_ms=look_ms)
     for _ in range(world.random.randint(1, 12)):
         world.place(world.random.choice(["a", "b", "c"]))
         world.run(world.random.choice([0, 1, 50, 400]), lambda: check_truth(world))
@@ -83,6 +83,10 @@ def test_without_lists_a_lost_report_leaves_the_order_unproven_for_ever(seed: in
 
 @pytest.mark.stress
 @settings(max_examples=1500, deadline=None)
-@given(seed=st.integers(0, 2**32), loss=st.sampled_from([0.0, 0.2, 0.5]), stalls=st.booleans())
-def test_a_thousand_desk_trips(seed: int, loss: float, stalls: bool) -> None:
-    history(seed, "desk", loss=loss, lists=True, stalls=stalls)
+@given(
+    seed=st.integers(0, 2**32), loss=st.sampled_from([0.0, 0.2, 0.5]), stalls=st.booleans(),
+    look_ms=st.sampled_from([20, 70, 170]),
+)  # fmt: skip
+def test_a_thousand_desk_trips(seed: int, loss: float, stalls: bool, look_ms: float) -> None:
+    """Between two looks most of the time nothing happens: with fewer of them more differs from trip to trip."""
+    history(seed, "desk", loss=loss, lists=True, stalls=stalls, look_ms=look_ms)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import ConfigError, QuarterdeckError
+from base.instruments import Contract
 from base.kill_config import LimitConfig
-from ipc.exposure import ExposureRow, notional
+from ipc.exposure import UNOPENED, UNPRICED, ExposureRow, notional
 from risk.limits import LimitBook, OwnerFigures
 from risk.triggers.watch import LimitWatch
 from tests.risk.kill_world import MS, topology
@@ -138,3 +139,36 @@ def test_positions_are_compared_exactly(value: int, scale: int, most: int) -> No
     book = LimitBook([limit(max_position={"BTC-USD": text})], OWNERS)
     r = ExposureRow(venue="x", instrument="BTC-USD", px_scale=2, qty_scale=scale, position=-value)
     assert bool(trips(book, {"a": owner(r)})) == (value > most)
+
+
+def readings(book: LimitBook, *rows: ExposureRow) -> dict[str, tuple[Decimal | None, str, str]]:
+    return {r.figure: (r.value, r.unit, r.detail) for r in book.readings({"a": owner(*rows)}, NOW)}
+
+
+def test_what_is_not_known_is_said_and_trips_nothing_unless_what_is_known_is_over_already() -> None:
+    book = LimitBook([limit(max_position={"BTC-USD": "1"}, max_notional={"USD": "100"})], OWNERS)
+    worth = notional(10_000, 2, 33 * 10**6, 8)
+    said = readings(book, row(position=9 * 10**8, flags=UNOPENED), row("ETH-USD", buy_notional=worth))
+    assert said["position in BTC-USD"] == (None, "BTC", "unknown: the venue has not said what was held of BTC-USD")
+    assert said["notional in USD"][0] is None
+    over = {"a": owner(row(flags=UNOPENED), row("ETH-USD", buy_notional=4 * worth))}
+    assert trips(book, over) == ["desk notional in USD"], "what is not known can only add to it"
+    unpriced = readings(book, row(position=10**8, flags=UNPRICED))
+    assert unpriced["position in BTC-USD"][0] == 1
+    assert unpriced["notional in USD"][::2] == (None, "unknown: nothing says what BTC-USD is worth")
+
+
+def test_positions_count_what_contracts_stand_for() -> None:
+    name, most = "BTC-USD-PERP", {"BTC-USD-PERP": "1"}
+    kinds = {
+        "linear": (Contract(1, 3), Decimal("0.005"), "BTC"),
+        "inverse": (Contract(10, 0, inverse=True), Decimal(50), "USD"),
+        "spot-like": (Contract(1, 0), Decimal(5), "BTC"),
+    }  # fmt: skip
+    for contract, value, unit in kinds.values():
+        book = LimitBook([limit(max_position=most)], OWNERS, {("x", name): contract})
+        assert readings(book, row(name, position=5 * 10**8))[f"position in {name}"][:2] == (value, unit)
+    untold = LimitBook([limit(max_position=most)], OWNERS, {("x", name): None})
+    assert readings(untold, row(name, position=5 * 10**8))[f"position in {name}"] == (
+        None, "BTC", f"unknown: nothing says what a contract of {name} is worth",
+    )  # fmt: skip

@@ -1,12 +1,21 @@
 """Pre-trade checks: each limit with the order counted in; what is refused says why; what reduces a position passes."""
 
+import math
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import ConfigError
-from risk.pretrade_plan import check_order_limits
-from tests.risk.pretrade_kit import BOOK, BTC, NOW, SECOND, Desk, limit, new, worth
+from base.instruments import Contract, Instrument
+from base.kill_config import LimitConfig
+from ipc.requests import NewOrder
+from risk.exposure import ExposureBook
+from risk.exposure_sums import ExposureSums
+from risk.pretrade import PreTrade
+from risk.pretrade_plan import Ours, check_order_limits
+from tests.risk.pretrade_kit import BOOK, BTC, NOW, SECOND, SESSIONS, Desk, limit, new, worth
 
 MS = 1_000_000
 
@@ -287,6 +296,126 @@ def test_what_reduces_the_position_is_never_refused_for_a_position_that_is_too_b
         assert "max_position" in verdict
 
 
+def at_risk(position: int, mark: int, orders: list[tuple[str, int, int]]) -> int:
+    """|position|, and of each side the part (at its average price) that could take the position further from zero."""
+    total = worth(abs(position), mark)
+    for side, towards_zero in (("1", max(-position, 0)), ("2", max(position, 0))):
+        qty = sum(q for s, q, _ in orders if s == side)
+        value = sum(w for s, _, w in orders if s == side)
+        if qty > towards_zero:
+            total += math.ceil(Fraction(value * (qty - towards_zero), qty))
+    return total
+
+
+@pytest.mark.parametrize("side", ["1", "2"])
+def test_what_only_reduces_passes_a_limit_on_notional_that_is_reached_or_passed(side: str) -> None:
+    """Judged by the worst case: everything that works on its side trades before it."""
+    other, sign = "21"[int(side) - 1], 1 if side == "2" else -1
+    desk = Desk(limit(max_notional={"USD": "30000"}))
+    desk.hold(sign * 600, mark_px=60_000_0)
+    assert "max_notional of desk: 36060 USD" in desk.ask(side=other, order_qty=1)
+    assert desk.ask(side=side, order_qty=600) == "", "it closes the position"
+    assert "36060 USD with this order" in desk.ask(side=side, order_qty=601)
+    desk.place(side=side, order_qty=400)
+    assert desk.ask(side=side, order_qty=200) == ""
+    assert "max_notional" in desk.ask(side=side, order_qty=201), "with what works already it would turn the position"
+    desk.place(side=other, order_qty=100)
+    assert desk.ask(side=side, order_qty=200) == "", "what works on the other side may never trade"
+
+
+def test_what_reduces_is_not_in_the_figure_that_trips_either() -> None:
+    desk = Desk(limit(max_notional={"USD": "36000"}))
+    desk.hold(600, mark_px=60_000_0)
+    desk.place(side="2", order_qty=600)
+    held = desk.exposure.figures["BTC-USD"]
+    assert (held.counted(), held.position_notional) == ((0, 0), worth(600, 60_000_0))
+    desk.place(side="2", order_qty=150)
+    assert held.counted() == (0, worth(150, 60_000_0))
+    assert "max_notional of desk: 45060 USD" in desk.ask(side="1", order_qty=1)
+
+
+def test_a_replace_that_only_reduces_passes_and_one_that_turns_the_position_does_not() -> None:
+    desk = Desk(limit(max_notional={"USD": "30000"}))
+    desk.hold(600, mark_px=60_000_0)
+    order = desk.place(side="2", order_qty=100)
+    for swap in (False, True):
+        most = 500 if swap else 600  # until the old one's end both may trade
+        assert desk.checks.replace(order, BTC, most, 60_000_0, None, swap, NOW) == ""
+        assert "max_notional" in desk.checks.replace(order, BTC, most + 1, 60_000_0, None, swap, NOW)
+
+
+def test_while_what_is_held_is_not_known_no_order_under_a_limit_on_it_leaves() -> None:
+    desk = Desk(limit(max_position={"BTC-USD": "9"}, max_notional={"USD": "900000"}, max_open_orders=9))
+    order = desk.place()
+    for session in ("a", "c"):
+        desk.unheld = {session: "has not heard what was held of BTC-USD"}
+        assert desk.ask() == f"max_notional of desk: {session} has not heard what was held of BTC-USD"
+        assert desk.ask(side="2") != "", "that it reduces what is held nobody can say"
+    assert desk.checks.replace(order, BTC, 50, 60_000_0, None, False, NOW) == "", "less of an order is always less"
+    assert desk.checks.refused == {"unknown_position": 4}
+    desk.unheld, desk.unpriced = {}, {"a": "does not know what BTC-USD is worth"}
+    assert desk.ask() == "max_notional of desk: a does not know what BTC-USD is worth"
+    assert Desk(limit("session:a", max_open_orders=1)).ask() == ""
+
+
+def test_our_own_unknown_position_hides_that_an_order_reduces() -> None:
+    desk = Desk(limit(max_notional={"USD": "30000"}))
+    desk.hold(600, mark_px=60_000_0)
+    desk.exposure.figures["BTC-USD"].awaits_opening = True
+    assert "max_notional" in desk.ask(side="2", order_qty=100)
+
+
+TENTH = Instrument("x", "BTC-USD-PERP", "PF_XBTUSD", 1, 0, contract=Contract(1, 1))
+INVERSE = Instrument("x", "BTC-USD-PERP", "PI_XBTUSD", 1, 0, contract=Contract(100, 0, inverse=True))
+UNTOLD = Instrument("x", "BTC-USD-PERP", "PF_XBTUSD", 1, 0, contract=None)
+
+
+def perp(instrument: Instrument, *limits: LimitConfig) -> PreTrade:
+    sums = ExposureSums(SESSIONS, {("x", "BTC-USD-PERP"): instrument.contract})
+    exposure = ExposureBook({"BTC-USD-PERP": instrument.contract})
+    return PreTrade(limits, Ours("a", "x", "main"), SESSIONS, sums, exposure, Desk())
+
+
+def contracts(qty: int) -> NewOrder:
+    return new(instrument="BTC-USD-PERP", order_qty=qty, price=60_000_0)
+
+
+def test_a_contract_counts_with_what_it_stands_for() -> None:
+    most = limit(
+        max_position={"BTC-USD-PERP": "2"}, max_notional={"USD": "120000"}, max_order_notional={"USD": "60000"}
+    )
+    checks = perp(TENTH, most)
+    assert checks.new(contracts(10), TENTH, NOW) == "", "10 contracts are of 1 BTC"
+    assert checks.new(contracts(11), TENTH, NOW) == "max_order_notional of desk: order worth 66000 USD, at most 60000"
+    wide = perp(TENTH, limit(max_position={"BTC-USD-PERP": "2"}))
+    assert wide.new(contracts(20), TENTH, NOW) == ""
+    assert wide.new(contracts(21), TENTH, NOW) == ("max_position of desk: 2.1 BTC-USD-PERP with this order, at most 2")
+
+
+def test_an_inverse_contract_is_worth_the_same_at_every_price() -> None:
+    checks = perp(INVERSE, limit(max_notional={"USD": "1000"}))
+    for price in (1, 60_000_0, 10**12):
+        assert checks.new(new(instrument="BTC-USD-PERP", order_qty=10, price=price), INVERSE, NOW) == ""
+        assert checks.new(new(instrument="BTC-USD-PERP", order_qty=11, price=price), INVERSE, NOW) == (
+            "max_notional of desk: 1100 USD with this order, at most 1000"
+        )
+    held = perp(INVERSE, limit(max_position={"BTC-USD-PERP": "1000"}))
+    assert held.new(contracts(10), INVERSE, NOW) == "", "its position is in quote currency, too"
+    assert "1100 BTC-USD-PERP" in held.new(contracts(11), INVERSE, NOW)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"max_notional": {"USD": "1e9"}}, {"max_order_notional": {"USD": "1e9"}},
+             {"max_position": {"BTC-USD-PERP": "1e9"}}],
+)  # fmt: skip
+def test_a_contract_of_unknown_value_is_not_taken_for_one(keys: dict[str, dict[str, str]]) -> None:
+    checks = perp(UNTOLD, limit(**keys))
+    said = f"{next(iter(keys))} of desk: nothing says what a contract of BTC-USD-PERP is worth (contract_value)"
+    assert checks.new(contracts(1), UNTOLD, NOW) == said
+    assert checks.refused == {"unknown_contract": 1}
+    assert perp(UNTOLD, limit(max_order_qty={"BTC-USD-PERP": "5"})).new(contracts(5), UNTOLD, NOW) == ""
+
+
 steps = st.lists(
     st.tuples(
         st.sampled_from(("new", "new", "new", "fill", "end", "other", "wait")), st.booleans(), st.integers(1, 900),
@@ -320,10 +449,12 @@ def test_no_order_passes_that_breaks_a_limit_and_none_is_refused_that_breaks_non
             live = [o for o in orders if o.is_open]
             held = position + other["position"]
             after = held + ours["1"] + other["working_buy_qty"] + qty if buys else -(held - ours["2"] - qty)
-            gross = sum(worth(o.leaves_qty, o.price or 0) for o in live) + worth(abs(position), mark)
+            sizes = [(o.side, o.leaves_qty, worth(o.leaves_qty, o.price or 0)) for o in live]
+            gross = at_risk(position, mark, sizes)
+            after_it = at_risk(position, mark, [*sizes, (side, qty, worth(qty, price))])
             broken = {
                 "max_position": after > most_held,
-                "max_notional": gross + worth(qty, price) > most_worth * 10**6,
+                "max_notional": after_it > max(gross, most_worth * 10**6),
                 "max_open_orders": len(live) + other["open_orders"] + 1 > most_open,
                 "max_orders_per_s": len([t for t in times if t > desk.now - SECOND]) + 1 > most_pace,
             }

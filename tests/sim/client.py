@@ -20,7 +20,7 @@ class Client:
 
     def __init__(self, address: str, ca_file: str = "", sender: str = "CLIENT", target: str = "VENUE") -> None:
         host, _, port = address.rpartition(":")
-        raw = socket.create_connection((host, int(port)), timeout=5)
+        raw = socket.create_connection((host, int(port)), timeout=30)
         self.socket: socket.socket = raw
         if ca_file:
             context = ssl.create_default_context(cafile=ca_file)

@@ -31,7 +31,7 @@ class Running:
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._up.wait(10), self.failure
+        assert self._up.wait(60), self.failure
         assert self.failure is None, self.failure
 
     def _run(self) -> None:
@@ -52,8 +52,12 @@ class Running:
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
         assert self.failure is None, self.failure
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Run it on the venue's own loop."""
+        self._loop.call_soon_threadsafe(call)
 
     @property
     def address(self) -> dict[str, Any]:
@@ -68,7 +72,7 @@ class Running:
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         host, _, port = self.endpoint("control").rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=5)
+        connection = http.client.HTTPConnection(host, int(port), timeout=30)
         connection.request(method, path, json.dumps(body) if body is not None else None)
         answer = connection.getresponse()
         said = json.loads(answer.read())
@@ -83,7 +87,7 @@ class Running:
         orders: list[dict[str, Any]] = self.control("GET", "/working")["orders"]
         return orders
 
-    def until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
+    def until(self, condition: Callable[[], object], timeout: float = 60.0) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, "condition not met in time"
@@ -98,10 +102,10 @@ def call(
     if ca_file:
         context = ssl.create_default_context(cafile=ca_file)
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            "localhost", int(port), context=context, timeout=5
+            "localhost", int(port), context=context, timeout=30
         )
     else:
-        connection = http.client.HTTPConnection(host, int(port), timeout=5)
+        connection = http.client.HTTPConnection(host, int(port), timeout=30)
     try:
         connection.request(method, target, body or None, headers or {})
         answer = connection.getresponse()

@@ -51,10 +51,20 @@ def test_reports_of_sessions_are_heard_and_an_accepted_mass_cancel_is_no_refusal
     states.event(report, SECOND)
     assert states.refusing(SECOND, WALL) == {}
     states.event(MassCancelReport("s", "binance", "BTC-USDT", "1", "1", "0", None, "", "Market is closed.", 0), SECOND)
-    assert list(states.refusing(SECOND, WALL)) == ["binance"]
+    assert list(states.refusing(SECOND, WALL)) == ["binance BTC-USDT"]
     states = MarketStates({"binance": plan("binance")}, {})
     states.event(reject("binance", "Market is closed."), SECOND)
-    assert list(states.refusing(SECOND, WALL)) == ["binance"]
+    assert list(states.refusing(SECOND, WALL)) == ["binance BTC-USD"]
+
+
+def test_what_a_venue_says_of_one_symbol_is_about_that_symbol_alone_and_of_itself_about_all() -> None:
+    states = MarketStates({"binance": plan("binance"), "kraken": plan("kraken")}, {})
+    states.answer("binance", "", "Market is closed.", SECOND, "BTC-USDT")
+    states.answer("binance", "-1016", "shutting down", SECOND, "ETH-USDT")
+    states.answer("kraken", "", "marketSuspended", SECOND)
+    assert list(states.refusing(SECOND, WALL)) == ["binance BTC-USDT", "binance", "kraken"]
+    states.answer("binance", "", "Market is closed.", SECOND + HOLD_NS, "BTC-USDT")
+    assert list(states.refusing(SECOND + HOLD_NS, WALL)) == ["binance BTC-USDT"], "each as long as it is heard"
 
 
 def test_a_window_of_the_calendar_is_such_a_state_and_an_expected_drop_is_not() -> None:

@@ -15,7 +15,7 @@ from base.clock import SystemClock
 from base.config import DeskConfig, load
 from ipc.books import BookSpec, RegionOwner, create_region
 from ipc.events import OrderState
-from ipc.exposure import ExposureWriter
+from ipc.exposure import UNPRICED, ExposureWriter
 from ipc.readiness import StatusPage
 from ipc.requests import Answer, CancelOrder, NewOrder, ReplaceOrder
 from risk.exposure import ExposureBook
@@ -302,3 +302,35 @@ def test_two_processes_at_once_stay_within_a_limit_and_one_order_each(tmp_path: 
         for child in children:
             child.kill()
             child.join()
+
+
+def test_a_working_market_order_counts_at_the_worst_that_the_book_or_the_last_fill_say(
+    tmp_path: Path, book: RegionOwner
+) -> None:
+    process = Process(make_desk(tmp_path, ""), "a")
+    process.at_risk.begin({"BTC-USD": (1, 3)}, {"BTC-USD": (0, 900)}, {}, [])
+    figures = process.at_risk.book.figures["BTC-USD"]
+    for side in ("1", "2"):
+        process.new(ord_type="1", price=None, order_qty=100, side=side)
+    assert figures.buy_notional == figures.sell_notional == figures.worth(1_001, 100), "the offer, for a sale too"
+    assert figures.flags == 0
+    levels = (
+        b"".join(n.to_bytes(8, "little") for n in (950, 500)),
+        b"".join(n.to_bytes(8, "little") for n in (951, 500)),
+    )
+    book.book("v", "BTC-USD").replace(*levels)
+    for order in process.table.open():
+        process.moved(order)
+    assert figures.buy_notional == figures.worth(1_001, 100), "never less than it counted with at first"
+
+
+def test_a_market_order_without_book_and_fill_is_worth_nobody_knows_what(tmp_path: Path) -> None:
+    process = Process(make_desk(tmp_path, ""), "a")
+    answer = process.new(ord_type="1", price=None, order_qty=100)
+    figures = process.at_risk.book.figures["BTC-USD"]
+    assert (figures.buy_notional, figures.unpriced, figures.flags) == (0, 1, UNPRICED)
+    order = process.table.find(answer.cl_ord_id)
+    assert order is not None
+    order.state, order.leaves_qty = "CANCELED", 0
+    process.moved(order)
+    assert (figures.unpriced, figures.flags) == (0, 0)

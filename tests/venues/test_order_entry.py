@@ -474,3 +474,23 @@ def test_a_bust_of_an_unknown_trade_that_tells_no_quantity_is_a_critical_alert()
     assert "'other', not known here" in bench.port.alerts[0]
     told = [e.exec_type for e in bench.port.recorded if isinstance(e, ExecutionReport)]
     assert told == ["F", "H", "H"]
+
+
+def test_reports_say_which_cancels_are_a_sweeps_and_fills_are_never() -> None:
+    bench = Bench()
+    sweep = Sweep(bench.entry)
+    bench.entry.is_swept = sweep.sweeps
+    before, during, filled, spared, late = orders = [bench.place() for _ in range(5)]
+    for order in orders:
+        bench.report(order, "0", "0")
+    bench.report(before, "4", "4")
+    sweep.start("stopping", lambda o: o is not spared, bench.clock.mono_ns(), mass=False)
+    bench.report(during, "4", "4")
+    bench.report(spared, "4", "4")
+    bench.report(filled, "F", "2", cum_qty=100, last_qty=100, leaves_qty=0)
+    sweep.stop()
+    bench.report(late, "4", "4")
+    ends = [e for e in bench.port.recorded if isinstance(e, ExecutionReport) and e.exec_type in "4F"]
+    assert [(e.exec_type, e.swept) for e in ends] == [
+        ("4", False), ("4", True), ("4", False), ("F", False), ("4", True),
+    ]  # fmt: skip

@@ -34,7 +34,7 @@ def cancel_plan(venue: VenueConfig) -> CancelPlan:
             "in time goes on",
             "a symbol that the venue halts: refusals say 'Market is closed.'",
         ),
-        no_cancel=(Refusal(text="Market is closed."), Refusal(code="-1016"), Refusal(text="-1016")),
+        no_cancel=(Refusal(text="Market is closed.", by_symbol=True), Refusal(code="-1016"), Refusal(text="-1016")),
         by_hand=(
             "orders on symbols that are not configured here: with REST they are listed and cancelled by symbol; "
             "without it, on the venue's page",

@@ -24,6 +24,7 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import amount, answer, decode, signed, signed_text
+from venues.rest_balances import BalancesOnly
 
 T = TypeVar("T")
 _SIDES = {"BUY": "1", "SELL": "2"}
@@ -97,7 +98,7 @@ class _Cancelled(msgspec.Struct, rename="camel"):
     order_reports: list[msgspec.Raw] | None = None
 
 
-class Rest:
+class Rest(BalancesOnly):
     """RestApi of Binance Spot."""
 
     def __init__(self, key: str, secret: str) -> None:

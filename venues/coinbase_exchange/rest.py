@@ -25,6 +25,7 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import Instant, amount, answer, decode, instant_ns, signed_text
+from venues.rest_balances import BalancesOnly
 from venues.signing import secret_bytes
 
 _SIDES = {"buy": "1", "sell": "2"}
@@ -74,7 +75,7 @@ class _Failure(msgspec.Struct):
     message: str
 
 
-class Rest:
+class Rest(BalancesOnly):
     """RestApi of Coinbase Exchange."""
 
     def __init__(self, key: str, secret: str, passphrase: str) -> None:

@@ -26,6 +26,7 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import Instant, amount, answer, decode, instant_ns, signed, signed_text
+from venues.rest_balances import BalancesOnly
 
 _SIDES = {"BUY": "1", "SELL": "2"}
 _SIDE_NAMES = {"1": "BUY", "2": "SELL"}
@@ -111,7 +112,7 @@ class _Failure(msgspec.Struct):
     message: str = ""
 
 
-class Rest:
+class Rest(BalancesOnly):
     """RestApi of one portfolio."""
 
     def __init__(self, portfolio_id: str, key: str, secret: str, passphrase: str) -> None:

@@ -28,6 +28,7 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import amount, answer, decode, signed_text
+from venues.rest_balances import BalancesOnly
 
 
 class _Order(msgspec.Struct):
@@ -93,7 +94,7 @@ class _After(msgspec.Struct):
     seconds: int
 
 
-class Rest:
+class Rest(BalancesOnly):
     """RestApi of a fix44 venue."""
 
     def __init__(self, key: str, secret: str, calls: frozenset[str] = frozenset()) -> None:

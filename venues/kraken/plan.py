@@ -13,7 +13,7 @@ _SILENCE = "silence: no report, and there is no 35=r"
 _NO_CANCEL = (
     Refusal(text="Market in maintenance"),
     Refusal(text="EService:Unavailable"),
-    Refusal(text="marketSuspended"),
+    Refusal(text="marketSuspended", by_symbol=True),
 )
 
 

@@ -1,5 +1,5 @@
-"""Kraken Derivatives REST v3: open orders, one order, fills, accounts, cancel all and one,
-the dead man's timer.
+"""Kraken Derivatives REST v3: open orders, one order, fills, accounts, positions, cancel all and one, the dead
+man's timer.
 
 Our venue reference names the headers only; the signature and the shapes come from the venue's public guide and API
 reference, and have not been tried against it. The venue withdraws this API on 2027-03-01.
@@ -23,6 +23,7 @@ from venues.interface import (
     RestRequest,
     TradePage,
     VenueBalance,
+    VenuePosition,
     VenueTrade,
     WorkingOrder,
 )
@@ -114,6 +115,16 @@ class _Accounts(_Said):
     accounts: dict[str, _Account] | None = None
 
 
+class _Position(msgspec.Struct):
+    symbol: str
+    side: str
+    size: Decimal
+
+
+class _Positions(_Said, rename={"positions": "openPositions"}):
+    positions: list[_Position] | None = None
+
+
 class _Cancelled(msgspec.Struct, rename={"cancelled": "cancelledOrders"}):
     status: str
     cancelled: list[msgspec.Raw] | None = None
@@ -193,6 +204,17 @@ class DerivativesRest:
             raise VenueError("accounts: accounts is missing")
         return tuple(_balances(said.accounts))
 
+    def positions(self, wall_ns: int) -> RestRequest | None:
+        """Every open position of the account."""
+        return self._request("GET", "/api/v3/openpositions", wall_ns)
+
+    def parse_positions(self, status: int, body: bytes) -> tuple[VenuePosition, ...]:
+        """The positions, a short one below 0."""
+        said = _checked(answer(status, body, _Positions, "openpositions"), "openpositions")
+        if said.positions is None:
+            raise VenueError("openpositions: openPositions is missing")
+        return tuple(_position(p, f"openPositions[{n}]") for n, p in enumerate(said.positions))
+
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """One request cancels every derivatives order of the account."""
         return [self._request("POST", "/api/v3/cancelallorders", wall_ns)]
@@ -267,6 +289,13 @@ def _trade(fill: _Fill, path: str) -> VenueTrade:
         liquidity={"maker": "M", "taker": "T"}.get(fill.kind, ""),  # fees are not told
         transact_ns=instant_ns(fill.time),
     )
+
+
+def _position(said: _Position, path: str) -> VenuePosition:
+    if said.side not in ("long", "short"):
+        raise VenueError(f"{path}.side: {said.side!r} is neither long nor short")
+    size = plain(said.size, f"{path}.size")
+    return VenuePosition(symbol=said.symbol.upper(), qty=f"-{size}" if said.side == "short" else size)
 
 
 def _balances(accounts: dict[str, _Account]) -> list[VenueBalance]:

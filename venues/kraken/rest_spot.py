@@ -26,6 +26,7 @@ from venues.interface import (
 )
 from venues.json import answer, decode, plain, seconds_ns, signed
 from venues.kraken.signing import Nonce, spot_sign
+from venues.rest_balances import BalancesOnly
 from venues.signing import secret_bytes
 
 _ALIASES = {"BTC": "XBT", "DOGE": "XDG"}
@@ -101,7 +102,7 @@ class _Answer(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class SpotRest:
+class SpotRest(BalancesOnly):
     """RestApi of Kraken Spot."""
 
     def __init__(self, symbols: list[str], key: str, secret: str) -> None:

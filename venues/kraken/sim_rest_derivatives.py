@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 STATUS = {"A": "TRIGGER_PLACED", "0": "ENTERED_BOOK", "1": "ENTERED_BOOK", "2": "FULLY_EXECUTED"}
 STATUS |= {"4": "CANCELLED", "C": "CANCELLED", "8": "REJECTED"}
 MOST = 500
-COSTS = {"openorders": 2, "status": 1, "cancelallorders": 25, "cancelorder": 10, "fills": 25, "accounts": 2}
+COSTS = {
+    "openorders": 2,
+    "status": 1,
+    "cancelallorders": 25,
+    "cancelorder": 10,
+    "fills": 25,
+    "accounts": 2,
+    "openpositions": 2,
+}
 
 
 class DerivativesRest:
@@ -48,6 +56,8 @@ class DerivativesRest:
             return json_answer({**ok, "openOrders": [self._order(o, at_ns) for o in orders]})
         if call == "fills" and request.method == "GET":
             return json_answer({**ok, "fills": self._fills(key.account, said.get("lastFillTime", ""))})
+        if call == "openpositions" and request.method == "GET":
+            return json_answer({**ok, "openPositions": self._positions(key.account)})
         if call == "accounts" and request.method == "GET":
             return json_answer({**ok, "accounts": self._accounts(key.account)})
         if request.path.endswith("/orders/status") and request.method == "POST":
@@ -83,6 +93,13 @@ class DerivativesRest:
             "fillTime": _iso_ms(f.time_ns),
             "fillType": "taker" if f.aggressor else "maker",
         }
+
+    def _positions(self, account: str) -> list[dict[str, Any]]:
+        held = self._venue.accounts.positions(account)
+        return [
+            {"symbol": symbol, "side": "long" if qty > 0 else "short", "size": float(abs(qty))}
+            for symbol, qty in held.items()
+        ]
 
     def _accounts(self, account: str) -> dict[str, Any]:
         holdings = self._venue.accounts.holdings(account, lambda symbol: "/" not in symbol)

@@ -96,6 +96,16 @@ def test_cancels_of_a_trip_are_no_habit_of_a_strategy() -> None:
     assert value(book) == 3
 
 
+def test_what_the_desk_cancels_with_all_that_it_has_is_no_habit_of_a_strategy_either() -> None:
+    """At a stop, for a lost lease: its owner says so in the report."""
+    book = CountBook([limit(max_cancels_per_fill="5", cancels_floor=3)])
+    for _ in range(50):
+        tell(book, report("4", swept=True))
+    for _ in range(3):
+        tell(book, report("4"))
+    assert value(book) == 3
+
+
 def test_cancels_per_fill_say_nothing_below_the_floor() -> None:
     book = CountBook([limit(max_cancels_per_fill="5", cancels_floor=12, cancels_window_s=60)])
     for _ in range(11):

@@ -268,7 +268,7 @@ def expected(case: Case, desk: LiveDesk, working: list[Order]) -> dict[str, tupl
     i = case.instrument
     base, quote, *rest = i.name.split("-")
     fills = [e for e in desk.port.recorded if isinstance(e, ExecutionReport) and e.exec_type == "F"]
-    cash = {base: DEPOSIT, quote: DEPOSIT}
+    cash = {base: Decimal(0), quote: DEPOSIT}
     position = average = Decimal(0)
     for fill in fills:
         qty = from_scaled(fill.last_qty or 0, i.qty_scale) * (1 if fill.side == "1" else -1)
