@@ -124,7 +124,8 @@ class Trading:
         self.recovery = Recovery(self.entry, rest_api, self, Backoff(random.random), self.plan.list_lag_ms * MS)
         clock = host.clock
         every_ns = venue_config.rest.balances_every_s * 1_000 * MS if venue_config.rest else 0
-        self.balances = Balances(self, rest_api, names, lambda: (clock.mono_ns(), clock.wall_ns()), every_ns)
+        now = lambda: (clock.mono_ns(), clock.wall_ns())  # noqa: E731
+        self.balances = Balances(self, rest_api, names, now, every_ns, desk.session_instruments(session))
         self._reconciled = False
         self.link = Link(host.reactor, desk, session, self, self._make_session)
         self.in_flight = InFlight(self.link, host.clock, desk.config.kill.fence_deadline_ms * MS // GRACE_SHARE)
