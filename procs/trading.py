@@ -128,13 +128,14 @@ class Trading:
         self.recovery = Recovery(self.entry, rest_api, self, Backoff(random.random), self.plan.list_lag_ms * MS)
         clock = host.clock
         every_ns = venue_config.rest.balances_every_s * 1_000 * MS if venue_config.rest else 0
-        self.balances = Balances(self, rest_api, names, lambda: (clock.mono_ns(), clock.wall_ns()), every_ns)
+        now = lambda: (clock.mono_ns(), clock.wall_ns())  # noqa: E731
+        self.balances = Balances(self, rest_api, names, now, every_ns, desk.session_instruments(session))
         accounts = trading_accounts(desk)
         to_open = [i for i in instruments if i.name not in openings]
         self.openings = OpeningPositions(
             session, self, rest_api, self.at_risk, self.checks,
             [i for i in to_open if opener_of(accounts, self.venue, i.name) == session], rule_of(desk, self.venue),
-            lambda: (clock.mono_ns(), clock.wall_ns()), self.plan.list_lag_ms * MS,
+            now, self.plan.list_lag_ms * MS,
             may_shrug=not venue_config.opening_positions and desk.config.desk.environment != "production",
         )  # fmt: skip
         self._reconciled = False

@@ -1,9 +1,13 @@
 """Balances and buying power, learnt where a venue tells them: after each logon, then at an interval. No I/O."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 
+from msgspec.structs import replace
+
+from base.instruments import Instrument
 from ipc.events import Balance
-from venues.interface import RestApi, VenueBalance
+from venues.interface import RestApi, TellsBuyingPower, VenueBalance
 from venues.means import Asker, ask_rest
 
 NEVER = 1 << 62
@@ -21,13 +25,18 @@ class Balances:
         names: tuple[str, str, str],
         clock: Callable[[], tuple[int, int]],
         every_ns: int,
+        instruments: Iterable[Instrument] = (),
     ) -> None:
-        """`names`: (session, venue, account); `clock`: (monotonic, UTC); `every_ns` 0: never."""
+        """`names`: (session, venue, account); `clock`: (monotonic, UTC); `every_ns` 0: never.
+
+        `instruments`: whose buying power is asked for, where the venue tells it apart.
+        """
         self._asker = asker
         self._rest = rest
         self._session, self._venue, self._account = names
         self._clock = clock
         self._every_ns = every_ns
+        self._instruments = tuple(instruments)
         self._question = 0
         self._failing = False
         self.deadline_ns = NEVER
@@ -60,13 +69,43 @@ class Balances:
 
         def done(said: tuple[VenueBalance, ...]) -> None:
             if question == self._question:
-                self._told(said)
+                self._ask_power(question, wall_ns, said)
 
         def failed(why: str) -> None:
             if question == self._question:
                 self._missed(why)
 
         ask_rest(self._asker, request, self._rest.parse_balances, done, failed)
+
+    def _ask_power(self, question: int, wall_ns: int, said: tuple[VenueBalance, ...]) -> None:
+        """What may be spent with credit counted in; not known ("") for a currency that no answer told of."""
+        rest: object = self._rest
+        if not isinstance(rest, TellsBuyingPower) or not (requests := rest.buying_power(wall_ns, self._instruments)):
+            self._told(said)
+            return
+        least: dict[str, Decimal] = {}
+        left, failures = len(requests), list[str]()
+
+        def one_less() -> None:
+            nonlocal left
+            left -= 1
+            if left or question != self._question:
+                return
+            self._told(tuple(_powered(b, least, failed=bool(failures)) for b in said))
+            if failures:
+                self._missed(failures[0])
+
+        def done(told: tuple[str, str]) -> None:
+            currency, amount = told[0], Decimal(told[1])
+            least[currency] = min(least.get(currency, amount), amount)
+            one_less()
+
+        def failed(why: str) -> None:
+            failures.append(why)
+            one_less()
+
+        for request in requests:
+            ask_rest(self._asker, request, rest.parse_buying_power, done, failed)
 
     def _told(self, said: tuple[VenueBalance, ...]) -> None:
         mono_ns, wall_ns = self._clock()
@@ -93,3 +132,9 @@ class Balances:
         if not self._failing:
             self._asker.alert("warning", "balances", f"{self._session}: {why}")
         self._failing = True
+
+
+def _powered(balance: VenueBalance, least: dict[str, Decimal], *, failed: bool) -> VenueBalance:
+    if balance.currency in least:
+        return replace(balance, buying_power=f"{least[balance.currency]:f}")
+    return replace(balance, buying_power="") if failed else balance

@@ -8,7 +8,7 @@ bytes, times and commands, and get bytes (through `write`) and events (through a
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -22,8 +22,8 @@ from venues.limits import RateLimits
 __all__ = [
     "BookRule", "CancelAnswer", "CancelOutcome", "CancelPlan", "CancelStep", "Capabilities", "DeadMan", "Dialect",
     "Disconnect", "MarketDataSession", "MassStatus", "OpenOrder", "OpenOrders", "Page", "RecordSink", "Replace",
-    "RestApi", "RestRequest", "SessionContext", "SessionPhase", "Sink", "TradePage", "TradingSession",
-    "VenueBalance", "VenuePosition", "VenueSession", "VenueTrade", "WorkingOrder",
+    "RestApi", "RestRequest", "SessionContext", "SessionPhase", "Sink", "TellsBuyingPower", "TradePage",
+    "TradingSession", "VenueBalance", "VenuePosition", "VenueSession", "VenueTrade", "WorkingOrder",
 ]  # fmt: skip
 
 
@@ -227,6 +227,19 @@ class RestApi(Protocol):
 
     def parse_cancel_after(self, status: int, body: bytes) -> None:
         """VenueError when the venue did not take it."""
+        ...
+
+
+@runtime_checkable
+class TellsBuyingPower(Protocol):
+    """A REST side that tells, beside its balances, what credit adds to what may be spent."""
+
+    def buying_power(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
+        """Requests that together tell it for the currencies of these instruments; none where it is not to be had."""
+        ...
+
+    def parse_buying_power(self, status: int, body: bytes) -> tuple[str, str]:
+        """(currency, amount that may be spent), exact decimal text; the least of several answers counts."""
         ...
 
 

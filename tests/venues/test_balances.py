@@ -1,9 +1,11 @@
 """Balances: asked for after each logon and then at an interval; what fails is tried again and said once."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from base.clock import ManualClock
 from base.errors import VenueError
+from base.instruments import Instrument
 from ipc.events import AnyEvent, Balance
 from venues.balances import RETRY_NS, Balances
 from venues.interface import RestRequest, VenueBalance
@@ -116,3 +118,62 @@ def test_where_nothing_is_told_or_wanted_nothing_is_asked() -> None:
         desk.it.logged_on()
         desk.turn(EVERY_NS)
         assert desk.waiting == []
+
+
+# --- buying power that the venue tells apart
+
+
+class Creditor(Desk):
+    """A venue that tells buying power by pair."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pairs = [Instrument("v", name, name, 2, 8) for name in ("BTC-USD", "ETH-USD")]
+        self.it = Balances(self, self, ("s", "v", "main"), self.it._clock, EVERY_NS, pairs)  # type: ignore[arg-type]
+        self.powers = ["500", "250.50"]
+        self.says = (usd("100"), usd("2", "BTC"))
+
+    def buying_power(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
+        return [RestRequest("GET", f"/p?{i.symbol}") for i in instruments]
+
+    def parse_buying_power(self, status: int, body: bytes) -> tuple[str, str]:
+        if status != 200:
+            raise VenueError(f"HTTP status {status}")
+        return "USD", self.powers.pop(0)
+
+    def powered(self) -> list[tuple[str, str]]:
+        return [(e.currency, e.buying_power) for e in self.published if isinstance(e, Balance)]
+
+
+def test_buying_power_is_the_least_of_a_currencys_pairs_and_published_with_its_balance() -> None:
+    desk = Creditor()
+    desk.it.logged_on()
+    desk.answer()
+    assert desk.published == []
+    desk.answer()
+    desk.answer()
+    assert desk.powered() == [("USD", "250.50"), ("BTC", "2")]
+
+
+def test_buying_power_that_is_not_told_is_not_known_and_asked_for_again_soon() -> None:
+    desk = Creditor()
+    desk.it.logged_on()
+    desk.answer()
+    desk.answer(503)
+    desk.answer(503)
+    assert desk.powered() == [("USD", ""), ("BTC", "")]
+    assert len(desk.alerts) == 1
+    desk.turn(RETRY_NS)
+    for _ in range(3):
+        desk.answer()
+    assert desk.powered()[2:] == [("USD", "250.50"), ("BTC", "2")]
+
+
+def test_a_late_answer_to_an_old_question_counts_for_nothing() -> None:
+    desk = Creditor()
+    desk.it.logged_on()
+    desk.answer()
+    desk.it.lost()
+    desk.answer()
+    desk.answer()
+    assert desk.published == []

@@ -489,6 +489,34 @@ def test_balances_say_what_is_held_and_what_is_free() -> None:
     assert (usd.currency, usd.total, usd.held, Decimal(usd.available)) == ("USD", "10.5", "0.5", Decimal(10))
 
 
+def test_buying_power_is_asked_for_by_pair_where_the_portfolio_has_credit() -> None:
+    assert rest().buying_power(WALL, [BTC]) == []
+    api: Any = D.rest(config(buying_power=True), "KEY", "TESTSECRET", "PHRASE")
+    (request,) = api.buying_power(WALL, [BTC])
+    assert request.target == "/v1/portfolios/PF-1/buying_power?base_currency=BTC&quote_currency=USD"
+    said = {"base_currency": "BTC", "quote_currency": "usd", "base_buying_power": "1", "quote_buying_power": "84000.5"}
+    assert api.parse_buying_power(200, json.dumps({"buying_power": said}).encode()) == ("USD", "84000.5")
+    with pytest.raises(VenueError, match="HTTP status 403"):
+        api.parse_buying_power(403, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "outcome"),
+    [(200, {"id": "V1"}, "CANCELLED"), (404, {"message": "order not found"}, "NOT_FOUND"), (429, {}, "RATE_LIMITED"),
+     (400, {"message": "order is not open"}, "DONE"), (403, {"message": "no"}, "REFUSED"), (500, {}, "UNKNOWN"),
+     (503, {"message": "under maintenance"}, "REFUSED"), (200, {}, "UNKNOWN"), (502, "<html>", "UNKNOWN")],
+)  # fmt: skip
+def test_a_single_cancel_goes_by_order_id_and_its_answer_is_never_a_proof(status: int, said: Any, outcome: str) -> None:
+    assert rest().cancel_order(WALL, BTC, "", "A1") is None
+    request = rest().cancel_order(WALL, BTC, "V1", "A1")
+    assert (request.method, request.target) == ("POST", "/v1/portfolios/PF-1/orders/V1/cancel")
+    assert json.loads(request.body) == {"portfolio_id": "PF-1", "order_id": "V1"}
+    signed = rest_signature("TESTSECRET", str(WALL // SECOND), "POST", request.target, request.body)
+    assert headers(request)["X-CB-ACCESS-SIGNATURE"] == signed
+    text = said if isinstance(said, str) else json.dumps(said)
+    assert rest().parse_cancel_order(status, text.encode()).outcome.name == outcome
+
+
 def test_nothing_cancels_more_than_one_order() -> None:
     assert rest().cancel_all(WALL, [BTC]) == []
     assert rest().cancel_after(WALL, 60) is None

@@ -156,7 +156,8 @@ class CoinbasePrime(FixVenue):
         """The portfolio's REST side."""
         if venue.rest is None:
             return None
-        return Rest(_settings(venue).portfolio_id, key, secret, passphrase)
+        settings = _settings(venue)
+        return Rest(settings.portfolio_id, key, secret, passphrase, credit=settings.buying_power)
 
 
 def _settings(venue: VenueConfig) -> Settings:

@@ -104,6 +104,15 @@ class _Balances(msgspec.Struct):
     balances: list[_Balance]
 
 
+class _Power(msgspec.Struct):
+    quote_currency: str
+    quote_buying_power: str
+
+
+class _PowerAnswer(msgspec.Struct):
+    buying_power: _Power
+
+
 class _Cancelled(msgspec.Struct):
     id: str
 
@@ -115,7 +124,9 @@ class _Failure(msgspec.Struct):
 class Rest(BalancesOnly):
     """RestApi of one portfolio."""
 
-    def __init__(self, portfolio_id: str, key: str, secret: str, passphrase: str) -> None:
+    def __init__(self, portfolio_id: str, key: str, secret: str, passphrase: str, *, credit: bool = False) -> None:
+        """`credit`: the portfolio has trade finance or portfolio margin, and buying power of its own."""
+        self._credit = credit
         self._portfolio_id = portfolio_id
         self._path = f"/v1/portfolios/{quote(portfolio_id, safe='')}"
         self._key, self._secret, self._passphrase = key, secret, passphrase
@@ -178,6 +189,19 @@ class Rest(BalancesOnly):
         """Amount and holds of each currency."""
         said = answer(status, body, _Balances, "balances")
         return tuple(_balance(b, f"balances[{n}]") for n, b in enumerate(said.balances))
+
+    def buying_power(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
+        """One request a pair, where the portfolio has credit."""
+        pairs = [i.symbol.partition("-") for i in instruments] if self._credit else []
+        return [
+            self._get(wall_ns, "buying_power", base_currency=base, quote_currency=quote) for base, _, quote in pairs
+        ]
+
+    def parse_buying_power(self, status: int, body: bytes) -> tuple[str, str]:
+        """What may be spent of the quote currency on that pair; the size in base currency says the same again."""
+        said = answer(status, body, _PowerAnswer, "buying_power").buying_power
+        amount = signed_text(said.quote_buying_power, "buying_power.quote_buying_power")
+        return said.quote_currency.upper(), amount
 
     def cancel_all(self, wall_ns: int, instruments: Iterable[Instrument]) -> list[RestRequest]:
         """None: the venue cancels one order a request."""

@@ -24,6 +24,7 @@ class Settings:
     resume: bool
     amend: bool
     cancels_count: bool
+    buying_power: bool
     cl_ord_id_prefix: str
     subscriptions_per_s: int
     rate_limits: tuple[Limit, ...]
@@ -37,6 +38,7 @@ def read(values: dict[str, Value], path: str) -> Settings:
         resume=o.text("sequence", "reset", ("reset", "resume")) == "resume",
         amend=o.flag("amend", False),
         cancels_count=o.flag("cancels_count", True),
+        buying_power=o.flag("buying_power", False),
         cl_ord_id_prefix=o.text("cl_ord_id_prefix"),
         subscriptions_per_s=o.integer("subscriptions_per_s", 10, 1, 50),
         rate_limits=tuple(written(text, f"{path}.rate_limits") for text in sorted(o.texts("rate_limits", ()))),
