@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from base.clock import ManualClock
 from sim import timetext
 from sim.setup import Grant, RestKey, Setup
 from sim.wire import Message, encode
@@ -21,6 +22,7 @@ from tests.venues.conformance.live import Driver
 from tests.venues.conformance.recovery_live import AtVenue, LiveDesk
 from tests.venues.conformance.test_live import Bench, place, working_of
 from venues.coinbase_prime.sim import default_instruments, new_secret, signature
+from venues.coinbase_prime.sim import make as make_venue
 from venues.interface import SessionPhase
 
 pytestmark = pytest.mark.e2e
@@ -490,3 +492,32 @@ def test_every_order_of_a_session_is_cancelled_one_by_one_and_proven_by_its_own_
         assert session.phase is SessionPhase.READY
     finally:
         bench.close()
+
+
+def test_a_busy_desk_stays_below_what_the_venue_would_refuse_and_keeps_room_for_cancels(tmp_path: Path) -> None:
+    bench = Bench(PRIME, tmp_path)
+    try:
+        desk = LiveDesk(bench)
+        desk.connect()
+        answers = [desk.entry.handle(desk.case.order()) for _ in range(60)]
+        sent = [a.cl_ord_id for a in answers if a.accepted]
+        assert 0 < len(sent) < 50
+        desk.until(lambda: all(desk.table.find(i).state == "NEW" for i in sent), "acknowledged")  # type: ignore[union-attr]
+        assert all("orders" in a.reason or "messages" in a.reason for a in answers if not a.accepted)
+    finally:
+        bench.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "takes_logons"),
+    [("20261122-21:59:59", True), ("20261122-22:00:00", False), ("20260722-20:59:59", True),
+     ("20260722-21:00:00", False)],
+    ids=["winter-before", "winter", "summer-before", "summer"],
+)  # fmt: skip
+def test_the_window_follows_new_york_through_daylight_saving(said: str, takes_logons: bool) -> None:
+    clock = ManualClock(wall_ns=timetext.parse(said) or 0)
+    setup = Setup("coinbase_prime", default_instruments("coinbase_prime"), GRANTS, [], {"daily_window": True})
+    venue = make_venue(setup, clock)
+    assert venue._before_opening is not takes_logons
+    clock.advance(301 * 1_000_000_000)
+    assert venue._before_opening is False

@@ -1,12 +1,10 @@
 """Coinbase Prime's rate limits as data (coinbase-prime.md, 9; REST: the venue's page of REST rate limits)."""
 
-from base.config import Kind
 from venues.coinbase_prime.settings import Settings
-from venues.limits import FREE, ONE, ConnectLimit, Limit, RateLimits
+from venues.limits import FREE, ONE, Limit, RateLimits
 
 _ORDERS = {"new": ONE, "amend": ONE}
 _ORDERS_AND_CANCELS = {**_ORDERS, "cancel": ONE}
-_CONNECTS = (ConnectLimit(kinds=frozenset(Kind), most=10, per_s=60, reserve=3),)
 _MESSAGES = Limit(
     name="messages", most=50, per_s=1, reserve=12, spare=2, source="50 messages/s a session, excess rejected",
     costs={"swept": FREE},
@@ -27,6 +25,4 @@ def rate_limits(settings: Settings) -> RateLimits:
             source="REST, 100/s an address, then none for 30 s",
         ),
     )  # fmt: skip
-    return RateLimits(
-        orders=(_MESSAGES, orders, *settings.rate_limits), market_data=(_MESSAGES,), rest=rest, connects=_CONNECTS
-    )
+    return RateLimits(orders=(_MESSAGES, orders, *settings.rate_limits), rest=rest)
