@@ -24,21 +24,24 @@ def cancel_plan(venue: VenueConfig, settings: Settings) -> CancelPlan:
         list_lag_ms=venue.rest.lag_ms if venue.rest else 0,
         unproven=tuple(_unproven(venue)),
         list_says=f"GET {path}/open_orders" if venue.rest else "",
-        drop_copy_lag_ms=0,  # of the same gateway; how late it may be is not documented
+        drop_copy_lag_ms=1_000,  # the same gateway's; how late it may be is not documented
         refused_when=(
             "17:00 to 17:05 New York: no session stands; whether REST takes cancels then is not documented",
             "system maintenance: refusals come as 35=j",
         ),
         no_cancel=(Refusal(text="maintenance"),),  # the text of such a 35=j is not documented
         by_hand=(
-            "without REST: orders of a dead owner that does not come back, and of people and other systems of the "
-            "portfolio: one by one on the venue's page",
+            *(_BY_HAND if venue.rest is None else ()),
             "more than 5000 open orders: the venue's list answers with an error then",
             "positions: nothing here closes one",
         ),
     )
 
 
+_BY_HAND = (
+    "orders of a dead owner that does not come back, and of people and other systems of the portfolio: one by one on "
+    "the venue's page",
+)
 _EACH = CancelStep(
     action="owner_cancel_each", reaches="session", per_instrument=False, says="35=F",
     answered_by="35=8 150=6, then 150=4; or 35=9", when_empty="35=9", certain=True, dead_owner="restart",
