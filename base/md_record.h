@@ -25,13 +25,15 @@
 #define QD_MD_HAS_CHECKSUM 1
 #define QD_MD_HAS_FIRST_ID 2
 #define QD_MD_HAS_LAST_ID 4
+#define QD_MD_MORE 8         /* a piece of a snapshot: more of it follows in later records of the instrument */
 #define QD_MD_DEFECT 256     /* a number did not fit, or a field was malformed or missing */
 
 /* change words */
 #define QD_MD_WHAT 0         /* bits 0-7 MDEntryType: 0 bid, 1 offer, 2 trade, 255 anything else;
-                                bits 8-15 MDUpdateAction: 0 new, 1 change, 2 delete;
+                                bits 8-15 MDUpdateAction: 0 new, 1 change, 2 delete, QD_MD_REDUCE;
                                 bits 16-23 AggressorSide: 0 absent, 1 buy, 2 sell;
                                 bit 24: MDEntrySize was present */
+#define QD_MD_REDUCE 3       /* L3: a trade takes the size away from the order; gone when nothing is left of it */
 #define QD_MD_PX 1
 #define QD_MD_QTY 2
 #define QD_MD_KEY 3          /* L3: qd_key64 of the order id; trades: TradeID as integer, or its key when not a number */

@@ -160,7 +160,11 @@ class MdRecords:
 
 @final
 class MdDecoder:
-    """Market data 35=X and 35=W into MdRecords. Tag 0 means the venue has no such field."""
+    """Market data 35=X and 35=W into MdRecords. Tag 0 means the venue has no such field.
+
+    With order keys: `skip_unkeyed` passes over bids and offers that carry none, `trade_reduces` adds to each trade what
+    it takes away from the order that its entry names (QD_MD_REDUCE).
+    """
 
     def __init__(
         self,
@@ -173,6 +177,9 @@ class MdDecoder:
         trade_id_tag: int = 1003,
         trade_time_tag: int = 60,
         aggressor_tag: int = 2446,
+        last_fragment_tag: int = 0,
+        skip_unkeyed: bool = False,
+        trade_reduces: bool = False,
         rules: FieldRules | None = None,
     ) -> None: ...
     @property

@@ -63,7 +63,8 @@ cdef extern from "fix/codec.h" nogil:
         uint8_t *target
         size_t begin_len, sender_len, target_len
     ctypedef struct qd_md_tags:
-        int order_key, queue_time, checksum, first_id, last_id, trade_id, trade_time, aggressor
+        int order_key, queue_time, checksum, first_id, last_id, trade_id, trade_time, aggressor, fragment
+        bint skip_unkeyed, trade_reduces
     ctypedef struct qd_out:
         uint8_t *buf
         size_t n, cap

@@ -60,11 +60,13 @@ cdef class MdDecoder:
 
     def __cinit__(self, *, int order_key_tag=0, int queue_time_tag=0, int checksum_tag=0, int first_id_tag=0,
                   int last_id_tag=0, int trade_id_tag=1003, int trade_time_tag=60, int aggressor_tag=2446,
+                  int last_fragment_tag=0, bint skip_unkeyed=False, bint trade_reduces=False,
                   FieldRules rules=None):
         cdef qd_md_tags tags
         tags.order_key, tags.queue_time, tags.checksum = order_key_tag, queue_time_tag, checksum_tag
         tags.first_id, tags.last_id, tags.trade_id = first_id_tag, last_id_tag, trade_id_tag
-        tags.trade_time, tags.aggressor = trade_time_tag, aggressor_tag
+        tags.trade_time, tags.aggressor, tags.fragment = trade_time_tag, aggressor_tag, last_fragment_tag
+        tags.skip_unkeyed, tags.trade_reduces = skip_unkeyed, trade_reduces
         self.rules = _rules_or_standard(rules)
         self.records = MdRecords()
         self.md = <qd_md *>malloc(sizeof(qd_md))

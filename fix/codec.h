@@ -163,7 +163,7 @@ typedef struct {
 typedef struct {
     uint8_t role[QD_RULE_TAGS]; /* by tag; tags[] is the way back */
     int32_t tags[32];
-    bool order_keys;
+    bool order_keys, skip_unkeyed, trade_reduces;
     const qd_rules *rules;
     qd_symbol *symbols; /* open addressing, capacity a power of two */
     size_t n_symbols, symbols_cap;
@@ -175,7 +175,9 @@ typedef struct {
 } qd_md;
 
 typedef struct {
-    int order_key, queue_time, checksum, first_id, last_id, trade_id, trade_time, aggressor;
+    int order_key, queue_time, checksum, first_id, last_id, trade_id, trade_time, aggressor, fragment;
+    bool skip_unkeyed;  /* bids and offers without an order id are no book entries */
+    bool trade_reduces; /* a trade names the resting order, and takes its size away from it */
 } qd_md_tags;
 
 #define QD_STOP_INCOMPLETE 0

@@ -45,7 +45,7 @@ static int64_t read_fields(reader *r, const uint8_t *p, const uint8_t *end)
     qd_scan s = {0};
     int64_t entries = 0;
     int32_t delimiter = 0;
-    bool counted = false; /* the next tag is the delimiter */
+    bool counted = false; /* the next tag that belongs to entries is the delimiter */
     while (p < end) {
         p = qd_scan_field(&s, p, end, r->md->rules);
         if (__builtin_expect(s.defect != 0, 0)) {
@@ -53,13 +53,13 @@ static int64_t read_fields(reader *r, const uint8_t *p, const uint8_t *end)
             if (s.defect != QD_DEFECT_DATA_LENGTH)
                 continue;
         }
-        if (counted) {
+        int role = s.tag < QD_RULE_TAGS ? r->md->role[s.tag] : OTHER;
+        if (counted && role > COUNT) {
             delimiter = s.tag;
             counted = false;
         }
         if (s.tag == delimiter)
             begin_entry(r, entries++);
-        int role = s.tag < QD_RULE_TAGS ? r->md->role[s.tag] : OTHER;
         if (role == OTHER)
             continue;
         keep(r, entries && !of_message(role) ? &r->now : &r->head, role, &s);
@@ -90,12 +90,16 @@ static int64_t req_key(qd_md *md, text id)
 static void finish(reader *r, int64_t seq, int64_t recv_ns)
 {
     int64_t key = req_key(r->md, GET(&r->head, REQ_ID)), *words = r->out->words;
+    text last = GET(&r->head, FRAGMENT);
+    bool more = !r->incremental && last.n == 1 && *last.p == 'N';
     for (size_t at = r->first; at < r->out->n;) {
         int64_t *h = words + at;
         h[QD_MD_SEQ_NUM] = seq;
         h[QD_MD_SENDING_NS] = r->sending_ns;
         h[QD_MD_RECV_NS] = recv_ns;
         h[QD_MD_REQ_KEY] = key;
+        if (more)
+            h[QD_MD_FLAGS] |= QD_MD_MORE;
         if (r->defect && !(h[QD_MD_FLAGS] & QD_MD_DEFECT)) {
             h[QD_MD_FLAGS] |= QD_MD_DEFECT;
             h[QD_MD_DEFECT_TAG] = r->defect_tag;

@@ -24,13 +24,15 @@ int qd_md_init(qd_md *md, const qd_md_tags *tags, const qd_rules *rules)
     memset(md, 0, sizeof *md);
     md->rules = rules;
     md->order_keys = tags->order_key != 0;
+    md->skip_unkeyed = tags->skip_unkeyed;
+    md->trade_reduces = tags->trade_reduces;
     for (size_t i = 0; i < sizeof FIXED / sizeof *FIXED; i++)
         give_role(md, FIXED[i][0], FIXED[i][1]);
     return give_role(md, tags->order_key ? tags->order_key : 278, ENTRY_ID) ||
                    give_role(md, tags->queue_time, QUEUE_TIME) || give_role(md, tags->checksum, CHECK) ||
                    give_role(md, tags->first_id, FIRST_ID) || give_role(md, tags->last_id, LAST_ID) ||
                    give_role(md, tags->trade_id, TRADE_ID) || give_role(md, tags->trade_time, TRADE_TIME) ||
-                   give_role(md, tags->aggressor, AGGRESSOR)
+                   give_role(md, tags->aggressor, AGGRESSOR) || give_role(md, tags->fragment, FRAGMENT)
                ? -1
                : 0;
 }

@@ -180,12 +180,27 @@ static bool number(reader *r, const entry *e, int role, int scale, bool needed, 
     return false;
 }
 
+/* What a trade does to the order that rested; its side is the one that the aggressor did not have, 0 if unknown. */
+static void add_reduction(reader *r, int side, int64_t px, int64_t qty, int64_t key)
+{
+    int64_t *c = room(r, QD_MD_CHANGE);
+    if (!c)
+        return;
+    c[QD_MD_WHAT] = side | QD_MD_REDUCE << 8 | 1 << 24;
+    c[QD_MD_PX] = px;
+    c[QD_MD_QTY] = qty;
+    c[QD_MD_KEY] = key;
+    header(r)[QD_MD_N_CHANGES]++;
+}
+
 /* Bids, offers and trades of known symbols. An entry that cannot be read is left out and its record marked. */
 static void add_change(reader *r, const entry *e, int type, int action)
 {
     bool keyed = r->md->order_keys && type < 2;
     bool needs_px = !keyed || action == 0, needs_qty = action == 0 || (action == 1 && !keyed);
     int64_t px = 0, qty = 0, key = 0, ns = 0;
+    if (keyed && r->md->skip_unkeyed && !HAS(e, ENTRY_ID))
+        return;
     if (!number(r, e, PX, r->known->px_scale, needs_px, &px) ||
         !number(r, e, SIZE, r->known->qty_scale, needs_qty, &qty))
         return;
@@ -215,6 +230,9 @@ static void add_change(reader *r, const entry *e, int type, int action)
     c[QD_MD_KEY] = key;
     c[QD_MD_TIME_NS] = ns;
     header(r)[QD_MD_N_CHANGES]++;
+    text resting = GET(e, ENTRY_ID);
+    if (type == 2 && r->md->trade_reduces && resting.n)
+        add_reduction(r, aggressor == 1, px, qty, (int64_t)qd_key64((const char *)resting.p, resting.n));
 }
 
 /* Entry types we do not know are passed on without numbers. */

@@ -48,10 +48,18 @@ class Book:
     """A private book. L3 when `l3`; `levels` a side and `orders` are capacities, memory is touched as it is used.
 
     max_depth > 0 cuts each side to that many levels at the end of each message. top_only: a level replaces its side.
+    ignore_unknown: a change or delete of an order that is not there is passed over.
     """
 
     def __init__(
-        self, *, l3: bool = False, levels: int = 4096, orders: int = 0, max_depth: int = 0, top_only: bool = False
+        self,
+        *,
+        l3: bool = False,
+        levels: int = 4096,
+        orders: int = 0,
+        max_depth: int = 0,
+        top_only: bool = False,
+        ignore_unknown: bool = False,
     ) -> None: ...
     @property
     def l3(self) -> bool: ...

@@ -25,7 +25,7 @@ class Continuity(StrEnum):
 
     NONE = "none"
     CHECKSUM = "checksum"  # CRC-32 over the top levels after each message
-    UPDATE_IDS = "update_ids"  # first id <= last id seen + 1; older messages are dropped
+    UPDATE_IDS = "update_ids"  # first id (or the only one) <= last id seen + 1; older messages are dropped
     NEWEST = "newest"  # ids only rise: older messages are dropped, holes do not matter (top of book alone)
 
 
@@ -39,6 +39,7 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     checksum_levels: int = 10
     depth_window: int = 0  # levels a side that the venue keeps us informed of; 0 = all
     top_only: bool = False  # a level replaces its side
+    ignore_unknown: bool = False  # L3: changes of orders that are not in the book are passed over
     crossed_grace_ns: int = 0  # how long a book may stay crossed before it is STALE; 0 = not one message
     stall_ns: int = 0  # silence after which a book is STALE; 0 = silence is normal
     snapshot_timeout_ns: int = 10_000_000_000  # an asked-for snapshot that has not come is asked for again
@@ -137,7 +138,10 @@ class BookBuilder:
         qty_drop: int = 0,
     ) -> Book:
         """A book with room for `levels` a side and `orders` (L3). *_drop: decimals that the venue does not have."""
-        book = Book(l3=level == 3, levels=levels, orders=orders, max_depth=rule.depth_window, top_only=rule.top_only)
+        book = Book(
+            l3=level == 3, levels=levels, orders=orders, max_depth=rule.depth_window, top_only=rule.top_only,
+            ignore_unknown=rule.ignore_unknown,
+        )  # fmt: skip
         self.books.add(
             instrument,
             book,

@@ -53,9 +53,9 @@ static int qd_change(qd_engine *e, int64_t what, int64_t px, int64_t qty, uint64
         return qd_add_order(e, side, px, qty, key, time_ns);
     size_t slot = qd_slot(e, key);
     if (!e->table[slot]) {
-        if (e->max_depth == 0 || action != 2)
+        if (!e->ignore_unknown && (e->max_depth == 0 || action != 2))
             return QD_UNKNOWN_ORDER;
-        e->ghosts++; /* the window was cut before the venue said so */
+        e->ghosts++; /* the window was cut before the venue said so, or the venue speaks of orders beside the book */
         return QD_OK;
     }
     if (action == 2 || qty == 0)

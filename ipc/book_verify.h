@@ -80,6 +80,25 @@ static size_t qd_packed_side_size(const qd_engine *e, int side)
 
 /* -- records ------------------------------------------------------------------------------------------- */
 
+/* QD_MD_REDUCE as what is left of the order: a change or a delete of it. An order that is not there stays as it is. */
+static void qd_resolve(const qd_engine *e, int64_t change[QD_MD_CHANGE])
+{
+    const size_t slot = e->kind == 3 ? qd_slot(e, (uint64_t)change[QD_MD_KEY]) : 0;
+    const int64_t side = change[QD_MD_WHAT] & 255, taken = change[QD_MD_QTY];
+    int64_t left = 0;
+    if (e->kind != 3) {
+        change[QD_MD_WHAT] = 255; /* levels know nothing of single orders */
+    } else if (e->table[slot]) {
+        const int64_t *node = qd_node(e, (uint32_t)e->table[slot]);
+        left = node[1] > taken ? node[1] - taken : 0;
+        change[QD_MD_PX] = node[3];
+        change[QD_MD_WHAT] = node[5] | (left ? 1 : 2) << 8 | 1 << 24;
+    } else {
+        change[QD_MD_WHAT] = side | 2 << 8 | 1 << 24;
+    }
+    change[QD_MD_QTY] = left;
+}
+
 /* Applies the changes of a record to the depth; `out` (may be NULL) gets those that count, packed. */
 static int qd_apply_entries(qd_engine *e, const char *record, qd_bytes *out)
 {
@@ -92,13 +111,17 @@ static int qd_apply_entries(qd_engine *e, const char *record, qd_bytes *out)
     else
         qd_begin(e);
     for (; p < end; p += 8 * QD_MD_CHANGE) {
-        int64_t what = qd_load64(p + 8 * QD_MD_WHAT), before = e->ghosts;
+        int64_t c[QD_MD_CHANGE], before = e->ghosts;
+        memcpy(c, p, sizeof c);
+        if ((c[QD_MD_WHAT] >> 8 & 255) == QD_MD_REDUCE)
+            qd_resolve(e, c);
         int reason = qd_change(
-            e, snapshot ? what & 255 : what, qd_load64(p + 8 * QD_MD_PX), qd_load64(p + 8 * QD_MD_QTY),
-            (uint64_t)qd_load64(p + 8 * QD_MD_KEY), qd_load64(p + 8 * QD_MD_TIME_NS));
+            e, snapshot ? c[QD_MD_WHAT] & 255 : c[QD_MD_WHAT], c[QD_MD_PX], c[QD_MD_QTY], (uint64_t)c[QD_MD_KEY],
+            c[QD_MD_TIME_NS]);
         if (reason != QD_OK)
             return reason;
-        if (out != NULL && (what & 255) <= 1 && e->ghosts == before && qd_pack_change(e, p, what, out) != 0)
+        if (out != NULL && (c[QD_MD_WHAT] & 255) <= 1 && e->ghosts == before
+            && qd_pack_change(e, (const char *)c, c[QD_MD_WHAT], out) != 0)
             return QD_CAPACITY;
     }
     return QD_OK;
@@ -137,14 +160,15 @@ enum { QD_TAKE = 0, QD_DROP = -1 }; /* a positive answer is the reason for which
 
 static int qd_check_ids(const qd_checked *c, const char *record, int64_t flags)
 {
-    const int64_t last = qd_load64(record + 8 * QD_MD_LAST_ID), first = qd_load64(record + 8 * QD_MD_FIRST_ID);
+    const int64_t last = qd_load64(record + 8 * QD_MD_LAST_ID);
+    const int64_t first = flags & QD_MD_HAS_FIRST_ID ? qd_load64(record + 8 * QD_MD_FIRST_ID) : last;
     if (c->continuity != QD_RULE_UPDATE_IDS && c->continuity != QD_RULE_NEWEST)
         return QD_TAKE;
     if (!(flags & QD_MD_HAS_LAST_ID))
         return QD_GAP;
     if (last <= c->book->last_seq)
         return QD_DROP;
-    if (c->continuity == QD_RULE_UPDATE_IDS && (!(flags & QD_MD_HAS_FIRST_ID) || first > c->book->last_seq + 1))
+    if (c->continuity == QD_RULE_UPDATE_IDS && first > c->book->last_seq + 1)
         return QD_GAP;
     return QD_TAKE;
 }
@@ -193,8 +217,8 @@ static int qd_verify(qd_checked *c, const char *record, size_t book_changes)
         if (c->continuity >= QD_RULE_UPDATE_IDS && !has_id)
             return qd_fail(e, QD_GAP);
     } else {
-        if (book_changes == 0)
-            return QD_DROP;
+        if (book_changes == 0 && !(c->continuity == QD_RULE_UPDATE_IDS && has_id))
+            return QD_DROP; /* where messages are counted one by one, those count, too, that leave the book alone */
         if ((reason = qd_check_ids(c, record, flags)) != QD_TAKE)
             return reason == QD_DROP ? QD_DROP : qd_fail(e, reason);
     }

@@ -42,6 +42,7 @@ def builder_rule(rule: interface.BookRule, stale_after_s: int) -> BookRule:
         checksum_levels=rule.checksum_levels,
         depth_window=rule.window,
         top_only=rule.top_only,
+        ignore_unknown=rule.ignore_unknown,
         stall_ns=stale_after_s * SECOND_NS,
     )
 

@@ -57,7 +57,16 @@ class Reference:
     status: str = "UNKNOWN"
 
 
-Said = AnyEvent | PlannedMove | Notice | TradingStatus | Reference
+@dataclass(frozen=True, slots=True)
+class BookNumber:
+    """A message that counts among a book's update ids without changing the book; `req_id` is its MDReqID, if any."""
+
+    symbol: str
+    number: int
+    req_id: str = ""
+
+
+Said = AnyEvent | PlannedMove | Notice | TradingStatus | Reference | BookNumber
 
 
 def standard_unknown(origin: str, code: str, text: str) -> bool:

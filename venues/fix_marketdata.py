@@ -1,5 +1,6 @@
 """Market data over FIX: reference data first, then one subscription an instrument, at the rate the venue allows."""
 
+from array import array
 from collections import deque
 
 from msgspec.structs import replace
@@ -8,16 +9,19 @@ from fix.codec import BodyWriter, MdDecoder, Message
 from fix.session_events import FieldDefect, RejectReceived
 from fix.store import MessageStore
 from ipc.events import InstrumentDefinition
-from venues.fix_dialect import MarketDataProfile, Reference, Said, TradingStatus
+from venues.fix_dialect import BookNumber, MarketDataProfile, Reference, Said, TradingStatus
 from venues.fix_session import FixVenueSession
+from venues.fragments import Fragments
 from venues.interface import BookRule, RecordSink, SessionContext, SessionPhase, Sink
 from venues.rate import Pace
 from venues.reference import as_configured, confirm
-from venues.subscriptions import Subscription
+from venues.subscriptions import Subscription, signed_key
 
 SECOND_NS = 1_000_000_000
 STARVED_NS = 120 * SECOND_NS
 """Subscribed, and not one snapshot came in so long though the session lives: another connection is tried."""
+HAS_LAST_ID = 4
+"""QD_MD_HAS_LAST_ID of base/md_record.h."""
 REFERENCE_NS = 5 * SECOND_NS
 """How long subscriptions wait for reference data."""
 
@@ -49,6 +53,7 @@ class FixMarketDataSession(FixVenueSession):
         self._reference_deadline_ns = 0
         self._pump_ns = 0
         self._check_ns = 0  # when to look for overdue subscriptions: one look a second while there may be any
+        self._fragments = Fragments()  # of those whose rule says that snapshots come in pieces
         self._waiting = 0  # subscriptions whose snapshot has not come
         self._starved_ns = 0  # since when snapshots are awaited and none has come
         self._counters |= dict.fromkeys(("subscriptions", "refreshes", "batches", "snapshots"), 0)
@@ -115,11 +120,25 @@ class FixMarketDataSession(FixVenueSession):
         self._counters["batches"] += 1
         try:
             with memoryview(records) as words:
-                if self._waiting:
-                    self._look_for_snapshots(words)
-                self._records.records(words, len(words))
+                self._hand_on(words)
         finally:
             records.clear()
+
+    def _hand_on(self, words: memoryview) -> None:
+        if self._fragments.waits:
+            words = memoryview(self._fragments.take(words))
+        if self._waiting:
+            self._look_for_snapshots(words)
+        if words:
+            self._records.records(words, len(words))
+
+    def _count_number(self, said: BookNumber) -> None:
+        """A record that has nothing but its update id."""
+        index = self._by_symbol.get(said.symbol)
+        if index is not None:
+            key = signed_key(said.req_id) if said.req_id else 0
+            words = (0, index, 0, HAS_LAST_ID, 0, 0, said.number, 0, 0, self._wall_ns, key, 0)
+            self._hand_on(memoryview(array("q", words)))
 
     def _look_for_snapshots(self, words: memoryview) -> None:
         """Only while a snapshot is awaited: walk the record headers (base/md_record.h) for it."""
@@ -147,6 +166,7 @@ class FixMarketDataSession(FixVenueSession):
             self._give_up(self._subscriptions[index], f"35=3: {event.text}")
 
     def _give_up(self, subscription: Subscription, why: str) -> None:
+        self._fragments.forget(subscription.index)
         self._waiting -= subscription.waiting
         self._starved_ns = 0  # a refusal is an answer
         delay_ns = subscription.refused(self._mono_ns)
@@ -159,6 +179,8 @@ class FixMarketDataSession(FixVenueSession):
         match said:
             case Reference():
                 self._reference(said)
+            case BookNumber():
+                self._count_number(said)
             case TradingStatus(status=status, text=text):
                 self._market_status = "" if status == "TRADING" else status
                 self._alert("info", "trading_status", text)
@@ -199,6 +221,7 @@ class FixMarketDataSession(FixVenueSession):
         self._sink.event(definition)
 
     def _halt(self, subscription: Subscription) -> None:
+        self._fragments.forget(subscription.index)
         self._waiting -= subscription.waiting
         if subscription.req_id:
             self._request("unsubscribe", subscription)
@@ -230,6 +253,7 @@ class FixMarketDataSession(FixVenueSession):
         self._queue.clear()
         self._wanted.clear()
         self._sent_for.clear()
+        self._fragments.forget()
         self._waiting = self._reference_deadline_ns = self._pump_ns = self._check_ns = self._starved_ns = 0
         for subscription in self._subscriptions:
             subscription.reset()
@@ -293,7 +317,10 @@ class FixMarketDataSession(FixVenueSession):
         self._check_soon()
         self._counters["subscriptions"] += 1
         reference = self._references.get(subscription.index)
-        self._records.subscribed(subscription.index, key, self._md.rule_of(instrument, reference))
+        rule = self._md.rule_of(instrument, reference)
+        if rule.fragments:
+            self._fragments.expect(subscription.index, signed_key(subscription.req_id))
+        self._records.subscribed(subscription.index, key, rule)
         self._request("subscribe", subscription)
         if subscription.first_time():
             self._queue.extend(self._md.companions(instrument))

@@ -78,6 +78,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     checksum_qty_digits: int = -1
     window: int = 0  # levels a side that the venue keeps us informed of; 0 = all
     top_only: bool = False  # best bid and offer alone: a level replaces its side (book ticker)
+    ignore_unknown: bool = False  # L3: changes of orders that are not in the book are passed over
+    fragments: bool = False  # snapshots come in pieces, and increments between them count
 
 
 class WorkingOrder(msgspec.Struct, kw_only=True):

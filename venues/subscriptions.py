@@ -7,6 +7,12 @@ SNAPSHOT_NS = 15 * SECOND_NS
 RETRY_MAX_NS = 60 * SECOND_NS
 
 
+def signed_key(req_id: str) -> int:
+    """The key of an MDReqID as a signed word, as records have it."""
+    key = key64(req_id.encode())
+    return key - (1 << 64) if key >= 1 << 63 else key
+
+
 class Subscription:
     """Not wanted, wanted (queued), waiting for its snapshot, or live; `due_ns` is when something must happen."""
 
@@ -43,11 +49,10 @@ class Subscription:
         """The request leaves now, under a new MDReqID; the key of that id."""
         self._count += 1
         self.req_id = f"{self._stem}-{self._count}"
-        key = key64(self.req_id.encode())
-        self._key = key - (1 << 64) if key >= 1 << 63 else key
+        self._key = signed_key(self.req_id)
         self.queued, self.waiting = False, True
         self.due_ns = mono_ns + SNAPSHOT_NS
-        return key
+        return key64(self.req_id.encode())
 
     def first_time(self) -> bool:
         """Whether this is asked for the first time on this connection."""

@@ -418,3 +418,37 @@ def test_wrong_use_is_refused_by_name() -> None:
         decoder().add_symbol("", 1, 1, 1)
     with pytest.raises(CodecError, match="SenderCompID"):
         decoder().expect("FIX.4.4", "x" * 65, "y")
+
+
+L3_TAGS = {
+    "order_key_tag": 278, "checksum_tag": 0, "first_id_tag": 0, "last_id_tag": 83, "last_fragment_tag": 893,
+    "aggressor_tag": 5797,
+}  # fmt: skip
+
+
+def test_a_piece_of_a_snapshot_says_that_more_follows_and_its_last_one_does_not() -> None:
+    for last, more in ((b"N", 8), (b"Y", 0)):
+        raw = refresh(b"262=R|83=5|893=%s|55=BTC/USD|268=1|269=0|278=A|270=5|271=1|" % last, "W")
+        (record,) = decoded(raw, **L3_TAGS)
+        assert (record.flags, record.header[6], len(record.changes)) == (4 | more, 5, 1)
+
+
+def test_a_field_of_the_message_between_count_and_entries_is_no_delimiter() -> None:
+    raw = refresh(b"83=5|55=BTC/USD|268=2|1682=full|269=0|278=A|270=5|271=1|269=1|278=B|270=6|271=1|", "W")
+    (record,) = decoded(raw, **L3_TAGS)
+    assert (len(record.changes), record.flags) == (2, 4)
+
+
+def test_an_entry_without_an_order_id_is_passed_over_where_that_is_no_defect() -> None:
+    raw = refresh(b"268=1|279=0|269=0|83=6|55=BTC/USD|271=x|")
+    (record,) = decoded(raw, skip_unkeyed=True, **L3_TAGS)
+    assert (record.changes, record.flags, record.header[6]) == ([], 4, 6)
+
+
+@pytest.mark.parametrize(("aggressor", "side"), [(b"5797=1|", 1), (b"5797=2|", 0), (b"", 0)])
+def test_a_trade_may_take_its_size_from_the_order_that_it_names(aggressor: bytes, side: int) -> None:
+    raw = refresh(b"268=1|279=0|269=2|278=A|83=6|55=BTC/USD|270=5|271=1|1003=7|" + aggressor)
+    (record,) = decoded(raw, trade_reduces=True, **L3_TAGS)
+    trade, taken = record.changes
+    assert (trade[0] & 255, trade[3]) == (2, 7)
+    assert taken == [what(side, 3), 50, 10**8, signed(key64(b"A")), 0]

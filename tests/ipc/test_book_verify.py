@@ -15,6 +15,7 @@ from tests.ipc.book_reference import (
     HAS_FIRST_ID,
     HAS_LAST_ID,
     L2,
+    L3,
     NEW,
     Entry,
     NaiveL2,
@@ -295,3 +296,59 @@ def test_a_venues_delete_of_an_order_that_the_window_cut_off_before_is_not_publi
     follow(other, found.verify_and_pack(record([(what(0), 10, 1, 1, 1)]) + record([(what(0), 11, 1, 2, 2)])))
     follow(other, found.verify_and_pack(record([(what(0, DELETE), 10, 1, 1, 0)])))
     assert other.orders(0) == [(11, 1, 2, 2)]
+
+
+# --- messages that are numbered one by one; trades that take from orders
+
+
+REDUCE = 3
+
+
+def order(side: int, px: int, qty: int, key: int, action: int = NEW) -> Entry:
+    return (what(side, action), px, qty, key, 0)
+
+
+def numbered(*entries: Entry, number: int, snapshot: bool = False) -> bytes:
+    return record(entries, flags=HAS_LAST_ID, last_id=number, snapshot=snapshot)
+
+
+def l3(*, ignore_unknown: bool = True) -> BookSet:
+    found = BookSet()
+    found.add(0, Book(l3=True, levels=10, orders=10, ignore_unknown=ignore_unknown), continuity=UPDATE_IDS)
+    found.verify_and_pack(numbered(order(0, 5, 7, 1), order(1, 6, 2, 2), number=10, snapshot=True))
+    return found
+
+
+def test_one_number_a_message_counts_one_by_one_even_when_the_book_is_left_alone() -> None:
+    found = l3()
+    [v] = found.verify_and_pack(numbered(number=11) + numbered((2, 5, 1, 1, 1), number=12))
+    assert (v.reason, v.changes, v.last_id, v.n_trades) == (0, b"", 12, 1)
+    assert reasons(found.verify_and_pack(numbered(order(0, 4, 1, 3), number=14))) == [BookReason.GAP]
+
+
+def test_a_reduction_is_packed_as_what_is_left_and_ends_the_order_when_nothing_is() -> None:
+    found, copy = l3(), Book(l3=True, levels=10, orders=10)
+    copy.replace(*found.book(0).pack())
+    [v] = found.verify_and_pack(
+        numbered(order(0, 0, 3, 1, REDUCE), number=11) + numbered(order(0, 0, 9, 2, REDUCE), number=12)
+    )
+    rows = [(w & 0xFFFF, px, qty) for w, px, qty, _, _ in L3.iter_unpack(v.changes)]
+    assert rows == [(0 | CHANGE << 8, 5, 4), (1 | DELETE << 8, 6, 0)]
+    assert copy.apply_changes(v.changes) == 0
+    assert copy.pack() == found.book(0).pack()
+    assert found.book(0).orders(0) == [(5, 4, 1, 0)]
+
+
+@pytest.mark.parametrize("action", [CHANGE, DELETE, REDUCE])
+def test_a_change_of_an_order_that_is_not_there_breaks_a_book_or_is_passed_over(action: int) -> None:
+    entry = order(0, 5, 1, 99, action)
+    [v] = l3().verify_and_pack(numbered(entry, number=11))
+    assert (v.reason, v.changes) == (0, b"")
+    assert reasons(l3(ignore_unknown=False).verify_and_pack(numbered(entry, number=11))) == [BookReason.UNKNOWN_ORDER]
+
+
+def test_levels_know_nothing_of_reductions() -> None:
+    found = books()
+    found.verify_and_pack(snapshot(bid(1), ask(3)))
+    assert found.verify_and_pack(record([(what(0, REDUCE), 1, 1, 1, 0)])) is not None
+    assert found.book(0).n_levels == (1, 1)
