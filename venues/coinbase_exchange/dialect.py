@@ -6,13 +6,17 @@ gap fill behind the Logon is taken for the next one, not the last. SelfTradeType
 default is documented two ways. SenderCompID(49) is the API key.
 """
 
+from collections.abc import Iterable
+
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from fix.codec import BodyWriter, FieldRules, Message
 from fix.settings import Role, SequencePolicy, SessionSettings
+from fix.store import MemoryStore
 from venues.calendar import session_calendar
 from venues.coinbase_exchange import settings as options
 from venues.coinbase_exchange.limits import rate_limits
+from venues.coinbase_exchange.marketdata import MarketData
 from venues.coinbase_exchange.orders import ORD_TYPES, TIMES_IN_FORCE, Orders
 from venues.coinbase_exchange.plan import cancel_plan, open_orders
 from venues.coinbase_exchange.rest import Rest
@@ -102,7 +106,7 @@ class _Profile:
             body.boolean(9406, True)
         return body.take()
 
-    def other(self, message: Message) -> list[Said] | None:
+    def other(self, message: Message) -> Iterable[Said] | None:
         """Order entry and drop copy get nothing beyond the common messages."""
         return None
 
@@ -115,6 +119,12 @@ class _Trading(Orders, _Profile):
         self.ids: IdSource = CombIds(self.store, context.name)
 
 
+class _MarketData(MarketData, _Profile):
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        _Profile.__init__(self, context, settings)
+        MarketData.__init__(self, settings, context.epoch)
+
+
 class CoinbaseExchange:
     """The dialect."""
 
@@ -124,8 +134,8 @@ class CoinbaseExchange:
         """As documented; how open orders are learnt depends on whether REST is configured."""
         settings = _settings(venue)
         return Capabilities(
-            kinds=frozenset({Kind.TRADING, Kind.DROPCOPY}),
-            levels=frozenset(),
+            kinds=frozenset(Kind),
+            levels=frozenset({3}),
             new_types=ORD_TYPES,
             times_in_force=TIMES_IN_FORCE,
             replace=Replace.IN_PLACE,
@@ -138,8 +148,8 @@ class CoinbaseExchange:
             resend=settings.resumes,
             numbers_go_on=False,
             checksum=False,
-            update_ids=False,
-            reference_data=False,
+            update_ids=True,
+            reference_data=True,
             trading_status=False,
             planned_moves=False,
             account_wide_reports=True,
@@ -167,8 +177,9 @@ class CoinbaseExchange:
         return FixTradingSession(context, sink, profile, profile.store)
 
     def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
-        """Not carried yet."""
-        raise ConfigError(f"session.{context.name}.kind: market data of coinbase_exchange is not carried yet")
+        """A market-data session: every order of the book."""
+        profile = _MarketData(context, _read(context))
+        return FixMarketDataSession(context, sink, profile, MemoryStore(context.epoch), records)
 
     def dropcopy(self, context: SessionContext, sink: Sink) -> FixDropCopySession:
         """A drop-copy session on the dedicated gateway. Replay is not documented there: it starts afresh."""

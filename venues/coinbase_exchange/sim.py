@@ -25,6 +25,7 @@ from sim.session import Acceptor, Profile, Refusal
 from sim.setup import Grant, Setup
 from sim.wire import Field, Message, number
 from venues.coinbase_exchange import sim_orders
+from venues.coinbase_exchange.sim_md import CoinbaseMarketData
 from venues.coinbase_exchange.sim_orders import EngineError
 from venues.coinbase_exchange.sim_rest import CoinbaseRest
 
@@ -70,6 +71,7 @@ class CoinbaseSim(Venue):
         self._repricing: set[str] = set()
         for market in self.exchange.markets.values():
             market.tells_decrements = True
+        self.market_data = CoinbaseMarketData(self)
         self._rest = CoinbaseRest(self)
 
     # -- session --------------------------------------------------------------------------------------------------
@@ -134,6 +136,9 @@ class CoinbaseSim(Venue):
 
     def request(self, link: Link, seat: Seat, message: Message) -> None:
         kind = message.msg_type
+        if seat.grant.kind == "marketdata" and kind in {"V", "x"}:
+            self.market_data.request(link, message)
+            return
         calls = {
             "D": self._new, "F": self._cancel, "G": self._replace, "H": self._status, "q": self._mass_cancel,
             "U6": self._new_batch, "U4": self._cancel_batch,
@@ -369,9 +374,10 @@ class CoinbaseSim(Venue):
     def _fields(self, event: Event, *, repriced: bool = False) -> list[Field]:
         symbol = event.order.symbol
         instrument = self.exchange.instruments[symbol]
-        return sim_orders.report(event, instrument, self.new_id(), self.rpt_seq[symbol], repriced=repriced)
+        return sim_orders.report(event, instrument, self.new_id(), self.rpt_seq[symbol] + 1, repriced=repriced)
 
     def on_update(self, market: Market, update: Update) -> None:
+        self.market_data.publish(market.symbol, update)
         if update.trades and self._brackets:
             self.after(0, self._trigger_brackets)
 
