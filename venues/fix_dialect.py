@@ -4,7 +4,7 @@ The adaptors (`fix_session`, `fix_trading`, `fix_marketdata`) drive the FIX engi
 `venues.interface` to the processes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -90,6 +90,9 @@ class ReportRules:
     """Tags whose absence from 35=8 is listed as a defect."""
     cancel_rejects: Mapping[str, str] = field(default_factory=lambda: {"9": ""})
     """MsgTypes that refuse a cancel or replace, with what they answer ("" = CxlRejResponseTo(434) says)."""
+    batch_rejects: frozenset[str] = frozenset()
+    """MsgTypes that refuse a whole batch, named by `batch_id_tag`."""
+    batch_id_tag: int = 8014
     replace_suffix: str = ""
     """Where a replace cancels and places anew: its cancel half goes by the request's ClOrdID with this behind it."""
     unknown_order: Callable[[str, str, str], bool] = standard_unknown
@@ -152,6 +155,12 @@ class TradingProfile(FixProfile, Protocol):
     def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str: ...
     def mass_status(self, body: BodyWriter, request_id: str, wall_ns: int) -> str: ...
     def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str: ...
+
+
+class BatchProfile(Protocol):
+    """Several cancels in one message."""
+
+    def cancel_orders(self, body: BodyWriter, orders: Sequence[tuple[WorkingOrder, str]], batch_id: str) -> str: ...
 
 
 class DropCopyProfile(FixProfile, Protocol):

@@ -248,6 +248,12 @@ class ReportDecoder:
         read.defects.append(f"1: {told!r} is not the account of this venue")
         return told
 
+    def batch_refused(
+        self, requests: Iterable[Request], origin: str, ref_type: str, code: str, text: str, recv_ns: int
+    ) -> list[AnyEvent | Notice]:
+        """The refusal of a whole batch, as one of each of its requests."""
+        return [said for r in requests for said in self._refused(r, origin, ref_type, code, text, recv_ns)]
+
     def _scales(self, symbol: str, read: FieldReader) -> tuple[str, int, int]:
         instrument = self._by_symbol.get(symbol)
         if instrument is not None:

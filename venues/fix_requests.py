@@ -31,6 +31,31 @@ def cancel_like(kind: Literal["cancel", "replace", "status"], request_id: str, o
     return Request(kind, request_id, order.instrument, order.cl_ord_id, order.order_id, None, order.side)
 
 
+class BatchBook:
+    """Batches on their way, by MsgSeqNum and by their own id: what a refusal of the whole was about."""
+
+    def __init__(self, kept: int = 1_000) -> None:
+        self._kept = kept
+        self._batches: OrderedDict[str, tuple[int, list[Request]]] = OrderedDict()
+
+    def add(self, seq: int, batch_id: str, requests: list[Request]) -> None:
+        """Remember what left as MsgSeqNum `seq`."""
+        self._batches[batch_id] = seq, requests
+        if len(self._batches) > self._kept:
+            self._batches.popitem(last=False)
+
+    def refused(self, batch_id: str = "", seq: int = 0) -> list[Request]:
+        """The requests of the batch with that id, or that left as MsgSeqNum `seq`; [] when there is none. Once."""
+        if batch_id not in self._batches and seq:
+            batch_id = next((name for name, (left_as, _) in self._batches.items() if left_as == seq), "")
+        return self._batches.pop(batch_id, (0, []))[1]
+
+    def renumbered(self) -> None:
+        """MsgSeqNums start again: ids alone name a batch from now on."""
+        for name, (_, requests) in list(self._batches.items()):
+            self._batches[name] = 0, requests
+
+
 class RequestBook:
     """The latest requests by MsgSeqNum and by ClOrdID; the oldest fall out."""
 

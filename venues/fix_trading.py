@@ -1,17 +1,18 @@
 """Order entry and drop copy over FIX."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from base.errors import VenueError
 from base.instruments import Instrument
 from fix.codec import BodyWriter, Message
 from fix.session_events import FieldDefect, RejectReceived
 from fix.store import MessageStore
 from ipc.requests import NewOrder
-from venues.fix_dialect import DropCopyProfile, Said, TradingProfile
+from venues.fix_dialect import BatchProfile, DropCopyProfile, Said, TradingProfile
 from venues.fix_reports import FieldReader, ReportDecoder
-from venues.fix_requests import Request, RequestBook, cancel_like
+from venues.fix_requests import BatchBook, Request, RequestBook, cancel_like
 from venues.fix_session import FixVenueSession
 from venues.interface import MassStatus, SessionContext, Sink, WorkingOrder
 from venues.mass_status import MassStatusBook
@@ -22,9 +23,18 @@ class FixTradingSession(FixVenueSession):
 
     sends_orders = True
 
-    def __init__(self, context: SessionContext, sink: Sink, profile: TradingProfile, store: MessageStore) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        sink: Sink,
+        profile: TradingProfile,
+        store: MessageStore,
+        batching: BatchProfile | None = None,
+    ) -> None:
         super().__init__(context, sink, profile, store)
         self._orders = profile
+        self._batching = batching
+        self._batches = BatchBook()
         self._requests = RequestBook()
         self._lists = MassStatusBook()
         self._decoder = ReportDecoder(context, profile.report_rules, self._requests)
@@ -55,6 +65,18 @@ class FixTradingSession(FixVenueSession):
         msg_type = self._orders.cancel_order(body, order, request_id, wall_ns)
         seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
         self._requests.add(seq, cancel_like("cancel", request_id, order))
+
+    def cancel_orders(self, orders: Sequence[tuple[WorkingOrder, str]], mono_ns: int, wall_ns: int) -> None:
+        """Ask for several orders to be cancelled, in one message."""
+        if self._batching is None:
+            raise VenueError(f"{self._name}: the venue takes one cancel a message")
+        body, batch_id = BodyWriter(), self._orders.ids.next(wall_ns)
+        msg_type = self._batching.cancel_orders(body, orders, batch_id)
+        seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
+        requests = [cancel_like("cancel", request_id, order) for order, request_id in orders]
+        for request in requests:
+            self._requests.add(seq, request)
+        self._batches.add(seq, batch_id, requests)
 
     def replace_order(
         self,
@@ -124,14 +146,30 @@ class FixTradingSession(FixVenueSession):
                 self._sink.event(decoder.mass_cancel_report(message, wall_ns))
             case "j":
                 self._business_reject(message)
+            case refusal if refusal in self._orders.report_rules.batch_rejects:
+                self._batch_reject(message)
             case refusal if refusal in self._orders.report_rules.cancel_rejects:
                 self._say_all(decoder.cancel_reject(message, wall_ns))
             case _:
                 return False
         return True
 
+    def _batch_reject(self, message: Message) -> None:
+        """Nothing of a batch was done: each of its requests is told so."""
+        read = FieldReader(message)
+        name, text = read.text(self._orders.report_rules.batch_id_tag), read.text(58)
+        requests = self._batches.refused(name)
+        if not requests:
+            self._alert("warning", "rejected", f"35={message.msg_type} of a batch {name!r} that is not known: {text}")
+        self._say_all(self._decoder.batch_refused(requests, message.msg_type, "", "", text, self._wall_ns))
+
     def _business_reject(self, message: Message) -> None:
         read = FieldReader(message)
+        batch = self._batches.refused(read.text(379), read.integer(45) or 0)
+        if batch:
+            what = read.text(372), read.text(380), read.text(58)
+            self._say_all(self._decoder.batch_refused(batch, "j", *what, self._wall_ns))
+            return
         request = self._requests.by_id(read.text(379)) or self._requests.by_seq(read.integer(45) or 0)
         if not self._list_refused(request, read.text(58)):
             self._say_all(self._decoder.business_reject(message, self._wall_ns))
@@ -142,6 +180,11 @@ class FixTradingSession(FixVenueSession):
     def _rejected(self, event: RejectReceived) -> None:
         if self._list_refused(self._requests.by_seq(event.ref_seq_num), event.text):
             return
+        batch = self._batches.refused(seq=event.ref_seq_num)
+        if batch:
+            what = event.ref_msg_type, str(event.reason), event.text
+            self._say_all(self._decoder.batch_refused(batch, "3", *what, self._wall_ns))
+            return
         self._say_all(self._decoder.session_reject(event, self._wall_ns))
 
     def _say_all(self, said: Iterable[Said]) -> None:
@@ -150,6 +193,7 @@ class FixTradingSession(FixVenueSession):
 
     def _renumbered(self) -> None:
         self._requests.renumbered()
+        self._batches.renumbered()
 
     def _lost(self) -> None:
         self._lists.forget()

@@ -5,7 +5,7 @@ sessions (state machines without I/O) and describes its REST side. Processes own
 bytes, times and commands, and get bytes (through `write`) and events (through a sink).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -64,6 +64,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     planned_moves: bool  # the venue announces maintenance and expects a move to a new session
     account_wide_reports: bool  # this session also hears of orders that others placed
     limits: RateLimits = RateLimits()
+    cancel_batch: int = 1  # cancels of one instrument's orders that one message may hold
     mass_cancel_by_instrument: bool = True  # a mass cancel can be of one instrument alone
     numbers_go_on: bool = True  # our own sequence numbers do, over connections
     shared_trade_ids: bool = True  # REST names a trade as the session's reports do
@@ -370,6 +371,10 @@ class TradingSession(VenueSession, Protocol):
         self, order: NewOrder, instrument: Instrument, cl_ord_id: str, mono_ns: int, wall_ns: int
     ) -> None: ...
     def cancel_order(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None: ...
+    def cancel_orders(self, orders: Sequence[tuple[WorkingOrder, str]], mono_ns: int, wall_ns: int) -> None:
+        """Orders of one instrument, each with its request's id, in one message; VenueError where there is none."""
+        ...
+
     def replace_order(
         self,
         order: WorkingOrder,

@@ -22,6 +22,7 @@ from ipc.requests import (
 )
 from risk.order import Order, order_of, successor_of
 from risk.orders import AMENDS, Applied, OrderTable
+from venues.cancel_batches import batches, cancel_together
 from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
 from venues.order_port import Checks, NoChecks, Port, Times
 from venues.order_terms import age_at_venue, check_figures, check_new, owned, working
@@ -171,12 +172,17 @@ class OrderEntry:
         """
         mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
         age_ns = age_at_venue(order, wall_ns)
-        keep = (len(self.instruments) if self.per_instrument else 1) if self.capabilities.mass_cancel else 0
+        keep = self.kept_for_mass
         late = self.throttle.take("cancel", mono_ns, wall_ns, order.instrument, age_ns, urgent=True, keep=keep)
         if late:
             return late
         self.counters["cancels"] += 1
         return self._request(order, "cancel", lambda s, i, r, m, w: s.cancel_order(working(order, i), r, m, w))
+
+    @property
+    def kept_for_mass(self) -> int:
+        """Requests that single cancels leave for a mass cancel."""
+        return (len(self.instruments) if self.per_instrument else 1) if self.capabilities.mass_cancel else 0
 
     def ask_status(self, order: Order) -> str:
         """Ask the venue for one order's state, over the session."""
@@ -296,8 +302,10 @@ class OrderEntry:
         if instrument and instrument not in self.instruments:
             return f"instrument: {self.name} has no {instrument!r}"
         orders = [o for o in self.table.open() if instrument in ("", o.instrument)]
-        failed = [reason for o in orders if (reason := self.cancel(o))]
-        return f"{len(failed)} of {len(orders)} orders not cancelled: {failed[0]}" if failed else ""
+        groups = [(group, cancel_together(self, group)) for group in batches(orders, self.capabilities.cancel_batch)]
+        failed = [(len(group), why) for group, why in groups if why]
+        left = sum(count for count, _ in failed)
+        return f"{left} of {len(orders)} orders not cancelled: {failed[0][1]}" if failed else ""
 
     def mass_cancel(self, instrument: str = "") -> str:
         """Mass cancel over this session, per instrument where the venue wants that; why it was not sent."""

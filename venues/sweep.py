@@ -8,6 +8,7 @@ Pure but for the session it speaks through. Proof is not made here: see risk/kil
 from collections.abc import Callable
 
 from risk.order import Order
+from venues.cancel_batches import batches, cancel_together
 from venues.order_entry import OrderEntry
 from venues.throttle import LATE
 
@@ -61,24 +62,29 @@ class Sweep:
         # Late acknowledgements bring further orders to light: the sweep stays awake as long as it is active.
         self.deadline_ns = mono_ns + AGAIN_NS
         asked = self._asked_ns
-        due = [o for o in self._entry.table.open() if self._covers(o)]
+        due = [o for o in self._entry.table.open() if self._covers(o) and self._may_ask(o, mono_ns)]
         # Where they are paced, those never asked for come first: repeats must not starve them.
-        for order in sorted(due, key=lambda o: asked.get(o.ids[0], 0)):
-            if self._cancel(order, mono_ns).startswith(LATE):
+        due.sort(key=lambda o: asked.get(o.ids[0], 0))
+        for orders in batches(due, self._entry.capabilities.cancel_batch):
+            if self._cancel(orders, mono_ns).startswith(LATE):
                 self.deadline_ns = mono_ns + PACE_NS  # more would end the session, and with it every cancel
                 return
 
     def seen_open(self, order: Order) -> None:
         """A report shows this order to be open: cancel it (again) if it is covered."""
         if self._covers is not None and self._covers(order) and "cancel" not in order.requests.values():
-            self._cancel(order, self._entry.clock.mono_ns())
+            mono_ns = self._entry.clock.mono_ns()
+            if self._may_ask(order, mono_ns):
+                self._cancel([order], mono_ns)
 
-    def _cancel(self, order: Order, mono_ns: int) -> str:
-        """Why nothing was sent, "" also when it was asked for less than a second ago."""
+    def _may_ask(self, order: Order, mono_ns: int) -> bool:
+        """Whether its cancel was not asked for in the last second."""
         asked = self._asked_ns.get(order.ids[0])
-        if asked is not None and mono_ns - asked < AGAIN_NS:
-            return ""
-        why = self._entry.cancel(order)
+        return asked is None or mono_ns - asked >= AGAIN_NS
+
+    def _cancel(self, orders: list[Order], mono_ns: int) -> str:
+        """Why nothing was sent."""
+        why = cancel_together(self._entry, orders)
         if not why:
-            self._asked_ns[order.ids[0]] = mono_ns
+            self._asked_ns.update((order.ids[0], mono_ns) for order in orders)
         return why

@@ -1,6 +1,6 @@
 """A venue session, a port and a clock that tests turn by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from base.clock import ManualClock
@@ -79,6 +79,9 @@ class FakeSession:
 
     def cancel_order(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None:
         self._send("cancel", order.cl_ord_id)
+
+    def cancel_orders(self, orders: Sequence[tuple[WorkingOrder, str]], mono_ns: int, wall_ns: int) -> None:
+        self._send("cancels", " ".join(order.cl_ord_id for order, _ in orders))
 
     def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
         return self.successor

@@ -269,6 +269,54 @@ def test_a_mass_cancel_is_of_this_session_and_its_answer_only_acknowledges() -> 
         session.mass_cancel(BTC, "M2", venue.mono, venue.wall)
 
 
+# --- batches of cancels
+
+OTHER = "0f6bb06f-0000-4000-8000-000000000002"
+
+
+def cancelled(session: Any, venue: Venue) -> tuple[Any, str]:
+    """The message that asks for two orders to be cancelled, and its BatchID."""
+    orders = [(working(), "R1"), (working(cl_ord_id=OTHER, order_id="V2"), "R2")]
+    session.cancel_orders(orders, venue.mono, venue.wall)
+    message = venue.last("U4")
+    return message, message.need_str(8014)
+
+
+def test_several_cancels_are_one_message_of_one_symbol() -> None:
+    session, _, venue = logged_on()
+    message, batch_id = cancelled(session, venue)
+    body = [(t, v.decode()) for t, v in message.fields() if t in (8014, 73, 11, 37, 41, 55)]
+    assert body == [
+        (8014, batch_id), (73, "2"), (11, "R1"), (37, "V1"), (41, OURS), (55, "BTC-USD"), (11, "R2"), (37, "V2"),
+        (41, OTHER), (55, "BTC-USD"),
+    ]  # fmt: skip
+    assert session.owns(batch_id)
+
+
+@pytest.mark.parametrize("how", ["U5", "j", "3"])
+def test_the_refusal_of_a_batch_reaches_each_of_its_orders_once(how: str) -> None:
+    session, heard, venue = logged_on()
+    message, batch_id = cancelled(session, venue)
+    said = {
+        "U5": f"8014={batch_id}|58=order not found|",
+        "j": f"45={message.seq_num}|372=U4|379={batch_id}|380=1|58=order not found|",
+        "3": f"45={message.seq_num}|372=U4|373=5|58=order not found|",
+    }
+    venue.send(how, said[how])
+    rejects = [(e.cl_ord_id, e.request_id, e.response_to, e.unknown_order, e.origin) for e in heard.events]
+    assert rejects == [(OURS, "R1", "1", True, how), (OTHER, "R2", "1", True, how)]
+    heard.events.clear()
+    venue.send("U5", f"8014={batch_id}|58=again|")
+    assert (heard.events, heard.codes()) == ([], ["rejected"])
+
+
+def test_one_order_of_a_batch_is_answered_by_itself() -> None:
+    session, heard, venue = logged_on()
+    cancelled(session, venue)
+    venue.send("9", f"11=R2|37=V2|41={OTHER}|39=8|102=1|434=1|58=order not found|")
+    assert heard.one(CancelReject).cl_ord_id == OTHER
+
+
 # --- reports
 
 

@@ -20,7 +20,7 @@ from venues.coinbase_exchange.marketdata import MarketData
 from venues.coinbase_exchange.orders import ORD_TYPES, TIMES_IN_FORCE, Orders
 from venues.coinbase_exchange.plan import cancel_plan, open_orders
 from venues.coinbase_exchange.rest import Rest
-from venues.coinbase_exchange.settings import HEARTBEAT_MOST_S, RESEND_MOST, TARGET, OnLoss, Settings
+from venues.coinbase_exchange.settings import BATCH_MOST, HEARTBEAT_MOST_S, RESEND_MOST, TARGET, OnLoss, Settings
 from venues.coinbase_exchange.signing import logon_signature
 from venues.fix_dialect import ReportRules, Said
 from venues.fix_marketdata import FixMarketDataSession
@@ -57,6 +57,7 @@ _REPORTS = ReportRules(
     required=(11, 17, 37, 39, 55, 150),
     unknown_order=_unknown_order,
     no_order_ids=("", "NONE", "0"),
+    batch_rejects=frozenset({"U5"}),
 )
 
 
@@ -143,6 +144,7 @@ class CoinbaseExchange:
             mass_cancel=True,
             mass_cancel_report=True,
             mass_cancel_by_instrument=False,
+            cancel_batch=BATCH_MOST,
             open_orders=open_orders(venue),
             disconnect=_DISCONNECT[settings.on_loss],
             resend=settings.resumes,
@@ -174,7 +176,7 @@ class CoinbaseExchange:
     def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
         """An order-entry session."""
         profile = _Trading(context, _read(context))
-        return FixTradingSession(context, sink, profile, profile.store)
+        return FixTradingSession(context, sink, profile, profile.store, batching=profile)
 
     def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
         """A market-data session: every order of the book."""

@@ -1,4 +1,4 @@
-"""Order entry of Coinbase Exchange: D, F, G, H, q and the batches U6 and U4. Fields in the order of the venue's tables.
+"""Order entry of Coinbase Exchange: D, F, G, H, q and U4, a batch of cancels. Fields as the venue's tables have them.
 
 What a request has no field for is refused rather than lost.
 """
@@ -47,22 +47,6 @@ class Orders:
         if _DIRECTION in order.options:
             body.text(1109, one_of(order.options[_DIRECTION], frozenset("UD"), f"options.{_DIRECTION}", _NAME))
         return "D"
-
-    def new_orders(
-        self, body: BodyWriter, orders: Sequence[tuple[NewOrder, str]], instrument: Instrument, batch_id: str
-    ) -> str:
-        """35=U6: one message, one symbol. Brackets, limits by funds, EXN and trigger directions go by 35=D."""
-        for order, _ in orders:
-            self._check(order)
-            alone = sorted(order.options.keys() & {_STOP_LIMIT_PX, _DIRECTION, _EXN})
-            if order.ord_type == BRACKET or alone or (order.ord_type != MARKET and _FUNDS in order.options):
-                raise VenueError(f"35=U6: ord_type {order.ord_type!r} with options {alone or [_FUNDS]} goes by 35=D")
-        body.text(8014, batch_id)
-        body.integer(73, len(orders))
-        for order, cl_ord_id in orders:
-            body.text(11, cl_ord_id)
-            self._terms(body, order, instrument)
-        return "U6"
 
     def cancel_order(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
         """35=F, with both names where both are known."""
