@@ -66,7 +66,14 @@ class BookNumber:
     req_id: str = ""
 
 
-Said = AnyEvent | PlannedMove | Notice | TradingStatus | Reference | BookNumber
+@dataclass(frozen=True, slots=True)
+class Resubscribe:
+    """The venue's stream of this symbol broke off or begins anew: what we have of its book does not count any more."""
+
+    symbol: str
+
+
+Said = AnyEvent | PlannedMove | Notice | TradingStatus | Reference | BookNumber | Resubscribe
 
 
 def standard_unknown(origin: str, code: str, text: str) -> bool:
@@ -196,3 +203,12 @@ class MarketDataProfile(FixProfile, Protocol):
 
     has_reference: bool
     """Subscriptions wait for reference data."""
+
+
+class CountedPieces(MarketDataProfile, Protocol):
+    """Market data whose 35=W may be one of several pieces, by number."""
+
+    pieces_tag: int
+    """How many pieces the snapshot has."""
+    piece_tag: int
+    """Which of them this is."""

@@ -9,7 +9,7 @@ from fix.codec import BodyWriter, MdDecoder, Message
 from fix.session_events import FieldDefect, RejectReceived
 from fix.store import MessageStore
 from ipc.events import InstrumentDefinition
-from venues.fix_dialect import BookNumber, MarketDataProfile, Reference, Said, TradingStatus
+from venues.fix_dialect import BookNumber, MarketDataProfile, Reference, Resubscribe, Said, TradingStatus
 from venues.fix_session import FixVenueSession
 from venues.fragments import Fragments
 from venues.interface import BookRule, RecordSink, SessionContext, SessionPhase, Sink
@@ -181,6 +181,10 @@ class FixMarketDataSession(FixVenueSession):
                 self._reference(said)
             case BookNumber():
                 self._count_number(said)
+            case Resubscribe(symbol=symbol):
+                index = self._by_symbol.get(symbol)
+                if index is not None:
+                    self.refresh(index, self._mono_ns, self._wall_ns)
             case TradingStatus(status=status, text=text):
                 self._market_status = "" if status == "TRADING" else status
                 self._alert("info", "trading_status", text)

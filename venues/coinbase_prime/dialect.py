@@ -11,14 +11,17 @@ from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from fix.codec import BodyWriter, FieldRules, Message
 from fix.settings import SequencePolicy
+from fix.store import MemoryStore
 from venues.coinbase_prime import settings as options
 from venues.coinbase_prime.limits import rate_limits
+from venues.coinbase_prime.marketdata import MarketData
 from venues.coinbase_prime.orders import Orders
 from venues.coinbase_prime.plan import cancel_plan, open_orders
 from venues.coinbase_prime.rest import Rest
-from venues.coinbase_prime.settings import MOST_SESSIONS, ORD_TYPES, TARGET, TIMES_IN_FORCE, Settings
+from venues.coinbase_prime.settings import MOST_HEARTBEAT_S, MOST_SESSIONS, ORD_TYPES, TARGET, TIMES_IN_FORCE, Settings
 from venues.coinbase_prime.signing import logon_signature
 from venues.fix_dialect import ReportRules, Said
+from venues.fix_pieces import CountedPiecesSession
 from venues.fix_session import open_store
 from venues.fix_venue import FixVenue, session_settings
 from venues.ids import IdSource, PrefixedIds, default_prefix, lane_of
@@ -26,19 +29,35 @@ from venues.interface import (
     CancelPlan,
     Capabilities,
     Disconnect,
+    RecordSink,
     Replace,
     RestApi,
     SessionContext,
+    Sink,
 )
 from venues.options import merged
 
-_NO_MARKET_DATA = "coinbase prime has market data over FIX as a client beta only, which is not carried here"
+_NO_MARKET_DATA = "market data over FIX is a client beta of coinbase prime: option market_data_beta"
 
 
 def _unknown_order(origin: str, code: str, text: str) -> bool:
     """Values of 102 are not documented: the standard's, or words that say so on whatever channel."""
     words = text.lower()
     return (origin == "9" and code in ("0", "1")) or "unknown order" in words or "order not found" in words
+
+
+class _Keys:
+    """The three secrets of one session, and what they sign."""
+
+    def __init__(self, context: SessionContext) -> None:
+        self.access_key, self._secret, self.passphrase = context.username, context.password, context.passphrase
+        self._target = context.config.target_comp_id
+
+    def sign(self, body: BodyWriter, seq_num: int, sending_time: bytes) -> None:
+        """RawData(96) and Password(554)."""
+        signature = logon_signature(self._secret, sending_time, seq_num, self.access_key, self._target, self.passphrase)
+        body.data(95, 96, signature)
+        body.text(554, self.passphrase)
 
 
 class _Profile:
@@ -66,23 +85,44 @@ class _Profile:
         )
         self._copies = context.config.kind is Kind.DROPCOPY
         self._portfolio_id = settings.portfolio_id
-        self._access_key, self._secret, self._passphrase = context.username, context.password, context.passphrase
+        self._keys = _Keys(context)
 
     def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
         """Signature, passphrase, key; 9406 is said each time, for without it the venue sends everybody's reports."""
-        target = self.settings.target_comp_id
-        signature = logon_signature(self._secret, sending_time, seq_num, self._access_key, target, self._passphrase)
         body = BodyWriter()
         body.text(1, self._portfolio_id)
-        body.data(95, 96, signature)
-        body.text(554, self._passphrase)
+        self._keys.sign(body, seq_num, sending_time)
         body.boolean(9406, self._copies)
-        body.text(9407, self._access_key)
+        body.text(9407, self._keys.access_key)
         return body.take()
 
     def other(self, message: Message) -> list[Said] | None:
         """Nothing beyond the common messages: quotes (35=S, 35=b) answer requests that are never sent."""
         return None
+
+
+class _MarketData(MarketData):
+    """Another protocol, another key: FIXT.1.1, whose Logon has the key in 553."""
+
+    def __init__(self, context: SessionContext, settings: Settings) -> None:
+        super().__init__(settings, context.config.depth)
+        self.rules: FieldRules | None = None
+        self.settings = session_settings(
+            context,
+            begin_string="FIXT.1.1",
+            default_appl_ver_id="9",
+            sequence_policy=SequencePolicy.RESET_AT_LOGON,
+            supports_resend=False,
+        )
+        self._keys = _Keys(context)
+
+    def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
+        """Signature, passphrase, key."""
+        body = BodyWriter()
+        self._keys.sign(body, seq_num, sending_time)
+        body.text(553, self._keys.access_key)
+        body.boolean(9406, False)
+        return body.take()
 
 
 class _Trading(Orders, _Profile):
@@ -103,8 +143,8 @@ class CoinbasePrime(FixVenue):
         """As documented; how open orders are learnt depends on whether REST is configured."""
         settings = _settings(venue)
         return Capabilities(
-            kinds=frozenset({Kind.TRADING, Kind.DROPCOPY}),
-            levels=frozenset(),
+            kinds=frozenset(Kind) if settings.market_data else frozenset({Kind.TRADING, Kind.DROPCOPY}),
+            levels=frozenset({2}) if settings.market_data else frozenset(),
             new_types=ORD_TYPES,
             times_in_force=TIMES_IN_FORCE,
             replace=Replace.IN_PLACE if settings.amend else Replace.NONE,
@@ -132,8 +172,7 @@ class CoinbasePrime(FixVenue):
             raise ConfigError(f"{path}: a portfolio has {MOST_SESSIONS} sessions at most, these are {sorted(sessions)}")
         keys: dict[str, str] = {}
         for name, session in sessions.items():
-            options.read(merged(venue, session), f"session.{name}.options")
-            _check_session(f"session.{name}", session)
+            _check_session(f"session.{name}", session, options.read(merged(venue, session), f"session.{name}.options"))
             other = keys.setdefault(session.username, name) if session.username else name
             if other != name:
                 raise ConfigError(
@@ -152,6 +191,13 @@ class CoinbasePrime(FixVenue):
         """Every order of the portfolio (9406=Y)."""
         return _Profile(context, _read(context))
 
+    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> CountedPiecesSession:
+        """Level 2 and trades, where the option says that the venue's beta is to be used."""
+        settings = _read(context)
+        if not settings.market_data:
+            raise ConfigError(f"session.{context.name}.kind: {_NO_MARKET_DATA}")
+        return CountedPiecesSession(context, sink, _MarketData(context, settings), MemoryStore(context.epoch), records)
+
     def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
         """The portfolio's REST side."""
         if venue.rest is None:
@@ -168,11 +214,17 @@ def _read(context: SessionContext) -> Settings:
     return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
 
 
-def _check_session(path: str, session: SessionConfig) -> None:
+def _check_session(path: str, session: SessionConfig, settings: Settings) -> None:
     if session.target_comp_id != TARGET:
         raise ConfigError(f"{path}.target_comp_id: {session.target_comp_id!r} is not {TARGET!r}")
-    if session.kind is Kind.MARKETDATA:
+    if session.kind is not Kind.MARKETDATA:
+        return
+    if not settings.market_data:
         raise ConfigError(f"{path}.kind: {_NO_MARKET_DATA}")
+    if session.level != 2:
+        raise ConfigError(f"{path}.level: coinbase prime has no level {session.level}")
+    if session.heartbeat_s > MOST_HEARTBEAT_S:
+        raise ConfigError(f"{path}.heartbeat_s: {session.heartbeat_s} is more than {MOST_HEARTBEAT_S}")
 
 
 DIALECT = CoinbasePrime()

@@ -10,6 +10,8 @@ from venues.options import Options, Value
 TARGET = "COIN"
 MOST_SESSIONS = 7
 """FIX sessions of a portfolio at once."""
+MOST_HEARTBEAT_S = 300
+"""Of market data; for order entry none is documented."""
 ORD_TYPES = frozenset("124P")
 """1 market, 2 limit (TWAP and VWAP by an option), 4 stop limit, P pegged; D, an accepted quote, is not supported."""
 TIMES_IN_FORCE = frozenset("1346")
@@ -26,6 +28,8 @@ class Settings:
     cancels_count: bool
     buying_power: bool
     cl_ord_id_prefix: str
+    market_data: bool
+    md_update_type: str
     subscriptions_per_s: int
     rate_limits: tuple[Limit, ...]
 
@@ -40,6 +44,8 @@ def read(values: dict[str, Value], path: str) -> Settings:
         cancels_count=o.flag("cancels_count", True),
         buying_power=o.flag("buying_power", False),
         cl_ord_id_prefix=o.text("cl_ord_id_prefix"),
+        market_data=o.flag("market_data_beta", False),
+        md_update_type=o.text("md_update_type", "0", ("0", "1")),
         subscriptions_per_s=o.integer("subscriptions_per_s", 10, 1, 50),
         rate_limits=tuple(written(text, f"{path}.rate_limits") for text in sorted(o.texts("rate_limits", ()))),
     )

@@ -3,7 +3,7 @@
 Section 4.6 contradicts itself; option `sequence` chooses. "reset": a Logon without 141=Y is refused and nothing is ever
 resent. "replay": numbers go on and missed messages are replayed. In both, what a session missed comes again as new
 messages after its next logon, under the same ExecID. REST is in `sim_rest.py`. This side shares nothing with the
-dialect. Market data and quotes (35=R) are not simulated.
+dialect. Market data is in `sim_md.py`; quotes (35=R) are not simulated.
 """
 
 import base64
@@ -31,6 +31,7 @@ from sim.session import Profile, Refusal
 from sim.setup import Setup
 from sim.wire import Field, Message
 from venues.coinbase_prime import sim_orders
+from venues.coinbase_prime.sim_md import PrimeMarketData
 from venues.coinbase_prime.sim_orders import BROKER, DUPLICATE, EXCEEDS, OTHER, UNKNOWN_SYMBOL
 from venues.coinbase_prime.sim_rest import PrimeRest
 
@@ -48,9 +49,15 @@ OPTIONS = frozenset(
         "status_trans",
         "list_lag_ms",
         "portfolio_id",
+        "snapshot_entries",
     }
 )
-STANDALONE = (("trading", "SVC1", "COIN", 2), ("trading", "SVC2", "COIN", 2), ("dropcopy", "SVCDC", "COIN", 2))
+STANDALONE = (
+    ("trading", "SVC1", "COIN", 2),
+    ("trading", "SVC2", "COIN", 2),
+    ("dropcopy", "SVCDC", "COIN", 2),
+    ("marketdata", "SVCMD", "COIN", 2),
+)
 MOST_SESSIONS = 7
 CLOCK_NS = 5 * SECOND_NS
 KEPT_NS = 86_400 * SECOND_NS
@@ -73,7 +80,7 @@ class Missed:
 class PrimeSim(Venue):
     """The simulated venue."""
 
-    services = ("trading", "dropcopy")
+    services = ("trading", "marketdata", "dropcopy")
     keep_l3 = False
     says_pending = True
     no_cancel_text = "System is under maintenance"
@@ -96,11 +103,14 @@ class PrimeSim(Venue):
         self._day = self._trading_day()
         self._sent: dict[str, deque[int]] = {}
         self.missed: list[Missed] = []
+        self.market_data = PrimeMarketData(self)
         self._rest = PrimeRest(self)
 
     # -- session --------------------------------------------------------------------------------------------------
 
     def profile(self, kind: str) -> Profile:
+        if kind == "marketdata":
+            return Profile(begin="FIXT.1.1", header=(34, 49, 52, 56), replays=False)
         return Profile(
             begin="FIX.4.2",
             header=(34, 49, 50, 52, 56),
@@ -123,7 +133,9 @@ class PrimeSim(Venue):
             return "EncryptMethod (98) must be 0, HeartBtInt (108) a number"
         if logon.get(9406, "Y") not in {"Y", "N"}:
             return "DropCopyFlag (9406) must be Y or N"
-        if not self.replays and logon.get(141) != "Y":
+        if seat.grant.kind == "marketdata" and (logon.get(1137), logon.get(9406)) != ("9", "N"):
+            return "DefaultApplVerID (1137) must be 9 and DropCopyFlag (9406) N"
+        if seat.grant.kind != "marketdata" and not self.replays and logon.get(141) != "Y":
             return "ResetSeqNumFlag (141) must be Y"
         if abs((timetext.parse(logon.get(52)) or 0) - self.clock.wall_ns()) > CLOCK_NS:
             return "SendingTime (52) is more than 5 s off"
@@ -135,6 +147,10 @@ class PrimeSim(Venue):
         ):
             return f"more than {MOST_SESSIONS} sessions of the portfolio"
         return "" if self.setup.any_logon else _signature_problem(seat, logon)
+
+    def logon_fields(self, session: Any, logon: Message) -> list[Field]:
+        version = [(1137, "9")] if logon.has(1137) else []
+        return [*super().logon_fields(session, logon), *version]
 
     def resend(self, session: Any, message: Message) -> bool:
         if not self.replays or self.resend_answer == "reject":
@@ -204,7 +220,9 @@ class PrimeSim(Venue):
             self.refuse(link, message, TOO_MANY)
         elif self.clock.mono_ns() < self.in_maintenance_until_ns:
             self._business_reject(link, message, "4", "System is under maintenance")
-        elif kind not in calls or (kind == "G" and not self.amend):
+        elif kind == "V" and seat.grant.kind == "marketdata":
+            self.market_data.request(link, seat, message)
+        elif kind not in calls or seat.grant.kind == "marketdata" or (kind == "G" and not self.amend):
             self._business_reject(link, message, "3", "Unsupported message type")
         else:
             self._serve(link, seat, message, calls[kind])
@@ -346,7 +364,7 @@ class PrimeSim(Venue):
         return next((s for s in self.seats.values() if s.grant.sender == order.owner.comp_id), None)
 
     def on_update(self, market: Market, update: Update) -> None:
-        """There is no public feed here."""
+        self.market_data.publish(market.symbol, update)
 
     def rest(self, request: Request) -> Response:
         return self._rest.answer(request)
@@ -354,13 +372,18 @@ class PrimeSim(Venue):
 
 def signature(secret: str, logon: Message, passphrase: str) -> str:
     """What 96 must be (coinbase-prime.md, 4.3)."""
-    text = logon.get(52) + "A" + logon.get(34) + logon.get(9407) + logon.get(56) + passphrase
+    text = logon.get(52) + "A" + logon.get(34) + _key(logon) + logon.get(56) + passphrase
     return base64.b64encode(hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()).decode()
+
+
+def _key(logon: Message) -> str:
+    """AccessKey(9407); market data has it in Username(553)."""
+    return logon.get(553) if logon.has(1137) else logon.get(9407)
 
 
 def _signature_problem(seat: Seat, logon: Message) -> str:
     grant = seat.grant
-    if (logon.get(9407), logon.get(554)) != (grant.username, grant.passphrase):
+    if (_key(logon), logon.get(554)) != (grant.username, grant.passphrase):
         return "AccessKey (9407) or Password (554) is wrong"
     wanted = signature(grant.password, logon, grant.passphrase)
     return "" if hmac.compare_digest(wanted, logon.get(96)) else "RawData (96) is not the signature"

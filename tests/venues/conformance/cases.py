@@ -111,8 +111,9 @@ CASES = [
     ),
     Case(
         "coinbase_prime-resume", "coinbase_prime", Instrument("coinbase_prime", "ETH-USD", "ETH-USD", 2, 8),
-        {"portfolio_id": "PF-1", "sequence": "resume", "amend": True}, targets=dict.fromkeys(Kind, "COIN"),
-        order_options=PRIME_PEG, sim_options={"sequence": "replay", "portfolio_id": "PF-1"},
+        {"portfolio_id": "PF-1", "sequence": "resume", "amend": True, "market_data_beta": True},
+        targets=dict.fromkeys(Kind, "COIN"), order_options=PRIME_PEG,
+        sim_options={"sequence": "replay", "portfolio_id": "PF-1"},
     ),
     Case(
         "coinbase_exchange", "coinbase_exchange", Instrument("coinbase_exchange", "BTC-USD", "BTC-USD", 2, 8),
