@@ -14,7 +14,7 @@ from ipc.events import CancelReject, ExecutionReport
 from ipc.requests import NewOrder
 from risk.order import order_of
 from risk.orders import OrderTable
-from tests.venues.kit import SECOND, WALL, Heard, Venue, context
+from tests.venues.kit import SECOND, WALL, Heard, Records, Venue, context
 from tests.venues.samples import Sample, samples
 from venues.calendar import venue_times
 from venues.coinbase_prime.signing import logon_signature, rest_signature
@@ -369,6 +369,88 @@ def test_maintenance_refuses_by_35_j_which_names_only_a_number() -> None:
     assert D.cancel_plan(config()).refuses_cancels(cancel.reason_code, cancel.text)
 
 
+# --- market data, where the beta is asked for
+
+
+def market() -> tuple[Any, Heard, Venue, Records]:
+    heard, records = Heard(), Records()
+    options = {"portfolio_id": "PF-1", "market_data_beta": True}
+    ctx = context("coinbase_prime", Kind.MARKETDATA, [BTC], "SVCMD", "COIN", venue_options=options, depth=20, **KEYS)
+    session = D.marketdata(ctx, heard, records)
+    return session, heard, Venue(session, heard, "SVCMD", "COIN"), records
+
+
+def subscribed() -> tuple[Any, Heard, Venue, Records, str]:
+    session, heard, venue, records = market()
+    venue.logon()
+    return session, heard, venue, records, venue.last("V").need_str(262)
+
+
+BID, OFFER, PAST = "269=0|278=b|83=1|270=100|271=2|", "269=1|278=o|83=2|270=101|271=3|", "269=2|278=t|270=99|271=1|"
+
+
+def piece(req_id: str, n: int, of: int, *entries: str) -> str:
+    return f"262={req_id}|55=BTC-USD|911={of}|963={n}|268={len(entries)}|{''.join(entries)}"
+
+
+def levels(record: Any) -> list[tuple[int, int, int]]:
+    return [(c.side, c.px, c.qty) for c in record.changes]
+
+
+def test_market_data_is_another_protocol_with_the_key_in_553() -> None:
+    _, _, venue, _ = market()
+    logon = venue.connect()
+    said = [logon.get(tag) for tag in (141, 553, 554, 1137, 9406)]
+    assert (logon.begin_string, said) == (b"FIXT.1.1", [b"Y", b"TESTACCESSKEY", b"TESTPASS", b"9", b"N"])
+    assert not (logon.has(9407))
+    assert not (logon.has(1))
+    signature = logon_signature("TESTSECRET", logon.need_str(52).encode(), 1, "TESTACCESSKEY", "COIN", "TESTPASS")
+    assert logon.get(96) == signature
+    venue.send("A", "98=0|108=30|141=Y|1137=9|")
+    assert body(venue.last("V")).partition("|")[2] == "263=1|264=20|265=0|267=3|269=0|269=1|269=2|146=1|55=BTC-USD"
+
+
+def test_a_book_is_shown_when_all_pieces_of_its_snapshot_have_come_and_past_trades_are_left_out() -> None:
+    _, _, venue, records, req_id = subscribed()
+    venue.send("W", piece(req_id, 1, 3, BID))
+    venue.send("X", f"262={req_id}|55=BTC-USD|268=1|279=1|269=0|278=b|83=4|270=100|271=5|")
+    venue.send("W", piece(req_id, 3, 3, PAST))
+    assert records.take() == []
+    venue.send("W", piece(req_id, 2, 3, OFFER))
+    book, update = records.take()
+    assert (book.kind, sorted(levels(book))) == (1, [(0, 10_000, 200_000_000), (1, 10_100, 300_000_000)])
+    assert (update.kind, levels(update)) == (0, [(0, 10_000, 500_000_000)])
+    venue.send("X", f"262={req_id}|55=BTC-USD|268=1|279=0|{PAST}2446=1|")
+    (trade,) = records.take()
+    assert (levels(trade), trade.changes[0].aggressor) == ([(2, 9_900, 100_000_000)], 1)
+
+
+def test_a_snapshot_in_one_piece_is_shown_at_once() -> None:
+    for head in ("911=1|963=1|", ""):
+        _, _, venue, records, req_id = subscribed()
+        venue.send("W", f"262={req_id}|55=BTC-USD|{head}268=2|{BID}{OFFER}")
+        (book,) = records.take()
+        assert len(book.changes) == 2
+
+
+@pytest.mark.parametrize("status", ["999", "3"])
+def test_a_feed_that_stopped_or_goes_on_is_subscribed_to_anew(status: str) -> None:
+    _, heard, venue, records, req_id = subscribed()
+    venue.send("W", piece(req_id, 1, 1, BID, OFFER))
+    venue.send("f", f"55=BTC-USD|326={status}|58=bid/offer|")
+    off, on = venue.take()
+    assert (off.get_str(262), off.get(263), on.get(263)) == (req_id, b"2", b"1")
+    assert heard.codes() == ["security_status"]
+    assert len(records.subscriptions) == 2
+
+
+def test_the_beta_wants_level_two_and_a_heartbeat_that_the_venue_takes() -> None:
+    for changes, said in (({"level": 3}, "level: .* no level 3"), ({"heartbeat_s": 301}, "more than 300")):
+        session = session_config(kind=Kind.MARKETDATA, **changes)
+        with pytest.raises(ConfigError, match=said):
+            D.check(config(market_data_beta=True), {"a": session}, "venue.p")
+
+
 # --- what is declared
 
 
@@ -389,6 +471,12 @@ def test_what_the_venue_has_not_is_declared_so() -> None:
     claims = D.capabilities(config())
     assert (claims.mass_cancel, claims.mass_cancel_report, claims.disconnect) == (False, False, Disconnect.UNKNOWN)
     assert (claims.kinds, claims.levels) == (frozenset({Kind.TRADING, Kind.DROPCOPY}), frozenset())
+    beta = D.capabilities(config(market_data_beta=True))
+    assert (beta.kinds, beta.levels) == (frozenset(Kind), frozenset({2}))
+    assert not (beta.checksum)
+    assert not (beta.update_ids)
+    assert not (beta.reference_data)
+    assert not (beta.trading_status)
     assert (claims.replace, claims.open_orders, claims.resend) == (Replace.NONE, OpenOrders.REST, False)
     other = D.capabilities(config(rest=False, amend=True, sequence="resume"))
     assert (other.replace, other.open_orders, other.resend) == (Replace.IN_PLACE, OpenOrders.STATUS_EACH, True)
@@ -553,3 +641,12 @@ def test_the_answer_to_it_is_the_orders_state_and_not_a_bust() -> None:
     r = heard.one(ExecutionReport)
     assert (r.exec_type, r.ord_status, r.cl_ord_id, r.order_id, r.exec_id) == ("I", "4", "CLOrdID", "OrderID", "ExecID")
     assert (r.venue_symbol, r.side, r.order_qty, r.cum_qty, r.leaves_qty) == ("DOGE-USD", "1", 1000, 0, 1000)
+
+
+def test_the_snapshot_of_the_sample_is_a_book() -> None:
+    """The sample client's own fixture: FIX.4.4 and a time of whole seconds, which the venue does not send."""
+    sample = by_title("MarketDataSnapshotFullRefresh")
+    _, _, venue, records, req_id = subscribed()
+    venue.send("W", f"262={req_id}|" + "".join(f"{t}={v}|" for t, v in sample.body))
+    (book,) = records.take()
+    assert (book.kind, levels(book)) == (1, [(0, 5_000_000, 150_000_000), (1, 4_999_900, 200_000_000)])

@@ -28,8 +28,8 @@ class MarketData:
         self.rule = BookRule(continuity="none", window=depth, fragments=True)
 
     def decoder(self) -> MdDecoder:
-        """Levels by price; a trade's id is 278, its time stands in two fields and is left out."""
-        return MdDecoder(trade_id_tag=278, trade_time_tag=0, aggressor_tag=2446)
+        """Levels by price. Trades are told without id and time: 278 is an entry's, the time stands in two fields."""
+        return MdDecoder(trade_id_tag=0, trade_time_tag=0, aggressor_tag=2446)
 
     def rule_of(self, instrument: Instrument, reference: Reference | None) -> BookRule:
         """Every instrument has the session's rule."""
