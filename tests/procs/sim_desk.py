@@ -54,8 +54,10 @@ dialect = "{dialect}"
 address = "run:sim-x#rest"
 key = "run:secrets/rest.key"
 secret = "run:secrets/rest.secret"
+passphrase = "run:secrets/rest.phrase"
 kill_key = "run:secrets/kill.key"
 kill_secret = "run:secrets/kill.secret"
+kill_passphrase = "run:secrets/kill.phrase"
 ca_file = "run:sim-x.ca.pem"
 lag_ms = {lag_ms}
 
@@ -73,6 +75,7 @@ sender_comp_id = "{sender}"
 target_comp_id = "{target}"
 username = "run:secrets/{secret}.key"
 password = "run:secrets/{secret}.secret"
+passphrase = "run:secrets/{secret}.phrase"
 {more}
 """
 INSTRUMENTS = {
@@ -92,12 +95,14 @@ INSTRUMENTS = {
 ]
 """,
 }
+INSTRUMENTS["coinbase_prime"] = INSTRUMENTS["fix44"]
 OPTIONS = {
     "fix44": 'options = {{ rest = true, mass_cancel_reaches = "{reaches}", messages = ["D", "F", "H", "q"] }}\n',
     "kraken": 'options = { tier = "none" }\n',
     "binance": "",
+    "coinbase_prime": 'options = { portfolio_id = "PF" }\n',
 }
-TARGET = {"fix44": "VENUE", "kraken": "KRAKEN-TRD", "binance": "SPOT"}
+TARGET = {"fix44": "VENUE", "kraken": "KRAKEN-TRD", "binance": "SPOT", "coinbase_prime": "COIN"}
 
 
 class SimDesk:

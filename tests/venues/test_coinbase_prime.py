@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from base.config import Kind, RestConfig, SessionConfig, VenueConfig
-from base.errors import ConfigError, VenueError
+from base.errors import ConfigError, SecretError, VenueError
 from base.instruments import Instrument
 from fix.codec import Message
 from ipc.events import CancelReject, ExecutionReport
@@ -455,14 +455,15 @@ def test_the_beta_wants_level_two_and_a_heartbeat_that_the_venue_takes() -> None
 
 
 def config(rest: bool = True, **options: Any) -> VenueConfig:
-    side = RestConfig(address="https://x", lag_ms=2000) if rest else None
+    keys = {"key": "env:A", "secret": "env:B", "passphrase": "env:C"}
+    side = RestConfig(address="https://x", lag_ms=2000, **keys) if rest else None  # type: ignore[arg-type]
     return VenueConfig(dialect="coinbase_prime", instruments=[], rest=side, options={"portfolio_id": "PF-1", **options})
 
 
 def session_config(**changes: Any) -> SessionConfig:
     fields = {
         "venue": "p", "kind": Kind.TRADING, "address": "x:1", "sender_comp_id": "SVC", "target_comp_id": "COIN",
-        "username": "env:A",
+        "username": "env:A", "password": "env:B", "passphrase": "env:C",
     }  # fmt: skip
     return SessionConfig(**{**fields, **changes})
 
@@ -489,12 +490,37 @@ def test_what_the_venue_has_not_is_declared_so() -> None:
         ({"a": {"kind": Kind.MARKETDATA}}, r"session\.a\.kind: .*market data"),
         ({"a": {}, "b": {}}, r"session\.b\.username: the key of session\.a"),
         ({n: {"username": f"env:{n}"} for n in "abcdefgh"}, "7 sessions at most"),
+        ({"a": {"passphrase": ""}}, r"session\.a\.passphrase: missing"),
     ],
-    ids=["target", "market-data", "one-key", "eight"],
+    ids=["target", "market-data", "one-key", "eight", "passphrase"],
 )
 def test_sessions_that_the_venue_does_not_take_are_refused(sessions: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         D.check(config(), {name: session_config(**changes) for name, changes in sessions.items()}, "venue.p")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [({"key": "env:A", "secret": "env:B"}, r"rest\.passphrase: missing"),
+     ({"key": "env:A", "secret": "env:B", "passphrase": "env:C", "kill_key": "env:D", "kill_secret": "env:E"},
+      r"rest\.kill_passphrase: missing")],
+    ids=["desk", "kill"],
+)  # fmt: skip
+def test_every_key_comes_with_its_passphrase(keys: dict[str, str], said: str) -> None:
+    venue = VenueConfig(
+        dialect="coinbase_prime", instruments=[], options={"portfolio_id": "P"},
+        rest=RestConfig(address="https://x", **keys),  # type: ignore[arg-type]
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=said):
+        D.check(venue, {}, "venue.p")
+
+
+@pytest.mark.parametrize("missing", ["username", "password", "passphrase"])
+def test_a_session_without_one_of_its_secrets_is_not_made(missing: str) -> None:
+    keys = {**KEYS, missing: ""}
+    ctx = context("coinbase_prime", Kind.TRADING, [BTC], "SVC", "COIN", venue_options={"portfolio_id": "P"}, **keys)
+    with pytest.raises(SecretError, match=rf"\.{missing}: missing"):
+        D.trading(ctx, Heard())
 
 
 def test_the_portfolio_must_be_named() -> None:

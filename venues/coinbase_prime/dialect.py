@@ -8,7 +8,7 @@ ExecRefID(19) is never read as a bust. What a lost connection does is not docume
 """
 
 from base.config import Kind, SessionConfig, VenueConfig
-from base.errors import ConfigError
+from base.errors import ConfigError, SecretError
 from fix.codec import BodyWriter, FieldRules, Message
 from fix.settings import SequencePolicy
 from fix.store import MemoryStore
@@ -52,6 +52,9 @@ class _Keys:
     def __init__(self, context: SessionContext) -> None:
         self.access_key, self._secret, self.passphrase = context.username, context.password, context.passphrase
         self._target = context.config.target_comp_id
+        given = {"username": self.access_key, "password": self._secret, "passphrase": self.passphrase}
+        if missing := [key for key, value in given.items() if not value]:
+            raise SecretError(f"session.{context.name}.{missing[0]}: missing; the venue gives three secrets with a key")
 
     def sign(self, body: BodyWriter, seq_num: int, sending_time: bytes) -> None:
         """RawData(96) and Password(554)."""
@@ -168,6 +171,12 @@ class CoinbasePrime(FixVenue):
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming what the venue does not take."""
         options.read(dict(venue.options), f"{path}.options")
+        if venue.rest is not None:
+            _need_secrets(
+                f"{path}.rest", dict(zip(("key", "secret", "passphrase"), venue.rest.references, strict=True))
+            )
+            if venue.rest.kill_key and not venue.rest.kill_passphrase:
+                raise ConfigError(f"{path}.rest.kill_passphrase: missing, though kill_key has its own")
         if len(sessions) > MOST_SESSIONS:
             raise ConfigError(f"{path}: a portfolio has {MOST_SESSIONS} sessions at most, these are {sorted(sessions)}")
         keys: dict[str, str] = {}
@@ -214,7 +223,13 @@ def _read(context: SessionContext) -> Settings:
     return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
 
 
+def _need_secrets(path: str, references: dict[str, str]) -> None:
+    if missing := [key for key, reference in references.items() if not reference]:
+        raise ConfigError(f"{path}.{missing[0]}: missing; the venue gives three secrets with each key")
+
+
 def _check_session(path: str, session: SessionConfig, settings: Settings) -> None:
+    _need_secrets(path, {k: getattr(session, k) for k in ("username", "password", "passphrase")})
     if session.target_comp_id != TARGET:
         raise ConfigError(f"{path}.target_comp_id: {session.target_comp_id!r} is not {TARGET!r}")
     if session.kind is not Kind.MARKETDATA:
