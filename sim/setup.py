@@ -74,3 +74,16 @@ class Setup:
         for name in self.options:
             if name not in known and not name.startswith("open."):
                 raise ConfigError(f"sim.{self.venue}.options.{name}: unknown; there are {', '.join(sorted(known))}")
+
+
+def dollar_pairs(venue: str) -> list[Instrument]:
+    """Two Spot pairs, for a venue that is told of none."""
+    return [
+        Instrument(venue, "BTC-USD", "BTC-USD", 2, 8, min_qty=1_000),
+        Instrument(venue, "ETH-USD", "ETH-USD", 2, 8, min_qty=10_000),
+    ]
+
+
+def same_symbol(name: str) -> str:
+    """The venue's symbol for a desk name, where they are the same."""
+    return name

@@ -55,3 +55,15 @@ def need_instrument(instrument: Instrument | None, venue: str) -> Instrument:
     if instrument is None:
         raise VenueError(f"mass cancel: {venue} takes one instrument a request")
     return instrument
+
+
+class InPlace:
+    """Encoders of a venue whose 35=G changes an order in place, and which wants no requests at logon."""
+
+    def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
+        """OrderID and executions stay."""
+        return False
+
+    def after_logon(self) -> list[tuple[str, bytes]]:
+        """Nothing."""
+        return []

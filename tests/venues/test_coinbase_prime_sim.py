@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sim.setup import Grant, RestKey, Setup
 from sim.wire import Message, encode
 from tests.sim.client import Client
 from tests.sim.server import Running, call
-from tests.venues.conformance.cases import CASES
+from tests.venues.conformance.cases import CASES, Case
 from tests.venues.conformance.live import Driver
 from tests.venues.conformance.recovery_live import AtVenue, LiveDesk
 from tests.venues.conformance.test_live import Bench, place, working_of
@@ -411,101 +411,97 @@ def test_rest_lists_tells_and_cancels_one_order_whoever_placed_it(venue: Running
 
 PRIME = next(c for c in CASES if c.id == "coinbase_prime")
 RESUMING = next(c for c in CASES if c.id == "coinbase_prime-resume")
+Benches = Callable[..., Bench]
 
 
-def test_a_desk_that_resumes_counts_what_is_replayed_and_said_again_once(tmp_path: Path) -> None:
-    bench = Bench(RESUMING, tmp_path)
-    try:
-        desk, venue = LiveDesk(bench), AtVenue(bench)
-        desk.connect()
-        order = desk.place()
-        desk.drop()
-        venue.fill(order, order.order_qty)
-        desk.connect()
-        desk.until(lambda: desk.entry.counters["duplicates"], "the second telling")
-        assert (order.state, len(desk.fills(order)), sum(desk.port.fills)) == ("FILLED", 1, order.order_qty)
-    finally:
+@pytest.fixture
+def benches(tmp_path: Path) -> Iterator[Benches]:
+    made: list[Bench] = []
+
+    def make_one(case: Case, **options: Any) -> Bench:
+        made.append(Bench(case, tmp_path, **options))
+        return made[-1]
+
+    yield make_one
+    for bench in made:
         bench.close()
+
+
+def test_a_desk_that_resumes_counts_what_is_replayed_and_said_again_once(benches: Benches) -> None:
+    bench = benches(RESUMING)
+    desk, venue = LiveDesk(bench), AtVenue(bench)
+    desk.connect()
+    order = desk.place()
+    desk.drop()
+    venue.fill(order, order.order_qty)
+    desk.connect()
+    desk.until(lambda: desk.entry.counters["duplicates"], "the second telling")
+    assert (order.state, len(desk.fills(order)), sum(desk.port.fills)) == ("FILLED", 1, order.order_qty)
 
 
 @pytest.mark.parametrize("answer", ["reject", "logout"])
-def test_a_desk_that_may_not_resume_falls_back_to_a_reset_and_loses_nothing(tmp_path: Path, answer: str) -> None:
-    bench = Bench(RESUMING, tmp_path, resend_answer=answer)
-    try:
-        desk, venue = LiveDesk(bench), AtVenue(bench)
-        desk.connect()
-        order = desk.place()
-        desk.drop()
-        venue.fill(order, order.order_qty)
-        refused = Driver(desk.session, desk.heard, bench.running.endpoint("trading"))
-        refused.until(lambda: desk.heard.disconnects, "resend refused")
-        refused.close()
-        desk.connect()
-        assert desk.session.numbers()[0] <= 4
-        desk.until(lambda: order.state == "FILLED", "known")
-        assert (len(desk.fills(order)), sum(desk.port.fills)) == (1, order.order_qty)
-    finally:
-        bench.close()
+def test_a_desk_that_may_not_resume_falls_back_to_a_reset_and_loses_nothing(benches: Benches, answer: str) -> None:
+    bench = benches(RESUMING, resend_answer=answer)
+    desk, venue = LiveDesk(bench), AtVenue(bench)
+    desk.connect()
+    order = desk.place()
+    desk.drop()
+    venue.fill(order, order.order_qty)
+    refused = Driver(desk.session, desk.heard, bench.running.endpoint("trading"))
+    refused.until(lambda: desk.heard.disconnects, "resend refused")
+    refused.close()
+    desk.connect()
+    assert desk.session.numbers()[0] <= 4
+    desk.until(lambda: order.state == "FILLED", "known")
+    assert (len(desk.fills(order)), sum(desk.port.fills)) == (1, order.order_qty)
 
 
-def test_a_desk_whose_burst_went_to_another_session_learns_of_its_fill_over_rest(tmp_path: Path) -> None:
-    bench = Bench(PRIME, tmp_path, late_burst="any")
-    try:
-        desk, venue = LiveDesk(bench), AtVenue(bench)
-        desk.connect()
-        order = desk.place()
-        desk.drop()
-        venue.fill(order, order.order_qty)
-        thief, _ = bench.trading(f"{PRIME.ours[:6]}5")
-        assert thief.counters()["foreign"] >= 0
-        desk.connect()
-        desk.until(lambda: order.state == "FILLED", "known")
-        assert (len(desk.fills(order)), sum(desk.port.fills)) == (1, order.order_qty)
-    finally:
-        bench.close()
+def test_a_desk_whose_burst_went_to_another_session_learns_of_its_fill_over_rest(benches: Benches) -> None:
+    bench = benches(PRIME, late_burst="any")
+    desk, venue = LiveDesk(bench), AtVenue(bench)
+    desk.connect()
+    order = desk.place()
+    desk.drop()
+    venue.fill(order, order.order_qty)
+    thief, _ = bench.trading(f"{PRIME.ours[:6]}5")
+    assert thief.counters()["foreign"] >= 0
+    desk.connect()
+    desk.until(lambda: order.state == "FILLED", "known")
+    assert (len(desk.fills(order)), sum(desk.port.fills)) == (1, order.order_qty)
 
 
-def test_an_order_not_yet_acknowledged_is_cancelled_as_soon_as_it_is_named(tmp_path: Path) -> None:
-    bench = Bench(PRIME, tmp_path)
-    try:
-        desk = LiveDesk(bench)
-        desk.connect()
-        bench.running.fault("late_ack", ms=300)
-        order = desk.send()
-        assert "OrderID" in desk.entry.cancel(order)
-        desk.until(lambda: order.order_id, "named")
-        assert desk.entry.cancel(order) == ""
-        desk.until(lambda: order.state == "CANCELED", "cancelled")
-    finally:
-        bench.close()
+def test_an_order_not_yet_acknowledged_is_cancelled_as_soon_as_it_is_named(benches: Benches) -> None:
+    bench = benches(PRIME)
+    desk = LiveDesk(bench)
+    desk.connect()
+    bench.running.fault("late_ack", ms=300)
+    order = desk.send()
+    assert "OrderID" in desk.entry.cancel(order)
+    desk.until(lambda: order.order_id, "named")
+    assert desk.entry.cancel(order) == ""
+    desk.until(lambda: order.state == "CANCELED", "cancelled")
 
 
-def test_every_order_of_a_session_is_cancelled_one_by_one_and_proven_by_its_own_report(tmp_path: Path) -> None:
-    bench = Bench(PRIME, tmp_path)
-    try:
-        session, driver = bench.trading()
-        placed = [place(session, driver, PRIME) for _ in range(12)]
-        for new in placed:
-            session.cancel_order(working_of(PRIME, new), session.make_cl_ord_id(driver.now()[1]), *driver.now())
-        assert [driver.report(new.cl_ord_id, "4").order_id for new in placed] == [new.order_id for new in placed]
-        assert bench.running.working() == []
-        assert session.phase is SessionPhase.READY
-    finally:
-        bench.close()
+def test_every_order_of_a_session_is_cancelled_one_by_one_and_proven_by_its_own_report(benches: Benches) -> None:
+    bench = benches(PRIME)
+    session, driver = bench.trading()
+    placed = [place(session, driver, PRIME) for _ in range(12)]
+    for new in placed:
+        session.cancel_order(working_of(PRIME, new), session.make_cl_ord_id(driver.now()[1]), *driver.now())
+    assert [driver.report(new.cl_ord_id, "4").order_id for new in placed] == [new.order_id for new in placed]
+    assert bench.running.working() == []
+    assert session.phase is SessionPhase.READY
 
 
-def test_a_busy_desk_stays_below_what_the_venue_would_refuse_and_keeps_room_for_cancels(tmp_path: Path) -> None:
-    bench = Bench(PRIME, tmp_path)
-    try:
-        desk = LiveDesk(bench)
-        desk.connect()
-        answers = [desk.entry.handle(desk.case.order()) for _ in range(60)]
-        sent = [a.cl_ord_id for a in answers if a.accepted]
-        assert 0 < len(sent) < 50
-        desk.until(lambda: all(desk.table.find(i).state == "NEW" for i in sent), "acknowledged")  # type: ignore[union-attr]
-        assert all("orders" in a.reason or "messages" in a.reason for a in answers if not a.accepted)
-    finally:
-        bench.close()
+def test_a_busy_desk_stays_below_what_the_venue_would_refuse_and_keeps_room_for_cancels(benches: Benches) -> None:
+    bench = benches(PRIME)
+    desk = LiveDesk(bench)
+    desk.connect()
+    answers = [desk.entry.handle(desk.case.order()) for _ in range(60)]
+    sent = [a.cl_ord_id for a in answers if a.accepted]
+    assert 0 < len(sent) < 50
+    desk.until(lambda: all(desk.table.find(i).state == "NEW" for i in sent), "acknowledged")  # type: ignore[union-attr]
+    assert all("orders" in a.reason or "messages" in a.reason for a in answers if not a.accepted)
 
 
 @pytest.mark.parametrize(

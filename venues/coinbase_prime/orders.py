@@ -11,7 +11,7 @@ from base.instruments import Instrument
 from fix.codec import BodyWriter
 from ipc.requests import NewOrder
 from venues.coinbase_prime.settings import ORD_TYPES, Settings
-from venues.encode import POST_ONLY, exec_inst, one_of, required, scaled
+from venues.encode import POST_ONLY, InPlace, exec_inst, one_of, required, scaled
 from venues.interface import WorkingOrder
 
 _NAME = "coinbase prime"
@@ -41,7 +41,7 @@ _SCHEDULED = {"T": _Strategy("2", "T", frozenset("6"), _SLICED), "V": _Strategy(
 _PEG_OFFSET_TYPES = frozenset("014")
 
 
-class Orders:
+class Orders(InPlace):
     """Encoders of one session."""
 
     def __init__(self, settings: Settings) -> None:
@@ -125,14 +125,6 @@ class Orders:
                 if tag in values:
                     body.text(tag, values[tag])
         return "G"
-
-    def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
-        """35=G changes the order in place."""
-        return False
-
-    def after_logon(self) -> list[tuple[str, bytes]]:
-        """Nothing."""
-        return []
 
     def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
         """35=H: ClOrdID(11) is the order's own, as in the venue's sample."""

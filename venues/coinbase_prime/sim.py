@@ -21,14 +21,13 @@ from zoneinfo import ZoneInfo
 from base.clock import Clock
 from base.errors import NumberError
 from base.http import Request, Response
-from base.instruments import Instrument
 from sim import timetext
 from sim.fields import BusinessError, FieldError, cancel_reject, need, rejection, standing
 from sim.gateway import SECOND_NS, Link, Seat, Venue
 from sim.matching import Market
 from sim.orders import Event, Order, Update
 from sim.session import Profile, Refusal
-from sim.setup import Setup
+from sim.setup import Setup, dollar_pairs, same_symbol
 from sim.wire import Field, Message
 from venues.coinbase_prime import sim_orders
 from venues.coinbase_prime.sim_md import PrimeMarketData
@@ -401,14 +400,5 @@ def new_secret(what: str) -> str:
     return secrets.token_hex(16)
 
 
-def default_instruments(venue: str) -> list[Instrument]:
-    """What the venue trades when nobody says."""
-    return [
-        Instrument(venue, "BTC-USD", "BTC-USD", 2, 8, min_qty=1_000),
-        Instrument(venue, "ETH-USD", "ETH-USD", 2, 8, min_qty=10_000),
-    ]
-
-
-def symbol_for(name: str) -> str:
-    """The venue's symbol for a desk name: the same."""
-    return name
+default_instruments = dollar_pairs
+symbol_for = same_symbol

@@ -4,7 +4,7 @@ from base.errors import VenueError
 from base.instruments import Instrument
 from fix.codec import BodyWriter
 from ipc.requests import NewOrder
-from venues.encode import POST_ONLY, exec_inst, find_by_id, no_more, one_of, required, scaled
+from venues.encode import POST_ONLY, InPlace, exec_inst, find_by_id, no_more, one_of, required, scaled
 from venues.fix44.settings import Settings
 from venues.interface import WorkingOrder
 
@@ -14,7 +14,7 @@ _TRIGGERED = frozenset({"3", "4"})
 _INSTRUCTIONS = {POST_ONLY: "6", "6": "6"}
 
 
-class Orders:
+class Orders(InPlace):
     """Encoders of one session; `settings` say which messages and values the peer knows."""
 
     def __init__(self, settings: Settings) -> None:
@@ -97,14 +97,6 @@ class Orders:
             body.utc(168, order.effective_ns)
         self._expiry(body, order)
         return "G"
-
-    def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
-        """35=G changes the order in place."""
-        return False
-
-    def after_logon(self) -> list[tuple[str, bytes]]:
-        """Nothing."""
-        return []
 
     def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
         """35=H: ClOrdID(11) is the order's own, OrdStatusReqID(790) the request's."""

@@ -4,7 +4,7 @@ from base.errors import VenueError
 from base.instruments import Instrument
 from fix.codec import BodyWriter
 from ipc.requests import NewOrder
-from venues.encode import POST_ONLY, exec_inst, one_of, required, scaled
+from venues.encode import POST_ONLY, InPlace, exec_inst, one_of, required, scaled
 from venues.interface import WorkingOrder
 from venues.kraken.settings import Settings
 
@@ -26,7 +26,7 @@ _VALID_MIN_S, _VALID_MAX_S = 2, 60
 _ICEBERG_PARTS = 15
 
 
-class Orders:
+class Orders(InPlace):
     """Encoders of one session."""
 
     def __init__(self, settings: Settings) -> None:
@@ -124,14 +124,6 @@ class Orders:
         lost = words + [f"options.{name}" for name in order.options if name not in _KEPT_OPTIONS]
         if lost:
             raise VenueError(f"35=G: {', '.join(lost)} cannot be said again and could be lost; cancel and place anew")
-
-    def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
-        """35=G amends in place: OrderID and executions stay."""
-        return False
-
-    def after_logon(self) -> list[tuple[str, bytes]]:
-        """Nothing."""
-        return []
 
     def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
         """35=H: whose id 11 is, the order's or the request's, the documentation says both ways (option status_id)."""

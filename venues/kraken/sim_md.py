@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from base.instruments import Instrument
 from sim import timetext
 from sim.gateway import Link, Seat
+from sim.marketdata import Subscription
 from sim.orders import BUY, SELL, L3Change, Trade, Update
 from sim.publicbook import PublicBook
 from sim.wire import Field, Message, render
@@ -16,19 +17,6 @@ if TYPE_CHECKING:
 CAP = 1000
 DEPTHS = {"0": 0, "1": 1, "10": 10, "25": 25, "100": 100, "500": 500, "1000": 1000}
 SIDE_LETTER = {BUY: "B", SELL: "O"}
-
-
-@dataclass(slots=True)
-class Subscription:
-    """One 35=V of one connection."""
-
-    link: Link
-    req_id: str
-    symbols: list[str]
-    depth: int
-    l3: bool
-    book: bool
-    trades: bool
 
 
 @dataclass(slots=True)
