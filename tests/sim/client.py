@@ -43,6 +43,12 @@ class Client:
         self.socket.sendall(encode(self.begin, header, [(t, str(v)) for t, v in fields]))
         return n
 
+    def at_time(self, at: str, msg_type: str, fields: Fields) -> None:
+        """Send with a SendingTime of our choice: what is signed must be what leaves."""
+        head = [(35, msg_type), (34, str(self.seq)), (49, self.sender), (52, at), (56, self.target)]
+        self.seq += 1
+        self.socket.sendall(encode(self.begin, head, [(t, str(v)) for t, v in fields]))
+
     def pump(self, timeout: float) -> bool:
         """Read once; False when nothing came within `timeout` seconds."""
         self.socket.settimeout(max(timeout, 0.001))

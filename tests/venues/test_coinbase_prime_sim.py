@@ -14,7 +14,7 @@ import pytest
 from base.clock import ManualClock
 from sim import timetext
 from sim.setup import Grant, RestKey, Setup
-from sim.wire import Message, encode
+from sim.wire import Message
 from tests.sim.client import Client
 from tests.sim.server import Running, call
 from tests.venues.conformance.cases import CASES, Case
@@ -68,12 +68,6 @@ class Trader(Client):
         fields += [(9406, copies)] if copies else []
         said_so = dict(fields) | {int(k[1:]): v for k, v in more.items()}
         self.at_time(at, "A", list(said_so.items()))
-
-    def at_time(self, at: str, msg_type: str, fields: list[tuple[int, Any]]) -> None:
-        """Send with a SendingTime of our choice: what is signed must be what leaves."""
-        head = [(35, msg_type), (34, str(self.seq)), (49, self.sender), (52, at), (56, self.target)]
-        self.seq += 1
-        self.socket.sendall(encode(self.begin, head, [(t, str(v)) for t, v in fields]))
 
     def next_id(self) -> str:
         self.ids += 1
