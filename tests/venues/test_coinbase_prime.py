@@ -138,6 +138,26 @@ def test_the_day_ends_at_five_in_new_york_and_the_calendar_keeps_away_for_five_m
     assert (window.zone.key, window.start_s, window.end_s) == ("America/New_York", 17 * 3600, 17 * 3600 + 300)
 
 
+FIVE = 1_775_595_600_000_000_000  # 2026-04-07 17:00 New York
+
+
+@pytest.mark.parametrize("sequence", ["reset", "resume"])
+def test_after_the_window_numbers_begin_anew_in_both_readings(sequence: str) -> None:
+    session, heard, venue = made(sequence=sequence)
+    venue.wall = FIVE - 60 * SECOND
+    venue.logon()
+    venue.take()
+    venue.wall += 60 * SECOND
+    venue.send("5", "58=end of day|")
+    assert heard.disconnects
+    session.disconnected("closed", venue.mono, venue.wall)
+    venue.wall += 306 * SECOND
+    logon = venue.connect()
+    assert (logon.get_bool(141), logon.seq_num) == (True, 1)
+    venue.send("A", "98=0|108=30|141=Y|")
+    assert session.phase is SessionPhase.READY
+
+
 # --- requests
 
 
@@ -286,7 +306,7 @@ def test_only_a_report_that_names_an_execution_is_a_bust_or_a_correction() -> No
 
 
 def test_a_report_of_another_portfolio_says_whose_it_is() -> None:
-    r = report(f"150=1|39=1|{FILL}", portfolio_id="PF-9")
+    r = report(f"150=1|39=1|{FILL}", kind=Kind.DROPCOPY, portfolio_id="PF-9")
     assert (r.account, r.defects) == ("PF-1", ("1: 'PF-1' is not the account of this venue",))
 
 
@@ -431,6 +451,20 @@ def test_a_snapshot_in_one_piece_is_shown_at_once() -> None:
         venue.send("W", f"262={req_id}|55=BTC-USD|{head}268=2|{BID}{OFFER}")
         (book,) = records.take()
         assert len(book.changes) == 2
+
+
+def test_a_connection_lost_amid_the_pieces_begins_with_the_first_again() -> None:
+    session, _, venue, records, req_id = subscribed()
+    venue.send("W", piece(req_id, 1, 2, BID))
+    session.disconnected("cut", venue.mono, venue.wall)
+    venue.logon()
+    again = venue.last("V").need_str(262)
+    assert again != req_id
+    venue.send("W", piece(again, 2, 2, OFFER))
+    assert records.take() == []
+    venue.send("W", piece(again, 1, 2, BID))
+    (book,) = records.take()
+    assert len(book.changes) == 2
 
 
 @pytest.mark.parametrize("status", ["999", "3"])

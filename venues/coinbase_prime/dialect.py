@@ -76,7 +76,8 @@ class _Profile:
             status_trans=frozenset("123"),
             status_rejects=True,
             unknown_order=_unknown_order,
-            account=settings.portfolio_id,
+            # With 9406=N all reports are of our own orders, and of no other portfolio.
+            account=settings.portfolio_id if context.config.kind is Kind.DROPCOPY else "",
         )
         self.settings = session_settings(
             context,
