@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -583,3 +584,19 @@ def test_the_rollover_loses_no_order_in_either_reading(benches: Benches, case: C
     desk.connect()
     desk.until(lambda: filled.state == "FILLED", "known")
     assert (kept.state, len(desk.fills(filled)), desk.session.numbers()[0] <= 4) == ("NEW", 1, True)
+
+
+def test_without_rest_each_order_is_asked_for_and_what_only_the_venue_knows_is_learnt(benches: Benches) -> None:
+    case = replace(PRIME, id="coinbase_prime-no-rest", rest=False)
+    bench = benches(case)
+    desk, venue = LiveDesk(bench, rest=False), AtVenue(bench)
+    desk.connect()
+    kept, filled, cancelled = (desk.place() for _ in range(3))
+    desk.drop()
+    bench.running.fault("lost_report", n=10)
+    venue.fill(filled, filled.order_qty)
+    venue.cancel(cancelled)
+    bench.running.control("DELETE", "/faults")
+    desk.connect()
+    assert [o.state for o in (kept, filled, cancelled)] == ["NEW", "FILLED", "CANCELED"]
+    assert (filled.cum_qty, filled.untold) == (filled.order_qty, filled.order_qty)  # known, though not one by one

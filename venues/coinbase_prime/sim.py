@@ -12,7 +12,7 @@ import hmac
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -30,6 +30,7 @@ from sim.session import Profile, Refusal
 from sim.setup import Setup, dollar_pairs, same_symbol
 from sim.wire import Field, Message
 from venues.coinbase_prime import sim_orders
+from venues.coinbase_prime.sim_late import LateReports, Missed
 from venues.coinbase_prime.sim_md import PrimeMarketData
 from venues.coinbase_prime.sim_orders import BROKER, DUPLICATE, EXCEEDS, OTHER, UNKNOWN_SYMBOL
 from venues.coinbase_prime.sim_rest import PrimeRest
@@ -59,21 +60,9 @@ STANDALONE = (
 )
 MOST_SESSIONS = 7
 CLOCK_NS = 5 * SECOND_NS
-KEPT_NS = 86_400 * SECOND_NS
 MOST_EDITS = 25
 NEW_YORK = ZoneInfo("America/New_York")
 TOO_MANY = "rate limit exceeded"
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """A report that a session was not there to hear."""
-
-    seat: Seat
-    time_ns: int
-    nobody_there: bool  # no session of the portfolio was up
-    msg_type: str
-    fields: list[Field]
 
 
 class PrimeSim(Venue):
@@ -89,7 +78,7 @@ class PrimeSim(Venue):
         setup.check_options(OPTIONS)
         self.replays = setup.text("sequence", "reset", ("reset", "replay")) == "replay"
         self.resend_answer = setup.text("resend_answer", "replay", ("replay", "reject", "logout", "silence"))
-        self.burst_to_any = setup.text("late_burst", "own", ("own", "any")) == "any"
+        self._late = LateReports(to_any=setup.text("late_burst", "own", ("own", "any")) == "any")
         self.last_fill = setup.text("last_fill", "partial", ("partial", "filled"))
         self.unfilled_end = setup.text("unfilled_end", "4", ("3", "4", "C"))
         self.amend = setup.flag("amend", True)
@@ -101,7 +90,6 @@ class PrimeSim(Venue):
         self._window = setup.flag("daily_window", False)
         self._day = self._trading_day()
         self._sent: dict[str, deque[int]] = {}
-        self.missed: list[Missed] = []
         self.market_data = PrimeMarketData(self)
         self._rest = PrimeRest(self)
 
@@ -140,10 +128,8 @@ class PrimeSim(Venue):
             return "SendingTime (52) is more than 5 s off"
         if any(s.live is not None and s.grant.sender == link.sender for s in self.seats.values()):
             return "this API key has a session already"
-        if (
-            sum(s.live is not None for s in self.seats.values() if s.grant.account == seat.grant.account)
-            >= MOST_SESSIONS
-        ):
+        mine = [s for s in self.seats.values() if s.grant.account == seat.grant.account]
+        if sum(s.live is not None for s in mine) >= MOST_SESSIONS:
             return f"more than {MOST_SESSIONS} sessions of the portfolio"
         return "" if self.setup.any_logon else _signature_problem(seat, logon)
 
@@ -161,23 +147,15 @@ class PrimeSim(Venue):
 
     def session_began(self, link: Link, seat: Seat, logon: Message) -> None:
         """What was missed comes as new messages: to the session itself, or to whichever is back first."""
-        oldest = self.clock.wall_ns() - KEPT_NS
-        due: list[Missed] = []
-        kept: list[Missed] = []
-        for item in self.missed:
-            account = item.seat.grant.account == seat.grant.account
-            mine = item.seat is seat or (self.burst_to_any and item.nobody_there and account)
-            if item.time_ns >= oldest:
-                (due if mine else kept).append(item)
-        self.missed = kept
-        for item in due:
-            link.send(item.msg_type, item.fields)
+        if seat.grant.kind != "marketdata":
+            for missed in self._late.due(seat, self.clock.wall_ns()):
+                link.send(missed.msg_type, missed.fields)
 
     def _deliver(self, seat: Seat, msg_type: str, fields: list[Field]) -> None:
         if seat.live is None or not seat.live.active:
             portfolio = [s for s in self.seats.values() if s.grant.account == seat.grant.account]
             nobody = all(s.live is None for s in portfolio)
-            self.missed.append(Missed(seat, self.clock.wall_ns(), nobody, msg_type, fields))
+            self._late.keep(Missed(seat, self.clock.wall_ns(), nobody, msg_type, fields))
         super()._deliver(seat, msg_type, fields)
 
     def tick(self) -> None:
