@@ -1,4 +1,4 @@
-"""Coinbase Exchange (FIX 5.0 SP2 over FIXT.1.1). docs/venues/coinbase-exchange.md lists options and what is unproven.
+"""Coinbase Exchange (FIX 5.0 SP2 over FIXT.1.1). docs/venues/coinbase_exchange.md lists options and what is unproven.
 
 Where the reference contradicts itself: order entry has what it missed resent as one page describes it (another page
 says that there is no resend: option sequence = "reset"), and falls back to 141=Y whenever that fails; the number in the

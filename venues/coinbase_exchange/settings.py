@@ -1,4 +1,4 @@
-"""Options of a Coinbase Exchange venue or session; docs/venues/coinbase-exchange.md describes each."""
+"""Options of a Coinbase Exchange venue or session; docs/venues/coinbase_exchange.md describes each."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,8 +13,8 @@ SELF_TRADE = frozenset("DONB")
 """SelfTradeType(7928): decrement and cancel, cancel oldest, cancel newest, cancel both."""
 BATCH_MOST = 15
 """Orders in one 35=U6 or U4."""
-RESEND_MOST = 1_000
-"""Numbers in one ResendRequest."""
+RESEND_MOST = 999
+"""Numbers in one ResendRequest: 1000 are allowed, the documented pages have one less."""
 
 OnLoss = Literal["session", "profile", "off"]
 
