@@ -281,7 +281,9 @@ class ReportDecoder:
             told = message.has(12) and currency_of is not None
             return ((currency_of(read.text(55)), read.text(12)),) if told and currency_of is not None else ()
         entries = message.group(self._rules.fees)
-        return tuple((e.get_str(138) or "", fee_amount(message, e, self._base(read.text(55)))) for e in entries)
+        alone = (message.get_str(891) or "") if len(entries) == 1 else ""
+        base = self._base(read.text(55))
+        return tuple((e.get_str(138) or "", fee_amount(message, e, base, alone)) for e in entries)
 
     def _base(self, symbol: str) -> str:
         instrument = self._by_symbol.get(symbol)
@@ -387,12 +389,13 @@ class ReportDecoder:
         )
 
 
-def fee_amount(message: Message, entry: GroupEntry, base: str) -> str:
+def fee_amount(message: Message, entry: GroupEntry, base: str, alone: str = "") -> str:
     """MiscFeeAmt(137) by its basis (891): as it stands, for each unit, or the part of the value that 2 says.
 
-    The value is LastQty in the base currency, LastQty x LastPx in any other. What cannot be reckoned stands as it is.
+    The value is LastQty in the base currency, LastQty x LastPx in any other. `alone`: the basis where it stands outside
+    the one entry. What cannot be reckoned stands as it is.
     """
-    said, basis = entry.get_str(137) or "", entry.get_str(891)
+    said, basis = entry.get_str(137) or "", entry.get_str(891) or alone
     if basis not in ("1", "2"):
         return said
     try:

@@ -1,6 +1,8 @@
 """Coinbase Exchange: signatures, bodies of every request, batches, sequence numbers, reports, market data, REST."""
 
+import re
 from base64 import b64decode
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from base.config import Kind, RestConfig, SessionConfig, VenueConfig
 from base.errors import ConfigError, SecretError, VenueError
 from base.instruments import Instrument
+from fix.dictionary import Dictionary
 from ipc.events import CancelReject, ExecutionReport, InstrumentDefinition, MassCancelReport
 from ipc.requests import NewOrder
 from tests.venues.kit import SECOND, WALL, Heard, Records, Venue, context
@@ -588,6 +591,77 @@ def test_two_sessions_of_one_key_are_refused() -> None:
 
 
 # --- wire samples of the documentation
+
+ETH = Instrument("coinbase_exchange", "ETH-USD", "ETH-USD", 2, 8)
+FINE = Instrument("coinbase_exchange", "BTC-USD", "BTC-USD", 4, 8)  # the samples print average prices
+NAMES = {name: tag for tag in range(1, 1500) if (name := Dictionary.standard("4.2").field_name(tag))}
+NAMES |= {"MiscFeeBasis": 891, "AggressorIndicator": 1057, "NoMiscFees": 136, "1003": 1003, "CashOrderQty": 152}
+NAMES |= {"MiscFeeAmt": 137, "MiscFeeCurr": 138, "MiscFeeType": 139}
+WORDS = {
+    "ORDER_SINGLE": "D", "EXECUTION_REPORT": "8", "LIMIT": "2", "BUY": "1", "SELL": "2", "GOOD_TILL_CANCEL": "1",
+    "NEW": "0", "PARTIAL_FILL": "1", "PARTIALLY_FILLED": "1", "CANCELED": "4", "EXCHANGE_FEES": "4",
+    "Percentage": "2", "YES": "Y", "NO": "N",
+}  # fmt: skip
+
+
+def printed(title: str) -> dict[int, str]:
+    """An example that the documentation prints with names, as fields; of those with the title the first."""
+    path = FOLDER / "coinbase-exchange.fix"
+    if not path.exists():
+        pytest.skip(f"no wire samples at {path}")
+    lines = path.read_text().splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith(f"# {title}"))
+    pairs = re.findall(r"(\w+)=(.*?)(?= \w+=|$)", lines[at + 1].removeprefix("#~ "))
+    return {NAMES[name]: WORDS.get(value, value) for name, value in pairs}
+
+
+def told(title: str) -> ExecutionReport:
+    """The event that a printed report becomes."""
+    fields = printed(title)
+    heard = Heard()
+    ctx = context("coinbase_exchange", Kind.TRADING, [FINE, ETH], KEY, "Coinbase", username=KEY, password=SECRET)
+    venue = Venue(D.trading(ctx, heard), heard, KEY, "Coinbase")
+    venue.logon()
+    venue.send("8", "".join(f"{t}={v}|" for t, v in fields.items() if t not in (8, 9, 35, 34, 49, 52, 10, 20)))
+    return heard.one(ExecutionReport)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("title", "wanted"),
+    [
+        ("ExecutionReport new, limit with funds", ("0", "0", "1", 33_740_512, 0, 33_740_512, 295_200)),
+        ("ExecutionReport taker fill 2", ("F", "1", "1", 33_740_512, 3_000_000, 30_740_512, 295_192)),
+        ("ExecutionReport maker fill", ("F", "1", "1", 33_740_512, 4_000_000, 29_740_512, 295_200)),
+        ("ExecutionReport new with OrderQty 0", ("0", "0", "1", 0, 0, 0, 100)),
+        ("ExecutionReport IOC canceled", ("4", "4", "1", 0, 0, 0, 100)),
+        ("ExecutionReport new (partial", ("0", "0", "2", 25_030_000, 0, 25_030_000, 399_440_000)),
+        ("ExecutionReport fill before STP", ("F", "1", "2", 25_030_000, 5_000_000, 20_030_000, 399_493_007)),
+        ("ExecutionReport canceled by STP", ("4", "4", "1", 2_500_000, 0, 0, 399_450_000)),
+    ],
+)
+def test_each_printed_report_is_the_event_that_a_reader_expects(title: str, wanted: tuple[Any, ...]) -> None:
+    r = told(title)
+    assert (r.exec_type, r.ord_status, r.side, r.order_qty, r.cum_qty, r.leaves_qty, r.price) == wanted
+
+
+def test_the_printed_fills_tell_who_took_and_what_it_cost() -> None:
+    taker, maker = told("ExecutionReport taker fill 2"), told("ExecutionReport maker fill")
+    assert (taker.last_qty, taker.last_px, taker.trade_id, taker.liquidity) == (600_000, 295_192, "1267479", "T")
+    assert Decimal(taker.fees[0][1]) == Decimal("0.004") * Decimal("0.006") * Decimal("2951.92")
+    assert (maker.liquidity, Decimal(maker.fees[0][1])) == ("M", Decimal("0.0025") * Decimal("0.01") * 2952)
+    assert told("ExecutionReport canceled by STP").text == "102:Self Trade Prevention"
+
+
+def test_the_printed_order_by_funds_is_what_we_send() -> None:
+    wanted = printed("NewOrderSingle limit with funds")
+    session, heard, venue = logged_on()
+    sample = order(instrument="ETH-USD", price=ETH.px("2952"), options={"cash_order_qty": "1000"})
+    session.new_order(sample, ETH, OURS, venue.mono, venue.wall)
+    mine = dict(sent(venue, "D"))
+    assert {t: v for t, v in mine.items() if t not in (11, 7928)} == {
+        t: v for t, v in wanted.items() if t not in (8, 35, 10)
+    }  # fmt: skip
+    assert heard.alerts == []
 
 
 def test_the_documented_rfq_fill_is_read_whole() -> None:

@@ -16,7 +16,8 @@ ROWS = [
 ]
 KRAKEN = {f"kraken spot, tier {tier}": ("kraken", {"tier": tier}) for tier in ("starter", "intermediate", "pro")}
 VENUES: dict[str, tuple[str, dict[str, Any]]] = {
-    "binance": ("binance", {}), "coinbase_exchange": ("coinbase_exchange", {}), "coinbase_prime": ("coinbase_prime", {"portfolio_id": "P"}), **KRAKEN,
+    "binance": ("binance", {}), "coinbase_exchange": ("coinbase_exchange", {}),
+    "coinbase_prime": ("coinbase_prime", {"portfolio_id": "P"}), **KRAKEN,
     "kraken derivatives": ("kraken", {"market": "derivatives"}),
 }  # fmt: skip
 
