@@ -40,6 +40,29 @@ def samples(venue: str) -> list[Sample]:
     return found
 
 
+class Frame(NamedTuple):
+    """One frame of a WebSocket sample: its title in the file, who sent it, its text as published."""
+
+    title: str
+    direction: str
+    text: str
+
+
+def frames(venue: str) -> list[Frame]:
+    """All WebSocket samples of a venue, in the order of the file."""
+    path = FOLDER.parent / "ws" / f"{venue}.txt"
+    if not path.exists():
+        pytest.skip(f"no wire samples at {path}", allow_module_level=True)
+    found, title = [], ""
+    for line in path.read_text().splitlines():
+        if line.startswith("# ") and " http" in line:
+            title = line[2:].partition(" http")[0].rstrip()
+        elif line and not line.startswith("#"):
+            direction = "out" if title.endswith(" out") else "in"
+            found.append(Frame(title.removesuffix(f" {direction}"), direction, line))
+    return found
+
+
 def _sample(title: str, line: str) -> Sample:
     name, _, _ = title.partition(" http")
     text = name.rstrip()

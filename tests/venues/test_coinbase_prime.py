@@ -1,6 +1,8 @@
 """Coinbase Prime: signatures, bodies of every request, every ExecType, refusals, REST, and the venue's wire samples."""
 
 import json
+import re
+import struct
 from decimal import Decimal
 from typing import Any
 
@@ -15,9 +17,11 @@ from ipc.requests import NewOrder
 from risk.order import order_of
 from risk.orders import OrderTable
 from tests.venues.kit import SECOND, WALL, Heard, Records, Venue, context
-from tests.venues.samples import Sample, samples
+from tests.venues.samples import Frame, Sample, frames, samples
 from venues.calendar import venue_times
 from venues.coinbase_prime.signing import logon_signature, rest_signature
+from venues.coinbase_prime.websocket import Frames, subscribe_frame
+from venues.fix_dialect import Notice
 from venues.interface import Disconnect, OpenOrders, Replace, SessionPhase, WorkingOrder
 from venues.registry import dialect
 
@@ -710,3 +714,85 @@ def test_the_snapshot_of_the_sample_is_a_book() -> None:
     venue.send("W", f"262={req_id}|" + "".join(f"{t}={v}|" for t, v in sample.body))
     (book,) = records.take()
     assert (book.kind, levels(book)) == (1, [(0, 5_000_000, 150_000_000), (1, 4_999_900, 200_000_000)])
+
+
+# --- WebSocket frames
+
+
+def mended(frame: Frame) -> bytes:
+    """A published example as JSON: without its comments and slips of the pen."""
+    text = re.sub(r"/\*.*?\*/|//(?:field not present if empty|present if [a-z -]+)", "", frame.text)
+    text = text.replace('"client_id: "",', "").replace('"buy" "fees"', '"buy", "fees"')
+    text = re.sub(r",(\s*})", r"\1", text.strip())
+    return (text[1:-1] if text.startswith("[") else text).encode()
+
+
+def heard_frames(title: str) -> list[Any]:
+    (frame,) = [f for f in frames("coinbase-prime") if f.title == title and f.direction == "in"]
+    return list(Frames("ws", "coinbase_prime", "main", [BTC]).decode(mended(frame), WALL))
+
+
+def test_every_frame_that_comes_in_is_read_and_every_one_that_subscribes_is_written() -> None:
+    found = frames("coinbase-prime")
+    silent = {f.title for f in found if f.direction == "in" and not heard_frames(f.title)}
+    assert silent == {f"subscriptions {c}" for c in ("heartbeat", "products", "orders", "l2_data")}
+    spoken = {f.title for f in found if f.direction == "in"} - silent
+    assert spoken == {"error", "orders snapshot", "l2_data snapshot", "l2_data update, two products"}
+    subscribing = [f for f in found if f.direction == "out" and '"type": "subscribe"' in f.text]
+    keys = "ACCESS_KEY", "secret", "PASSPHRASE"
+    for f in subscribing:
+        said = json.loads(f.text)
+        portfolio, products = said["portfolio_id"], said["product_ids"]
+        ours = json.loads(subscribe_frame(said["channel"], products, keys, said["api_key_id"], portfolio, 1))
+        assert {**ours, "timestamp": said["timestamp"], "signature": said["signature"]} == said
+    assert len(subscribing) == 3
+
+
+def test_an_error_is_for_people() -> None:
+    assert heard_frames("error") == [Notice("warning", "refused", "error message")]
+
+
+def test_a_snapshot_of_orders_is_the_state_of_each() -> None:
+    ((name, r),) = heard_frames("orders snapshot")
+    assert (name, r.exec_type, r.ord_status, r.origin, r.drop_copy) == ("BTC-USD", "I", "0", "ws", False)
+    assert (r.order_id, r.cl_ord_id) == (
+        "4c62681b-be8a-439c-af2b-5f0100386cc0", "20a8cbe0-7680-4eba-9ffd-f9c2de89035d",
+    )  # fmt: skip
+    assert (r.side, r.ord_type, r.order_qty, r.cum_qty, r.leaves_qty) == ("1", "1", 300_000_000, 0, 300_000_000)
+    assert r.price is None
+
+
+def test_levels_arrive_as_books_and_changes_of_absolute_size() -> None:
+    ((name, book),) = heard_frames("l2_data snapshot")
+    assert (name, book.level, book.last_update_id) == ("BTC-USD", 2, 1)
+    assert struct.unpack("<qq", book.bids) == (2_214_530, 1_083_825)
+    assert struct.unpack("<qq", book.asks) == (2_214_926, 3_450_782)
+    (_, delta), strange = heard_frames("l2_data update, two products")
+    bid, offer = struct.iter_unpack("<qqq", delta.changes)
+    assert (bid, offer) == ((1 << 8, 2_214_530, 1_083_825), (1 | 1 << 8 | 1 << 25, 2_214_926, 3_450_782))
+    assert strange.code == "unknown_symbol"
+
+
+def test_a_size_of_nothing_takes_the_level_away_and_a_hole_in_the_numbers_is_an_error() -> None:
+    told = Frames("ws", "coinbase_prime", "main", [BTC])
+    level = {"side": "offer", "px": "101", "qty": "0"}
+    update = {"type": "update", "product_id": "BTC-USD", "updates": [level]}
+    frame = {"channel": "l2_data", "sequence_num": 4, "events": [update]}
+    ((_, delta),) = told.decode(json.dumps(frame).encode(), WALL)
+    assert struct.unpack("<qqq", delta.changes) == (1 | 2 << 8 | 1 << 25, 10_100, 0)
+    with pytest.raises(VenueError, match="sequence_num 6, expected 5"):
+        told.decode(json.dumps({**frame, "sequence_num": 6}).encode(), WALL)
+
+
+@pytest.mark.parametrize("bad", [{"side": "up"}, {"px": "x"}, {"qty": "0.123456789"}], ids=["side", "px", "qty"])
+def test_a_level_that_cannot_be_read_is_an_error_that_names_it(bad: dict[str, str]) -> None:
+    level = {"side": "bid", "px": "1", "qty": "1"} | bad
+    frame = {"channel": "l2_data", "sequence_num": 0, "events": [{"product_id": "BTC-USD", "updates": [level]}]}
+    with pytest.raises(VenueError, match=r"events\[0\]\.updates\[0\]"):
+        Frames("ws", "v", "main", [BTC]).decode(json.dumps(frame).encode(), WALL)
+
+
+def test_the_subscription_is_signed_as_the_vector_says() -> None:
+    keys = "TESTACCESSKEY", "TESTSECRET", "TESTPASS"
+    said = json.loads(subscribe_frame("l2_data", ["BTC-USD", "ETH-USD"], keys, "TESTSVCACCOUNT", "", 1_769_529_305))
+    assert said["signature"] == "CnOrZJX7g8YGnvLtc9JM8/YkMV9tEfcZXDBGquxUEas="

@@ -267,10 +267,20 @@ def _iso(wall_ns: int) -> str:
     return datetime.fromtimestamp(max(wall_ns, 0) // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _side(text: str, path: str) -> str:
+def side_of(text: str, path: str) -> str:
+    """Side(54) of BUY or SELL; VenueError otherwise."""
     if text not in _SIDES:
         raise VenueError(f"{path}.side: {text!r} is neither BUY nor SELL")
     return _SIDES[text]
+
+
+def ord_status(status: str, cum_qty: str, path: str) -> str:
+    """OrdStatus(39) of the venue's word; VenueError names one that it does not document."""
+    if status == "OPEN":
+        return "1" if cum_qty.strip("0.") else "0"
+    if status not in _STATES:
+        raise VenueError(f"{path}.status: {status!r} is not one of {sorted([*_STATES, 'OPEN'])}")
+    return _STATES[status]
 
 
 def _optional(text: str, path: str) -> str:
@@ -279,21 +289,15 @@ def _optional(text: str, path: str) -> str:
 
 def _open_order(order: _Order, path: str) -> OpenOrder:
     cum_qty = amount(order.filled_quantity or "0", f"{path}.filled_quantity")
-    if order.status == "OPEN":
-        state = "1" if Decimal(cum_qty) else "0"
-    elif order.status in _STATES:
-        state = _STATES[order.status]
-    else:
-        raise VenueError(f"{path}.status: {order.status!r} is not one of {sorted([*_STATES, 'OPEN'])}")
     return OpenOrder(
         order_id=order.id,
         cl_ord_id=order.client_order_id,
         symbol=order.product_id,
-        side=_side(order.side, path),
+        side=side_of(order.side, path),
         order_qty=_optional(order.base_quantity, f"{path}.base_quantity"),
         cum_qty=cum_qty,
         price=_optional(order.limit_price, f"{path}.limit_price"),
-        status=state,
+        status=ord_status(order.status, cum_qty, path),
         transact_ns=instant_ns(order.created_at) if order.created_at else 0,
     )
 
@@ -304,7 +308,7 @@ def _trade(fill: _Fill, path: str) -> VenueTrade:
         trade_id=fill.id,
         order_id=fill.order_id,
         symbol=fill.product_id,
-        side=_side(fill.side, path),
+        side=side_of(fill.side, path),
         px=amount(fill.price, f"{path}.price"),
         qty=amount(fill.filled_quantity, f"{path}.filled_quantity"),
         fees=((fill.product_id.partition("-")[2], fee),) if fee else (),
