@@ -61,6 +61,22 @@ class Options:
         return ConfigError(f"{self._path}.{key}: {value!r} is not {expected}")
 
 
+def need_three_secrets(venue: VenueConfig, sessions: Mapping[str, SessionConfig], path: str) -> None:
+    """ConfigError naming what is missing of key, secret and passphrase, at REST and of any session."""
+    rest = venue.rest
+    if rest is not None:
+        _need(f"{path}.rest", dict(zip(("key", "secret", "passphrase"), rest.references, strict=True)))
+        if rest.kill_key and not rest.kill_passphrase:
+            raise ConfigError(f"{path}.rest.kill_passphrase: missing, though kill_key has its own")
+    for name, session in sessions.items():
+        _need(f"session.{name}", {k: getattr(session, k) for k in ("username", "password", "passphrase")})
+
+
+def _need(path: str, references: Mapping[str, str]) -> None:
+    if missing := [key for key, reference in references.items() if not reference]:
+        raise ConfigError(f"{path}.{missing[0]}: missing; the venue gives three secrets with each key")
+
+
 def merged(venue: VenueConfig, session: SessionConfig | None = None) -> dict[str, Value]:
     """The venue's options, overridden by the session's."""
     return {**venue.options, **(session.options if session is not None else {})}

@@ -571,11 +571,13 @@ def test_capabilities_and_plan_follow_the_configuration() -> None:
     ("changes", "words"),
     [({"target_comp_id": "X"}, "target_comp_id"), ({"heartbeat_s": 31}, "heartbeat_s"),
      ({"kind": Kind.MARKETDATA}, r"level.*2"), ({"kind": Kind.MARKETDATA, "level": 3, "depth": 5}, "depth"),
-     ({"options": {"self_trade_prevention": "X"}}, "self_trade_prevention")],
+     ({"options": {"self_trade_prevention": "X"}}, "self_trade_prevention"),
+     ({"passphrase": ""}, "passphrase: missing")],
 )  # fmt: skip
 def test_what_the_venue_does_not_take_is_a_config_error_with_its_path(changes: dict[str, Any], words: str) -> None:
     fields = {
         "venue": "v", "kind": Kind.TRADING, "address": "x:1", "sender_comp_id": "A", "target_comp_id": "Coinbase",
+        "username": "env:U", "password": "env:P", "passphrase": "env:Q",
     }  # fmt: skip
     session = SessionConfig(**{**fields, **changes})
     with pytest.raises(ConfigError, match=rf"session\.s\..*{words}"):
@@ -584,7 +586,8 @@ def test_what_the_venue_does_not_take_is_a_config_error_with_its_path(changes: d
 
 def test_two_sessions_of_one_key_are_refused() -> None:
     one = SessionConfig(
-        venue="v", kind=Kind.TRADING, address="x:1", sender_comp_id="A", target_comp_id="Coinbase"
+        venue="v", kind=Kind.TRADING, address="x:1", sender_comp_id="A", target_comp_id="Coinbase", username="env:U",
+        password="env:P", passphrase="env:Q",
     )  # fmt: skip
     with pytest.raises(ConfigError, match=r"session\.b\.sender_comp_id: the API key of session\.a"):
         D.check(VenueConfig(dialect="coinbase_exchange", instruments=[]), {"a": one, "b": one}, "venue.v")

@@ -11,9 +11,7 @@ from collections.abc import Iterable
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from fix.codec import BodyWriter, FieldRules, Message
-from fix.settings import Role, SequencePolicy, SessionSettings
-from fix.store import MemoryStore
-from venues.calendar import session_calendar
+from fix.settings import SequencePolicy
 from venues.coinbase_exchange import settings as options
 from venues.coinbase_exchange.limits import rate_limits
 from venues.coinbase_exchange.marketdata import MarketData
@@ -23,24 +21,22 @@ from venues.coinbase_exchange.rest import Rest
 from venues.coinbase_exchange.settings import BATCH_MOST, HEARTBEAT_MOST_S, RESEND_MOST, TARGET, OnLoss, Settings
 from venues.coinbase_exchange.signing import logon_signature
 from venues.fix_dialect import ReportRules, Said
-from venues.fix_marketdata import FixMarketDataSession
 from venues.fix_session import open_store
-from venues.fix_trading import FixDropCopySession, FixTradingSession
+from venues.fix_trading import FixTradingSession
+from venues.fix_venue import FixVenue, session_settings
 from venues.ids import CombIds, IdSource
 from venues.interface import (
     CancelPlan,
     Capabilities,
     Disconnect,
-    RecordSink,
     Replace,
     RestApi,
     SessionContext,
     Sink,
 )
-from venues.options import merged
+from venues.options import merged, need_three_secrets
 from venues.signing import secret_bytes
 
-_MD_BODY_LIMIT = 64 << 20
 _APPL_VER = "9"  # FIX 5.0 SP2
 _ON_LOSS = {"session": "S", "profile": "Y"}
 
@@ -63,32 +59,24 @@ _REPORTS = ReportRules(
 
 class _Profile:
     def __init__(self, context: SessionContext, settings: Settings) -> None:
-        config = context.config
-        trading, market_data = config.kind is Kind.TRADING, config.kind is Kind.MARKETDATA
-        resumes = trading and settings.resumes
-        sub_id = settings.sender_sub_id
+        kind = context.config.kind
+        resumes, sub_id = kind is Kind.TRADING and settings.resumes, settings.sender_sub_id
         self.rules: FieldRules | None = None
         self.report_rules = _REPORTS
-        self.settings = SessionSettings(
-            name=context.name,
-            role=Role.INITIATOR,
-            sender_comp_id=context.sender_comp_id or config.sender_comp_id,
-            target_comp_id=config.target_comp_id,
+        self.settings = session_settings(
+            context,
             begin_string="FIXT.1.1",
             default_appl_ver_id=_APPL_VER,
-            extra_header=b"50=%s\x01" % sub_id.encode() if trading and sub_id else b"",
-            heartbeat_s=config.heartbeat_s,
+            extra_header=b"50=%s\x01" % sub_id.encode() if kind is Kind.TRADING and sub_id else b"",
             sequence_policy=SequencePolicy.OURS_RESTART if resumes else SequencePolicy.RESET_AT_LOGON,
-            resets=session_calendar(context.venue, config, path=f"venue.{config.venue}").resets(),
             supports_resend=resumes,
             resend_end_zero=not resumes,
             resend_most=RESEND_MOST if resumes else 0,
-            max_body_length=_MD_BODY_LIMIT if market_data else 1 << 20,
         )
-        self._kind = config.kind
+        self._kind = kind
         self._key, self._passphrase = context.username or self.settings.sender_comp_id, context.passphrase
         self._secret = secret_bytes(context.password, f"session.{context.name}.password")
-        self._loss = _loss(context, settings) if trading else None
+        self._loss = _loss(context, settings) if kind is Kind.TRADING else None
 
     def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
         """Key, passphrase, signature over header values; what a lost connection cancels; drop copy says that it is."""
@@ -126,7 +114,7 @@ class _MarketData(MarketData, _Profile):
         MarketData.__init__(self, settings, context.epoch)
 
 
-class CoinbaseExchange:
+class CoinbaseExchange(FixVenue):
     """The dialect."""
 
     name = "coinbase_exchange"
@@ -161,6 +149,7 @@ class CoinbaseExchange:
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming what the venue does not take."""
         options.read(dict(venue.options), f"{path}.options")
+        need_three_secrets(venue, sessions, path)
         keys: dict[str, str] = {}
         for name, session in sessions.items():
             _check_session(f"session.{name}", session, options.read(merged(venue, session), f"session.{name}.options"))
@@ -174,18 +163,17 @@ class CoinbaseExchange:
         return cancel_plan(venue, _settings(venue))
 
     def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
-        """An order-entry session."""
+        """An order-entry session, whose cancels may leave in batches."""
         profile = _Trading(context, _read(context))
         return FixTradingSession(context, sink, profile, profile.store, batching=profile)
 
-    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> FixMarketDataSession:
-        """A market-data session: every order of the book."""
-        profile = _MarketData(context, _read(context))
-        return FixMarketDataSession(context, sink, profile, MemoryStore(context.epoch), records)
+    def marketdata_profile(self, context: SessionContext) -> _MarketData:
+        """Every order of the book."""
+        return _MarketData(context, _read(context))
 
-    def dropcopy(self, context: SessionContext, sink: Sink) -> FixDropCopySession:
-        """A drop-copy session on the dedicated gateway. Replay is not documented there: it starts afresh."""
-        return FixDropCopySession(context, sink, _Profile(context, _read(context)), open_store(context))
+    def dropcopy_profile(self, context: SessionContext) -> _Profile:
+        """The dedicated gateway. Replay is not documented there: it starts afresh."""
+        return _Profile(context, _read(context))
 
     def rest(self, venue: VenueConfig, key: str, secret: str, passphrase: str = "") -> RestApi | None:
         """The profile's REST side."""

@@ -11,7 +11,7 @@ from base.instruments import Instrument
 from fix.codec import BodyWriter
 from ipc.requests import NewOrder
 from venues.coinbase_exchange.settings import SELF_TRADE, Settings
-from venues.encode import POST_ONLY, exec_inst, one_of, required
+from venues.encode import POST_ONLY, InPlace, exec_inst, one_of, required
 from venues.interface import WorkingOrder
 
 _NAME = "coinbase_exchange"
@@ -29,7 +29,7 @@ _OPTIONS = frozenset({_FUNDS, _STOP_LIMIT_PX, _DIRECTION, _SELF_TRADE, _EXN})
 _EVERYTHING_OF_SESSION = "6"  # MassCancelRequestType(530)
 
 
-class Orders:
+class Orders(InPlace):
     """Encoders of one session."""
 
     def __init__(self, settings: Settings) -> None:
@@ -91,14 +91,6 @@ class Orders:
         if order.ord_type == BRACKET:
             body.scaled(3040, _stop_limit_px(order, instrument), instrument.px_scale)
         return "G"
-
-    def replace_is_new(self, order: WorkingOrder, order_qty: int, price: int | None, stop_px: int | None) -> bool:
-        """35=G amends in place: OrderID and executions stay."""
-        return False
-
-    def after_logon(self) -> list[tuple[str, bytes]]:
-        """Nothing."""
-        return []
 
     def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
         """35=H under the ORDER's ClOrdID: what the answer is known by, since one to an unknown order has no OrderID."""

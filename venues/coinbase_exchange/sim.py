@@ -16,13 +16,12 @@ from uuid import UUID
 from base.clock import Clock
 from base.errors import NumberError
 from base.http import Request, Response
-from base.instruments import Instrument
 from sim.fields import FieldError, need, standing
 from sim.gateway import SECOND_NS, Link, Seat, Venue
 from sim.matching import Market
 from sim.orders import BUY, Event, Order, Update
 from sim.session import Acceptor, Profile, Refusal
-from sim.setup import Grant, Setup
+from sim.setup import Grant, Setup, dollar_pairs, same_symbol
 from sim.wire import Field, Message, number
 from venues.coinbase_exchange import sim_orders
 from venues.coinbase_exchange.sim_md import CoinbaseMarketData
@@ -420,14 +419,5 @@ def new_secret(what: str) -> str:
     return source.randbytes(16).hex()
 
 
-def default_instruments(venue: str) -> list[Instrument]:
-    """What the venue trades when nobody says."""
-    return [
-        Instrument(venue, "BTC-USD", "BTC-USD", 2, 8, min_qty=1_000),
-        Instrument(venue, "ETH-USD", "ETH-USD", 2, 8, min_qty=10_000),
-    ]
-
-
-def symbol_for(name: str) -> str:
-    """The venue's symbol for a desk name: the same."""
-    return name
+default_instruments = dollar_pairs
+symbol_for = same_symbol

@@ -35,7 +35,7 @@ from venues.interface import (
     SessionContext,
     Sink,
 )
-from venues.options import merged
+from venues.options import merged, need_three_secrets
 
 _NO_MARKET_DATA = "market data over FIX is a client beta of coinbase prime: option market_data_beta"
 
@@ -172,12 +172,7 @@ class CoinbasePrime(FixVenue):
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming what the venue does not take."""
         options.read(dict(venue.options), f"{path}.options")
-        if venue.rest is not None:
-            _need_secrets(
-                f"{path}.rest", dict(zip(("key", "secret", "passphrase"), venue.rest.references, strict=True))
-            )
-            if venue.rest.kill_key and not venue.rest.kill_passphrase:
-                raise ConfigError(f"{path}.rest.kill_passphrase: missing, though kill_key has its own")
+        need_three_secrets(venue, sessions, path)
         if len(sessions) > MOST_SESSIONS:
             raise ConfigError(f"{path}: a portfolio has {MOST_SESSIONS} sessions at most, these are {sorted(sessions)}")
         keys: dict[str, str] = {}
@@ -224,13 +219,7 @@ def _read(context: SessionContext) -> Settings:
     return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
 
 
-def _need_secrets(path: str, references: dict[str, str]) -> None:
-    if missing := [key for key, reference in references.items() if not reference]:
-        raise ConfigError(f"{path}.{missing[0]}: missing; the venue gives three secrets with each key")
-
-
 def _check_session(path: str, session: SessionConfig, settings: Settings) -> None:
-    _need_secrets(path, {k: getattr(session, k) for k in ("username", "password", "passphrase")})
     if session.target_comp_id != TARGET:
         raise ConfigError(f"{path}.target_comp_id: {session.target_comp_id!r} is not {TARGET!r}")
     if session.kind is not Kind.MARKETDATA:
