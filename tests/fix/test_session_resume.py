@@ -148,3 +148,24 @@ def test_it_is_for_initiators_and_pages_need_an_end():
         settings(ACCEPTOR, sequence_policy=SequencePolicy.OURS_RESTART)
     with pytest.raises(ConfigError, match="resend_most"):
         settings(INITIATOR, resend_most=1000)
+
+
+@pytest.mark.parametrize("may_fail", [False, True])
+@pytest.mark.parametrize("how", ["logon", "resend"])
+def test_a_resumption_that_is_refused_is_given_up_for_a_reset_only_where_the_settings_say_so(how: str, may_fail: bool):
+    rig = Rig(settings(sequence_policy=SequencePolicy.CONTINUE, resume_may_fail=may_fail))
+    rig.connect()
+    rig.say("A", b"98=0\x01108=30\x01", 1)
+    rig.drop()
+    rig.out()
+    rig.connect()
+    assert logon_of(rig).get(141) is None
+    if how == "logon":
+        rig.say("5", b"58=a new session must reset\x01", 2)
+    else:
+        rig.say("A", b"98=0\x01108=30\x01", 5)
+        rig.say("5", b"58=no resend\x01", 6)
+    rig.drop()
+    rig.out()
+    rig.connect()
+    assert (logon_of(rig).get(141) == b"Y") is may_fail

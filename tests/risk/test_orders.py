@@ -137,6 +137,13 @@ def test_filled_status_with_quantity_left_is_not_believed() -> None:
     assert table.find("a1").state == "PARTIALLY_FILLED"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("filled", "state"), [(100, "FILLED"), (40, "CANCELED")])
+def test_done_for_the_day_is_filled_when_nothing_is_left(filled: int, state: str) -> None:
+    table = table_with(order())
+    table.apply(report("3", "3", exec_id="e", cum_qty=filled, leaves_qty=0), 1)
+    assert table.find("a1").state == state  # type: ignore[union-attr]
+
+
 def test_an_unknown_order_is_said_to_be_unknown() -> None:
     assert table_with().apply(report("0", "0"), 1).order is None
 
