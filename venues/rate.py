@@ -51,7 +51,8 @@ class Meter(ABC):
     def __init__(self, limit: Limit, column: Column | None, share_pct: int, unit: int) -> None:
         self.limit = limit
         self.unit = unit
-        self.passes = limit.breach == "refused"  # a cancel too many is refused there, and harms nothing: it may try
+        # A cancel too many is refused there, and harms nothing: it may try.
+        self.passes = limit.breach == "refused" and not limit.cancels_wait
         self.used = 0
         self.noted = 0  # spent, and not in a slot yet
         self.sync_ns = 0  # no need to synchronise before this time, unless more than `near` would be used

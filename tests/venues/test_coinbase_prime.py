@@ -24,6 +24,7 @@ from venues.coinbase_prime.websocket import Frames, subscribe_frame
 from venues.fix_dialect import Notice
 from venues.interface import Disconnect, OpenOrders, Replace, SessionPhase, WorkingOrder
 from venues.registry import dialect
+from venues.throttle import LATE, Throttle
 
 D = dialect("coinbase_prime")
 BTC = Instrument("coinbase_prime", "BTC-USD", "BTC-USD", 2, 8)
@@ -573,6 +574,16 @@ def test_fifty_messages_a_session_and_fifty_orders_a_portfolio(counted: bool, co
     assert [(x.most, x.per_s, x.scope) for x in (messages, orders)] == [(50, 1, "session"), (50, 1, "account")]
     assert [orders.cost(what).fixed for what in ("new", "cancel", "status")] == [1, cost, 0]
     assert [messages.cost(what).fixed for what in ("new", "cancel", "status")] == [1, 1, 1]
+
+
+def test_cancels_have_room_that_orders_leave_and_wait_rather_than_be_refused() -> None:
+    throttle = Throttle(D.capabilities(config()).limits.orders)
+    sent = [
+        what for what in ("new", "cancel") for _ in range(60) if not throttle.take(what, 1, 1, urgent=what == "cancel")
+    ]
+    assert (sent.count("new"), sent.count("new") + sent.count("cancel")) == (36, 48)
+    assert throttle.take("cancel", 2, 2, urgent=True).startswith(LATE)
+    assert throttle.take("cancel", 1 + 2 * SECOND, 1 + 2 * SECOND, urgent=True) == ""
 
 
 # --- REST

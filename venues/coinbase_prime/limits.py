@@ -7,7 +7,7 @@ _ORDERS = {"new": ONE, "amend": ONE}
 _ORDERS_AND_CANCELS = {**_ORDERS, "cancel": ONE}
 _MESSAGES = Limit(
     name="messages", most=50, per_s=1, reserve=12, spare=2, source="50 messages/s a session, excess rejected",
-    costs={"swept": FREE},
+    costs={"swept": FREE}, cancels_wait=True,
 )  # fmt: skip
 
 
