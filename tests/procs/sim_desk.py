@@ -95,14 +95,18 @@ INSTRUMENTS = {
 ]
 """,
 }
-INSTRUMENTS["coinbase_prime"] = INSTRUMENTS["fix44"]
+INSTRUMENTS["coinbase_prime"] = INSTRUMENTS["coinbase_exchange"] = INSTRUMENTS["fix44"]
 OPTIONS = {
     "fix44": 'options = {{ rest = true, mass_cancel_reaches = "{reaches}", messages = ["D", "F", "H", "q"] }}\n',
     "kraken": 'options = { tier = "none" }\n',
     "binance": "",
+    "coinbase_exchange": "",
     "coinbase_prime": 'options = { portfolio_id = "PF" }\n',
 }
-TARGET = {"fix44": "VENUE", "kraken": "KRAKEN-TRD", "binance": "SPOT", "coinbase_prime": "COIN"}
+TARGET = {
+    "fix44": "VENUE", "kraken": "KRAKEN-TRD", "binance": "SPOT", "coinbase_exchange": "Coinbase",
+    "coinbase_prime": "COIN",
+}  # fmt: skip
 
 
 class SimDesk:
