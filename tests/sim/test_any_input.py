@@ -1,6 +1,7 @@
 """Whatever a client sends, a simulated venue answers or ends the session: it never breaks, and its books stay right."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +29,13 @@ VENUES: dict[str, dict[str, Any]] = {
         "target": "SPOT",
         "logon": [(95, "1"), (96, "x"), (553, "k"), (25035, "2")],
     },
+    "coinbase_exchange": {
+        "types": ["D", "F", "G", "H", "q", "U4", "U6", "V", "x", "1", "2", "0", "A"],
+        "symbols": ["BTC-USD", "NOPE", ""],
+        "target": "Coinbase",
+        "logon": [(1137, "9")],
+        "uuids": True,
+    },
 }
 TAGS = [11, 37, 41, 54, 38, 40, 44, 59, 60, 99, 18, 530, 262, 263, 264, 266, 267, 269, 146, 320, 559, 335, 126, 1138]
 TAGS += [111, 152, 1102, 1109, 25009, 25033, 25002, 1100, 1101, 1107, 25001, 6136, 7928, 168, 62, 1094, 835, 211, 7, 16]
@@ -46,6 +54,8 @@ TEMPLATES: dict[str, dict[int, str]] = {
     "XAK": {41: "1", 38: "1"},
     "H": {37: "1"},
     "q": {530: "1"},
+    "U4": {8014: str(UUID(int=1, version=4)), 73: "1", 37: "1"},
+    "U6": {8014: str(UUID(int=1, version=4)), 73: "1", **ORDER},
     "V": {262: "r", 263: "1", 264: "10", 267: "2", 269: "0"},
     "x": {320: "i", 559: "0"},
     "XLQ": {6136: "r"},
@@ -62,6 +72,12 @@ def venue_of(dialect: str) -> tuple[Venue, ManualClock]:
     venue = build(dialect, setup, clock)
     Crowd(venue.exchange, 1, 10, {})
     return venue, clock
+
+
+def name_of(clock: ManualClock, venue: dict[str, Any]) -> str:
+    """A ClOrdID as that venue wants it."""
+    stamp = clock.wall_ns() // 1000
+    return str(UUID(int=stamp, version=4)) if venue.get("uuids") else str(stamp)
 
 
 class Caller:
@@ -99,7 +115,7 @@ def test_no_request_breaks_a_venue(dialect: str) -> None:
             clock.advance(1_000_000)
             stamp = {60: "20260101-00:00:00.000"} if kind in TAKES_TIME and dialect != "binance" else {}
             ids = (
-                {11: str(clock.wall_ns() // 1000)}
+                {11: name_of(clock, VENUES[dialect])}
                 if kind not in {"V", "x", "XLQ", "0", "1", "2", "5", "A", "g"}
                 else {}
             )
