@@ -36,9 +36,43 @@ VENUES: dict[str, dict[str, Any]] = {
         "logon": [(1137, "9")],
         "uuids": True,
     },
+    "coinbase_prime": {
+        "types": "DFGHRqV120A",
+        "symbols": ["BTC-USD", "NOPE", ""],
+        "target": "COIN",
+        "logon": [(9406, "Y")],
+        "always": {1: "P", 21: "1", 847: "L"},
+    },
 }
 TAGS = [11, 37, 41, 54, 38, 40, 44, 59, 60, 99, 18, 530, 262, 263, 264, 266, 267, 269, 146, 320, 559, 335, 126, 1138]
-TAGS += [111, 152, 1102, 1109, 25009, 25033, 25002, 1100, 1101, 1107, 25001, 6136, 7928, 168, 62, 1094, 835, 211, 7, 16]
+TAGS += [
+    847,
+    849,
+    836,
+    210,
+    8007,
+    111,
+    152,
+    1102,
+    1109,
+    25009,
+    25033,
+    25002,
+    1100,
+    1101,
+    1107,
+    25001,
+    6136,
+    7928,
+    168,
+    62,
+    1094,
+    835,
+    211,
+    7,
+    16,
+]
+TAGS += [847, 849, 836, 210, 8007]
 ODD = ["1", "2", "0", "3", "4", "6", "7", "a", "b", "100", "0.5", "-1", "x y", "1e9", "P", "R", "U", "T"]
 ODD += ["9" * 25, "0.123456789012"]
 values = st.sampled_from(ODD)
@@ -121,7 +155,8 @@ def test_no_request_breaks_a_venue(dialect: str) -> None:
             )
             known = [o.order_id for o in venue.exchange.working()][-1:]
             point = {37: known[0]} if known and kind in {"F", "G", "H", "XAK", "XCN"} and n % 2 else {}
-            body = {55: symbol, **ids, **stamp, **TEMPLATES.get(kind, {}), **point}
+            always = VENUES[dialect].get("always", {})
+            body = {55: symbol, **ids, **stamp, **TEMPLATES.get(kind, {}), **point, **always}
             near = n % 3 > 0  # most messages are right but for a value of their own fields
             body |= {tag: v for tag, v in change.items() if tag in body or not near}
             caller.send(kind, [(tag, v) for tag, v in body.items() if v and (near or tag not in drop)])
