@@ -49,6 +49,7 @@ class Book:
 
     max_depth > 0 cuts each side to that many levels at the end of each message. top_only: a level replaces its side.
     ignore_unknown: a change or delete of an order that is not there is passed over.
+    rise_requeues: an order of a record whose quantity rises goes behind the others of its price; packed as two changes.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Book:
         max_depth: int = 0,
         top_only: bool = False,
         ignore_unknown: bool = False,
+        rise_requeues: bool = False,
     ) -> None: ...
     @property
     def l3(self) -> bool: ...

@@ -45,7 +45,7 @@ cdef extern from "ipc/book_verify.h" nogil:
     ctypedef struct qd_engine:
         qd_book *book
         qd_bytes cuts
-        uint32_t kind, width, cap, side_levels, max_depth, top_only, ignore_unknown
+        uint32_t kind, width, cap, side_levels, max_depth, top_only, ignore_unknown, rise_requeues
         uint32_t n[2]
         uint32_t n_orders
         uint64_t *table

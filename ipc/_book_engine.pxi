@@ -7,7 +7,7 @@ cdef class Book:
     cdef object keep  # what a region's book points into
 
     def __init__(self, *, bint l3=False, uint32_t levels=4096, uint32_t orders=0, uint32_t max_depth=0, bint top_only=False,
-                 bint ignore_unknown=False):
+                 bint ignore_unknown=False, bint rise_requeues=False):
         if self.e.book is not NULL:
             raise BookError("a book is made once")
         if levels < 1 or (l3 and orders < 1) or (l3 and top_only):
@@ -21,6 +21,7 @@ cdef class Book:
             raise MemoryError
         self.e.top_only = top_only
         self.e.ignore_unknown = ignore_unknown
+        self.e.rise_requeues = rise_requeues
         self.e.base = QD_LIVE  # a private book by itself starts as an empty market; in a BookSet it waits for a snapshot
         self.e.reason = QD_OK
 

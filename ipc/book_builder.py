@@ -40,6 +40,7 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     depth_window: int = 0  # levels a side that the venue keeps us informed of; 0 = all
     top_only: bool = False  # a level replaces its side
     ignore_unknown: bool = False  # L3: changes of orders that are not in the book are passed over
+    rise_requeues: bool = False  # L3: an order whose quantity rises goes behind the others of its price
     crossed_grace_ns: int = 0  # how long a book may stay crossed before it is STALE; 0 = not one message
     stall_ns: int = 0  # silence after which a book is STALE; 0 = silence is normal
     snapshot_timeout_ns: int = 10_000_000_000  # an asked-for snapshot that has not come is asked for again
@@ -140,7 +141,7 @@ class BookBuilder:
         """A book with room for `levels` a side and `orders` (L3). *_drop: decimals that the venue does not have."""
         book = Book(
             l3=level == 3, levels=levels, orders=orders, max_depth=rule.depth_window, top_only=rule.top_only,
-            ignore_unknown=rule.ignore_unknown,
+            ignore_unknown=rule.ignore_unknown, rise_requeues=rule.rise_requeues,
         )  # fmt: skip
         self.books.add(
             instrument,

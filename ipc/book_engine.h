@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
     qd_book *book; /* in the region, or private */
     int publish; /* the book has readers */
-    uint32_t kind, width, cap, side_levels, max_depth, top_only, ignore_unknown;
+    uint32_t kind, width, cap, side_levels, max_depth, top_only, ignore_unknown, rise_requeues;
     int64_t *side[2];
     uint32_t start[2], n[2];
     /* L3 */

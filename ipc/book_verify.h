@@ -99,6 +99,25 @@ static void qd_resolve(const qd_engine *e, int64_t change[QD_MD_CHANGE])
     change[QD_MD_QTY] = left;
 }
 
+/* Whether a change makes an order larger where that costs it its place in the queue. */
+static int qd_loses_place(const qd_engine *e, const int64_t change[QD_MD_CHANGE])
+{
+    if (!e->rise_requeues || e->kind != 3 || (change[QD_MD_WHAT] & 255) > 1 || (change[QD_MD_WHAT] >> 8 & 255) != 1)
+        return 0;
+    const size_t slot = qd_slot(e, (uint64_t)change[QD_MD_KEY]);
+    return e->table[slot] && qd_node(e, (uint32_t)e->table[slot])[1] < change[QD_MD_QTY];
+}
+
+/* Its delete; what is left to do is to add it. -1: no memory. */
+static int qd_requeue(qd_engine *e, int64_t change[QD_MD_CHANGE], qd_bytes *out)
+{
+    const int64_t side = change[QD_MD_WHAT] & 255;
+    const int64_t gone[QD_MD_CHANGE] = {side | 2 << 8, change[QD_MD_PX], 0, change[QD_MD_KEY], 0};
+    qd_delete_order(e, qd_slot(e, (uint64_t)change[QD_MD_KEY]));
+    change[QD_MD_WHAT] = side | 1 << 24;
+    return out != NULL ? qd_pack_change(e, (const char *)gone, gone[QD_MD_WHAT], out) : 0;
+}
+
 /* Applies the changes of a record to the depth; `out` (may be NULL) gets those that count, packed. */
 static int qd_apply_entries(qd_engine *e, const char *record, qd_bytes *out)
 {
@@ -115,6 +134,8 @@ static int qd_apply_entries(qd_engine *e, const char *record, qd_bytes *out)
         memcpy(c, p, sizeof c);
         if ((c[QD_MD_WHAT] >> 8 & 255) == QD_MD_REDUCE)
             qd_resolve(e, c);
+        if (!snapshot && qd_loses_place(e, c) && qd_requeue(e, c, out) != 0)
+            return QD_CAPACITY;
         int reason = qd_change(
             e, snapshot ? c[QD_MD_WHAT] & 255 : c[QD_MD_WHAT], c[QD_MD_PX], c[QD_MD_QTY], (uint64_t)c[QD_MD_KEY],
             c[QD_MD_TIME_NS]);

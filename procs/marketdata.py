@@ -43,6 +43,7 @@ def builder_rule(rule: interface.BookRule, stale_after_s: int) -> BookRule:
         depth_window=rule.window,
         top_only=rule.top_only,
         ignore_unknown=rule.ignore_unknown,
+        rise_requeues=rule.rise_requeues,
         stall_ns=stale_after_s * SECOND_NS,
     )
 

@@ -80,6 +80,7 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 0  # levels a side that the venue keeps us informed of; 0 = all
     top_only: bool = False  # best bid and offer alone: a level replaces its side (book ticker)
     ignore_unknown: bool = False  # L3: changes of orders that are not in the book are passed over
+    rise_requeues: bool = False  # L3: an order whose quantity rises goes behind the others of its price
     fragments: bool = False  # snapshots come in pieces, and increments between them count
 
 

@@ -347,6 +347,23 @@ def test_a_change_of_an_order_that_is_not_there_breaks_a_book_or_is_passed_over(
     assert reasons(l3(ignore_unknown=False).verify_and_pack(numbered(entry, number=11))) == [BookReason.UNKNOWN_ORDER]
 
 
+def test_an_order_that_grows_goes_to_the_back_where_that_costs_it_its_place() -> None:
+    for requeues, queue in ((True, [2, 1]), (False, [1, 2])):
+        found = BookSet()
+        book = Book(l3=True, levels=10, orders=10, rise_requeues=requeues)
+        found.add(0, book, continuity=UPDATE_IDS)
+        found.verify_and_pack(numbered(order(0, 5, 7, 1), order(0, 5, 7, 2), number=10, snapshot=True))
+        copy = Book(l3=True, levels=10, orders=10)
+        copy.replace(*book.pack())
+        [v] = found.verify_and_pack(numbered(order(0, 5, 9, 1, CHANGE), number=11))
+        assert [key for _, _, key, _ in book.orders(0)] == queue
+        [v2] = found.verify_and_pack(numbered(order(0, 5, 3, 2, CHANGE), number=12))
+        for changes in (v.changes, v2.changes):
+            assert copy.apply_changes(changes) == 0
+        assert copy.pack() == book.pack()
+        assert sum(qty for _, qty, _, _ in book.orders(0)) == 12
+
+
 def test_levels_know_nothing_of_reductions() -> None:
     found = books()
     found.verify_and_pack(snapshot(bid(1), ask(3)))

@@ -37,7 +37,7 @@ class MarketData:
         self._count = 0
         self._known: dict[str, Reference] = {}
         self.requests_per_s = settings.subscriptions_per_s
-        self.rule = BookRule(continuity="update_ids", ignore_unknown=True, fragments=True)
+        self.rule = BookRule(continuity="update_ids", ignore_unknown=True, rise_requeues=True, fragments=True)
 
     def decoder(self) -> MdDecoder:
         """Orders by 278, entries without it are acknowledgements; one number (83) a message; snapshots in pieces."""

@@ -42,7 +42,7 @@ class Books:
                 instrument,
                 BookRule(continuity=Continuity(rule.continuity), checksum_levels=rule.checksum_levels,
                          depth_window=rule.window, top_only=rule.top_only,
-                         ignore_unknown=rule.ignore_unknown),
+                         ignore_unknown=rule.ignore_unknown, rise_requeues=rule.rise_requeues),
                 level=self._level, orders=100_000 if self._level == 3 else 0,
                 px_drop=px_scale - rule.checksum_px_digits if rule.checksum_px_digits >= 0 else 0,
                 qty_drop=qty_scale - rule.checksum_qty_digits if rule.checksum_qty_digits >= 0 else 0,
