@@ -258,6 +258,28 @@ def test_an_extension_adds_to_messages_replaces_them_where_it_says_so_and_redefi
     assert d.check(message("G", "11=1|41=0|55=A|54=1|60=20260105-09:30:00|40=2|38=1|44=1|")) is None
 
 
+TRANSPORT_EXTENSION = """<fix type='FIX' major='5' minor='0' servicepack='2'>
+ <header><field name='RptSeq' required='N'/></header>
+ <messages>
+  <message name='Logon' msgtype='A' msgcat='admin'><field name='OnLoss' required='N'/></message>
+ </messages>
+ <fields><field number='8013' name='OnLoss' type='CHAR'/></fields>
+</fix>
+"""
+
+
+def test_on_fix_5_an_extension_adds_to_the_transport_s_header_and_logon(tmp_path: Path) -> None:
+    base = Dictionary.standard("5.0sp2")
+    d = base.extended(write(tmp_path, TRANSPORT_EXTENSION, "venue.xml"))
+    logon = message("A", "98=0|108=30|1137=9|8013=S|", "FIXT.1.1")
+    assert d.check(logon) is None
+    assert [(f.reason, f.tag) for f in base.faults(logon)] == [(0, 8013)]
+    numbered = message("0", "", "FIXT.1.1", HEAD + "83=7|")
+    assert d.check(numbered) is None
+    assert base.check(numbered) is not None
+    assert d.check(message("A", "98=0|108=30|8013=S|", "FIXT.1.1")) is not None, "1137 is still required"
+
+
 def test_an_extension_may_not_give_a_number_another_name(tmp_path: Path) -> None:
     text = EXTENSION.replace("number='25002'", "number='11'")
     with pytest.raises(

@@ -570,6 +570,24 @@ def test_after_the_weekly_reset_a_desk_follows_the_venue_s_new_numbers(tmp_path:
         bench.close()
 
 
+def test_an_order_that_ended_unfilled_and_was_forgotten_is_not_taken_to_be_open(tmp_path: Path) -> None:
+    bench = Bench(CASE, tmp_path, forgets_cancelled=True)
+    try:
+        desk = LiveDesk(bench)
+        desk.connect()
+        order, other = desk.place(), desk.place()
+        desk.drop()
+        at = AtVenue(bench)
+        at.do(lambda: at.exchange.cancel(at.order(order)))
+        seat = next(s for s in bench.running.venue.seats.values() if s.grant.kind == "trading")
+        at.do(lambda: seat.numbers.kept.clear() or True)
+        desk.connect()
+        desk.until(lambda: not order.is_open, "settled")
+        assert (order.cum_qty, other.state) == (0, "NEW")
+    finally:
+        bench.close()
+
+
 def test_a_crowd_runs_the_venue_without_a_break(tmp_path: Path) -> None:
     venue = make(tmp_path, source=lambda v: Crowd(v.exchange, 7, 400, {}))
     try:

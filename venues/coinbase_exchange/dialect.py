@@ -142,7 +142,7 @@ class CoinbaseExchange(FixVenue):
             reference_data=True,
             trading_status=False,
             planned_moves=False,
-            account_wide_reports=True,
+            account_wide_reports=False,
             limits=rate_limits(settings),
         )
 
