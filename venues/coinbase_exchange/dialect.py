@@ -144,6 +144,7 @@ class CoinbaseExchange(FixVenue):
             planned_moves=False,
             account_wide_reports=False,
             limits=rate_limits(settings),
+            shared_trade_ids=False,  # nothing says that REST's trade_id is TradeID(1003)
         )
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
