@@ -28,12 +28,13 @@ from ipc.audit_check import verify_audit
 from ipc.command_client import CommandClient
 from ipc.gate import GateReader, read_gate, session_scopes, set_operator_word
 from ipc.operator_client import ask_line, line_path
-from ipc.requests import NewOrder
+from ipc.requests import NewOrder, Ops
 from ipc.roster import command_endpoint, roster
 from quarterdeck import supervisord
 from quarterdeck.desk_status import read_desk
 from sim.client import call, control_of
 from tests.e2e.apart_desk import (
+    ALARMS,
     KILLSWITCH,
     ORDERS,
     PLACED,
@@ -70,6 +71,7 @@ class World:
         self.children: dict[str, subprocess.Popen[bytes]] = {}  # the newest of each role
         self._all: list[subprocess.Popen[bytes]] = []
         self.broken = False
+        self._held: dict[str, int] = {}  # by venue: cancels that it had swallowed before `hold_cancels`
         self.forced: set[str] = set()  # orders that nothing could prove, in cases before: they stay on the list
         self._gates = {
             s: GateReader(self.desk.shm_dir / "gate", self.desk.shm_dir / "operator", session_scopes(v, "main", s))
@@ -160,9 +162,10 @@ class World:
         )
         return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr.decode()
 
-    def trip(self, way: str) -> None:
-        """One of the four ways; when nothing is to be seen of it, `qd kill trip`, as the runbook says."""
+    def trip(self, way: str, then: Callable[[], object] = lambda: None) -> None:
+        """One of the four ways, and at once `then`; when nothing is seen of it, `qd kill trip`, as the runbook says."""
         {"cli": self._by_cli, "socket": self._by_socket, "signal": self._by_signal, "word": self._by_word}[way]()
+        then()
         if way != "cli" and not self._seen(1.0):
             self._by_cli()
         assert self._seen(1.0) or self.qd("status")[0] == 3
@@ -223,8 +226,7 @@ class World:
 
     def working(self) -> list[str]:
         """Orders of the desk that truly work, by venue and ClOrdID."""
-        venues = sorted({v for v, _, _ in ORDERS.values()})
-        return [f"{v}:{o['cl_ord_id']}" for v in venues for o in self.venue(v, "GET", "/working")["orders"]]
+        return [f"{v}:{o['cl_ord_id']}" for v in self._venues() for o in self.venue(v, "GET", "/working")["orders"]]
 
     def settled_record(self) -> dict[str, set[str]]:
         """What the venues have accepted once all that their kernels held was read.
@@ -236,6 +238,32 @@ class World:
             for _ in range(5):
                 self.venue(venue, "GET", "/stats")
         return {v: set(self.record(v)) for v, _, _ in ORDERS.values()}
+
+    def hold_cancels(self) -> None:
+        """The venues act on no cancel and answer none, until `let_cancels`."""
+        for venue in self._venues():
+            self._held[venue] = self._swallowed(venue)
+            for msg_type in ("F", "q"):
+                self._fault(venue, "swallow", msg_type=msg_type)
+        self._fault("wide", "rest_fail")  # the only one with REST
+
+    def cancels_held(self) -> bool:
+        """Whether each venue has been asked to cancel since."""
+        return all(self._swallowed(v) > before for v, before in self._held.items())
+
+    def let_cancels(self) -> None:
+        """From now on they act."""
+        for venue in self._venues():
+            self.venue(venue, "DELETE", "/faults")
+
+    def _fault(self, venue: str, kind: str, **conditions: str) -> None:
+        self.venue(venue, "POST", "/fault", {"kind": kind, "arguments": {**conditions, "n": "1000000"}})
+
+    def _swallowed(self, venue: str) -> int:
+        return int(self.venue(venue, "GET", "/stats")["faults_struck"].get("swallow", 0))
+
+    def _venues(self) -> list[str]:
+        return sorted({v for v, _, _ in ORDERS.values()})
 
     # -- between cases ---------------------------------------------------------------------------------------
 
@@ -330,6 +358,22 @@ class World:
             return str(self.ask("status"))
         except BusError as e:
             return str(e)
+
+    def alarmed(self, since_ns: int) -> bool:
+        """Whether the alarms process has heard of a trip of the desk since then."""
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        client = CommandClient(context, command_endpoint(self.desk, ALARMS), "matrix", SystemClock())
+        try:
+            answer = client.request(Ops("matrix", client.next_command_id(), 0, "list", {}), timeout_ms=2_000)
+        except BusError:
+            return False
+        finally:
+            client.close()
+            context.destroy(linger=0)
+        assert answer.accepted, answer.reason
+        key = {"source": KILLSWITCH, "code": "tripped", "subject": "desk"}
+        standing = json.loads(answer.data)["standing"]
+        return any(a["last_ns"] >= since_ns and key.items() <= a.items() for a in standing)
 
     def audit_is_sound(self) -> str:
         """What is wrong with the audit trail."""
