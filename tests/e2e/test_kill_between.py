@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -99,6 +100,7 @@ class Between:
 
     def __init__(self) -> None:
         self.line = Line()
+        self._launched: list[subprocess.Popen[bytes]] = []
         self.world = World(
             supervised=False, roles=ROLES, launchers={VICTIM: LAUNCHER},
             change=self._configuration,
@@ -121,6 +123,7 @@ class Between:
         wait_for(lambda: (self.world.desk.run_dir / "sim-plain.json").exists(), 30, "the venue listens")
         host, _, port = self._trading_address().rpartition(":")
         self.line.target = (host, int(port))
+        self._stand_by()
         self.world.start()
 
     def _trading_address(self) -> str:
@@ -137,12 +140,27 @@ class Between:
         return pid, (folder / f"{VICTIM}.stopped").read_text()
 
     def again(self) -> None:
-        """Whole again, the victim under the launcher: a revived one is a plain one."""
+        """Whole again, the victim under the launcher, and another one waiting for its role, which saves its start."""
+        self._stand_by()
         pid = self.world.pid(VICTIM)
-        if pid != self.world.children[VICTIM].pid:
+        if pid and pid not in {p.pid for p in self._launched}:  # the kill switch was quicker: a plain one
             os.kill(pid, signal.SIGTERM)
-            wait_for(lambda: not self.world.pid(VICTIM), 20, "the revived one stops")
+            wait_for(
+                lambda: self.world.pid(VICTIM) not in (0, pid), 60, "the revived one stops, and one of ours goes on"
+            )
         self.world.rearm()
+
+    def _stand_by(self) -> None:
+        self._launched = [p for p in self._launched if p.poll() is None]
+        while len(self._launched) < 2:
+            self.world.spawn(VICTIM)
+            self._launched.append(self.world.children[VICTIM])
+
+    def killed(self, pid: int) -> None:
+        """That victim is dead, by the kill switch's hand."""
+        process = next(p for p in self._launched if p.pid == pid)
+        wait_for(lambda: process.poll() is not None, 20, "killed for missing its deadline")
+        assert process.returncode == -signal.SIGKILL
 
     def close(self) -> None:
         self.world.close()
@@ -198,8 +216,7 @@ def test_what_was_stopped_before_the_kernel_had_it_never_leaves(
     pid, cl_ord_id = desk.stop_at(place)
     before = desk.world.settled_record()
     closes(desk)
-    wait_for(lambda: desk.world.pid(VICTIM) != pid, 20, "killed for missing its deadline")
-    assert desk.world.children[VICTIM].wait(10) == -signal.SIGKILL
+    desk.killed(pid)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)  # too late: there is nobody any more
     trip = desk.world.wait_settled()
@@ -258,7 +275,7 @@ def test_what_the_kernel_and_the_queue_still_held_goes_with_the_process(
     pid, cl_ord_id = desk.stop_at(place)
     assert desk.line.held() > 0
     closes(desk)
-    wait_for(lambda: desk.world.pid(VICTIM) != pid, 20, "killed for missing its deadline")
+    desk.killed(pid)
     assert desk.line.held() == 0
     desk.line.deaf.clear()
     trip = desk.world.wait_settled()
