@@ -140,6 +140,7 @@ class Triggers:
         """Every 100 ms: processes (`found`: every readable status page) and the host."""
         mono_ns = self._clock.mono_ns()
         self._judge("health", self._health.stuck(found, mono_ns), mono_ns)
+        self._switch.owners_still(self._health.still())
         self._judge("health", self._health.others(files_fault, mono_ns), mono_ns)
 
     def faults(self) -> dict[str, str]:

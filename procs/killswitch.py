@@ -400,8 +400,13 @@ class Killswitch:
 
 
 def main() -> int:
-    """Run the process. A SIGUSR1 that comes before anybody listens would end it: it waits."""
+    """Run the process. A SIGUSR1 that comes before anybody listens would end it: it waits.
+
+    SIGHUP would, too: the kernel sends it to a process that stands still when the supervisord above it dies, and then
+    SIGCONT. So a kill switch that was stopped goes on, when nobody is left to start another one.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    signal.signal(signal.SIGHUP, lambda *_: None)  # not SIG_IGN, which owners that it starts would inherit
     return run_process("killswitch", "", Killswitch)
 
 

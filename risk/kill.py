@@ -4,7 +4,7 @@ What it wants done goes to a sink, in order, as actions (risk/kill_actions.py); 
 feeds back what happened. The sink must not call back from within.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
@@ -230,6 +230,11 @@ class KillSwitch:
         self._alive = now
         for trip in list(self.trips.values()):
             self._apply(trip, trip.seen_alive(now, self.clock.mono_ns()))
+
+    def owners_still(self, sessions: Collection[str]) -> None:
+        """Owners that run, and whose loop has not turned for long, as seen in several looks."""
+        for trip in list(self.trips.values()) if sessions else ():
+            self._apply(trip, trip.owners_still(sessions, self.clock.mono_ns()))
 
     def owner_died(self, session: str, orderly: bool) -> None:
         """An owner's process ended. Unless it said that it stops and left nothing open, that trips its session."""

@@ -43,6 +43,7 @@ AGAIN_NS = 1_000_000_000  # between two cancels of the same order
 LATE_NS = 100_000_000  # between two mass cancels because of late acknowledgements, which come in bursts
 INVENTORY_NS = 500_000_000  # for an owner to list its orders before its journal is read instead
 QUERY_NS = 1_000_000_000
+STILL_NS = 5_000_000_000  # between two tries to kill an owner whose loop does not turn
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -118,6 +119,7 @@ class Trip:
         self._disconnect_at_ns = times.received_ns + deadlines.proof_ns // 2
         self._tell_at_ns = times.received_ns + deadlines.proof_ns
         self._disconnected = False
+        self._still_again: dict[str, int] = {}  # owner killed because its loop did not turn -> no sooner again
         self._unheard: dict[str, int] = {}  # owners that were only starting at the deadline, and when they last were
         self.enlisted = False
         self.answers: dict[str, int] = {}  # owner -> when it stored its fence word, which is before it was seen here
@@ -208,6 +210,20 @@ class Trip:
         if self.phase != Phase.FENCING and session in self._inventory:
             out.append(ReadJournal(session))
         return [*out, *self._fence_check(mono_ns), *self._progress(mono_ns)]
+
+    def owners_still(self, sessions: Iterable[str], mono_ns: int) -> list[Action]:
+        """Owners that run and whose loop does not turn: after the fence nobody waits for them any more, and nobody else
+        may reach what they have open. They are killed, so that a new life comes up cancel-only.
+        """
+        if self.phase != Phase.PROVING:
+            return []
+        needed = {p.owned.session for p in self.proofs.unproven()}
+        out: list[Action] = []
+        for session in sessions:
+            if session in needed and session in self._alive and mono_ns >= self._still_again.get(session, 0):
+                self._still_again[session] = mono_ns + STILL_NS
+                out += self._kill(session, "its loop does not turn, and it has orders open")
+        return out
 
     def owner_back(self, session: str) -> None:
         """An owner's process runs again; it read the closed gate before anything else."""
@@ -394,8 +410,13 @@ class Trip:
         return out
 
     def _kill_late(self, session: str) -> list[Action]:
-        self.killed.append(session)
-        why = f"no fence for generation {self.generation} in {self._deadlines.fence_ns // 1_000_000} ms"
+        return self._kill(
+            session, f"no fence for generation {self.generation} in {self._deadlines.fence_ns // 1_000_000} ms"
+        )
+
+    def _kill(self, session: str, why: str) -> list[Action]:
+        if session not in self.killed:
+            self.killed.append(session)
         said = f"{session}: {why}; killed, the trip widens to session:{session}"
         return [KillOwner(session, why), Tell("critical", "owner_killed", said)]
 

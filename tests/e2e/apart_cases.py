@@ -16,6 +16,9 @@ holds, whatever was hit, and when:
 import signal
 import time
 
+import psutil
+
+from ipc.owners import stopped
 from tests.e2e.apart_desk import KILLSWITCH, LEASE_LOST_S, ORDERS, SUPERVISORD, Stream, streams, wait_for
 from tests.e2e.apart_matrix import AT_ONCE, BEFORE, CANCELLING, CONTINUE, KILL, STAY, Case
 from tests.e2e.apart_world import World
@@ -34,8 +37,9 @@ def judge(world: World, case: Case) -> None:
         _wait_refused(world, case, flow)
         before = world.settled_record()
         world.signal(_those(victims, case, CONTINUE), signal.SIGCONT)
-        _unaided(world, case, victims)
-        _aid(world, case, victims)
+        if _dark(world, case, victims):
+            _unaided(world, case, victims)
+            _aid(world, case, victims)
         trip = world.wait_settled()
         world.signal(victims, signal.SIGCONT)  # whoever is stopped still and was in nobody's way
         assert world.settled_record() == before, "an order was accepted after the gate was closed"
@@ -55,6 +59,8 @@ def _trip(world: World, case: Case, flow: dict[str, Stream], victims: dict[str, 
     def strike() -> None:
         for victim, pid in victims.items():
             world.signal({victim: pid}, signal.SIGKILL if case.deed(victim) == KILL else signal.SIGSTOP)
+        if case.deed(SUPERVISORD) == KILL:
+            wait_for(lambda: not psutil.pid_exists(victims[SUPERVISORD]), 10, "supervisord is gone")
 
     if case.moment == BEFORE:
         strike()
@@ -87,8 +93,6 @@ def _wait_refused(world: World, case: Case, flow: dict[str, Stream]) -> None:
 
 def _unaided(world: World, case: Case, victims: dict[str, int]) -> None:
     """While the kill switch cannot act owners that run cancel by themselves, and people are told that nobody proves."""
-    if not _dark(world, case):
-        return
     venues = [venue for session, (venue, _, _) in ORDERS.items() if case.deed(session) in ("", CONTINUE)]
     wait_for(
         lambda: not [o for o in world.working() if o.partition(":")[0] in venues], 10 + LEASE_LOST_S,
@@ -99,10 +103,14 @@ def _unaided(world: World, case: Case, victims: dict[str, int]) -> None:
     assert "fault" in said or world.pid(KILLSWITCH), said  # a twin of an earlier supervisord may have taken over
 
 
-def _dark(world: World, case: Case) -> bool:
-    """Whether the kill switch does nothing, and nobody will start it again."""
-    deed = case.deed(KILLSWITCH)
-    return deed == STAY or (deed == KILL and not _starts_again(world, case))
+def _dark(world: World, case: Case, victims: dict[str, int]) -> bool:
+    """Whether the kill switch does nothing, and nobody will start it again.
+
+    One that stands still goes on when the supervisord above it dies: the kernel sees to that (SIGHUP, SIGCONT).
+    """
+    if case.deed(KILLSWITCH) == STAY:
+        return stopped(victims[KILLSWITCH])
+    return case.deed(KILLSWITCH) == KILL and not _starts_again(world, case)
 
 
 def _starts_again(world: World, case: Case) -> bool:
@@ -112,8 +120,6 @@ def _starts_again(world: World, case: Case) -> bool:
 
 def _aid(world: World, case: Case, victims: dict[str, int]) -> None:
     """What a person does at last: end a kill switch that hangs, and start one where no supervisord does."""
-    if not _dark(world, case):
-        return
     if case.deed(KILLSWITCH) == STAY:
         world.signal({KILLSWITCH: victims[KILLSWITCH]}, signal.SIGKILL)
     if not _starts_again(world, case):

@@ -120,15 +120,19 @@ def configuration() -> str:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: Callable[[], str] | str) -> Any:
-    """The first true answer; AssertionError with `what`, asked for only then, when `seconds` go by."""
-    end = time.monotonic() + seconds
+    """The first true answer; AssertionError with `what`, asked for only then, when `seconds` go by.
+
+    Questions cost the processes that are waited for: they are asked ever more rarely, at last every tenth of a second.
+    """
+    end, pause_s = time.monotonic() + seconds, 0.01
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds:g} s: {what() if callable(what) else what}")
-        time.sleep(0.01)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.2, 0.1)
 
 
 class Stream(threading.Thread):
