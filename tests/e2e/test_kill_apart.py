@@ -1,7 +1,7 @@
 """Every process of a desk stopped and killed, alone and together, and the desk tripped by every way there is.
 
 What must hold is in tests/e2e/apart_cases.py. The normal run has one case of each kind; all of them run with
-`QUARTERDECK_KILL_MATRIX=all` (docs/kill-tests.md says for how long).
+`QUARTERDECK_KILL_MATRIX=all` (docs/kill-tests.md).
 """
 
 import os

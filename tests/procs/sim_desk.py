@@ -110,6 +110,7 @@ class SimDesk:
         self.root = Path(tempfile.mkdtemp(prefix="qs", dir="/tmp"))
         self.shm = Path(tempfile.mkdtemp(prefix="qs", dir="/dev/shm"))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.trader: list[str] = ["-m", "procs.trading"]  # how the trading process is started
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._count = 0
         (self.root / "c").mkdir()
@@ -141,7 +142,7 @@ class SimDesk:
             self.wait(lambda n=name: self.readiness(n) == "READY", f"{name} ready")  # type: ignore[misc]
 
     def spawn(self, name: str) -> None:
-        what = ["-m", "procs.killswitch"] if name == "killswitch" else ["-m", "procs.trading", "--session", name]
+        what = ["-m", "procs.killswitch"] if name == "killswitch" else [*self.trader, "--session", name]
         command = [sys.executable, *what, "--config", str(self.desk.path)]
         with open(self.root / f"{name}.out", "ab") as out:
             env = {**os.environ, "PYTHONPATH": str(ROOT)}
