@@ -29,11 +29,11 @@ def judge(world: World, case: Case) -> None:
     began_ns = time.time_ns()
     world.place()
     with streams(world.desk) as flow:
-        wait_for(lambda: all(len(s.accepted) >= 2 for s in flow.values()), 20, "orders stream in")
+        wait_for(lambda: all(len(s.accepted) >= 2 for s in flow.values()), 60, "orders stream in")
         victims = {v: world.pid(v) for v, _ in case.hit}
         assert all(victims.values()), victims
         _trip(world, case, flow, victims)
-        wait_for(lambda: all(map(world.closed, ORDERS)), 5, "the gate is closed")
+        wait_for(lambda: all(map(world.closed, ORDERS)), 60, "the gate is closed")
         _wait_refused(world, case, flow)
         before = world.settled_record()
         world.signal(_those(victims, case, CONTINUE), signal.SIGCONT)
@@ -50,7 +50,7 @@ def judge(world: World, case: Case) -> None:
     assert not world.working()
     assert not world.audit_is_sound()
     world.rearm()
-    wait_for(lambda: world.alarmed(began_ns), 20, "the alarms process holds the trip, whatever befell it")
+    wait_for(lambda: world.alarmed(began_ns), 60, "the alarms process holds the trip, whatever befell it")
 
 
 def _trip(world: World, case: Case, flow: dict[str, Stream], victims: dict[str, int]) -> None:
@@ -60,7 +60,7 @@ def _trip(world: World, case: Case, flow: dict[str, Stream], victims: dict[str, 
         for victim, pid in victims.items():
             world.signal({victim: pid}, signal.SIGKILL if case.deed(victim) == KILL else signal.SIGSTOP)
         if case.deed(SUPERVISORD) == KILL:
-            wait_for(lambda: not psutil.pid_exists(victims[SUPERVISORD]), 10, "supervisord is gone")
+            wait_for(lambda: not psutil.pid_exists(victims[SUPERVISORD]), 60, "supervisord is gone")
 
     if case.moment == BEFORE:
         strike()
@@ -70,7 +70,7 @@ def _trip(world: World, case: Case, flow: dict[str, Stream], victims: dict[str, 
     for stream in flow.values():
         stream.mark()
     if case.moment == CANCELLING:
-        wait_for(world.cancels_held, 20, "cancels of every owner have reached their venue, which does nothing")
+        wait_for(world.cancels_held, 60, "cancels of every owner have reached their venue, which does nothing")
         strike()
         assert world.working()
         world.let_cancels()
@@ -88,7 +88,7 @@ def _wait_refused(world: World, case: Case, flow: dict[str, Stream]) -> None:
         gone = bool(deed) and (deed != KILL or not world.pid(session))
         return gone or flow[session].refused > 0
 
-    wait_for(lambda: all(map(refuses, ORDERS)), 20, lambda: f"owners refuse: { {s: refuses(s) for s in ORDERS} }")
+    wait_for(lambda: all(map(refuses, ORDERS)), 60, lambda: f"owners refuse: { {s: refuses(s) for s in ORDERS} }")
 
 
 def _unaided(world: World, case: Case, victims: dict[str, int]) -> None:
@@ -123,5 +123,5 @@ def _aid(world: World, case: Case, victims: dict[str, int]) -> None:
     if case.deed(KILLSWITCH) == STAY:
         world.signal({KILLSWITCH: victims[KILLSWITCH]}, signal.SIGKILL)
     if not _starts_again(world, case):
-        wait_for(lambda: world.pid(KILLSWITCH) != victims[KILLSWITCH], 10, "it is gone")
+        wait_for(lambda: world.pid(KILLSWITCH) != victims[KILLSWITCH], 60, "it is gone")
         world.spawn(KILLSWITCH)  # where a twin took over already this one waits

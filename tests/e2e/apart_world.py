@@ -136,7 +136,7 @@ class World:
         """Nothing of it is left; in no order, since that is no matter here."""
         if self.supervised and (pid := self.pid(SUPERVISORD)):
             self.signal({SUPERVISORD: pid}, signal.SIGKILL)
-            wait_for(lambda: not psutil.pid_exists(pid), 10, "supervisord is gone")
+            wait_for(lambda: not psutil.pid_exists(pid), 60, "supervisord is gone")
         while held := supervisord.orphans(self.desk):  # a twin takes over as its holder ends
             for name, pid in held:
                 self.signal({name: pid}, signal.SIGKILL)
@@ -281,12 +281,12 @@ class World:
                 client.close()
         finally:
             context.destroy(linger=0)
-        wait_for(lambda: len(self.working()) == PLACED * len(ORDERS), 20, "orders work")
+        wait_for(lambda: len(self.working()) == PLACED * len(ORDERS), 60, "orders work")
 
         def known() -> bool:
             return all(v["working"] == PLACED for v in self.ask("status")["venues"].values())
 
-        wait_for(known, 20, lambda: f"the kill switch knows them: {self.ask('status')['venues']}")
+        wait_for(known, 60, lambda: f"the kill switch knows them: {self.ask('status')['venues']}")
 
     def rearm(self) -> None:
         """Start what is gone, open what was tripped, wait until all is well."""

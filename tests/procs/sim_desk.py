@@ -39,7 +39,7 @@ environment = "sim"
 arm_at_start = true
 strategies_arm_again = false
 reset_cool_off_s = 0
-lease_ms = 20000
+lease_ms = {lease_ms}
 fence_deadline_ms = 2000
 {kill}
 [kill.health.stuck]
@@ -105,7 +105,7 @@ class SimDesk:
 
     def __init__(
         self, dialect: str = "fix44", *, own: bool = False, reaches: str = "account", kill: str = "", venue: str = "",
-        sim: str = "", lag_ms: int = 50, session: str = "",
+        sim: str = "", lag_ms: int = 50, session: str = "", lease_ms: int = 20_000,
     ) -> None:  # fmt: skip
         self.root = Path(tempfile.mkdtemp(prefix="qs", dir="/tmp"))
         self.shm = Path(tempfile.mkdtemp(prefix="qs", dir="/dev/shm"))
@@ -118,7 +118,7 @@ class SimDesk:
         kill += '\nsessions = ["own"]' if own else ""
         text = HEAD.format(
             shm=self.shm, dialect=dialect, kill=kill, venue=venue + "\n" + INSTRUMENTS[dialect] + options,
-            lag_ms=lag_ms, sim=sim,
+            lag_ms=lag_ms, sim=sim, lease_ms=lease_ms,
         )  # fmt: skip
         secret = "one" if dialect == "binance" else "{}"  # there a session is told apart by its CompID alone
         for name, sender in (("trd", "TRD1"), ("own", "OWN1")):

@@ -17,8 +17,8 @@ TIMER_S = 5
 def make(more: str = "") -> SimDesk:
     # 8674=1: a lost connection keeps orders here, so that nothing but the timer cancels them.
     session = f"options = {{ cancel_on_disconnect = false }}\n{more}"
-    kill = f"dead_owner_trips = false\nsession_loss_grace_s = 60\nlease_lost_cancel_s = {TIMER_S}"
-    return SimDesk("kraken", venue=f"dead_man_s = {TIMER_S}", session=session, kill=kill)
+    kill = "dead_owner_trips = false\nsession_loss_grace_s = 60\nlease_lost_cancel_s = 3"
+    return SimDesk("kraken", venue=f"dead_man_s = {TIMER_S}", session=session, kill=kill, lease_ms=TIMER_S * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_with_kill_switch_and_owner_stopped_the_venue_cancels_and_what_leaves_la
     switch, owner = desk.processes["killswitch"], desk.processes["trd"]
     switch.send_signal(signal.SIGSTOP)
     assert desk.working() == orders
-    desk.wait(lambda: not desk.working(), "the venue cancels", TIMER_S + 20)
+    desk.wait(lambda: not desk.working(), "the venue cancels")
     assert fired(desk) == before + 1
     owner.send_signal(signal.SIGCONT)
     placing.join()
