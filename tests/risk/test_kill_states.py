@@ -11,7 +11,7 @@ from bench.states.search import Search
 from bench.states.settings import SETTINGS, SUITE
 from bench.states.world import BrokenRuleError
 from ipc.gate import GateState
-from risk import kill, kill_start
+from risk import kill_reset, kill_start
 from risk.kill import KillSwitch
 from risk.kill_latch import LatchReading, decode
 from risk.kill_orders import ABSENT, OrderLedger, Seen
@@ -115,7 +115,7 @@ def a_desk_without_its_latch_may_be_armed(patch: Patch) -> None:
 
 
 def a_reset_asks_for_no_list(patch: Patch) -> None:
-    patch.setattr(kill, "_obstacles", lambda trip: [])
+    patch.setattr(kill_reset, "obstacles", lambda trip: [])
 
 
 def there_is_no_cool_off(patch: Patch) -> None:
