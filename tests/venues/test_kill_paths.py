@@ -188,14 +188,14 @@ def test_single_cancels_go_one_at_a_time_behind_a_list_and_one_of_an_order(path:
 
 def test_what_the_venue_says_is_over_is_let_alone_for_a_while_and_what_it_refuses_is_not(path: RestPath) -> None:
     path._each = wire = Slow()  # type: ignore[assignment]
-    told: list[tuple[str, str]] = []
-    path.refused = lambda venue, why: told.append((venue, why))
+    told: list[tuple[str, str, str]] = []
+    path.refused = lambda *words: told.append(words)
     for name, body in (("1", b"1"), ("2", b"cancels are not taken now"), ("1", b""), ("2", b"1")):
         path.cancel_order(one(name), lambda: None)
         if wire.waiting:
             wire.waiting.pop(0)(200, body, "")
     assert [r.target.rpartition("=")[2] for r in wire.asked] == ["1", "2", "2"]
-    assert told == [("x", "cancels are not taken now")]
+    assert told == [("x", "cancels are not taken now", "BTC-USD")]
     path.forget()
     path.cancel_order(one("1"), lambda: None)
     assert len(wire.asked) == 4, "another trip begins anew"
