@@ -29,6 +29,7 @@ from base.transport import TcpTransport
 from fix.session import FixSession
 from ipc.requests import AnyCommand, NewOrder, ReplaceOrder
 from procs.trading import Trading, main
+from venues import recovery
 from venues.fix_trading import FixTradingSession
 from venues.order_entry import OrderEntry
 
@@ -114,4 +115,6 @@ class Stopper:
 if __name__ == "__main__":
     arguments = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
     Stopper(load(arguments["--config"]).data_dir / f"{arguments['--session']}.stop")
+    # Orders that never left are asked for after a restart and never answered: a test need not wait for that as long.
+    recovery.STATUS_DEADLINE_NS = 500_000_000
     sys.exit(main())
