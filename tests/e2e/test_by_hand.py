@@ -11,7 +11,7 @@ import pytest
 from ipc.books import BookRegion, BookState
 from tests.e2e.conftest import ROOT, RunningDesk, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 OWN = {"QDTRD1", "QDMD1", "QDDC1", "QDKILL1"}
 OTHER = {"QDTRD2", "QDMD2", "QDDC2", "QDKILL2"}

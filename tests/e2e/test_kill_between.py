@@ -21,7 +21,7 @@ from ipc.owners import stopped
 from tests.e2e.apart_desk import KILLSWITCH, Changes, Stream, wait_for
 from tests.e2e.apart_world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 FULL = os.environ.get("QUARTERDECK_KILL_MATRIX") == "all"
 VICTIM = "plain-trd"

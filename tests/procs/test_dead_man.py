@@ -10,7 +10,7 @@ import pytest
 from base.errors import BusError
 from tests.procs.sim_desk import ROOT, SimDesk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 TIMER_S = 5
 
 

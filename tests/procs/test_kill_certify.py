@@ -14,7 +14,7 @@ from tests.procs.sim_desk import ROOT, SimDesk
 from venues.certified import read_finding
 from venues.kill_topology import kill_venue
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 PRICES = {"fix44": ("10", "10"), "kraken": ("10.0", "10.00"), "binance": ("10.00", "10.00")}
 QTYS = {"fix44": ("0.01", "0.01"), "kraken": ("0.01", "0.01"), "binance": ("0.01", "0.01")}
 

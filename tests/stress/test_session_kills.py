@@ -229,7 +229,7 @@ def wants_full(boundary: str, life: int) -> bool:
 
 
 @pytest.mark.stress
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_no_kill_reuses_a_number_loses_a_message_or_sends_an_order_twice(
     boundaries: Counter[str], root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
