@@ -200,7 +200,7 @@ class Killswitch:
             self._fault(f"reach {name}", f"{name} could not be killed: {blind}" if blind else "")
         if not self.gate.intact():
             self._rebuild_gate()
-        if not self.switch.busy:
+        if not self.switch.busy and not self.venues.certifier.busy:
             for session in self.own.values():
                 session.forget()
             for path in self.rest.values():
