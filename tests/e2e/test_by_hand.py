@@ -139,8 +139,9 @@ def test_a_drill_on_the_running_desk_touches_nothing_and_a_full_one_trips_proves
     assert any(o["cl_ord_id"] == cl_ord_id for o in desk.working("kraken"))
     full = desk.ask("kill", "drill", "--full")
     steps = {s["name"]: s for s in full["steps"]}
-    assert steps["nothing works at the venues"]["ok"], full
-    assert steps["opened again"]["ok"], full
+    said = json.dumps([full, desk.ask("kill", "status")])
+    assert steps["nothing works at the venues"]["ok"], said
+    assert steps["opened again"]["ok"], said
     assert desk.working("kraken") == desk.working("binance") == []
     kinds = [*["live"] * len(made), "full"]
     wait_for(lambda: [d["kind"] for d in desk.ask("kill", "drills")] == kinds, 60, "all drills are kept")
