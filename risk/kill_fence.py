@@ -112,7 +112,9 @@ class Fence:
         )
 
     def _kill(self, session: str, why: str) -> list[Action]:
-        if session not in self.killed:
+        out: list[Action] = [KillOwner(session, why)]
+        if session not in self.killed:  # one that cannot die yet is not told of again and again
             self.killed.append(session)
-        said = f"{session}: {why}; killed, the trip widens to session:{session}"
-        return [KillOwner(session, why), Tell("critical", "owner_killed", said)]
+            said = f"{session}: {why}; killed, the trip widens to session:{session}"
+            out.append(Tell("critical", "owner_killed", said))
+        return out

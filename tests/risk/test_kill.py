@@ -194,9 +194,11 @@ def test_an_owner_whose_loop_stops_after_its_fence_is_killed_for_what_it_has_ope
     assert trip.killed == ["a"]
     desk.switch.owners_still(ALL)
     assert desk.take(do.KillOwner) == []  # once; a signal takes its time
+    assert [a.code for a in desk.take(do.Tell)].count("owner_killed") == 1  # type: ignore[union-attr]
     desk.clock.advance(5_000 * MS)
     desk.switch.owners_still(ALL)
     assert [a.session for a in desk.take(do.KillOwner)] == ["a"]  # type: ignore[union-attr]
+    assert desk.take(do.Tell) == []  # it hangs in the kernel, say: that it was killed is known
     desk.switch.owner_died("a", False)
     assert [a.session for a in desk.take(do.Revive)] == ["a"]  # type: ignore[union-attr]
     desk.switch.owners_alive(ALL)
