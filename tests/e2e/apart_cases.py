@@ -42,7 +42,7 @@ def judge(world: World, case: Case) -> None:
             _aid(world, case, victims)
         trip = world.wait_settled()
         world.signal(victims, signal.SIGCONT)  # whoever is stopped still and was in nobody's way
-        assert world.settled_record() == before, "an order was accepted after the gate was closed"
+        _hold_to(case, before, world.settled_record())
         assert all(map(world.closed, ORDERS))
         assert [s.after for s in flow.values()] == [[], []], "accepted after a refusal by the gate"
     open_yet = set(trip["unproven"]) - world.forced
@@ -74,6 +74,16 @@ def _trip(world: World, case: Case, flow: dict[str, Stream], victims: dict[str, 
         strike()
         assert world.working()
         world.let_cancels()
+
+
+def _hold_to(case: Case, before: dict[str, set[str]], after: dict[str, set[str]]) -> None:
+    """No order was accepted after the gate was closed, but for one of an owner that was stopped and went on: it may
+    have stood between its last look at the gate and its send (test_kill_between.py has every place in between).
+    """
+    for session, (venue, _, _) in ORDERS.items():
+        more = after[venue] - before[venue]
+        allowed = 1 if case.deed(session) == CONTINUE else 0
+        assert len(more) <= allowed, f"accepted by {venue} after the gate was closed: {more}"
 
 
 def _those(victims: dict[str, int], case: Case, deed: str) -> dict[str, int]:
