@@ -22,7 +22,7 @@ import zmq
 
 from base.clock import SystemClock
 from base.config import load
-from base.errors import BusError, CommandError
+from base.errors import BusError, CommandError, QuarterdeckError
 from base.locks import role_holder
 from ipc.audit_check import verify_audit
 from ipc.command_client import CommandClient
@@ -293,8 +293,8 @@ class World:
 
     def rearm(self) -> None:
         """Start what is gone, open what was tripped, wait until all is well."""
-        if self.supervised and not supervisord.running(self.desk):
-            supervisord.start(self.desk)
+        if self.supervised:
+            wait_for(self._supervises, 60, "a supervisord runs")
         if not self.supervised:
             for role in self.roles:
                 if not self.pid(role.name):
@@ -302,6 +302,15 @@ class World:
         wait_for(self._answers, 60, "the kill switch answers")
         wait_for(self._opened, 60, lambda: f"reset: {self.ask('status')}")
         self.wait_ready()
+
+    def _supervises(self) -> bool:
+        """Whether a supervisord answers; one is started where none does, which a busy machine may take long for."""
+        try:
+            if not supervisord.running(self.desk):
+                supervisord.start(self.desk)
+        except QuarterdeckError:
+            return False
+        return True
 
     def _answers(self) -> bool:
         try:
