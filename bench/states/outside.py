@@ -5,7 +5,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from bench.states.copies import STEP_NS
 from bench.states.journal import is_open
 from bench.states.world import (
     CLOSED,
@@ -60,7 +59,7 @@ class Outside:
                 yield " works", self._with(self._with(env, i, order, "P"), i, _set(order, status="working"), "A")
                 return
             yield " sent", self._with(env, i, _set(order, status="flying"), "P")
-            if self.setting.stalls:
+            if "stops" in self.setting.stalls:
                 stalled = self._with(env, i, _set(order, status="checked"), "P")
                 yield " stalled", self._own(stalled, self.setting.of[i], life="stopped")
             if self.setting.queues:
@@ -102,9 +101,7 @@ class Outside:
                 if is_open(journal, k) and journal[-1] != ("U", k) and ("U", k) not in journal:
                     journal = (*journal, ("U", k))
             yield " runs", self._own(env, i, life="running", fence=env.generation, journal=journal)
-        if not self.setting.stalls:
-            return
-        if own.life == "running":
+        if own.life == "running" and "stops" in self.setting.stalls:
             yield " stops", self._own(env, i, life="stopped")
         if own.life == "stopped":
             on = self._own(env, i, life="running")
@@ -112,7 +109,7 @@ class Outside:
                 if on.orders[k].status == "checked":
                     on.orders = replaced(on.orders, k, _set(on.orders[k], status="flying"))
             yield " goes on", on
-        if own.life != "dead":
+        if own.life != "dead" and "dies" in self.setting.stalls:
             self.stage.env = new = _set(env)
             self.stage.kill(i)
             yield " dies", new
@@ -139,7 +136,6 @@ class Outside:
         life = "running" if self.setting.prompt else "dead"
         new.owners = tuple(_set(o, life=life, fence=0, unheard=False, asked=False) for o in new.owners)
         new.orders = tuple(_set(o, status="dead") if o.status == "queued" else o for o in new.orders)
-        new.now_ns += 3 * STEP_NS
         new.before = working(new)
         return new
 

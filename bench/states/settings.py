@@ -15,22 +15,25 @@ SETTINGS = {
     s.name: s
     for s in (
         # Latch, words, resets and crashes of one scope, then of two; nothing is traded.
-        Setting("latch", (), trips=("desk",), stalls=False, losses=(), prompt=True),
-        Setting("scopes", (), begin=("start", "arm"), garbles=False, reboots=False, stalls=False, losses=(),
-                prompt=True),
+        Setting("latch", (), trips=("desk",), stalls=(), losses=(), prompt=True),
+        Setting("scopes", (), begin=("start", "arm"), crashes=False, garbles=False, reboots=False, stalls=(),
+                losses=(), prompt=True),
+        Setting("scopes-crash", (), begin=("start", "arm"), torn=False, lags=False, garbles=False, reboots=False,
+                stalls=(), losses=(), prompt=True),
         # An order is traded, and everything may crash.
-        Setting("traded", (0,), trips=("desk",), garbles=False, reboots=False, stalls=False, losses=(), prompt=True),
+        Setting("traded", (0,), trips=("desk",), garbles=False, reboots=False, stalls=(), losses=(), prompt=True),
         # Messages of a trip that are lost and late: reports and cancels, then lists. Nobody resets.
-        Setting("reports", (0,), **ONE_TRIP, stalls=False, losses=("orders", "cancels", "reports")),
-        Setting("lists", (0,), **ONE_TRIP, stalls=False, losses=("lists",)),
+        Setting("reports", (0,), **ONE_TRIP, stalls=(), losses=("orders", "cancels", "reports")),
+        Setting("lists", (0,), **(ONE_TRIP | {"begin": ARMED}), stalls=(), losses=("lists",), punctual=True),
         # Bytes that lie on their way for long, and owners that say what they do not know.
-        Setting("late", (0,), **ONE_TRIP, stalls=False, losses=(), flight=3, claims=True),
+        Setting("late", (0,), **ONE_TRIP, stalls=(), losses=(), flight=3, claims=True),
         # One order on a line that stalls, from where the gate has closed behind it.
-        Setting("line", (0,), **(ONE_TRIP | {"begin": BEHIND}), stalls=False, losses=(), flight=5),
+        Setting("line", (0,), **(ONE_TRIP | {"begin": BEHIND}), stalls=(), losses=(), flight=5),
         # Owners that stop, die and start.
-        Setting("owners", (0,), **ONE_TRIP, losses=()),
-        Setting("large-latch", (), stalls=False, losses=(), prompt=True),
-        Setting("large-traded", (0,), trips=("desk",), stalls=False, losses=(), prompt=True),
+        Setting("owners", (0,), **ONE_TRIP, losses=(), quick=True, stalls=("stops",)),
+        Setting("deaths", (0,), **ONE_TRIP, losses=(), quick=True, stalls=("dies",)),
+        Setting("large-latch", (), stalls=(), losses=(), prompt=True),
+        Setting("large-traded", (0,), trips=("desk",), stalls=(), losses=(), prompt=True),
         Setting("large-messages", (0,), begin=ARMED, trips=("desk",), crashes=False, reboots=False, flight=1,
                 queues=True, claims=True),
         Setting("large-owners", (0, 1), owners=2, begin=ARMED, trips=("session:a",), crashes=False, reboots=False,

@@ -4,25 +4,27 @@ It knows the truth, which the kill switch does not. Time goes in steps (copies.S
 steps happens at the same instant.
 """
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, wraps
 from typing import Any, TypeAlias
 
 import msgspec
 
 from base.kill_config import KillConfig
-from bench.states.copies import STEP_NS, Key
+from bench.states.copies import STEP_NS
 from ipc.gate import GateState, GateWord
 from risk import kill_actions as do
 from risk.kill import KillSwitch
 from risk.kill_latch import Latch, decode, encode
 from risk.kill_plan import KillVenue, Owner, OwnerMassCancel, RestCancelAll, Topology
 
+NOW_NS = 10 * STEP_NS + 7  # it is always now: a step of time moves every moment back instead; none is ever 0
 STEP_S = STEP_NS // 1_000_000_000
 LAG_NS = STEP_NS
 NOW, BEFORE = "this boot", "another boot"  # boot ids
 STRANGE = b"no latch at all\n"  # what a damaged latch reads as
 CLOSED = (GateState.TRIPPING, GateState.TRIPPED, GateState.RESETTING)
+DECIDING = ("latch", "fingerprint")  # causes that somebody looks at
 # What the word of a scope may do next, as people had it: see `Stage`.
 OPEN, SHUT, SHUT_BY_TRIP, GRANTED, COOLED = range(5)
 
@@ -81,7 +83,6 @@ class Answered(msgspec.Struct, frozen=True):
 class Env(msgspec.Struct):
     """Everything but the kill switch itself."""
 
-    now_ns: int
     orders: tuple[Ord, ...]
     owners: tuple[Own, ...]
     words: dict[str, GateWord]
@@ -104,11 +105,15 @@ class Setting(msgspec.Struct, frozen=True):
     trips: tuple[str, ...] = ("desk", "session:a")
     begin: tuple[str, ...] = ()  # moves that come first; the search begins behind them
     resets: bool = True  # by people
-    crashes: bool = True  # of the kill switch, at every step; the disk may lag, and lose what it has not taken yet
+    crashes: bool = True  # of the kill switch
+    torn: bool = True  # it may crash behind each effect of a call, not between two calls alone
+    lags: bool = True  # the disk takes the latch later, or never; otherwise at once
     garbles: bool = True  # the latch is damaged or removed while the kill switch does not run
     reboots: bool = True
-    stalls: bool = True  # owners stop between the gate and the wire, die, and start again
+    stalls: tuple[str, ...] = ("stops", "dies")  # owners stop, also between the gate and the wire, and go on; they die
     losses: tuple[str, ...] = ("orders", "cancels", "reports", "lists", "journal")  # what is lost, doubled, late
+    quick: bool = False  # cancels arrive at once, reports too where the owner runs
+    punctual: bool = False  # owners that run answer the kill switch before a step of time passes
     once: bool = False  # nobody trips again what is tripped
     prompt: bool = False  # what owner and venue say to each other arrives at once; owners run whenever the host does
     flight: int = 0  # steps of time for which an order may be on its way
@@ -140,13 +145,31 @@ class Setting(msgspec.Struct, frozen=True):
     def start(self) -> Env:
         """A new desk: never armed, nothing traded, nothing runs."""
         return Env(
-            10 * STEP_NS, tuple(Ord() for _ in self.of),
+            tuple(Ord() for _ in self.of),
             tuple(Own("running" if self.prompt else "dead") for _ in self.sessions), {},
             {"desk": SHUT, **{f"session:{s}": OPEN for s in self.sessions}},
         )  # fmt: skip
 
 
-Effect: TypeAlias = tuple[str, Any]
+Effect: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]  # a method of Stage and its arguments
+
+
+def effect(method: Any) -> Any:
+    """A method of the stage that changes the world: it is kept in the log, where there is one, to be done again."""
+
+    @wraps(method)
+    def logged(stage: "Stage", *args: Any, **named: Any) -> Any:
+        log = stage.log
+        if log is None:
+            return method(stage, *args, **named)
+        log.append((method, args, named))
+        stage.log = None  # what it calls is part of it
+        try:
+            return method(stage, *args, **named)
+        finally:
+            stage.log = log
+
+    return logged
 
 
 class Stage:
@@ -159,17 +182,23 @@ class Stage:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.env = setting.start()
-        self.effects: list[Effect] = []
+        self.effects: list[tuple[str, Any]] = []
+        self.log: list[Effect] | None = None
         self.trace: list[Env] = []  # the world after each effect: where a crash may leave it
         self.arming = False
+
+    def begin(self, env: Env, *, arming: bool = False) -> None:
+        """A call begins in this world."""
+        self.env = msgspec.structs.replace(env)
+        self.effects, self.trace, self.arming = [], [], arming
 
     # -- clock ---------------------------------------------------------------------------------------------------
 
     def mono_ns(self) -> int:
-        return self.env.now_ns
+        return NOW_NS
 
     def wall_ns(self) -> int:
-        return self.env.now_ns
+        return NOW_NS
 
     # -- gate ----------------------------------------------------------------------------------------------------
 
@@ -177,11 +206,13 @@ class Stage:
     def generation(self) -> int:
         return self.env.generation
 
+    @effect
     def raise_to(self, generation: int) -> None:
         if generation > self.env.generation:
             self.env.generation = generation
             self.note("raise", generation)
 
+    @effect
     def close(self, scopes: Iterable[str], state: GateState = GateState.TRIPPING) -> int:
         generation = self.env.generation + 1
         for scope in scopes:
@@ -190,12 +221,14 @@ class Stage:
         self.note("close", generation)
         return generation
 
+    @effect
     def set(self, scope: str, state: GateState) -> None:
         self._store(scope, GateWord(self.env.words[scope].generation, state))
 
     def get(self, scope: str) -> GateWord:
         return self.env.words[scope]
 
+    @effect
     def add_scope(self, scope: str, state: GateState = GateState.ARMED) -> int:
         if scope not in self.env.words:
             state = GateState.DISARMED if scope == "desk" else state
@@ -237,12 +270,16 @@ class Stage:
         self.effects.append((kind, what))
         self.trace.append(msgspec.structs.replace(self.env))
 
+    @effect
     def perform(self, action: do.Action) -> None:
         """The sink of the kill switch's actions."""
         env = self.env
         match action:
             case do.Persist(data):
-                env.pending = data
+                if self.setting.lags:
+                    env.pending = plain(data)
+                else:
+                    env.disk = plain(data)
             case RestCancelAll():
                 for i in range(len(env.orders)):
                     self.cancel(i)
@@ -260,7 +297,7 @@ class Stage:
                 self.change(session, reading=True)
             case do.AskList():
                 # A second request takes the place of one that nobody answered.
-                env.lists = (*[x for x in env.lists if x.told is not None][-1:], Answered(env.now_ns, env.before))
+                env.lists = (*[x for x in env.lists if x.told is not None][-1:], Answered(NOW_NS, env.before))
             case do.AskOrder(_, _, cl_ord_id):
                 i = int(cl_ord_id[1:])
                 env.orders = replaced(env.orders, i, msgspec.structs.replace(env.orders[i], asked=True))
@@ -268,6 +305,33 @@ class Stage:
                 self.effects.append((type(action).__name__, action))
                 return
         self.note(type(action).__name__, action)
+
+    @effect
+    def caught_up(self, session: str) -> None:
+        """The kill switch has read the owner's journal to its end."""
+        self.change(session, read=len(self.owner(session).journal))
+
+    @effect
+    def answered(self, i: int) -> None:
+        """The venue's answer about an order has arrived."""
+        self.env.orders = replaced(self.env.orders, i, msgspec.structs.replace(self.env.orders[i], asked=False))
+
+    @effect
+    def list_came(self, k: int, shown: frozenset[int] | None) -> None:
+        """A list has arrived; where lists are doubled it may arrive again. None: it failed."""
+        lists = self.env.lists
+        if shown is not None and "lists" in self.setting.losses:
+            self.env.lists = replaced(lists, k, msgspec.structs.replace(lists[k], told=shown))
+        else:
+            self.env.lists = (*lists[:k], *lists[k + 1 :])
+
+    @effect
+    def granted(self, scope: str) -> None:
+        """A person's reset was accepted: what it opens may open after the cool-off."""
+        env = self.env
+        also = {s for s, w in env.words.items() if w.state == GateState.RESETTING and s in env.people}
+        shut = {s for s in (scope, *also) if env.people.get(s) in (SHUT, SHUT_BY_TRIP)}
+        env.people = {s: GRANTED if s in shut else p for s, p in env.people.items()}
 
     def cancel(self, i: int) -> None:
         """A cancel of order `i` leaves for the venue."""
@@ -282,6 +346,7 @@ class Stage:
     def owner(self, session: str) -> Own:
         return self.env.owners[self.setting.sessions.index(session)]
 
+    @effect
     def change(self, session: str, **fields: Any) -> None:
         """Replace fields of an owner."""
         i = self.setting.sessions.index(session)
@@ -332,29 +397,55 @@ def older(data: bytes | None) -> bytes | None:
     return encode(msgspec.structs.replace(latch, boot_id=BEFORE)) if latch is not None else data
 
 
-def latch_key(data: bytes | None) -> Any:
-    """What of a latch matters to who reads it."""
+@lru_cache(maxsize=4096)
+def plain(data: bytes) -> bytes:
+    """A latch without what nobody decides by: times, reasons, the story of the last trip."""
+    latch = latch_of(data)
+    if latch is None:
+        return data
+    scopes = {
+        s: msgspec.structs.replace(k, reason="r", since_ns=0, cause=k.cause if k.cause in DECIDING else "c")
+        for s, k in latch.scopes.items()
+    }
+    return encode(msgspec.structs.replace(latch, written_ns=0, last_trip={}, scopes=scopes))
+
+
+def latch_key(data: bytes | None, words: dict[str, GateWord]) -> Any:
+    """What of a latch matters to who reads it: also whether a word has moved on since."""
     latch = latch_of(data) if data is not None else None
     if latch is None:
         return data
     ids: dict[str, int] = {}
+    unknown = GateWord(0, GateState.ARMED)
     scopes = tuple(
-        (s, k.state, ids.setdefault(k.trip_id, len(ids)) if k.trip_id else -1, k.cause == "latch")
+        (s, k.state, ids.setdefault(k.trip_id, len(ids)) if k.trip_id else -1, k.cause in DECIDING and k.cause,
+         words.get(s, unknown).generation == k.generation)
         for s, k in sorted(latch.scopes.items())
-    )
+    )  # fmt: skip
     return latch.boot_id == NOW, scopes
 
 
-def env_key(env: Env, switch: KillSwitch | None, key: Key) -> Any:
-    """The world as far as it decides what may happen. A fence counts by which generations it answers."""
-    words = tuple((s, w.state, s == "desk" and not w.generation) for s, w in sorted(env.words.items()))
-    asked = sorted((t.scope, t.generation) for t in switch.trips.values()) if switch is not None else []
+def env_key(env: Env, switch: KillSwitch | None, *, again: bool = True) -> Any:
+    """The world as far as it decides what may happen. A fence counts by which generations it answers.
+
+    `again`: journals may be read again; otherwise what was read counts as what was said, in whatever order.
+    """
+    words = env.words
+    raised = env.generation
+    said = tuple(
+        [(s, w.state, s == "desk" and not w.generation, w.generation > raised) for s, w in sorted(words.items())]
+    )
+    asked: list[int] = []
+    behind: tuple[str, ...] = ()
+    if switch is not None:
+        asked = [g for _, g in sorted((t.scope, t.generation) for t in switch.trips.values())]
+        behind = tuple([s for s, r in switch.records.items() if s in words and r.generation != words[s].generation])
     owners = tuple(
-        (o.life, o.fence == env.generation, tuple(o.fence >= g for _, g in asked), o.unheard, o.asked, o.reading,
-         o.journal, o.read)
+        (o.life, o.fence == env.generation, tuple([o.fence >= g for g in asked]), o.unheard, o.asked, o.reading,
+         (o.journal, o.read) if again else (frozenset(o.journal[: o.read]), o.journal[o.read :]))
         for o in env.owners
     )  # fmt: skip
-    lists = tuple((key.time("asked_ns", x.asked_ns), x.old, x.told) for x in env.lists)
-    people = tuple(sorted(env.people.items()))
-    latches = latch_key(env.disk), latch_key(env.pending)
-    return env.orders, owners, words, people, not env.generation, latches, lists, env.before, env.lease
+    lists = tuple([(NOW_NS - x.asked_ns, x.told is not None, x.old if x.told is None else x.told) for x in env.lists])
+    people = tuple(env.people.items())
+    latches = latch_key(env.disk, words), latch_key(env.pending, words)
+    return env.orders, owners, said, behind, people, not env.generation, latches, lists, env.before, env.lease
