@@ -38,7 +38,7 @@ AGES = {
 }  # fmt: skip
 DUE = frozenset({"queried_ns", "_next_again_ns", "_next_mass_ns"})  # past or never set is the same
 DURATIONS = frozenset({"_unanswered_ns", "_lag_ns"})
-MOMENTS = frozenset({"_inventory", "_unheard", "answers"})  # times by owner
+MOMENTS = frozenset({"_inventory", "_unheard", "answers", "_still_again"})  # times by owner
 
 
 # -- copies ------------------------------------------------------------------------------------------------------------
@@ -57,14 +57,14 @@ class Copies:
         """The kill switch and whatever hangs on it."""
         file = BytesIO()
         pickler = pickle.Pickler(file, protocol=5)
-        pickler.persistent_id = self._name  # type: ignore[method-assign, assignment]
+        pickler.persistent_id = self._name  # type: ignore[method-assign]
         pickler.dump(switch)
         return file.getvalue()
 
     def thaw(self, data: bytes) -> Any:
         """One that shares nothing that changes with any other."""
         unpickler = pickle.Unpickler(BytesIO(data))
-        unpickler.persistent_load = self._kept.__getitem__  # type: ignore[method-assign, assignment]
+        unpickler.persistent_load = self._kept.__getitem__  # type: ignore[method-assign]
         return unpickler.load()
 
     def clone(self, switch: object) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from base.errors import CommandError
 from bench.states.copies import Copies, Key
-from bench.states.world import Effect, Stage
+from bench.states.stage import Effect, Stage
 from risk.kill import KillSwitch
 
 Call: TypeAlias = Callable[[KillSwitch], object]

@@ -10,18 +10,14 @@ from typing import Any
 import msgspec
 
 from base.errors import CommandError
-from bench.states.copies import STEP_NS, grow_older
+from bench.states.copies import grow_older
 from bench.states.journal import event, is_open, last_state
 from bench.states.memory import Call, Memory
-from bench.states.outside import Move, Outside, crashed, forgotten
+from bench.states.outside import Move, Outside, crashed, forgotten, later, remembered
 from bench.states.world import (
     CLOSED,
-    COOLED,
-    GRANTED,
     NOW,
     NOW_NS,
-    OPEN,
-    SHUT,
     SHUT_BY_TRIP,
     STRANGE,
     Answered,
@@ -126,7 +122,7 @@ class Moves(Outside):
         latch = latch_of(env.disk) if env.disk is not None else None
         sound = latch is not None and latch.boot_id == NOW
         ready = _set(env)
-        _remembered(ready, env.disk)
+        remembered(ready, env.disk)
         if env.disk is not None and not sound:
             ready.people = {**ready.people, "desk": SHUT_BY_TRIP}
         ready.owners = tuple(
@@ -173,7 +169,7 @@ class Moves(Outside):
         looks = tuple([(o.life, o.unheard, o.fence, o.journal[o.read :]) for o in env.owners])
         yield from self._run("watch", env, switch, self._watch, looks)
         if self._may_pass(env):
-            yield from self._run("step", _later(env), switch, self._step, looks)
+            yield from self._run("step", later(env), switch, self._step, looks)
 
     def _of_owner(self, env: Env, switch: KillSwitch, i: int, own: Own, waiting: set[str]) -> Iterator[Move]:
         session, unread = self.setting.sessions[i], own.journal[own.read :]
@@ -185,7 +181,7 @@ class Moves(Outside):
         if unread:
             yield from self._run(f"{session}: journal", env, switch, lambda s: self._read(s, i), unread)
         if own.journal and "journal" in self.setting.losses:
-            yield from self._run(f"{session}: journal again", env, switch, lambda s: self._reread(s, i), own.journal)
+            yield from self._again(f"{session}: journal again", env, switch, i, own)
         if own.reading:
             yield from self._run(f"{session}: journal read", env, switch, lambda s: self._journal(s, i), unread)
         if own.asked and own.life == "running":
@@ -205,10 +201,21 @@ class Moves(Outside):
             return False
         return late or not (env.lists or any(o.asked for o in env.orders))
 
+    def _again(self, name: str, env: Env, switch: KillSwitch, i: int, own: Own) -> Iterator[Move]:
+        """What was heard before proves nothing and refutes nothing."""
+        for move in self._run(name, env, switch, lambda s: self._reread(s, i), own.journal):
+            if move[2] is not None and own.read == len(own.journal) and verdicts(move[2]) != verdicts(switch):
+                raise BrokenRuleError(f"a journal heard twice made {verdicts(switch)} into {verdicts(move[2])}")
+            yield move
+
     def _listings(self, env: Env, switch: KillSwitch, k: int, answer: Answered) -> Iterator[Move]:
         told, now = answer.told, working(env)
         if told is not None:
-            yield from self._list(env, switch, "list doubled", k, told)
+            proven = {x for x in verdicts(switch) if x[2]}
+            for move in self._list(env, switch, "list doubled", k, told):
+                if move[2] is not None and not proven.issuperset(x for x in verdicts(move[2]) if x[2]):
+                    raise BrokenRuleError(f"a list heard twice has proved {verdicts(move[2])}")
+                yield move
             yield "list gone", _set(env, lists=(*env.lists[:k], *env.lists[k + 1 :])), switch
             return
         yield from self._list(env, switch, "list now", k, now)
@@ -282,12 +289,14 @@ class Moves(Outside):
         return []
 
     def _plain_reset(self, switch: KillSwitch, scope: str) -> None:
+        with_it = _widened(switch, scope)
         switch.reset(scope, "looked at it", "me")
-        self.stage.granted(scope)
+        self.stage.granted(with_it)
 
     def _forced(self, switch: KillSwitch, scope: str, names: list[str]) -> None:
+        with_it = _widened(switch, scope)
         switch.reset(scope, "looked at it", "me", names)
-        self.stage.granted(scope)
+        self.stage.granted(with_it)
 
     def covers(self, scope: str, i: int) -> bool:
         """Whether order `i` lies in the scope."""
@@ -370,25 +379,12 @@ class Moves(Outside):
             raise BrokenRuleError(f"given up: {[t.open_questions() for t in left]}")
 
 
-def _later(env: Env) -> Env:
-    """The world one step of time later: `now` stays, and whatever is dated is a step older."""
-    return _set(
-        env,
-        before=working(env),
-        orders=tuple([_set(o, age=o.age + 1) if o.status == "flying" else o for o in env.orders]),
-        lists=tuple([_set(x, asked_ns=x.asked_ns - STEP_NS) for x in env.lists if x.asked_ns == NOW_NS]),
-        people={s: COOLED if p == GRANTED else p for s, p in env.people.items()},
-    )
+def _widened(switch: KillSwitch, scope: str) -> tuple[str, ...]:
+    """What a reset of the scope may open: itself, and what its trip had widened to. No other scope, shut or not."""
+    trip_id = switch.records[scope].trip_id
+    return scope, *(s for s, r in switch.records.items() if trip_id and r.trip_id == trip_id and s != scope)
 
 
-def _remembered(env: Env, disk: bytes | None) -> None:
-    """After a power cut nobody remembers what never reached the disk; the whole desk reads as tripped instead."""
-    if env.words:
-        return
-    latch = latch_of(disk) if disk is not None else None
-    kept = {s for s, k in latch.scopes.items() if k.state not in ("ARMED", "DISARMED")} if latch else set()
-    for scope in env.people:
-        if scope != "desk":
-            env.people = {**env.people, scope: SHUT_BY_TRIP if scope in kept else OPEN}
-    if disk is None:
-        env.people = {**env.people, "desk": SHUT}
+def verdicts(switch: KillSwitch) -> list[tuple[str, str, bool]]:
+    """Every order of every trip, and whether it is proven dead."""
+    return [(t.scope, p.name, bool(p.how)) for t in switch.trips.values() for p in t.proofs]

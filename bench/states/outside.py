@@ -5,18 +5,22 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from bench.states.copies import STEP_NS
 from bench.states.journal import is_open
+from bench.states.stage import Stage
 from bench.states.world import (
     CLOSED,
     COOLED,
     GRANTED,
+    NOW_NS,
     OPEN,
+    SHUT,
     SHUT_BY_TRIP,
     Env,
     Ord,
     Setting,
-    Stage,
     gate_says_yes,
+    latch_of,
     older,
     replaced,
     working,
@@ -166,3 +170,27 @@ def forgotten(env: Env) -> Env:
         if people == SHUT_BY_TRIP and scope != "desk" and not closed:
             env.people = {**env.people, scope: OPEN}
     return env
+
+
+def later(env: Env) -> Env:
+    """The world one step of time later: `now` stays, and whatever is dated is a step older."""
+    return _set(
+        env,
+        before=working(env),
+        orders=tuple([_set(o, age=o.age + 1) if o.status == "flying" else o for o in env.orders]),
+        lists=tuple([_set(x, asked_ns=x.asked_ns - STEP_NS) for x in env.lists if x.asked_ns == NOW_NS]),
+        people={s: COOLED if p == GRANTED else p for s, p in env.people.items()},
+    )
+
+
+def remembered(env: Env, disk: bytes | None) -> None:
+    """After a power cut nobody remembers what never reached the disk; the whole desk reads as tripped instead."""
+    if env.words:
+        return
+    latch = latch_of(disk) if disk is not None else None
+    kept = {s for s, k in latch.scopes.items() if k.state not in ("ARMED", "DISARMED")} if latch else set()
+    for scope in env.people:
+        if scope != "desk":
+            env.people = {**env.people, scope: SHUT_BY_TRIP if scope in kept else OPEN}
+    if disk is None:
+        env.people = {**env.people, "desk": SHUT}

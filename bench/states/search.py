@@ -31,11 +31,12 @@ class Found(msgspec.Struct):
 
     def line(self) -> str:
         """For people."""
-        all_of_it = "all there are" if self.closed else "cut short"
+        all_of_it = "finished" if self.closed else "CUT SHORT"
+        proven = f", each proven within {self.proven_after} moves when all goes well" if self.closed else ""
+        doubt = f"; {self.doubted:,} gone on from again by another way" if self.doubted else ""
         return (
-            f"{self.setting}: {self.states} states ({all_of_it}), {self.transitions} transitions, depth {self.depth}; "
-            f"{self.shut_states} states with something tripped, each proven within {self.proven_after} moves when all "
-            f"goes well; {self.seconds:.1f} s"
+            f"{self.setting}: {self.states:,} states ({all_of_it}), {self.transitions:,} transitions, "
+            f"depth {self.depth}; {self.shut_states:,} with something tripped{proven}{doubt}; {self.seconds:.1f} s"
         )
 
 

@@ -1,12 +1,15 @@
-"""The worlds that are searched: those of `SUITE` to the end by the test suite, any other by hand."""
+"""The worlds that are searched: those of `SUITE` to the end by the test suite, those of `MORE` by `qd kill states`."""
 
 from typing import Any
 
 from bench.states.world import Setting
 
-SUITE = ("latch", "traded", "reports", "line")
+SUITE = ("latch", "traded", "scopes", "reports", "lists", "doubled", "late", "line", "owners")
+MORE = ("scopes-crash", "again", "deaths")  # too long for the suite; the first two: QUARTERDECK_KILL_STATES=all
 ARMED = ("start", "arm", "a starts", "a runs", "watch")
 BEHIND = (*ARMED, "o0 sent", "trip desk", "a looks", "watch")
+BOTH = ("desk", "session:a")
+TWICE = (*ARMED, "o0 sent", "o0 arrives", "trip session:a", "a looks", "watch", "trip desk")
 ONE_TRIP: dict[str, Any] = {
     "begin": ARMED, "trips": ("desk",), "once": True, "resets": False, "crashes": False, "garbles": False,
     "reboots": False,
@@ -25,6 +28,10 @@ SETTINGS = {
         # Messages of a trip that are lost and late: reports and cancels, then lists. Nobody resets.
         Setting("reports", (0,), **ONE_TRIP, stalls=(), losses=("orders", "cancels", "reports")),
         Setting("lists", (0,), **(ONE_TRIP | {"begin": ARMED}), stalls=(), losses=("lists",), punctual=True),
+        # A journal that is read again and again; a list asked for by a trip when another of a wider scope begins.
+        Setting("doubled", (0,), **(ONE_TRIP | {"begin": BEHIND}), stalls=(), losses=("journal",)),
+        Setting("again", (0,), **(ONE_TRIP | {"begin": TWICE, "trips": BOTH}), stalls=(), losses=("lists",),
+                punctual=True),
         # Bytes that lie on their way for long, and owners that say what they do not know.
         Setting("late", (0,), **ONE_TRIP, stalls=(), losses=(), flight=3, claims=True),
         # One order on a line that stalls, from where the gate has closed behind it.
@@ -32,6 +39,7 @@ SETTINGS = {
         # Owners that stop, die and start.
         Setting("owners", (0,), **ONE_TRIP, losses=(), quick=True, stalls=("stops",)),
         Setting("deaths", (0,), **ONE_TRIP, losses=(), quick=True, stalls=("dies",)),
+        Setting("large-stalls", (0,), **ONE_TRIP, losses=()),
         Setting("large-latch", (), stalls=(), losses=(), prompt=True),
         Setting("large-traded", (0,), trips=("desk",), stalls=(), losses=(), prompt=True),
         Setting("large-messages", (0,), begin=ARMED, trips=("desk",), crashes=False, reboots=False, flight=1,
