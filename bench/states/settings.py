@@ -5,7 +5,7 @@ from typing import Any
 from bench.states.world import Setting
 
 SUITE = ("latch", "traded", "scopes", "reports", "lists", "doubled", "late", "line", "owners")
-MORE = ("scopes-crash", "again", "deaths")  # too long for the suite; the first two: QUARTERDECK_KILL_STATES=all
+MORE = ("scopes-crash", "again")  # too long for the suite, unless QUARTERDECK_KILL_STATES=all
 ARMED = ("start", "arm", "a starts", "a runs", "watch")
 BEHIND = (*ARMED, "o0 sent", "trip desk", "a looks", "watch")
 BOTH = ("desk", "session:a")
@@ -36,9 +36,9 @@ SETTINGS = {
         Setting("late", (0,), **ONE_TRIP, stalls=(), losses=(), flight=3, claims=True),
         # One order on a line that stalls, from where the gate has closed behind it.
         Setting("line", (0,), **(ONE_TRIP | {"begin": BEHIND}), stalls=(), losses=(), flight=5),
-        # Owners that stop, die and start.
+        # Owners that stop, are killed for it, and start; below also such as die by themselves.
         Setting("owners", (0,), **ONE_TRIP, losses=(), quick=True, stalls=("stops",)),
-        Setting("deaths", (0,), **ONE_TRIP, losses=(), quick=True, stalls=("dies",)),
+        Setting("large-deaths", (0,), **ONE_TRIP, losses=(), quick=True, stalls=("dies",)),
         Setting("large-stalls", (0,), **ONE_TRIP, losses=()),
         Setting("large-latch", (), stalls=(), losses=(), prompt=True),
         Setting("large-traded", (0,), trips=("desk",), stalls=(), losses=(), prompt=True),

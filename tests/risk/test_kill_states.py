@@ -10,7 +10,7 @@ import pytest
 
 from bench.states import copies, moves
 from bench.states.search import Search
-from bench.states.settings import SETTINGS, SUITE
+from bench.states.settings import MORE, SETTINGS, SUITE
 from bench.states.world import BrokenRuleError
 from ipc.gate import GateState
 from quarterdeck.cli import main
@@ -22,7 +22,7 @@ from risk.kill_proof import Proof, ProofBook
 from risk.kill_trip import Trip
 
 Patch = pytest.MonkeyPatch
-WORLDS = (*SUITE, "scopes-crash", "again") if os.environ.get("QUARTERDECK_KILL_STATES") == "all" else SUITE
+WORLDS = (*SUITE, *MORE) if os.environ.get("QUARTERDECK_KILL_STATES") == "all" else SUITE
 FLOOR = {
     "latch": (4_000, 55_000),
     "traded": (8_000, 110_000),
