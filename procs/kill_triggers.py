@@ -69,7 +69,7 @@ class Triggers:
         self._watch = LimitWatch(kept.standing)
         self._rows = LimitBook(limits, topology.owners, contracts_of(desk))
         self._counts = CountBook(limits)
-        self._profit = ProfitBook(self._days, kept.holdings, kept.places)
+        self._profit = ProfitBook(self._days, kept.holdings, kept.places, contracts_of(desk))
         self._losses = LossBook(limits, kept.peaks)
         self._self_trades = SelfTradeBook(limits, self._days, kept.self_trades)
         self._books = BookWatch(limits, topology.owners, self._eyes)
