@@ -18,6 +18,8 @@ from base.clock import SystemClock
 from base.config import DeskConfig, load
 from base.errors import BusError, RegionError
 from ipc.commands import CommandClient
+from ipc.events import ExecutionReport
+from ipc.journal import read_events
 from ipc.owners import role_held
 from ipc.readiness import read_status
 from ipc.requests import Answer, AnyCommand, NewOrder, Ops
@@ -25,6 +27,8 @@ from ipc.roster import command_endpoint
 from sim.desk import ensure_secrets, setup_of
 from tests.procs.kill_venue import LOG_SHOWN, PATIENCE_S
 from tests.sim.server import Running
+
+FINAL = frozenset("2348C")  # OrdStatus(39)
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """
@@ -110,6 +114,7 @@ class SimDesk:
         self.root = Path(tempfile.mkdtemp(prefix="qs", dir="/tmp"))
         self.shm = Path(tempfile.mkdtemp(prefix="qs", dir="/dev/shm"))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.placed: set[str] = set()  # by `place_working`
         self.trader: list[str] = ["-m", "procs.trading"]  # how the trading process is started
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._count = 0
@@ -198,9 +203,14 @@ class SimDesk:
 
     def place_working(self, count: int = 1, instrument: int = 0) -> list[str]:
         """As `place`, and known to be working."""
-        before = self.status()["venues"]["x"]["working"]
         found = self.place(count, instrument)
-        self.wait(lambda: self.status()["venues"]["x"]["working"] >= before + count, "orders known")
+        self.placed.update(found)
+
+        def known() -> bool:
+            now = self.working()  # an order of earlier may end meanwhile
+            return now.issuperset(found) and self.status()["venues"]["x"]["working"] >= len(now & self.placed)
+
+        self.wait(known, "orders known")
         return found
 
     def trip(self, scope: str = "desk") -> None:
@@ -223,6 +233,13 @@ class SimDesk:
     def working(self) -> set[str]:
         """ClOrdIDs that truly work at the venue."""
         return {o["cl_ord_id"] for o in self.venue.working()}
+
+    def reported(self, cl_ord_id: str) -> bool:
+        """Whether the owner has heard, and keeps, the order's last report."""
+        events = (d.event for d in read_events(self.desk.data_dir / "trd"))
+        return any(
+            isinstance(e, ExecutionReport) and e.cl_ord_id == cl_ord_id and e.ord_status in FINAL for e in events
+        )
 
     def wait(self, condition: Callable[[], object], what: str, within_s: float = PATIENCE_S) -> None:
         end = time.monotonic() + within_s

@@ -121,15 +121,26 @@ def test_with_kill_switch_and_owner_stopped_the_venue_cancels_and_what_leaves_la
     with pytest.raises(AssertionError, match="lease of the kill switch"):
         desk.place()
     switch.send_signal(signal.SIGCONT)
+    taken: list[str] = []
+
+    def takes_orders() -> bool:
+        try:
+            taken.extend(desk.place())
+        except AssertionError as refused:
+            assert "lease of the kill switch" in str(refused)  # noqa: PT017 - anything else is a failure
+            return False
+        return True
+
+    desk.wait(takes_orders, "the lease is back")
     desk.wait(lambda: timer(desk)["state"] == "ARMED" and timer(desk)["fired"], "noticed, and armed again")
-    desk.wait(lambda: desk.status()["venues"]["x"]["working"] == 0, "the ends of the orders are taken in")
-    assert not desk.working()
+    desk.wait(lambda: desk.status()["venues"]["x"]["working"] == 1, "the ends of the other orders are taken in")
+    assert desk.working() == set(taken)  # what was taken is not among the orders that are cancelled for the lost lease
 
 
 def test_with_every_process_of_the_desk_killed_the_venue_cancels_by_itself(desk: SimDesk) -> None:
     before, orders = fired(desk), set(desk.place_working(3))
     desk.kill("killswitch", "trd")
-    assert desk.working() == orders
+    assert desk.working() >= orders
     desk.wait(lambda: not desk.working(), "the venue cancels")
     assert fired(desk) > before
     desk.spawn("killswitch")
