@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 import quarterdeck as qd
 from base.config import DeskConfig, Kind
+from bench.soak_desk import wait
 from ipc.events import Alert, Difference, ExecutionReport, OrderState, Position, SessionState
 from ipc.journal import read_events
 from ipc.sequence import Delivery, Gap
+
+HEARD_S = 20.0  # for what is journalled at the end to be heard
 
 
 class Report(NamedTuple):
@@ -86,6 +89,7 @@ class Ears(threading.Thread):
         self.logons: Counter[str] = Counter()
         self.ready_ns: dict[str, list[int]] = {}
         self._state: dict[str, str] = {}
+        self._journalled: dict[str, list[tuple[int, int]]] = {}  # what counts, once `finish` was called
 
     def run(self) -> None:
         """The thread."""
@@ -100,7 +104,9 @@ class Ears(threading.Thread):
             self.failure = error
 
     def finish(self) -> None:
-        """Stop listening. Whatever broke it is raised here."""
+        """Hear what is journalled by now, and stop listening. Whatever broke it is raised here."""
+        self._journalled = {name: self._kept(name) for name in self.sessions}
+        wait(lambda: not self.behind() or not self.is_alive(), HEARD_S, 0.2)
         self._end.set()
         self.join(10)
         if self.failure is not None:
@@ -111,13 +117,14 @@ class Ears(threading.Thread):
         return [n for n in self.sessions if self.unheard(n)]
 
     def unheard(self, session: str) -> list[tuple[int, int]]:
-        """(epoch, sequence number) of what the session's journal keeps and the bus did not bring."""
+        """(epoch, sequence number) of what the session's journal keeps (kept, at the end) and the bus did not bring."""
         heard = self.sessions[session].heard
-        return [
-            (d.epoch, d.seq)
-            for d in read_events(self._desk.data_dir / session)
-            if d.topic == f"exec.{session}" and not isinstance(d.event, Gap) and d.seq not in heard.get(d.epoch, ())
-        ]
+        kept = self._journalled[session] if self._journalled else self._kept(session)
+        return [(epoch, seq) for epoch, seq in kept if seq not in heard.get(epoch, ())]
+
+    def _kept(self, session: str) -> list[tuple[int, int]]:
+        found = (d for d in read_events(self._desk.data_dir / session) if d.topic == f"exec.{session}")
+        return [(d.epoch, d.seq) for d in found if not isinstance(d.event, Gap)]
 
     def _take(self, delivery: Delivery) -> None:
         event = delivery.event

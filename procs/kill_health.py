@@ -15,6 +15,7 @@ from risk.triggers.watch import Reading
 
 MS = 1_000_000
 SILENT_NS = 2_000 * MS  # without a heartbeat: said among the faults, whatever the limit
+STILL_LOOKS = 10  # in a row: when the kill switch itself was held up, others seem still until they had their turn
 BLIND_NS = 10_000 * MS  # without a look at anything: what was measured before is no figure any more
 
 
@@ -34,6 +35,8 @@ class HealthTriggers:
         self._orders = dict.fromkeys(owners, 0)
         self._lasting = Lasting()
         self._faults: dict[str, str] = {}
+        self._still = dict.fromkeys(owners, 0)  # looks in a row
+        self._stuck_ns = config.stuck.max_ms * MS
         self._sampler.start()
 
     def heard(self, session: str, event: object) -> None:
@@ -62,7 +65,8 @@ class HealthTriggers:
                 runs = status is not None and status.pid == health.pid and status.readiness != Readiness.STARTING
                 silent[name] = mono_ns - status.beat_mono_ns if status is not None and runs else None
         for name, owner in self._owners.items():
-            silent[name] = _silent(owner, mono_ns)
+            silent[name] = found_ns = _silent(owner, mono_ns)
+            self._still[name] = self._still[name] + 1 if found_ns is not None and found_ns >= self._stuck_ns else 0
         stuck = {n for n, ns in silent.items() if ns is not None and ns >= SILENT_NS}
         unseen = self._sampler.unseen
         self._faults = {
@@ -71,6 +75,10 @@ class HealthTriggers:
             "health": self._sampler.blind(mono_ns, self._blind_ns),
         }
         return self._rules.stuck({n: None if ns is None else max(ns, 0) for n, ns in silent.items()})
+
+    def still(self) -> list[str]:
+        """Owners whose loop has not turned for `stuck.max_ms`, whatever that limit does."""
+        return [name for name, looks in self._still.items() if looks >= STILL_LOOKS]
 
     def others(self, files_fault: str, mono_ns: int) -> list[Reading]:
         """Memory, processor, disks, clocks."""

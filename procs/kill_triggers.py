@@ -69,7 +69,7 @@ class Triggers:
         self._watch = LimitWatch(kept.standing)
         self._rows = LimitBook(limits, topology.owners, contracts_of(desk))
         self._counts = CountBook(limits)
-        self._profit = ProfitBook(self._days, kept.holdings, kept.places)
+        self._profit = ProfitBook(self._days, kept.holdings, kept.places, contracts_of(desk))
         self._losses = LossBook(limits, kept.peaks)
         self._self_trades = SelfTradeBook(limits, self._days, kept.self_trades)
         self._books = BookWatch(limits, topology.owners, self._eyes)
@@ -140,6 +140,7 @@ class Triggers:
         """Every 100 ms: processes (`found`: every readable status page) and the host."""
         mono_ns = self._clock.mono_ns()
         self._judge("health", self._health.stuck(found, mono_ns), mono_ns)
+        self._switch.owners_still(self._health.still())
         self._judge("health", self._health.others(files_fault, mono_ns), mono_ns)
 
     def faults(self) -> dict[str, str]:

@@ -200,7 +200,7 @@ class Killswitch:
             self._fault(f"reach {name}", f"{name} could not be killed: {blind}" if blind else "")
         if not self.gate.intact():
             self._rebuild_gate()
-        if not self.switch.busy:
+        if not self.switch.busy and not self.venues.certifier.busy:
             for session in self.own.values():
                 session.forget()
             for path in self.rest.values():
@@ -400,8 +400,13 @@ class Killswitch:
 
 
 def main() -> int:
-    """Run the process. A SIGUSR1 that comes before anybody listens would end it: it waits."""
+    """Run the process. A SIGUSR1 that comes before anybody listens would end it: it waits.
+
+    SIGHUP would, too: the kernel sends it to a process that stands still when the supervisord above it dies, and then
+    SIGCONT. So a kill switch that was stopped goes on, when nobody is left to start another one.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    signal.signal(signal.SIGHUP, lambda *_: None)  # not SIG_IGN, which owners that it starts would inherit
     return run_process("killswitch", "", Killswitch)
 
 

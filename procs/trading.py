@@ -47,6 +47,7 @@ from venues.watch import Act, Watch
 MS = 1_000_000
 LOOK_NS = 20 * MS
 DUTY_NS = 100 * MS
+SWEPT = "the lease of the kill switch was lost: own orders are still being cancelled"
 STOP_DEADLINE_NS = 10_000 * MS
 GRACE_SHARE = 4  # of the fence's deadline
 ONLY_CANCELS = "no new orders; receiving and cancelling go on"
@@ -211,6 +212,8 @@ class Trading:
     def gate(self, strategy: str, instrument: str) -> str:
         """Why no new order may leave; empty when it may."""
         closed = self.gate_words.closed_reason(self.host.clock.mono_ns(), strategy, instrument)
+        if not closed and self._lease_sweep:
+            closed = SWEPT  # the lease is back; until `_duty` has seen it, what leaves would be cancelled at once
         if not closed:
             self.in_flight.passed()
         return closed

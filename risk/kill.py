@@ -4,7 +4,7 @@ What it wants done goes to a sink, in order, as actions (risk/kill_actions.py); 
 feeds back what happened. The sink must not call back from within.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
@@ -14,7 +14,7 @@ from base.kill_config import KillConfig
 from ipc.events import KillState, OrderState
 from ipc.gate import GateState
 from ipc.gate_names import check_scope
-from risk import kill_strategies
+from risk import kill_reset, kill_strategies
 from risk.kill_actions import CANCELS, Action, AskList, Audit, Persist, RingOwners, Step, Tell
 from risk.kill_latch import LatchReading
 from risk.kill_orders import ABSENT, OrderLedger, Seen
@@ -150,31 +150,7 @@ class KillSwitch:
 
     def reset(self, scope: str, reason: str, by: str, forced: Iterable[str] = ()) -> str:
         """A person opens a tripped scope again after the cool-off. CommandError says why not."""
-        record = self._closed_record(scope)
-        if not reason.strip():
-            raise CommandError("a reset needs a reason")
-        names = [n for t in self._trips_of(scope) for n in _obstacles(t)]
-        if set(names) - set(forced):
-            questions = "; ".join(q for t in self._trips_of(scope) for q in t.open_questions())
-            raise CommandError(f"{scope}: {questions}. To force, repeat the list: {' '.join(sorted(names))}")
-        cool_ns = self.clock.mono_ns() + self.config.reset_cool_off_s * 1_000_000_000
-        also = [s for s, r in self.records.items() if r.trip_id and r.trip_id == record.trip_id and r.state in CLOSED]
-        for name in dict.fromkeys([scope, *also]):
-            generation = self.gate.get(name).generation
-            self.table.put(name, GateState.RESETTING, generation, "operator", reason, record.trip_id)
-            self.records[name].cool_until_ns = cool_ns
-        if self.config.strategies_arm_again:
-            kill_strategies.disarm(self, scope, reason)
-        for trip in self._trips_of(scope):
-            self.last_trip = describe(trip)
-            self._settle(trip)
-            del self.trips[trip.trip_id], self._phases[trip.trip_id]
-        self._do(Audit("reset", {"trip_id": record.trip_id, "scope": scope, "reason": reason, "by": by,
-                                 "forced": sorted(names)}))  # fmt: skip
-        self.persist()
-        return f"{scope} opens in {self.config.reset_cool_off_s} s" + (
-            f"; also {', '.join(also)}" if len(also) > 1 else ""
-        )
+        return kill_reset.reset(self, scope, reason, by, forced)
 
     def arm(self, reason: str, by: str) -> list[str]:
         """Arm a DISARMED desk (or one that is closed only for want of a latch). Answers what no venue proves."""
@@ -230,6 +206,11 @@ class KillSwitch:
         self._alive = now
         for trip in list(self.trips.values()):
             self._apply(trip, trip.seen_alive(now, self.clock.mono_ns()))
+
+    def owners_still(self, sessions: Collection[str]) -> None:
+        """Owners that run, and whose loop has not turned for long, as seen in several looks."""
+        for trip in list(self.trips.values()) if sessions else ():
+            self._apply(trip, trip.owners_still(sessions, self.clock.mono_ns()))
 
     def owner_died(self, session: str, orderly: bool) -> None:
         """An owner's process ended. Unless it said that it stops and left nothing open, that trips its session."""
@@ -332,7 +313,7 @@ class KillSwitch:
                 self._do(AskList(venue))
         for scope, record in list(self.records.items()):
             if record.state == GateState.RESETTING and mono_ns >= record.cool_until_ns:
-                self._reopen(scope, record)
+                kill_reset.reopen(self, scope, record)
 
     @property
     def busy(self) -> bool:
@@ -420,45 +401,20 @@ class KillSwitch:
         self._do(Tell("critical", "widened", f"{trip.scope}: widened to {scope}, whose owner did not answer"))
         self.persist()
 
-    def _settle(self, trip: Trip) -> None:
-        """What was proven otherwise than by a report is finished in the ledger, too, once the trip is over.
+    def end(self, trip: Trip) -> None:
+        """A trip is over: what was proven otherwise than by a report is finished in the ledger, too.
 
         Of an order that was never answered nothing tells where the venue has no list: what a person forced a reset over
         counts as absent there, and no trip waits for it until the venue shows it.
         """
+        self.last_trip = describe(trip)
+        del self.trips[trip.trip_id], self._phases[trip.trip_id]
         for proof in trip.proofs:
             proven, venue = trip.proofs.proven(proof), self.topology.venues.get(proof.owned.venue)
             silent = not proof.answered and not proof.cum_qty and venue is not None and not venue.lists
             if proof.owned.session and (proven or silent):
                 how = proof.how if proven else ABSENT
                 self.ledger.settle(proof.owned.session, proof.cl_ord_id, how, self.clock.wall_ns())
-
-    def _reopen(self, scope: str, record: Record) -> None:
-        blockers = self.blockers() if scope == "desk" else []
-        if blockers:
-            self.table.put(scope, GateState.DISARMED, record.generation, "fingerprint", "; ".join(blockers))
-            self._do(Tell("critical", "not_armed", f"{scope} stays closed: {'; '.join(blockers)}"))
-        elif scope.startswith("strategy:") and self.config.strategies_arm_again:
-            kill_strategies.disarm_one(self, scope, f"it was reset: {record.reason}")
-        else:
-            self.table.put(scope, GateState.ARMED, record.generation, "operator", record.reason)
-            self._do(Tell("info", "tripped", f"{scope}: open again: {record.reason}"))
-        self._do(Audit("opened", {"trip_id": record.trip_id, "scope": scope, "state": self._state(scope)}))
-        self.persist()
-
-    def _state(self, scope: str) -> str:
-        record = self.records.get(scope)
-        return record.state.name if record is not None else GateState.ARMED.name
-
-    def _closed_record(self, scope: str) -> Record:
-        record = self.records.get(check_scope(scope))
-        if record is None or record.state not in CLOSED:
-            raise CommandError(f"{scope} is {record.state.name if record else 'ARMED'}: there is nothing to reset")
-        return record
-
-    def _trips_of(self, scope: str) -> list[Trip]:
-        record = self.records.get(scope)
-        return [t for t in self.trips.values() if t.scope == scope or (record and record.trip_id == t.trip_id)]
 
     def persist(self) -> None:
         """Have the latch written as things stand."""
@@ -467,10 +423,3 @@ class KillSwitch:
         data = self.table.latch(self._boot_id, last)
         if data:
             self._do(Persist(data))
-
-
-def _obstacles(trip: Trip) -> list[str]:
-    """What a person has to repeat to force a reset: the unproven orders, or UNKNOWN while these are not known."""
-    if trip.phase == Phase.PROVEN:
-        return []
-    return [p.name for p in trip.proofs.unproven()] or ["UNKNOWN"]

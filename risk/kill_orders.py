@@ -114,6 +114,9 @@ class OrderLedger:
             return
         if how == ABSENT:
             self._absent[_key(order)] = order
+            while len(self._absent) > FINISHED_KEPT:  # whose report never came, nor will
+                oldest = self._absent.pop(next(iter(self._absent)))
+                self._tables[oldest.session].settle_unknown(oldest, how, wall_ns)
         else:
             self._tables[session].settle_unknown(order, how, wall_ns)
 

@@ -6,7 +6,6 @@ gives up.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from enum import StrEnum
 from types import MappingProxyType
 
 import msgspec
@@ -22,6 +21,7 @@ from risk.kill_actions import (
     Step,
     Tell,
 )
+from risk.kill_fence import Deadlines, Fence, Phase, Times
 from risk.kill_orders import OrderLedger, Seen
 from risk.kill_plan import (
     Owned,
@@ -35,45 +35,21 @@ from risk.kill_plan import (
     make_plan,
     takes_strangers,
 )
-from risk.kill_proof import UNANSWERED_NS, Counts, ListedId, Proof, ProofBook
+from risk.kill_proof import Counts, ListedId, Proof, ProofBook
 from risk.kill_singles import over_rest, tried
 from risk.order import Order
+
+__all__ = ["Deadlines", "Phase", "Times", "Trip"]
 
 AGAIN_NS = 1_000_000_000  # between two cancels of the same order
 LATE_NS = 100_000_000  # between two mass cancels because of late acknowledgements, which come in bursts
 INVENTORY_NS = 500_000_000  # for an owner to list its orders before its journal is read instead
 QUERY_NS = 1_000_000_000
+STILL_NS = 5_000_000_000  # between two tries to kill an owner whose loop does not turn
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
-class Phase(StrEnum):
-    """Where a trip stands."""
-
-    FENCING = "FENCING"
-    PROVING = "PROVING"
-    PROVEN = "PROVEN"
-
-
-class Deadlines(msgspec.Struct, frozen=True):
-    """Nanoseconds after the trip."""
-
-    fence_ns: int
-    proof_ns: int
-    unanswered_ns: int = UNANSWERED_NS
-    watch_ns: int = 0  # after the proof, for so long lists go on
-
-
-class Times(msgspec.Struct):
-    """Monotonic times of a trip's milestones; 0 = not yet."""
-
-    received_ns: int
-    closed_ns: int = 0
-    first_cancel_ns: int = 0
-    fence_ns: int = 0
-    proven_ns: int = 0
-
-
-class Trip:
+class Trip(Fence):
     """A trip of one scope; the scope may widen to sessions whose owner had to be killed."""
 
     def __init__(
@@ -94,23 +70,19 @@ class Trip:
         refusing: Mapping[str, str] = NOBODY,
     ) -> None:
         """`refusing`: venues that take no cancels now, and why; it changes under way. Nothing there counts as done."""
-        self.trip_id, self.scope, self.generation = trip_id, scope, generation
+        self.plan = plan or make_plan(topology, scope)
+        super().__init__(self.plan.owners, generation, deadlines, times)
+        self.trip_id, self.scope = trip_id, scope
         self.cause, self.reason, self.wall_ns = cause, reason, wall_ns
         self.figures = dict(figures or {})  # what the trigger saw, for the audit
-        self.times = times
         self.phase = Phase.FENCING
         self.scopes = [scope]
-        self.killed: list[str] = []
         self.overdue = False
         self.refuted = False  # it was said that a proof of the whole trip did not hold
-        self.plan = plan or make_plan(topology, scope)
-        # Owner -> what is awaited of it: "fence"; its end once "killed"; "unseen": whether it runs after all.
-        self.waits = dict.fromkeys(self.plan.owners, "fence")
-        self._topology, self._ledger, self._deadlines = topology, ledger, deadlines
+        self._topology, self._ledger = topology, ledger
         self._refusing = refusing
         self.proofs = ProofBook(self._covers, lambda v: topology.venues[v].lag_ns if v in topology.venues else 0,
                                 deadlines.unanswered_ns)  # fmt: skip
-        self._alive: set[str] = set(self.plan.owners)
         self._inventory: dict[str, int] = {}  # owner -> monotonic time at which its journal is read instead
         self._lists_due = {v.name for v in topology.venues.values() if v.lists and takes_strangers(scope, v)}
         self._next_again_ns = 0
@@ -118,10 +90,8 @@ class Trip:
         self._disconnect_at_ns = times.received_ns + deadlines.proof_ns // 2
         self._tell_at_ns = times.received_ns + deadlines.proof_ns
         self._disconnected = False
-        self._unheard: dict[str, int] = {}  # owners that were only starting at the deadline, and when they last were
+        self._still_again: dict[str, int] = {}  # owner killed because its loop did not turn -> no sooner again
         self.enlisted = False
-        self.answers: dict[str, int] = {}  # owner -> when it stored its fence word, which is before it was seen here
-        self._fence_at_ns = 0  # when the last owner stored its word, which is before it was seen here
 
     # -- what the process and the switch ask -------------------------------------------------------------------
 
@@ -143,28 +113,17 @@ class Trip:
             p.owned.venue == venue for p in self.proofs
         )
 
-    def waiting_for(self) -> list[str]:
-        """Owners that have not answered the generation and are not known to be dead."""
-        return [*self.waits, *self._unheard]
-
     def start(self, alive: Iterable[str]) -> list[Action]:
         """The gate is closed, owners are woken: every mass cancel at once. `alive`: owners whose process runs.
 
         That was seen before the gate closed: one that has started since may have read it open (see `seen_alive`).
         """
-        self._alive &= set(alive)
-        self.waits.update((s, "unseen") for s in self.plan.owners if s not in self._alive)
+        self._await_dead(self.plan.owners, alive)
         return list(self.plan.sends)
 
     def seen_alive(self, sessions: Collection[str], mono_ns: int) -> list[Action]:
         """Owners that run, looked for after the gate closed. Who starts later than this reads it closed."""
-        for session in [s for s, what in self.waits.items() if what == "unseen"]:
-            if session in sessions:
-                self.waits[session] = "fence"
-                self._alive.add(session)
-            else:
-                del self.waits[session]
-                self._fence_at_ns = mono_ns
+        self._look_again(sessions, mono_ns)
         return self._fence_check(mono_ns) if self.enlisted else []
 
     def enlist(self, mono_ns: int) -> list[Action]:
@@ -186,9 +145,7 @@ class Trip:
     def fence(self, session: str, generation: int, at_ns: int, mono_ns: int) -> list[Action]:
         """An owner's fence word was read, and when it was stored."""
         if session in self.waits and generation >= self.generation:
-            del self.waits[session]
-            self.answers[session] = min(max(at_ns, self.times.closed_ns), mono_ns)
-            self._fence_at_ns = max(self._fence_at_ns, self.answers[session])
+            self._answered(session, at_ns, mono_ns)
             return self._fence_check(mono_ns)
         if session in self._unheard and generation >= self.generation:
             del self._unheard[session]
@@ -197,17 +154,27 @@ class Trip:
 
     def owner_died(self, session: str, mono_ns: int) -> list[Action]:
         """An owner's process is gone: it sends nothing any more. Its journal says what it had."""
-        self._alive.discard(session)
-        if session in self.waits:
-            # It may have died before the gate closed, and another that started since may have read it open.
-            self.waits[session] = "unseen"
-        self._unheard.pop(session, None)
+        self._died(session)
         # What is proven dead needs no owner: one that stopped after the proof stays stopped.
         needed = self.phase == Phase.FENCING or any(p.owned.session == session for p in self.proofs.unproven())
         out: list[Action] = [Revive(session)] if needed and session in self.plan.owners else []
         if self.phase != Phase.FENCING and session in self._inventory:
             out.append(ReadJournal(session))
         return [*out, *self._fence_check(mono_ns), *self._progress(mono_ns)]
+
+    def owners_still(self, sessions: Iterable[str], mono_ns: int) -> list[Action]:
+        """Owners that run and whose loop does not turn: after the fence nobody waits for them any more, and nobody else
+        may reach what they have open. They are killed, so that a new life comes up cancel-only.
+        """
+        if self.phase != Phase.PROVING:
+            return []
+        needed = {p.owned.session for p in self.proofs.unproven()}
+        out: list[Action] = []
+        for session in sessions:
+            if session in needed and session in self._alive and mono_ns >= self._still_again.get(session, 0):
+                self._still_again[session] = mono_ns + STILL_NS
+                out += self._kill(session, "its loop does not turn, and it has orders open")
+        return out
 
     def owner_back(self, session: str) -> None:
         """An owner's process runs again; it read the closed gate before anything else."""
@@ -286,7 +253,8 @@ class Trip:
         `starting`: owners that run, but have connected to nothing yet.
         """
         if self.phase == Phase.FENCING:
-            return [*self._late_owners(mono_ns, starting), *self._held_up(mono_ns)]
+            out = self._late_owners(mono_ns, starting)
+            return [*out, *self._fence_check(mono_ns), *self._held_up(mono_ns)]
         if self.phase == Phase.PROVEN:
             return []
         out = self._still_unheard(mono_ns, starting)
@@ -359,20 +327,6 @@ class Trip:
             for s in self.plan.sends
         ]
 
-    def _late_owners(self, mono_ns: int, starting: Collection[str]) -> list[Action]:
-        if mono_ns < self.times.closed_ns + self._deadlines.fence_ns:
-            return []
-        out: list[Action] = []
-        for session, state in list(self.waits.items()):
-            if state == "fence" and session in starting:
-                # It has sent nothing and reads the closed gate before it sends anything: no reason to kill it.
-                del self.waits[session]
-                self._unheard[session] = mono_ns
-            elif state == "fence":
-                self.waits[session] = "killed"
-                out += self._kill_late(session)
-        return out + self._fence_check(mono_ns)
-
     def _held_up(self, mono_ns: int) -> list[Action]:
         """An owner that could not be killed holds up fence and proof, but neither cancels nor the call for a person."""
         late_ns = self.times.closed_ns + self._deadlines.fence_ns + AGAIN_NS
@@ -382,22 +336,6 @@ class Trip:
         out: list[Action] = [KillOwner(s, "still there") for s, state in self.waits.items() if state == "killed"]
         out += self._mass()
         return [*out, *self._again(self.proofs.unproven(), mono_ns, "again"), *self._last_steps(mono_ns)]
-
-    def _still_unheard(self, mono_ns: int, starting: Collection[str]) -> list[Action]:
-        """An owner that is past its start answers the gate within the deadline, as any other."""
-        out: list[Action] = []
-        for session, since_ns in self._unheard.items():
-            if session in starting:
-                self._unheard[session] = mono_ns
-            elif mono_ns >= since_ns + self._deadlines.fence_ns and session not in self.killed:
-                out += self._kill_late(session)
-        return out
-
-    def _kill_late(self, session: str) -> list[Action]:
-        self.killed.append(session)
-        why = f"no fence for generation {self.generation} in {self._deadlines.fence_ns // 1_000_000} ms"
-        said = f"{session}: {why}; killed, the trip widens to session:{session}"
-        return [KillOwner(session, why), Tell("critical", "owner_killed", said)]
 
     def _fence_check(self, mono_ns: int) -> list[Action]:
         """Once no owner can send: second round, inventories, and from now on evidence counts."""

@@ -1,14 +1,14 @@
 """What all tests share: how hypothesis searches, and which files begin.
 
-Examples of hypothesis have no deadline, since the machine may be busy with something else.
+Examples of hypothesis have no deadline, and may be slow to make, since the machine may be busy with something else.
 """
 
 from itertools import chain, zip_longest
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("quarterdeck", deadline=None, print_blob=True)
+settings.register_profile("quarterdeck", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quarterdeck")
 
 

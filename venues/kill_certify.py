@@ -92,6 +92,11 @@ class Certifier:
         return {"venue": self._venue, "phase": probe.phase.value, "over": over, "said": probe.said, "why": probe.why,
                 "finding": finding, "words": words, "kept": self._kept}  # fmt: skip
 
+    @property
+    def busy(self) -> bool:
+        """Whether a probe is under way: its requests are on their way although nothing is tripped."""
+        return self._probe is not None and not self._ended
+
     def event(self, event: object) -> None:
         """An event of any session."""
         probe = self._probe

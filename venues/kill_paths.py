@@ -12,6 +12,7 @@ from base.instruments import Instrument
 from base.reactor import Priority, Reactor
 from ipc.commands import CommandClient
 from ipc.events import AnyEvent
+from ipc.gate import GateReader, session_scopes
 from ipc.requests import Answer, AnyCommand, NewOrder
 from ipc.roster import command_endpoint
 from risk.kill_plan import OwnMassCancel
@@ -50,6 +51,8 @@ class OwnSession:
         dialect = dialect_of(desk, config.venue)
         self._instruments = {i.name: i for i in desk.session_instruments(name)}
         self._throttle = DeskRates(desk, config.venue, dialect).orders(name)
+        scopes = session_scopes(config.venue, desk.config.venue[config.venue].account, name)
+        self._gate = GateReader(desk.shm_dir / "gate", desk.shm_dir / "operator", scopes)
         self._unsent: dict[str, None] = {}
         self.heard: Callable[[AnyEvent], object] = lambda event: None  # told of every event
 
@@ -84,10 +87,17 @@ class OwnSession:
         return True
 
     def place(self, order: NewOrder) -> str:
-        """Place an order, for a probe of what a mass cancel reaches; its ClOrdID. Raises what the session raises."""
+        """Place an order, for a probe of what a mass cancel reaches; its ClOrdID. Raises what the session raises.
+
+        SessionError when the gate is closed: its words are read last, as by every owner of orders. The operator word
+        may stand although the kill switch has not seen it yet.
+        """
         session = self._ready()
         mono_ns, wall_ns = self._reactor.clock.mono_ns(), self._reactor.clock.wall_ns()
         cl_ord_id = session.make_cl_ord_id(wall_ns)
+        closed = self._gate.closed_reason(mono_ns, order.strategy, order.instrument)
+        if closed:
+            raise SessionError(closed)
         session.new_order(order, self._instruments[order.instrument], cl_ord_id, mono_ns, wall_ns)
         self._throttle.force("new", mono_ns, wall_ns, order.instrument)
         self._link.arm()

@@ -70,7 +70,8 @@ class RestPath:
         self._each = RestClient(reactor, desk, venue, Priority.COMMAND, SingleRates(throttle, reactor.clock))
         self._singles: set[str] = set()  # orders whose single cancel waits or is under way
         self._settled: dict[str, int] = {}  # orders that the venue said to be over, and until when that is heeded
-        self.refused: Callable[[str, str], object] = lambda venue, why: None  # told of cancels that were refused
+        # Told of cancels that were refused: venue, why, and the instrument where the request was about one.
+        self.refused: Callable[[str, str, str], object] = lambda venue, why, instrument: None
         self.said: Callable[[str], object] = lambda text: None  # told of those that were answered
 
     @property
@@ -132,7 +133,7 @@ class RestPath:
                 self._note("answer", {**facts, "outcome": str(said.outcome), "text": said.text})
                 return
             self._note("cancel failed", {**facts, "outcome": str(said.outcome), "why": said.text})
-            self.refused(self.venue, said.text)
+            self.refused(self.venue, said.text, action.instrument)
 
         self._singles.add(name)
         self._waiting.append(_Waiting(self._each, render, answered, name, left))
@@ -166,7 +167,7 @@ class RestPath:
             self._cancelling -= 1
             if why:
                 self._note("cancel-all failed", {**facts, "why": why, "tries_left": tries})
-                self.refused(self.venue, why)
+                self.refused(self.venue, why, instruments[index].name if len(requests) == len(instruments) else "")
                 if round_ == self._round and tries:
                     again = lambda: self._cancel(action, index, round_, tries - 1)  # noqa: E731
                     self._reactor.call_later(

@@ -56,8 +56,8 @@ class KillVenues:
         self._states.event(event, self._clock.mono_ns())
         self.certifier.event(event)
 
-    def _refused(self, venue: str, why: str) -> None:
-        self._states.answer(venue, "", why, self._clock.mono_ns())
+    def _refused(self, venue: str, why: str, instrument: str) -> None:
+        self._states.answer(venue, "", why, self._clock.mono_ns(), instrument)
         self.certifier.refused(why)
 
     def tick(self) -> None:

@@ -1,27 +1,21 @@
-"""`python -m bench.states`: searches every state of the kill switch, and prints how many there are."""
+"""`python -m bench.states`: the same as `qd kill states`."""
 
 import argparse
 import sys
 
-from bench.states.search import Search
-from bench.states.settings import SETTINGS, SUITE
-from bench.states.world import BrokenRuleError
+from bench.states.report import run
+from bench.states.settings import SETTINGS
 
 
 def main() -> int:
-    """Exit status 1 when a state breaks a rule; the way to it is printed."""
+    """Exit status: see `run`."""
     parser = argparse.ArgumentParser(prog="python -m bench.states", description=__doc__)
     parser.add_argument("world", nargs="*", default=[], help=f"of {', '.join(SETTINGS)}; none: those of the test suite")
     parser.add_argument("--limit", type=int, default=0, help="stop after so many states")
+    parser.add_argument("--doubt", type=int, default=0, metavar="N", help="check the key at every Nth meeting")
+    parser.add_argument("--json", action="store_true", help="an object a line")
     args = parser.parse_args()
-    for name in args.world or SUITE:
-        try:
-            found = Search(SETTINGS[name], args.limit).run()
-        except BrokenRuleError as e:
-            sys.stdout.write(f"{name}: WRONG: {e}\n")
-            return 1
-        sys.stdout.write(found.line() + "\n")
-    return 0
+    return run(args.world, limit=args.limit, doubt=args.doubt, as_json=args.json)
 
 
 if __name__ == "__main__":

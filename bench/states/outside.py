@@ -7,17 +7,20 @@ import msgspec
 
 from bench.states.copies import STEP_NS
 from bench.states.journal import is_open
+from bench.states.stage import Stage
 from bench.states.world import (
     CLOSED,
     COOLED,
     GRANTED,
+    NOW_NS,
     OPEN,
+    SHUT,
     SHUT_BY_TRIP,
     Env,
     Ord,
     Setting,
-    Stage,
     gate_says_yes,
+    latch_of,
     older,
     replaced,
     working,
@@ -60,7 +63,7 @@ class Outside:
                 yield " works", self._with(self._with(env, i, order, "P"), i, _set(order, status="working"), "A")
                 return
             yield " sent", self._with(env, i, _set(order, status="flying"), "P")
-            if self.setting.stalls:
+            if "stops" in self.setting.stalls:
                 stalled = self._with(env, i, _set(order, status="checked"), "P")
                 yield " stalled", self._own(stalled, self.setting.of[i], life="stopped")
             if self.setting.queues:
@@ -102,9 +105,7 @@ class Outside:
                 if is_open(journal, k) and journal[-1] != ("U", k) and ("U", k) not in journal:
                     journal = (*journal, ("U", k))
             yield " runs", self._own(env, i, life="running", fence=env.generation, journal=journal)
-        if not self.setting.stalls:
-            return
-        if own.life == "running":
+        if own.life == "running" and "stops" in self.setting.stalls:
             yield " stops", self._own(env, i, life="stopped")
         if own.life == "stopped":
             on = self._own(env, i, life="running")
@@ -112,7 +113,7 @@ class Outside:
                 if on.orders[k].status == "checked":
                     on.orders = replaced(on.orders, k, _set(on.orders[k], status="flying"))
             yield " goes on", on
-        if own.life != "dead":
+        if own.life != "dead" and "dies" in self.setting.stalls:
             self.stage.env = new = _set(env)
             self.stage.kill(i)
             yield " dies", new
@@ -139,7 +140,6 @@ class Outside:
         life = "running" if self.setting.prompt else "dead"
         new.owners = tuple(_set(o, life=life, fence=0, unheard=False, asked=False) for o in new.owners)
         new.orders = tuple(_set(o, status="dead") if o.status == "queued" else o for o in new.orders)
-        new.now_ns += 3 * STEP_NS
         new.before = working(new)
         return new
 
@@ -170,3 +170,27 @@ def forgotten(env: Env) -> Env:
         if people == SHUT_BY_TRIP and scope != "desk" and not closed:
             env.people = {**env.people, scope: OPEN}
     return env
+
+
+def later(env: Env) -> Env:
+    """The world one step of time later: `now` stays, and whatever is dated is a step older."""
+    return _set(
+        env,
+        before=working(env),
+        orders=tuple([_set(o, age=o.age + 1) if o.status == "flying" else o for o in env.orders]),
+        lists=tuple([_set(x, asked_ns=x.asked_ns - STEP_NS) for x in env.lists if x.asked_ns == NOW_NS]),
+        people={s: COOLED if p == GRANTED else p for s, p in env.people.items()},
+    )
+
+
+def remembered(env: Env, disk: bytes | None) -> None:
+    """After a power cut nobody remembers what never reached the disk; the whole desk reads as tripped instead."""
+    if env.words:
+        return
+    latch = latch_of(disk) if disk is not None else None
+    kept = {s for s, k in latch.scopes.items() if k.state not in ("ARMED", "DISARMED")} if latch else set()
+    for scope in env.people:
+        if scope != "desk":
+            env.people = {**env.people, scope: SHUT_BY_TRIP if scope in kept else OPEN}
+    if disk is None:
+        env.people = {**env.people, "desk": SHUT}

@@ -3,12 +3,34 @@
 import msgspec
 
 from bench.states.moves import Moves
-from bench.states.world import OPEN, SHUT_BY_TRIP, BrokenRuleError, Env, gate_says_yes, latch_of
+from bench.states.world import OPEN, SHUT_BY_TRIP, BrokenRuleError, Env, Setting, gate_says_yes, latch_of
 from ipc.gate import GateState
 from risk.kill import KillSwitch
 from risk.kill_trip import Phase
 
-_QUIET = ("slot", "Step", "State")
+RULES = {
+    1: "a word that a trip closed opens only by a person's reset in this life of the kill switch, after the cool-off",
+    2: "no order may leave in a scope that was shut and not opened so",
+    3: "TRIPPED or PROVEN is never said of a scope in which an order can work",
+    4: "no evidence counts, and nothing is PROVEN, before every owner that runs has answered the generation",
+    5: "the generation never falls within a boot",
+    6: "records, words and the latch last handed over agree; what was tripped has a record",
+    7: "a trip stores its words first, and hands over neither latch nor audit nor alarm itself",
+    8: "a latch that is damaged, of another boot or gone reads as TRIPPED, and what it says was shut stays shut",
+    9: "a reset without the list is refused while an order may be alive; what is refused leaves no trace",
+    10: "while orders are unproven each step of time sends cancels again",
+    11: "every trip ends PROVEN when messages get through again, though the disk never answers",
+    12: "a journal or a list that is heard twice proves nothing, and a journal refutes nothing",
+}
+
+
+def rules_of(setting: Setting) -> list[int]:
+    """Those that a world can break."""
+    without = {2, 3, 10} if not setting.of else set()
+    without |= set() if setting.of and {"lists", "journal"} & set(setting.losses) else {12}
+    without |= set() if setting.crashes else {8}
+    without |= set() if setting.resets else {9}
+    return [n for n in RULES if n not in without]
 
 
 def check(moves: Moves, env: Env, switch: KillSwitch | None) -> None:

@@ -7,13 +7,12 @@ from typing import Any, TypeAlias
 import msgspec
 
 from bench.states import rules
-from bench.states.copies import Key
 from bench.states.moves import Moves
 from bench.states.world import BrokenRuleError, Env, Setting, env_key
 from risk.kill import KillSwitch
 
 Node: TypeAlias = tuple[Env, KillSwitch | None]
-Queue: TypeAlias = deque[tuple[int, int, Node, int]]  # number, depth, node, number of its kill switch
+Queue: TypeAlias = deque[tuple[int, int, Node]]  # number, depth, node
 
 
 class Found(msgspec.Struct):
@@ -26,24 +25,36 @@ class Found(msgspec.Struct):
     closed: bool = False  # every reachable state was seen
     shut_states: int = 0  # of these: states in which something is tripped
     proven_after: int = 0  # most moves that any state needs to a proof when all goes well
+    met_again: int = 0  # where there is doubt: states that were met more than once, each time counted
+    doubted: int = 0  # of these: gone on from again
     seconds: float = 0.0
 
     def line(self) -> str:
         """For people."""
-        all_of_it = "all there are" if self.closed else "cut short"
+        all_of_it = "finished" if self.closed else "CUT SHORT"
+        proven = f", each proven within {self.proven_after} moves when all goes well" if self.closed else ""
+        doubt = f"; {self.doubted:,} gone on from again by another way" if self.doubted else ""
         return (
-            f"{self.setting}: {self.states} states ({all_of_it}), {self.transitions} transitions, depth {self.depth}; "
-            f"{self.shut_states} states with something tripped, each proven within {self.proven_after} moves when all "
-            f"goes well; {self.seconds:.1f} s"
+            f"{self.setting}: {self.states:,} states ({all_of_it}), {self.transitions:,} transitions, "
+            f"depth {self.depth}; {self.shut_states:,} with something tripped{proven}{doubt}; {self.seconds:.1f} s"
         )
 
 
 class Search:
-    """One search. `limit`: stop after so many states; 0 = never."""
+    """One search. `limit`: stop after so many states; 0 = never.
 
-    def __init__(self, setting: Setting, limit: int = 0) -> None:
-        self.moves = Moves(setting)
+    `doubt`: every so manieth time that a state is met again, by another way, it is gone on from there, too: what may
+    happen next must be the same as the first time, or the key leaves out what matters. Nothing is remembered of calls
+    then, so that both are as their ways left them.
+    """
+
+    def __init__(self, setting: Setting, limit: int = 0, *, doubt: int = 0) -> None:
+        self.moves = Moves(setting, forgetful=bool(doubt))
+        self._doubt = doubt
+        self._doubts: list[tuple[int, Node, int, str]] = []  # met again: which state, and from where by what
+        self._next: dict[int, frozenset[tuple[str, int]]] = {}  # where there is doubt: what follows each
         self.limit = limit
+        self._again = setting.crashes or setting.reboots or "journal" in setting.losses
         self.found = Found(setting.name)
         self._numbers: dict[tuple[int, int], int] = {}
         self._parts: dict[Any, int] = {}
@@ -60,10 +71,11 @@ class Search:
         while queue:
             if self.limit and found.states >= self.limit:
                 break
-            number, depth, node, part = queue.popleft()
+            number, depth, node = queue.popleft()
             found.depth = max(found.depth, depth)
-            self._expand(number, depth, node, part, queue)
+            self._expand(number, depth, node, queue)
         found.closed = not queue
+        self._settle_doubts()
         if found.closed:
             found.proven_after = self._lively()
         found.seconds = time.process_time() - began
@@ -75,28 +87,28 @@ class Search:
             node = next((env, switch) for name, env, switch in self.moves.of(*node) if name == wanted)
         return node
 
-    def _expand(self, number: int, depth: int, node: Node, part: int, queue: Queue) -> None:
+    def _expand(self, number: int, depth: int, node: Node, queue: Queue) -> None:
         good = self.moves.good(*node)
+        after: list[tuple[str, int]] = []
         try:
             for name, env, switch in self.moves.of(*node):
                 self.found.transitions += 1
-                same = part if switch is node[1] else -1
-                to = self._visit((env, switch), number, name, depth + 1, queue, same)
+                to = self._visit((env, switch), number, name, depth + 1, queue)
+                if self._doubt:
+                    after.append((name, to))
                 if name == good:
                     self._good[number] = to
         except BrokenRuleError as e:
             raise BrokenRuleError(f"{e}\n{self.way(number)} > {self.moves.name}") from None
+        if self._doubt:
+            self._next[number] = frozenset(after)
         if self._good[number] < 0:
             raise BrokenRuleError(f"nothing leads on: {good!r} cannot happen\n{self.way(number)}")
 
-    def _visit(self, node: Node, parent: int, name: str, depth: int, queue: Queue, part: int = -1) -> int:
-        """The number of a state; one that is new is checked and queued. `part`: of its kill switch, where known."""
+    def _visit(self, node: Node, parent: int, name: str, depth: int, queue: Queue) -> int:
+        """The number of a state; one that is new is checked and queued."""
         env, switch = node
-        key = Key(env.now_ns, self.moves.setting.flight)
-        parts = self._parts
-        if part < 0:
-            part = parts.setdefault(key.of(switch), len(parts))
-        whole = part, parts.setdefault(env_key(env, switch, key), len(parts))
+        whole = self._which(node)
         number = self._numbers.setdefault(whole, len(self._from))
         if number == len(self._from):
             self._from.append((parent, name))
@@ -108,8 +120,30 @@ class Search:
                 rules.check(self.moves, env, switch)
             except BrokenRuleError as e:
                 raise BrokenRuleError(f"{e}\n{self.way(number)}") from None
-            queue.append((number, depth, node, part))
+            queue.append((number, depth, node))
+        elif self._doubt:
+            self.found.met_again += 1
+            if self.found.met_again % self._doubt == 0:
+                self._doubts.append((number, node, parent, name))
         return number
+
+    def _which(self, node: Node) -> tuple[int, int]:
+        env, switch = node
+        parts = self._parts
+        return self.moves.memory.number(switch), parts.setdefault(env_key(env, switch, again=self._again), len(parts))
+
+    def _settle_doubts(self) -> None:
+        for number, node, parent, name in self._doubts:
+            first = self._next.get(number)
+            if first is None:  # the search was cut short before it
+                continue
+            again = frozenset((n, self._numbers.get(self._which((e, s)), -1)) for n, e, s in self.moves.of(*node))
+            if again != first:
+                raise BrokenRuleError(
+                    f"two states have the same key, and what follows differs: {sorted(first ^ again)}\n"
+                    f"{self.way(number)}\nand\n{self.way(parent)} > {name}"
+                )
+            self.found.doubted += 1
 
     def way(self, number: int) -> str:
         """The shortest way to a state, move by move."""

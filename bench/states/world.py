@@ -4,25 +4,25 @@ It knows the truth, which the kill switch does not. Time goes in steps (copies.S
 steps happens at the same instant.
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from base.kill_config import KillConfig
-from bench.states.copies import STEP_NS, Key
+from bench.states.copies import STEP_NS
 from ipc.gate import GateState, GateWord
-from risk import kill_actions as do
 from risk.kill import KillSwitch
 from risk.kill_latch import Latch, decode, encode
-from risk.kill_plan import KillVenue, Owner, OwnerMassCancel, RestCancelAll, Topology
+from risk.kill_plan import KillVenue, Owner, Topology
 
+NOW_NS = 10 * STEP_NS + 7  # it is always now: a step of time moves every moment back instead; none is ever 0
 STEP_S = STEP_NS // 1_000_000_000
 LAG_NS = STEP_NS
 NOW, BEFORE = "this boot", "another boot"  # boot ids
 STRANGE = b"no latch at all\n"  # what a damaged latch reads as
 CLOSED = (GateState.TRIPPING, GateState.TRIPPED, GateState.RESETTING)
+DECIDING = ("latch", "fingerprint")  # causes that somebody looks at
 # What the word of a scope may do next, as people had it: see `Stage`.
 OPEN, SHUT, SHUT_BY_TRIP, GRANTED, COOLED = range(5)
 
@@ -81,7 +81,6 @@ class Answered(msgspec.Struct, frozen=True):
 class Env(msgspec.Struct):
     """Everything but the kill switch itself."""
 
-    now_ns: int
     orders: tuple[Ord, ...]
     owners: tuple[Own, ...]
     words: dict[str, GateWord]
@@ -104,11 +103,15 @@ class Setting(msgspec.Struct, frozen=True):
     trips: tuple[str, ...] = ("desk", "session:a")
     begin: tuple[str, ...] = ()  # moves that come first; the search begins behind them
     resets: bool = True  # by people
-    crashes: bool = True  # of the kill switch, at every step; the disk may lag, and lose what it has not taken yet
+    crashes: bool = True  # of the kill switch
+    torn: bool = True  # it may crash behind each effect of a call, not between two calls alone
+    lags: bool = True  # the disk takes the latch later, or never; otherwise at once
     garbles: bool = True  # the latch is damaged or removed while the kill switch does not run
     reboots: bool = True
-    stalls: bool = True  # owners stop between the gate and the wire, die, and start again
+    stalls: tuple[str, ...] = ("stops", "dies")  # owners stop, also between the gate and the wire, and go on; they die
     losses: tuple[str, ...] = ("orders", "cancels", "reports", "lists", "journal")  # what is lost, doubled, late
+    quick: bool = False  # cancels arrive at once, reports too where the owner runs
+    punctual: bool = False  # owners that run answer the kill switch before a step of time passes
     once: bool = False  # nobody trips again what is tripped
     prompt: bool = False  # what owner and venue say to each other arrives at once; owners run whenever the host does
     flight: int = 0  # steps of time for which an order may be on its way
@@ -140,167 +143,10 @@ class Setting(msgspec.Struct, frozen=True):
     def start(self) -> Env:
         """A new desk: never armed, nothing traded, nothing runs."""
         return Env(
-            10 * STEP_NS, tuple(Ord() for _ in self.of),
+            tuple(Ord() for _ in self.of),
             tuple(Own("running" if self.prompt else "dead") for _ in self.sessions), {},
             {"desk": SHUT, **{f"session:{s}": OPEN for s in self.sessions}},
         )  # fmt: skip
-
-
-Effect: TypeAlias = tuple[str, Any]
-
-
-class Stage:
-    """What the kill switch is given as gate, clock and hands. It acts on the `env` of the move under way.
-
-    `people` says what each word may do: a word that closed by a trip opens only if a person's reset was accepted in
-    this life of the kill switch (GRANTED) and the cool-off has passed since (COOLED).
-    """
-
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
-        self.env = setting.start()
-        self.effects: list[Effect] = []
-        self.trace: list[Env] = []  # the world after each effect: where a crash may leave it
-        self.arming = False
-
-    # -- clock ---------------------------------------------------------------------------------------------------
-
-    def mono_ns(self) -> int:
-        return self.env.now_ns
-
-    def wall_ns(self) -> int:
-        return self.env.now_ns
-
-    # -- gate ----------------------------------------------------------------------------------------------------
-
-    @property
-    def generation(self) -> int:
-        return self.env.generation
-
-    def raise_to(self, generation: int) -> None:
-        if generation > self.env.generation:
-            self.env.generation = generation
-            self.note("raise", generation)
-
-    def close(self, scopes: Iterable[str], state: GateState = GateState.TRIPPING) -> int:
-        generation = self.env.generation + 1
-        for scope in scopes:
-            self._store(scope, GateWord(generation, state))
-        self.env.generation = generation
-        self.note("close", generation)
-        return generation
-
-    def set(self, scope: str, state: GateState) -> None:
-        self._store(scope, GateWord(self.env.words[scope].generation, state))
-
-    def get(self, scope: str) -> GateWord:
-        return self.env.words[scope]
-
-    def add_scope(self, scope: str, state: GateState = GateState.ARMED) -> int:
-        if scope not in self.env.words:
-            state = GateState.DISARMED if scope == "desk" else state
-            self.env.words = {**self.env.words, scope: GateWord(0, state)}
-        return 0
-
-    def scopes(self) -> list[str]:
-        return list(self.env.words)
-
-    def nameless(self) -> list[int]:
-        return []
-
-    def open_nameless(self) -> None: ...
-
-    def _store(self, scope: str, word: GateWord) -> None:
-        env = self.env
-        was = env.words.get(scope)
-        env.words = {**env.words, scope: word}
-        env.people = {**env.people, scope: self._allowed(scope, word.state, env.people.get(scope, OPEN))}
-        if was != word:
-            self.note("word", (scope, word.state))
-
-    def _allowed(self, scope: str, state: GateState, people: int) -> int:
-        if state == GateState.ARMED:
-            if people in (SHUT_BY_TRIP, GRANTED) or (people == SHUT and not self.arming):
-                why = "before its cool-off" if people == GRANTED else "without a person's reset"
-                raise BrokenRuleError(f"{scope} was opened {why}")
-            return OPEN
-        if state == GateState.RESETTING:
-            return people
-        if state == GateState.TRIPPING:
-            return SHUT_BY_TRIP
-        return SHUT if people == OPEN else people
-
-    # -- hands ---------------------------------------------------------------------------------------------------
-
-    def note(self, kind: str, what: Any) -> None:
-        """An effect has left the kill switch; it may crash right behind it."""
-        self.effects.append((kind, what))
-        self.trace.append(msgspec.structs.replace(self.env))
-
-    def perform(self, action: do.Action) -> None:
-        """The sink of the kill switch's actions."""
-        env = self.env
-        match action:
-            case do.Persist(data):
-                env.pending = data
-            case RestCancelAll():
-                for i in range(len(env.orders)):
-                    self.cancel(i)
-            case do.CancelOne(session, cl_ord_id):
-                i = int(cl_ord_id[1:])
-                if self.owner(session).life == "running":
-                    self.cancel(i)
-            case OwnerMassCancel():
-                raise AssertionError("no such step here")
-            case do.KillOwner(session):
-                self.kill(self.setting.sessions.index(session))
-            case do.AskOwner(session):
-                self.change(session, asked=True)
-            case do.ReadJournal(session):
-                self.change(session, reading=True)
-            case do.AskList():
-                # A second request takes the place of one that nobody answered.
-                env.lists = (*[x for x in env.lists if x.told is not None][-1:], Answered(env.now_ns, env.before))
-            case do.AskOrder(_, _, cl_ord_id):
-                i = int(cl_ord_id[1:])
-                env.orders = replaced(env.orders, i, msgspec.structs.replace(env.orders[i], asked=True))
-            case _:
-                self.effects.append((type(action).__name__, action))
-                return
-        self.note(type(action).__name__, action)
-
-    def cancel(self, i: int) -> None:
-        """A cancel of order `i` leaves for the venue."""
-        env, order = self.env, self.env.orders[i]
-        if self.setting.prompt and order.status == "working":
-            env.orders = replaced(env.orders, i, msgspec.structs.replace(order, status="dead"))
-            session = self.setting.sessions[self.setting.of[i]]
-            self.change(session, journal=(*self.owner(session).journal, ("C", i)))
-        elif not order.cancel and order.status in ("flying", "working"):
-            env.orders = replaced(env.orders, i, msgspec.structs.replace(order, cancel=True))
-
-    def owner(self, session: str) -> Own:
-        return self.env.owners[self.setting.sessions.index(session)]
-
-    def change(self, session: str, **fields: Any) -> None:
-        """Replace fields of an owner."""
-        i = self.setting.sessions.index(session)
-        self.env.owners = replaced(self.env.owners, i, msgspec.structs.replace(self.env.owners[i], **fields))
-
-    def kill(self, i: int) -> None:
-        """An owner's process ends; what it had not sent is never sent."""
-        env = self.env
-        if env.owners[i].life == "dead":
-            return
-        env.owners = replaced(
-            env.owners, i, msgspec.structs.replace(env.owners[i], life="dead", unheard=True, asked=False)
-        )
-        env.orders = tuple(
-            msgspec.structs.replace(o, status="dead")
-            if self.setting.of[k] == i and o.status in ("queued", "checked")
-            else o
-            for k, o in enumerate(env.orders)
-        )
 
 
 def replaced(items: tuple[Any, ...], i: int, new: Any) -> tuple[Any, ...]:
@@ -332,29 +178,55 @@ def older(data: bytes | None) -> bytes | None:
     return encode(msgspec.structs.replace(latch, boot_id=BEFORE)) if latch is not None else data
 
 
-def latch_key(data: bytes | None) -> Any:
-    """What of a latch matters to who reads it."""
+@lru_cache(maxsize=4096)
+def plain(data: bytes) -> bytes:
+    """A latch without what nobody decides by: times, reasons, the story of the last trip."""
+    latch = latch_of(data)
+    if latch is None:
+        return data
+    scopes = {
+        s: msgspec.structs.replace(k, reason="r", since_ns=0, cause=k.cause if k.cause in DECIDING else "c")
+        for s, k in latch.scopes.items()
+    }
+    return encode(msgspec.structs.replace(latch, written_ns=0, last_trip={}, scopes=scopes))
+
+
+def latch_key(data: bytes | None, words: dict[str, GateWord]) -> Any:
+    """What of a latch matters to who reads it: also whether a word has moved on since."""
     latch = latch_of(data) if data is not None else None
     if latch is None:
         return data
     ids: dict[str, int] = {}
+    unknown = GateWord(0, GateState.ARMED)
     scopes = tuple(
-        (s, k.state, ids.setdefault(k.trip_id, len(ids)) if k.trip_id else -1, k.cause == "latch")
+        (s, k.state, ids.setdefault(k.trip_id, len(ids)) if k.trip_id else -1, k.cause in DECIDING and k.cause,
+         words.get(s, unknown).generation == k.generation)
         for s, k in sorted(latch.scopes.items())
-    )
+    )  # fmt: skip
     return latch.boot_id == NOW, scopes
 
 
-def env_key(env: Env, switch: KillSwitch | None, key: Key) -> Any:
-    """The world as far as it decides what may happen. A fence counts by which generations it answers."""
-    words = tuple((s, w.state, s == "desk" and not w.generation) for s, w in sorted(env.words.items()))
-    asked = sorted((t.scope, t.generation) for t in switch.trips.values()) if switch is not None else []
+def env_key(env: Env, switch: KillSwitch | None, *, again: bool = True) -> Any:
+    """The world as far as it decides what may happen. A fence counts by which generations it answers.
+
+    `again`: journals may be read again; otherwise what was read counts as what was said, in whatever order.
+    """
+    words = env.words
+    raised = env.generation
+    said = tuple(
+        [(s, w.state, s == "desk" and not w.generation, w.generation > raised) for s, w in sorted(words.items())]
+    )
+    asked: list[int] = []
+    behind: tuple[str, ...] = ()
+    if switch is not None:
+        asked = [g for _, g in sorted((t.scope, t.generation) for t in switch.trips.values())]
+        behind = tuple([s for s, r in switch.records.items() if s in words and r.generation != words[s].generation])
     owners = tuple(
-        (o.life, o.fence == env.generation, tuple(o.fence >= g for _, g in asked), o.unheard, o.asked, o.reading,
-         o.journal, o.read)
+        (o.life, o.fence == env.generation, tuple([o.fence >= g for g in asked]), o.unheard, o.asked, o.reading,
+         (o.journal, o.read) if again else (frozenset(o.journal[: o.read]), o.journal[o.read :]))
         for o in env.owners
     )  # fmt: skip
-    lists = tuple((key.time("asked_ns", x.asked_ns), x.old, x.told) for x in env.lists)
-    people = tuple(sorted(env.people.items()))
-    latches = latch_key(env.disk), latch_key(env.pending)
-    return env.orders, owners, words, people, not env.generation, latches, lists, env.before, env.lease
+    lists = tuple([(NOW_NS - x.asked_ns, x.told is not None, x.old if x.told is None else x.told) for x in env.lists])
+    people = tuple(env.people.items())
+    latches = latch_key(env.disk, words), latch_key(env.pending, words)
+    return env.orders, owners, said, behind, people, not env.generation, latches, lists, env.before, env.lease

@@ -38,6 +38,7 @@ VERBS = {
     "drill": "go the way of a trip without touching an order; --full: trip a simulated desk for real",
     "drills": "the drills that were made, with their times",
     "campaign": "a desk of its own on simulated venues, tripped again and again while something breaks (--hours)",
+    "states": "every state of the kill switch that can be reached in small worlds, searched over its real code",
 }
 
 
@@ -70,6 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calm", action="store_true", help="campaign: no faults")
     parser.add_argument("--dir", default="", help="campaign: folder for everything, which must not exist; kept")
     parser.add_argument("--report", default="", metavar="FILE", help="campaign: Markdown there, JSON beside it")
+    parser.add_argument("--world", nargs="+", default=[], help="states: which, or all; default: those of the suite")
+    parser.add_argument("--limit", type=int, default=0, help="states: stop after so many in a world")
+    parser.add_argument("--doubt", type=int, default=0, metavar="N", help="states: check the key at every Nth meeting")
     parser.add_argument("--json", action="store_true")
 
 
@@ -77,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     """Exit status 0: done. 1: refused or not reached. 2: `trip` could only set the operator word. 3: see `status`."""
     if args.action == "campaign":
         return _campaign(args)
+    if args.action == "states":
+        return _states(args)
     desk = read_places(args.config)
     if args.what and args.action in ("trip", "reset", "plan"):
         args.scope = args.what
@@ -124,6 +130,18 @@ def _campaign(args: argparse.Namespace) -> int:
     options = campaign.Options(hours=args.hours, seed=args.seed, trips=args.trips, folder=args.dir, calm=args.calm)
     said = f"qd kill campaign --hours {args.hours:g} --seed {args.seed}{' --calm' if args.calm else ''}"
     status: int = campaign.run(options, report_file=args.report, command=said, as_json_line=args.json)
+    return status
+
+
+def _states(args: argparse.Namespace) -> int:
+    """Exit status 0: every rule holds. 1: one does not. 2: no such world, or the bench package is missing."""
+    try:
+        states = importlib.import_module("bench.states.report")
+    except ModuleNotFoundError as e:
+        sys.stderr.write(f"qd kill states: {e}; the search needs the bench package\n")
+        return 2
+    worlds = [*([args.what] if args.what else []), *args.world]
+    status: int = states.run(worlds, limit=args.limit, doubt=args.doubt, as_json=args.json)
     return status
 
 

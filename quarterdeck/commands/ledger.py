@@ -13,7 +13,9 @@ import msgspec
 from rich.table import Table
 
 from base.config import DeskConfig, load
+from base.decimals import from_scaled
 from base.errors import CommandError, ConfigError
+from base.instruments import ONE, Contract
 from ipc.ledger_read import Filter, LedgerReader, Row
 from ipc.requests import Ops
 from quarterdeck.ledger_export import export_day
@@ -25,7 +27,7 @@ TABLES: dict[str, dict[str, str]] = {  # heading -> field
     "positions": {
         "strategy": "strategy", "venue": "venue", "instrument": "instrument", "position": "position",
         "open px": "open_px", "realised": "realised", "": "currency", "fees": "fees", "bought": "bought",
-        "sold": "sold", "fills": "fills",
+        "sold": "sold", "fills": "fills", "note": "note",
     },
     "fills": {
         "time": "transact_ns", "strategy": "strategy", "venue": "venue", "instrument": "instrument", "side": "side",
@@ -47,6 +49,7 @@ TABLES: dict[str, dict[str, str]] = {  # heading -> field
         "held": "held", "buying power": "buying_power", "as of": "ts_ns",
     },
 }  # fmt: skip
+MONEY_FIELDS = ("open_value", "realised", "bought_value", "sold_value")
 RIGHT = frozenset({"position", "open_px", "realised", "qty", "px", "order_qty", "price", "cum_qty", "fills", "id",
                    "bought", "sold", "total", "available", "held", "buying_power"})  # fmt: skip
 
@@ -97,14 +100,32 @@ def run(args: argparse.Namespace) -> int:
             for path, rows in export_day(reader, _day(args.day, zone), zone, Path(args.out)):
                 sys.stdout.write(f"{path} {rows}\n")
             return 0
-        return _show(reader, args)
+        return _show(reader, args, desk)
 
 
-def _show(reader: LedgerReader, args: argparse.Namespace) -> int:
+def in_money(row: Row, contract: Contract | None) -> Row:
+    """A position's money by what a contract is of. Where that is not known, or the contract is inverse, the ledger's
+    sums are no money: they are left out, and `note` says why.
+    """
+    if contract == ONE:
+        return {**row, "note": ""}
+    if contract is None or contract.inverse:
+        why = "inverse contract: its profit is not kept" if contract else "no contract_value: its profit is not known"
+        return {**row, **dict.fromkeys(MONEY_FIELDS), "note": why}
+    value = from_scaled(contract.value, contract.scale)
+    return {**row, **{k: row[k] * value for k in MONEY_FIELDS}, "note": f"contracts of {_text(value)}"}
+
+
+def _show(reader: LedgerReader, args: argparse.Namespace, desk: DeskConfig) -> int:
+    def contract(row: Row) -> Contract | None:
+        """Of an instrument that is configured no more, by its name."""
+        known = desk.instruments.get((row["venue"], row["instrument"]))
+        return known.contract if known else None if row["instrument"].count("-") > 1 else ONE
+
     asked = Filter(args.strategy, args.venue, args.instrument, moment_ns(args.since), moment_ns(args.until))
     limit = getattr(args, "limit", 0) or (0 if args.json else LIMIT)
     questions: dict[str, Callable[[], Iterable[Row]]] = {
-        "positions": lambda: reader.positions(asked),
+        "positions": lambda: (in_money(row, contract(row)) for row in reader.positions(asked)),
         "fills": lambda: reader.fills(asked, limit),
         "orders": lambda: reader.orders(asked, limit),
         "breaks": lambda: reader.breaks(asked, closed=args.all),

@@ -208,7 +208,8 @@ class CountBook:
         while self._placed and self._placed[first := next(iter(self._placed))].at_ns < old_ns:
             self._drop(first)
         twins = self._twins.setdefault(terms, {})
-        apart_ns = min((abs(at_ns - t.at_ns) for t in twins.values()), default=None)
+        # One session's orders come in the order of time: the last of those that work is the nearest.
+        apart_ns = abs(at_ns - next(reversed(twins.values())).at_ns) if twins else None
         self._placed[key] = twins[key] = _Placed(terms, at_ns)
         if apart_ns is None:
             return

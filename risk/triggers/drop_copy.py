@@ -23,8 +23,9 @@ from risk.triggers.rules import rule_of
 from risk.triggers.watch import Reading
 
 SECOND_NS = 1_000_000_000
-MET_KEPT = 100_000
-ORDERS_KEPT = 50_000
+MET_KEPT = 30_000  # names; a fill has up to three
+ORDERS_KEPT = 20_000
+FOUND_KEPT = 10_000  # of a day: what has so many is long tripped, and they are written down each second
 GIVEN_UP_NS = 60 * SECOND_NS
 HOUR_NS = 3_600 * SECOND_NS  # what is older is not looked at when journals are read at a start
 BEFORE_NS = 300 * SECOND_NS  # entry's fills reach back further by so much than the copies that answer them
@@ -128,8 +129,7 @@ class DropCopyBook:
             del self._cum[next(iter(self._cum))]
         covered = [n for n, cum in self._copied.get(order, {}).items() if cum <= self._cum[order]]
         for number in covered:
-            for name in self._drop(number).names:
-                self._met[name] = None
+            self._know(self._drop(number).names)
 
     def caught_up(self, mono_ns: int) -> None:
         """All journals are read: what one view's journal does not reach back to is not missing from it."""
@@ -183,10 +183,7 @@ class DropCopyBook:
 
     def _met_both(self, number: int, second: _Fill) -> None:
         first = self._drop(number)
-        for name in {*first.names, *second.names}:
-            self._met[name] = None
-        while len(self._met) > MET_KEPT:
-            del self._met[next(iter(self._met))]
+        self._know({*first.names, *second.names})
         if first.facts[1:] != second.facts[1:] and not (first.rest or second.rest):
             entry, copy = (second, first) if first.copy else (first, second)
             text = f"{entry.cl_ord_id} {_name(entry)}: order entry says {_said(entry)}, drop copy {_said(copy)}"
@@ -210,8 +207,16 @@ class DropCopyBook:
 
     def _differ(self, fill: _Fill, text: str) -> None:
         name = _name(fill)
-        self._met[name] = None
-        self.found.setdefault(name, Mismatch(name, self._days.day(fill.wall_ns), fill.owned, text))
+        self._know([name])
+        if len(self.found) < FOUND_KEPT:
+            self.found.setdefault(name, Mismatch(name, self._days.day(fill.wall_ns), fill.owned, text))
+
+    def _know(self, names: Iterable[str]) -> None:
+        """These were told of by both views, or are mismatches already."""
+        for name in names:
+            self._met[name] = None
+        while len(self._met) > MET_KEPT:
+            del self._met[next(iter(self._met))]
 
 
 def _order(event: ExecutionReport | OrderState) -> tuple[str, str, str]:

@@ -116,6 +116,9 @@ def _result(held: list[tuple[Holding, Mark | None]]) -> Result:
     unmarked, marks, other = [], [], []
     unpriced = 0
     for holding, mark in held:
+        if holding.untold:
+            unmarked += [f"{holding.instrument} ({holding.untold})"] if holding.position or holding.fills else []
+            continue
         realised += holding.realised - holding.fees
         fees += holding.fees
         unpriced += holding.unpriced

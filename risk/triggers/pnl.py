@@ -6,11 +6,12 @@ over the start of the day costs what it was worth then: the mark at that moment,
 Fees reduce the realised part where they are in the quote or the base currency; others are listed beside it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
 
+from base.instruments import ONE, Contract
 from ipc.events import ExecutionReport, Position
 from risk.ledger_positions import is_amount
 from risk.triggers.days import Days
@@ -51,6 +52,7 @@ class Holding(msgspec.Struct):
     last_px: Decimal | None = None
     fills: int = 0
     unpriced: int = 0  # changes of the position without a price of their own
+    untold: str = ""  # why price times quantity is no money here, and no result is told
 
     @property
     def quote(self) -> str:
@@ -131,8 +133,15 @@ class Place(msgspec.Struct, array_like=True, frozen=True):
 class ProfitBook:
     """Every owner's holdings, fed with their journals."""
 
-    def __init__(self, days: Days, holdings: Iterable[Holding] = (), places: dict[str, Place] | None = None) -> None:
-        """`holdings`, `places`: as they were kept; what lies at or before a place is not counted again."""
+    def __init__(
+        self, days: Days, holdings: Iterable[Holding] = (), places: dict[str, Place] | None = None,
+        contracts: Mapping[tuple[str, str], Contract | None] | None = None,
+    ) -> None:  # fmt: skip
+        """`holdings`, `places`: as they were kept; what lies at or before a place is not counted again.
+
+        `contracts`: what a quantity stands for, by venue and instrument; spot where it is silent.
+        """
+        self._contracts = contracts or {}
         self.holdings = {(h.session, h.instrument): h for h in holdings}
         self.places = dict(places or {})
         self._days = days
@@ -172,7 +181,7 @@ class ProfitBook:
 
     def _position(self, event: Position) -> bool:
         key = (event.session, event.instrument)
-        held = Decimal(event.position).scaleb(-event.qty_scale)
+        held, untold = self._quantity(event.venue, event.instrument, event.position, event.qty_scale)
         px = Decimal(event.mark_px).scaleb(-event.px_scale) if event.mark_px else None
         report = self._reports.pop(key, None)
         holding = self.holdings.get(key)
@@ -181,8 +190,10 @@ class ProfitBook:
             self.holdings[key] = Holding(
                 event.session, event.venue, event.account, event.instrument, day, event.ts_ns, held,
                 None if held and px is None else abs(held) * (px or ZERO), held, px if held else None, last_px=px,
+                untold=untold,
             )  # fmt: skip
             return True
+        holding.untold = untold
         if day > holding.day:
             holding.begin(day, event.ts_ns, None)
         change = held - holding.position
@@ -196,6 +207,13 @@ class ProfitBook:
                     holding.fee(currency, Decimal(amount), priced)
             self._remember(event.session, report, change, priced)
         return True
+
+    def _quantity(self, venue: str, instrument: str, qty: int, scale: int) -> tuple[Decimal, str]:
+        """What a quantity stands for, in base currency; and why it times a price is no money."""
+        contract = self._contracts.get((venue, instrument), ONE)
+        if contract is None or contract.inverse:
+            return Decimal(qty).scaleb(-scale), "inverse" if contract else "no contract_value"
+        return Decimal(qty * contract.value).scaleb(-scale - contract.scale), ""
 
     def _price(
         self, session: str, report: ExecutionReport | None, change: Decimal, px: Decimal | None
@@ -229,7 +247,7 @@ class ProfitBook:
         px = Decimal(report.last_px).scaleb(-report.px_scale) if report.last_px else None
         known = self._known(report.session, report) if report.exec_type in AMENDS else None
         if report.exec_type == "F" and report.last_qty:
-            qty = Decimal(report.last_qty).scaleb(-report.qty_scale)
+            qty, _ = self._quantity(report.venue, report.instrument, report.last_qty, report.qty_scale)
             self._remember(report.session, report, qty if report.side == "1" else -qty, px)
         elif known is not None and report.exec_type == "H":
             known.qty = ZERO

@@ -16,7 +16,8 @@ from risk.triggers.days import Days
 from risk.triggers.rules import rule_of
 from risk.triggers.watch import Reading
 
-HALVES_KEPT = 50_000
+HALVES_KEPT = 20_000
+FOUND_KEPT = 10_000  # of a day: what has so many is long tripped, and they are written down each second
 
 
 class SelfTrade(msgspec.Struct, frozen=True):
@@ -60,7 +61,9 @@ class SelfTradeBook:
             return None
         at_ns = event.transact_ns or event.recv_ns or wall_ns
         buyer, seller = (half, other) if half.side == "1" else (other, half)
-        trade = self.found[name] = SelfTrade(name, self._days.day(at_ns), buyer.owned, seller.owned, at_ns)
+        trade = SelfTrade(name, self._days.day(at_ns), buyer.owned, seller.owned, at_ns)
+        if len(self.found) < FOUND_KEPT:
+            self.found[name] = trade
         return trade
 
     def readings(self, day: str) -> list[Reading]:

@@ -117,7 +117,7 @@ def test_a_lease_on_the_file_holds_nobody_up_and_the_desk_soon_counts_alone(tmp_
         began = time.monotonic()
         assert gate.ask(NOW + 30 * S, kill=True) == 0
         answers = [gate.ask(NOW + 30 * S) for _ in range(402)]
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 40
     finally:
         os.close(holder)
         signal.signal(signal.SIGIO, before)

@@ -65,9 +65,9 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
 def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {pid_file}; wait"
-    with pytest.raises(NotifyError, match="not done within 300 ms"):
-        deliver(command("sh", "-c", script, timeout_ms=300), MESSAGE, tmp_path)
-    end = time.monotonic() + 10
+    with pytest.raises(NotifyError, match="not done within 2000 ms"):
+        deliver(command("sh", "-c", script, timeout_ms=2000), MESSAGE, tmp_path)
+    end = time.monotonic() + 60
     while runs(pid_file.read_text().strip()):
         assert time.monotonic() < end
         time.sleep(0.002)
@@ -121,8 +121,8 @@ def test_a_webhook_that_drips_its_answer_ends_with_the_time_limit(tmp_path: Path
     hook = Hook()
     closing.append(hook)
     hook.drip = True  # a byte every 50 ms: no time-out of a single read would ever end it
-    config = NotifierConfig(name="n", kind="webhook", url=f"http://127.0.0.1:{hook.port}/", timeout_ms=300)
-    with pytest.raises(NotifyError, match="no answer within 300 ms"):
+    config = NotifierConfig(name="n", kind="webhook", url=f"http://127.0.0.1:{hook.port}/", timeout_ms=2000)
+    with pytest.raises(NotifyError, match="no answer within 2000 ms"):
         deliver(config, MESSAGE, tmp_path)
 
 
@@ -180,8 +180,8 @@ def test_a_mail_server_that_never_greets_ends_with_the_time_limit(
 ) -> None:
     mail = Mail(silent=True)
     closing.append(mail)
-    with pytest.raises(NotifyError, match="no answer within 300 ms"):
-        deliver(email(mail, certificates, "none", timeout_ms=300), MESSAGE, tmp_path)
+    with pytest.raises(NotifyError, match="no answer within 2000 ms"):
+        deliver(email(mail, certificates, "none", timeout_ms=2000), MESSAGE, tmp_path)
 
 
 def test_a_secret_that_is_missing_is_a_failure_that_does_not_name_it(tmp_path: Path) -> None:

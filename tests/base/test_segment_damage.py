@@ -346,7 +346,7 @@ open(sys.argv[1] + "/child", "w").write(str(child))
         SegmentWriter(tmp_path, "log", 1, SMALL)
     os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
     process.communicate()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while True:
         try:
             SegmentWriter(tmp_path, "log", 1, SMALL).close()

@@ -62,7 +62,7 @@ def test_records_come_back_in_order_with_index_and_type(writer_at: Open, tmp_pat
     assert everything(tmp_path, 9) == []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(1, 2**32 - 1), st.binary(max_size=3000)), max_size=40), st.data())
 def test_any_history_survives_any_restarts(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, bytes]], data: st.DataObject

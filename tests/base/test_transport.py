@@ -373,7 +373,7 @@ def test_a_silent_peer_ends_the_tls_handshake_at_its_deadline() -> None:
         peer = Peer()
         transport = TcpTransport(loop, peer, "client", TlsClient(), Limits(handshake_ns=5_000_000_000))
         transport.connect("127.0.0.1", silent.getsockname()[1])
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while transport.state in (State.RESOLVING, State.CONNECTING) and time.monotonic() < end:
             loop.run_once()
         before = clock.mono_ns()

@@ -63,7 +63,7 @@ class Line:
         return data
 
     def heard(self, count: int) -> list[Heard]:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while len(lines := self.log.read_bytes().splitlines()) < count:
             assert time.monotonic() < end, lines
             time.sleep(0.01)

@@ -17,13 +17,14 @@ from base.clock import SystemClock
 from base.config import DeskConfig, Kind
 from base.errors import BusError
 from ipc.command_client import CommandClient
-from ipc.requests import NewOrder
+from ipc.requests import NewOrder, ReplaceOrder
 from ipc.roster import command_endpoint
 
 SUPERVISORD = "supervisord"
 KILLSWITCH = "killswitch"
+ALARMS = "alarms"
 TRADING = ("wide-trd", "plain-trd")
-OTHERS = ("wide-md", "plain-md", "wide-dc", "book-l2", "ledger")
+OTHERS = ("wide-md", "plain-md", "wide-dc", "book-l2", "ledger", ALARMS)
 PROCESSES = (*TRADING, *OTHERS, KILLSWITCH)
 LEASE_LOST_S = 2
 PLACED = 3  # orders at each venue before anything happens
@@ -72,6 +73,8 @@ levels = 20000
 
 [ledger]
 
+[alarms]
+
 [sim.wide]
 seed = 1
 messages_per_s = 10
@@ -117,15 +120,19 @@ def configuration() -> str:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: Callable[[], str] | str) -> Any:
-    """The first true answer; AssertionError with `what`, asked for only then, when `seconds` go by."""
-    end = time.monotonic() + seconds
+    """The first true answer; AssertionError with `what`, asked for only then, when `seconds` go by.
+
+    Questions cost the processes that are waited for: they are asked ever more rarely, at last every tenth of a second.
+    """
+    end, pause_s = time.monotonic() + seconds, 0.01
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds:g} s: {what() if callable(what) else what}")
-        time.sleep(0.01)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.2, 0.1)
 
 
 class Stream(threading.Thread):
@@ -145,13 +152,9 @@ class Stream(threading.Thread):
         """Place, look at the answer, go on."""
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         client = CommandClient(context, command_endpoint(self._desk, self.session), "stream", SystemClock())
-        venue, instrument, qty = ORDERS[self.session]
         while not self._end.wait(self._pause_s):
-            head = ("stream", client.next_command_id(), 0)
             try:
-                answer = client.request(
-                    NewOrder(*head, venue, instrument, "1", "2", qty, PRICE, strategy="mm"), timeout_ms=300
-                )
+                answer = client.request(self._next(client.next_command_id()), timeout_ms=300)
             except BusError as e:
                 self.last = str(e)
                 continue  # stopped, dead, or not there yet
@@ -165,6 +168,11 @@ class Stream(threading.Thread):
         client.close()
         context.destroy(linger=0)
 
+    def _next(self, command_id: str) -> NewOrder | ReplaceOrder:
+        """What is asked for next."""
+        venue, instrument, qty = ORDERS[self.session]
+        return NewOrder("stream", command_id, 0, venue, instrument, "1", "2", qty, PRICE, strategy="mm")
+
     def mark(self) -> None:
         """The desk is tripped now: a refusal before may have been a lapsed lease, which comes back."""
         self.refused = 0
@@ -174,6 +182,16 @@ class Stream(threading.Thread):
         """Stop placing."""
         self._end.set()
         self.join()
+
+
+class Changes(Stream):
+    """A strategy that places one order and never stops changing its price."""
+
+    def _next(self, command_id: str) -> NewOrder | ReplaceOrder:
+        if not self.accepted:
+            return super()._next(command_id)
+        price = PRICE - len(self.accepted) % 100
+        return ReplaceOrder("stream", command_id, 0, self.accepted[0], ORDERS[self.session][2], price)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from ipc.books import BookRegion, BookState
 from quarterdeck import supervisord
 from tests.e2e.conftest import ROOT, RunningDesk, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Every process of a desk stopped and killed, alone and together, and the desk tripped by every way there is.
 
 What must hold is in tests/e2e/apart_cases.py. The normal run has one case of each kind; all of them run with
-`QUARTERDECK_KILL_MATRIX=all` (docs/kill-tests.md says for how long).
+`QUARTERDECK_KILL_MATRIX=all` (docs/kill-tests.md).
 """
 
 import os
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.apart_cases import Case, full_matrix, judge, short_matrix
+from tests.e2e.apart_cases import judge
+from tests.e2e.apart_matrix import Case, full_matrix, short_matrix
 from tests.e2e.apart_world import World
 
 FULL = os.environ.get("QUARTERDECK_KILL_MATRIX") == "all"
@@ -19,18 +20,17 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 class Worlds:
-    """The desk that the cases share; a case that failed leaves none behind."""
+    """The desk that the cases share, one at a time; a case that failed leaves none behind."""
 
-    def __init__(self, *, supervised: bool) -> None:
-        self._supervised = supervised
+    def __init__(self) -> None:
         self._world: World | None = None
 
-    def whole(self) -> World:
+    def whole(self, *, supervised: bool) -> World:
         """The desk, whole and armed."""
-        if self._world is not None and self._world.broken:
+        if self._world is not None and (self._world.broken or self._world.supervised != supervised):
             self.close()
         if self._world is None:
-            world = World(supervised=self._supervised)
+            world = World(supervised=supervised)
             try:
                 world.start()
             except BaseException:
@@ -47,35 +47,26 @@ class Worlds:
 
 
 @pytest.fixture(scope="module")
-def supervised() -> Iterator[Worlds]:
-    worlds = Worlds(supervised=True)
-    yield worlds
-    worlds.close()
+def worlds() -> Iterator[Worlds]:
+    found = Worlds()
+    yield found
+    found.close()
 
 
-@pytest.fixture(scope="module")
-def alone() -> Iterator[Worlds]:
-    worlds = Worlds(supervised=False)
-    yield worlds
-    worlds.close()
-
-
-def run(worlds: Worlds, case: Case) -> None:
-    world = worlds.whole()
+def run(world: World, case: Case) -> None:
     world.broken = True
     try:
         judge(world, case)
-        world.rearm()
     except AssertionError as e:
         raise AssertionError(f"{case}: {e}\n{world.logs()}") from e
     world.broken = False
 
 
 @pytest.mark.parametrize("case", MATRIX(supervised=True), ids=str)
-def test_a_trip_holds_whatever_is_stopped_or_killed_under_a_supervisord(supervised: Worlds, case: Case) -> None:
-    run(supervised, case)
+def test_a_trip_holds_whatever_is_stopped_or_killed_under_a_supervisord(worlds: Worlds, case: Case) -> None:
+    run(worlds.whole(supervised=True), case)
 
 
 @pytest.mark.parametrize("case", MATRIX(supervised=False), ids=str)
-def test_a_trip_holds_whatever_is_stopped_or_killed_without_a_supervisord(alone: Worlds, case: Case) -> None:
-    run(alone, case)
+def test_a_trip_holds_whatever_is_stopped_or_killed_without_a_supervisord(worlds: Worlds, case: Case) -> None:
+    run(worlds.whole(supervised=False), case)

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +18,12 @@ from pathlib import Path
 import pytest
 
 from ipc.owners import stopped
-from tests.e2e.apart_desk import KILLSWITCH, Stream, wait_for
+from tests.e2e.apart_desk import KILLSWITCH, Changes, Stream, wait_for
 from tests.e2e.apart_world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
+FULL = os.environ.get("QUARTERDECK_KILL_MATRIX") == "all"
 VICTIM = "plain-trd"
 LAUNCHER = Path(__file__).with_name("stopping_trader.py")
 ROLES = ("sim-wide", "sim-plain", KILLSWITCH, "wide-trd", VICTIM)
@@ -98,6 +100,7 @@ class Between:
 
     def __init__(self) -> None:
         self.line = Line()
+        self._launched: list[subprocess.Popen[bytes]] = []
         self.world = World(
             supervised=False, roles=ROLES, launchers={VICTIM: LAUNCHER},
             change=self._configuration,
@@ -121,6 +124,7 @@ class Between:
         wait_for(lambda: (self.world.desk.run_dir / "sim-plain.json").exists(), 60, "the venue listens")
         host, _, port = self._trading_address().rpartition(":")
         self.line.target = (host, int(port))
+        self._stand_by()
         self.world.start()
 
     def _trading_address(self) -> str:
@@ -137,12 +141,27 @@ class Between:
         return pid, (folder / f"{VICTIM}.stopped").read_text()
 
     def again(self) -> None:
-        """Whole again, the victim under the launcher: a revived one is a plain one."""
+        """Whole again, the victim under the launcher, and another one waiting for its role, which saves its start."""
+        self._stand_by()
         pid = self.world.pid(VICTIM)
-        if pid != self.world.children[VICTIM].pid:
+        if pid and pid not in {p.pid for p in self._launched}:  # the kill switch was quicker: a plain one
             os.kill(pid, signal.SIGTERM)
-            wait_for(lambda: not self.world.pid(VICTIM), 60, "the revived one stops")
+            wait_for(
+                lambda: self.world.pid(VICTIM) not in (0, pid), 60, "the revived one stops, and one of ours goes on"
+            )
         self.world.rearm()
+
+    def _stand_by(self) -> None:
+        self._launched = [p for p in self._launched if p.poll() is None]
+        while len(self._launched) < 2:
+            self.world.spawn(VICTIM)
+            self._launched.append(self.world.children[VICTIM])
+
+    def killed(self, pid: int) -> None:
+        """That victim is dead, by the kill switch's hand."""
+        process = next(p for p in self._launched if p.pid == pid)
+        wait_for(lambda: process.poll() is not None, 60, "killed for missing its deadline")
+        assert process.returncode == -signal.SIGKILL
 
     def close(self) -> None:
         self.world.close()
@@ -159,11 +178,18 @@ def desk() -> Iterator[Between]:
         between.close()
 
 
+@pytest.fixture(params=["order", "replace"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """What the victim is sending when it is stopped; a test may ask for one of them alone."""
+    found: str = request.param
+    return found
+
+
 @pytest.fixture
-def flow(desk: Between) -> Iterator[Stream]:
-    """Orders stream in at the victim."""
+def flow(desk: Between, kind: str) -> Iterator[Stream]:
+    """Orders stream in at the victim, or one order is changed without end."""
     desk.again()
-    stream = Stream(desk.world.desk, VICTIM, 0.01)
+    stream = (Changes if kind == "replace" else Stream)(desk.world.desk, VICTIM, 0.01)
     stream.start()
     wait_for(lambda: len(stream.accepted) >= 3, 60, lambda: f"orders stream in: {stream.last}\n{desk.world.logs()}")
     yield stream
@@ -182,39 +208,54 @@ def closes_at_once(desk: Between) -> float:
     return time.monotonic()
 
 
-@pytest.mark.parametrize("place", ["check", "sealed"])
-def test_what_was_stopped_before_the_kernel_had_it_never_leaves(desk: Between, flow: Stream, place: str) -> None:
+def places(short: list[tuple[str, str]], every: str) -> pytest.MarkDecorator:
+    """Parameters kind and place: a few, or with QUARTERDECK_KILL_MATRIX=all each place for orders and replaces."""
+    full = [(kind, place) for place in every.split() for kind in ("order", "replace")]
+    return pytest.mark.parametrize(("kind", "place"), full if FULL else short, indirect=["kind"])
+
+
+orders_alone = pytest.mark.parametrize("kind", ["order"], indirect=True)
+
+
+@places([("order", "check"), ("replace", "stored")], "before check rendered stored encrypted sealed")
+def test_what_was_stopped_before_the_kernel_had_it_never_leaves(
+    desk: Between, flow: Stream, kind: str, place: str
+) -> None:
     pid, cl_ord_id = desk.stop_at(place)
     before = desk.world.settled_record()
     closes(desk)
-    wait_for(lambda: desk.world.pid(VICTIM) != pid, 60, "killed for missing its deadline")
-    assert desk.world.children[VICTIM].wait(60) == -signal.SIGKILL
+    desk.killed(pid)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)  # too late: there is nobody any more
     trip = desk.world.wait_settled()
     assert trip["killed"] == [VICTIM]
     after = desk.world.settled_record()
-    assert after == before
+    assert after == before  # a message that was stored is asked for again by the venue, and not sent then either
     assert cl_ord_id not in after["plain"]
-    assert cl_ord_id in trip["unproven"]  # it was about to leave: that it never did, nothing proves at this venue
+    # An order was about to leave: that it never did, nothing proves at this venue. A change leaves the order as it was.
+    assert (cl_ord_id in trip["unproven"]) == (kind == "order")
     assert not desk.world.working()
     assert not flow.after
 
 
-def test_one_continued_before_its_deadline_sends_that_order_alone_before_its_fence(desk: Between, flow: Stream) -> None:
-    pid, cl_ord_id = desk.stop_at("check")
+@places([("order", "check")], "before check rendered stored encrypted sealed")
+def test_one_continued_before_its_deadline_sends_that_message_alone_before_its_fence(
+    desk: Between, flow: Stream, kind: str, place: str
+) -> None:
+    pid, cl_ord_id = desk.stop_at(place)
     before = desk.world.settled_record()["plain"]
     closes_at_once(desk)
     os.kill(pid, signal.SIGCONT)
     trip = desk.world.wait_settled()
     assert trip["killed"] == []
     after = desk.world.settled_record()["plain"]
-    assert after - before <= {cl_ord_id}
+    assert after - before <= ({cl_ord_id} if place != "before" else set())  # a look after the trip finds it closed
     assert not desk.world.working()
     assert not flow.after
     assert desk.world.pid(VICTIM) == pid
 
 
+@orders_alone
 def test_one_continued_at_its_deadline_is_dead_or_has_fenced_and_nothing_works(desk: Between, flow: Stream) -> None:
     pid, cl_ord_id = desk.stop_at("check")
     before = desk.world.settled_record()["plain"]
@@ -233,13 +274,16 @@ def test_one_continued_at_its_deadline_is_dead_or_has_fenced_and_nothing_works(d
     assert not flow.after
 
 
-def test_what_the_kernel_still_held_goes_with_the_process(desk: Between, flow: Stream) -> None:
+@places([("order", "queued")], "queued sent")
+def test_what_the_kernel_and_the_queue_still_held_goes_with_the_process(
+    desk: Between, flow: Stream, kind: str, place: str
+) -> None:
     desk.line.deaf.set()
     wait_for(lambda: desk.line.held() > SMALL, 60, "the kernel holds bytes that the other side has no room for")
-    pid, cl_ord_id = desk.stop_at("sent")
+    pid, cl_ord_id = desk.stop_at(place)
     assert desk.line.held() > 0
     closes(desk)
-    wait_for(lambda: desk.world.pid(VICTIM) != pid, 60, "killed for missing its deadline")
+    desk.killed(pid)
     assert desk.line.held() == 0
     desk.line.deaf.clear()
     trip = desk.world.wait_settled()
@@ -249,8 +293,9 @@ def test_what_the_kernel_still_held_goes_with_the_process(desk: Between, flow: S
     assert not flow.after
 
 
-def test_what_the_venue_had_taken_is_cancelled(desk: Between, flow: Stream) -> None:
-    pid, cl_ord_id = desk.stop_at("sent")
+@places([("order", "sent")], "sent told")
+def test_what_the_venue_had_taken_is_cancelled(desk: Between, flow: Stream, kind: str, place: str) -> None:
+    pid, cl_ord_id = desk.stop_at(place)
     wait_for(lambda: cl_ord_id in desk.world.record("plain"), 60, "it is at the venue")
     closes(desk)
     trip = desk.world.wait_settled()
@@ -261,19 +306,26 @@ def test_what_the_venue_had_taken_is_cancelled(desk: Between, flow: Stream) -> N
     assert not flow.after
 
 
-def test_with_the_kill_switch_dead_that_one_order_may_leave_late_and_its_owner_cancels_it(
-    desk: Between, flow: Stream
+@orders_alone
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP] if FULL else [signal.SIGKILL], ids=lambda s: s.name)
+def test_with_the_kill_switch_gone_that_one_order_may_leave_late_and_its_owner_cancels_it(
+    desk: Between, flow: Stream, blow: signal.Signals
 ) -> None:
     """Nobody is there to kill it: the bound is one order an owner, and what closes the gate cancels it."""
     pid, cl_ord_id = desk.stop_at("check")
     before = desk.world.settled_record()["plain"]
-    desk.world.signal({KILLSWITCH: desk.world.pid(KILLSWITCH)}, signal.SIGKILL)
+    kill_switch = {KILLSWITCH: desk.world.pid(KILLSWITCH)}
+    desk.world.signal(kill_switch, blow)
     closes(desk)
     os.kill(pid, signal.SIGCONT)
     wait_for(lambda: cl_ord_id in desk.world.record("plain"), 60, "it was about to leave, and leaves")
     wait_for(lambda: not desk.world.working(), 60, lambda: f"the owners obey the word: {desk.world.working()}")
     wait_for(lambda: flow.refused, 60, "every further order is refused")
     assert desk.world.settled_record()["plain"] - before == {cl_ord_id}
-    desk.world.spawn(KILLSWITCH)
+    if blow == signal.SIGSTOP:
+        desk.world.signal(kill_switch, signal.SIGCONT)  # it finds the word, and makes a trip of it before all else
+    else:
+        desk.world.spawn(KILLSWITCH)
     assert desk.world.wait_settled()["killed"] == []
+    assert desk.world.settled_record()["plain"] - before == {cl_ord_id}
     assert not flow.after

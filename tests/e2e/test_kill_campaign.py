@@ -11,7 +11,7 @@ import pytest
 from quarterdeck import supervisord
 from tests.e2e.conftest import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def test_a_few_trips_under_faults_keep_every_rule(folder: Path) -> None:
@@ -19,7 +19,7 @@ def test_a_few_trips_under_faults_keep_every_rule(folder: Path) -> None:
     options = ("--hours", "0.2", "--trips", "5", "--seed", "6", "--dir", str(folder / "c"), "--report", str(report))
     done = subprocess.run(
         [sys.executable, "-m", "quarterdeck.cli", "kill", "campaign", "--json", *options],
-        cwd=ROOT, env=supervisord.environment(), capture_output=True, text=True, timeout=280, check=False,
+        cwd=ROOT, env=supervisord.environment(), capture_output=True, text=True, timeout=560, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr
     said = json.loads(done.stdout)

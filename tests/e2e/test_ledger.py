@@ -15,7 +15,7 @@ from ipc.ledger_read import Filter, LedgerReader
 from quarterdeck.demo import Demo
 from tests.e2e.conftest import RunningDesk, lenient, make_desk, run_desk, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def text(value: Decimal) -> str:
@@ -76,7 +76,11 @@ def kill(desk: RunningDesk, process: str) -> None:
 def quote_until(desk: RunningDesk, book: Book, more: int, seconds: float) -> None:
     """Wait for so many more fills at the venues."""
     enough = book.fills_at_venues() + more
-    wait_for(lambda: book.fills_at_venues() >= enough, seconds, f"{more} fills")
+    wait_for(
+        lambda: book.fills_at_venues() >= enough,
+        seconds,
+        lambda: f"{more} fills; {desk.unready()}, gate {desk.view().gate}",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +130,12 @@ def test_no_fill_is_lost_or_doubled_whoever_is_killed_in_the_middle_of_it(desk: 
     demo, book = Demo(desk.desk, lambda _: None), Book(desk)
     try:
         demo.start_quoter()
-        quote_until(desk, book, 10, 60)
+        quote_until(desk, book, 10, 180)
         for process in ("binance-trd", "ledger", "kraken-trd"):
             kill(desk, process)
-            quote_until(desk, book, 3, 60)
+            quote_until(desk, book, 3, 180)
         os.kill(desk.pid("ledger"), signal.SIGSTOP)  # away for a while: it catches up
-        quote_until(desk, book, 10, 60)
+        quote_until(desk, book, 10, 180)
         os.kill(desk.pid("ledger"), signal.SIGKILL)
     finally:
         demo.stop_quoter()

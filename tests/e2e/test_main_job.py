@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import RunningDesk, end_desk, make_desk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 KEYS = {
     "sessions_ready", "sessions_total", "books_live", "books_total", "md_messages", "orders_sent", "fills",
@@ -18,7 +18,7 @@ KEYS = {
 def test_the_desk_trades_loses_a_process_and_a_report_and_proves_every_order_dead(folder: Path) -> None:
     desk = make_desk(folder)
     try:
-        done = RunningDesk(desk).qd("run", str(desk.path), "--seconds", "6", timeout=200)
+        done = RunningDesk(desk).qd("run", str(desk.path), "--seconds", "6", timeout=540)
     finally:
         end_desk(desk)
     said = json.loads(done.stdout.splitlines()[-1])

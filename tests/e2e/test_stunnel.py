@@ -34,7 +34,7 @@ INSTRUMENT = Instrument("peer", "BTC-USD", "BTC/USD", 2, 8)
 DEADLINE_S = 30
 
 needs_stunnel = pytest.mark.skipif(STUNNEL is None, reason="no stunnel here: tools/debian-packages")
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def free_port() -> int:

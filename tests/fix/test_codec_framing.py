@@ -378,6 +378,6 @@ def test_giving_up_takes_a_bounded_time_however_many_seem_to_lie_inside() -> Non
     size, count = len(inner % 0), 20_000
     frames = b"".join(inner % (size * (count - n - 1) + 5) for n in range(count))
     framer.feed(b"8=FIX.4.4\x019=1000000\x0135=0\x01" + frames + b"10=000\x01")
-    start = time.perf_counter()
+    start = time.process_time()  # ours: what other processes take is no matter
     framer.give_up()
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -117,7 +117,7 @@ Step = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(Step, max_size=60))
 def test_the_store_on_disk_does_what_the_one_in_memory_does_over_any_restarts(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, object]]

@@ -280,7 +280,7 @@ LIVES = st.lists(st.builds(life, st.sampled_from([0, 0, 1, 4]), HEARD), max_size
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(LIVES, st.integers(1, 8))
 def test_every_event_of_a_journal_on_disk_arrives_whatever_lives_its_publisher_has(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], buffer: int

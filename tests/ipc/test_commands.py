@@ -156,7 +156,7 @@ def test_what_is_no_command_is_answered_with_its_fault(
     assert desk.ask(desk.order()).accepted
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=60), st.integers(0, 80))
 def test_garbage_never_stops_the_server(context: Context, noise: bytes, cut: int) -> None:
     endpoint = f"inproc://{len(context.kept)}"  # type: ignore[attr-defined]

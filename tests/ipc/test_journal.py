@@ -41,7 +41,7 @@ def replay(journal: Journal, topic: str, epoch: int, seq: int) -> tuple[list[tup
         epoch, seq = out[-1][0], out[-1][1] + 1
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(
         st.one_of(

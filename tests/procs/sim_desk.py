@@ -18,6 +18,8 @@ from base.clock import SystemClock
 from base.config import DeskConfig, load
 from base.errors import BusError, RegionError
 from ipc.commands import CommandClient
+from ipc.events import ExecutionReport
+from ipc.journal import read_events
 from ipc.owners import role_held
 from ipc.readiness import read_status
 from ipc.requests import Answer, AnyCommand, NewOrder, Ops
@@ -25,6 +27,8 @@ from ipc.roster import command_endpoint
 from sim.desk import ensure_secrets, setup_of
 from tests.procs.kill_venue import LOG_SHOWN, PATIENCE_S
 from tests.sim.server import Running
+
+FINAL = frozenset("2348C")  # OrdStatus(39)
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """
@@ -39,7 +43,7 @@ environment = "sim"
 arm_at_start = true
 strategies_arm_again = false
 reset_cool_off_s = 0
-lease_ms = 20000
+lease_ms = {lease_ms}
 fence_deadline_ms = 2000
 {kill}
 [kill.health.stuck]
@@ -114,11 +118,13 @@ class SimDesk:
 
     def __init__(
         self, dialect: str = "fix44", *, own: bool = False, reaches: str = "account", kill: str = "", venue: str = "",
-        sim: str = "", lag_ms: int = 50, session: str = "",
+        sim: str = "", lag_ms: int = 50, session: str = "", lease_ms: int = 20_000,
     ) -> None:  # fmt: skip
         self.root = Path(tempfile.mkdtemp(prefix="qs", dir="/tmp"))
         self.shm = Path(tempfile.mkdtemp(prefix="qs", dir="/dev/shm"))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.placed: set[str] = set()  # by `place_working`
+        self.trader: list[str] = ["-m", "procs.trading"]  # how the trading process is started
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._count = 0
         (self.root / "c").mkdir()
@@ -126,7 +132,7 @@ class SimDesk:
         kill += '\nsessions = ["own"]' if own else ""
         text = HEAD.format(
             shm=self.shm, dialect=dialect, kill=kill, venue=venue + "\n" + INSTRUMENTS[dialect] + options,
-            lag_ms=lag_ms, sim=sim,
+            lag_ms=lag_ms, sim=sim, lease_ms=lease_ms,
         )  # fmt: skip
         secret = "one" if dialect == "binance" else "{}"  # there a session is told apart by its CompID alone
         for name, sender in (("trd", "TRD1"), ("own", "OWN1")):
@@ -150,7 +156,7 @@ class SimDesk:
             self.wait(lambda n=name: self.readiness(n) == "READY", f"{name} ready")  # type: ignore[misc]
 
     def spawn(self, name: str) -> None:
-        what = ["-m", "procs.killswitch"] if name == "killswitch" else ["-m", "procs.trading", "--session", name]
+        what = ["-m", "procs.killswitch"] if name == "killswitch" else [*self.trader, "--session", name]
         command = [sys.executable, *what, "--config", str(self.desk.path)]
         with open(self.root / f"{name}.out", "ab") as out:
             env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -206,9 +212,14 @@ class SimDesk:
 
     def place_working(self, count: int = 1, instrument: int = 0) -> list[str]:
         """As `place`, and known to be working."""
-        before = self.status()["venues"]["x"]["working"]
         found = self.place(count, instrument)
-        self.wait(lambda: self.status()["venues"]["x"]["working"] >= before + count, "orders known")
+        self.placed.update(found)
+
+        def known() -> bool:
+            now = self.working()  # an order of earlier may end meanwhile
+            return now.issuperset(found) and self.status()["venues"]["x"]["working"] >= len(now & self.placed)
+
+        self.wait(known, "orders known")
         return found
 
     def trip(self, scope: str = "desk") -> None:
@@ -231,6 +242,13 @@ class SimDesk:
     def working(self) -> set[str]:
         """ClOrdIDs that truly work at the venue."""
         return {o["cl_ord_id"] for o in self.venue.working()}
+
+    def reported(self, cl_ord_id: str) -> bool:
+        """Whether the owner has heard, and keeps, the order's last report."""
+        events = (d.event for d in read_events(self.desk.data_dir / "trd"))
+        return any(
+            isinstance(e, ExecutionReport) and e.cl_ord_id == cl_ord_id and e.ord_status in FINAL for e in events
+        )
 
     def wait(self, condition: Callable[[], object], what: str, within_s: float = PATIENCE_S) -> None:
         end = time.monotonic() + within_s

@@ -249,6 +249,7 @@ def test_without_the_kill_switch_no_order_leaves_and_the_operator_word_is_taken_
 def test_a_signal_trips_the_desk(desk_of: Make) -> None:
     desk = desk_of(owners=("a",))
     desk.start(orders=1)
+    desk.signal("killswitch", signal.SIGHUP)  # as one that stands still when its supervisord dies: it ends nothing
     desk.signal("killswitch", signal.SIGUSR1)
     assert desk.wait_proven()["cause"] == "signal"
 

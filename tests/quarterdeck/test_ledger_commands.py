@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from base.errors import CommandError
+from base.instruments import ONE, Contract
 from ipc.ledger_read import LedgerReader
 from quarterdeck import ledger_export
 from quarterdeck.cli import main
-from quarterdeck.commands.ledger import moment_ns, numbers_of
+from quarterdeck.commands.ledger import in_money, moment_ns, numbers_of
 from quarterdeck.ledger_export import export_day
 from tests.risk.ledger_kit import Kept
 from tests.risk.ledger_world import AFTER_NS, COPY_SOURCE, ENTRY_SOURCE, LONE_SOURCE, T0, S, placed, report
@@ -199,3 +200,17 @@ def test_a_desk_without_a_ledger_says_so(tmp_path: Path, capsys: pytest.CaptureF
     path.write_text("\n".join(t for t in text.splitlines() if "break_after_ms" not in t).replace("[ledger]", ""))
     assert main(["ledger", "fills", "--config", str(path)]) == 1
     assert "no [ledger]" in capsys.readouterr().err
+
+
+def test_money_of_contracts_goes_by_what_they_are_of_and_is_left_out_where_nobody_knows() -> None:
+    row = {"venue": "v", "instrument": "BTC-USD-PERP", "open_value": Decimal(600), "realised": Decimal(50),
+           "bought_value": Decimal(600), "sold_value": Decimal(0), "position": Decimal(10)}  # fmt: skip
+    tenth = in_money(row, Contract(1, 1))
+    assert (tenth["realised"], tenth["open_value"], tenth["position"]) == (5, 60, 10)
+    assert tenth["note"] == "contracts of 0.1"
+    assert in_money(row, ONE) == {**row, "note": ""}
+    for contract, why in ((Contract(1, 0, inverse=True), "inverse contract"), (None, "no contract_value")):
+        told = in_money(row, contract)
+        assert told["realised"] is None
+        assert told["open_value"] is None
+        assert str(told["note"]).startswith(why)

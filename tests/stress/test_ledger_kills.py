@@ -28,7 +28,7 @@ from tests.risk.ledger_world import AFTER_NS, COPY_SOURCE, ENTRY_SOURCE, T0, Wor
 from tests.risk.test_ledger import check_breaks, check_fills, check_positions
 from tests.stress.killing import Killer
 
-pytestmark = [pytest.mark.stress, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stress, pytest.mark.timeout(900)]
 
 SOURCES = (ENTRY_SOURCE, COPY_SOURCE)
 BATCH = 3

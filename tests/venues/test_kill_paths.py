@@ -8,7 +8,10 @@ import pytest
 
 from base.clock import SystemClock
 from base.config import load
+from base.errors import SessionError
 from base.reactor import Reactor
+from ipc.gate import GateState, GateWriter, set_operator_word
+from ipc.requests import NewOrder
 from risk.kill_actions import RestCancelOrder
 from risk.kill_plan import OwnMassCancel, RestCancelAll
 from venues.interface import CancelAnswer, CancelOutcome, OpenOrder, Page, RestRequest
@@ -185,14 +188,14 @@ def test_single_cancels_go_one_at_a_time_behind_a_list_and_one_of_an_order(path:
 
 def test_what_the_venue_says_is_over_is_let_alone_for_a_while_and_what_it_refuses_is_not(path: RestPath) -> None:
     path._each = wire = Slow()  # type: ignore[assignment]
-    told: list[tuple[str, str]] = []
-    path.refused = lambda venue, why: told.append((venue, why))
+    told: list[tuple[str, str, str]] = []
+    path.refused = lambda *words: told.append(words)
     for name, body in (("1", b"1"), ("2", b"cancels are not taken now"), ("1", b""), ("2", b"1")):
         path.cancel_order(one(name), lambda: None)
         if wire.waiting:
             wire.waiting.pop(0)(200, body, "")
     assert [r.target.rpartition("=")[2] for r in wire.asked] == ["1", "2", "2"]
-    assert told == [("x", "cancels are not taken now")]
+    assert told == [("x", "cancels are not taken now", "BTC-USD")]
     path.forget()
     path.cancel_order(one("1"), lambda: None)
     assert len(wire.asked) == 4, "another trip begins anew"
@@ -248,3 +251,43 @@ def test_a_cancel_that_waits_for_the_session_does_not_wait_for_the_calendar(tmp_
     own.stop()
     own._link.close()
     reactor.close()
+
+
+def test_an_order_of_a_probe_reads_the_gate_as_every_other_although_its_writer_sends_it(tmp_path: Path) -> None:
+    config = CONFIG.replace("[session.a]", "[session.a]\ntls = false").replace('"s"', f'"{tmp_path / "s"}"')
+    (tmp_path / "desk.toml").write_text(config)
+    desk, reactor = load(tmp_path / "desk.toml"), Reactor(SystemClock())
+    desk.shm_dir.mkdir()
+    gate = GateWriter(desk.shm_dir / "gate", desk.shm_dir / "operator")
+    own = OwnSession(reactor, desk, "a", 1, lambda *_: None, lambda *_: None)
+    try:
+        gate.set("desk", GateState.ARMED)
+        gate.renew(reactor.clock.mono_ns(), 10_000_000_000)
+        sent: list[str] = []
+        own._ready = lambda: Writes(sent)  # type: ignore[assignment, return-value, method-assign]
+        order = NewOrder("killswitch", "", 0, "x", "BTC-USD", "1", "2", 1, 1, strategy="certify")
+        assert own.place(order) == "probe"
+        set_operator_word(desk.shm_dir / "operator", "by hand", 1)
+        with pytest.raises(SessionError, match="operator word"):
+            own.place(order)
+        gate.clear_operator()
+        gate.close(["session:a"])
+        with pytest.raises(SessionError, match="session:a is TRIPPING"):
+            own.place(order)
+        assert sent == ["probe"]
+    finally:
+        own._link.close()
+        reactor.close()
+
+
+class Writes:
+    """A session that writes down what it is to place."""
+
+    def __init__(self, sent: list[str]) -> None:
+        self._sent = sent
+
+    def make_cl_ord_id(self, _wall_ns: int) -> str:
+        return "probe"
+
+    def new_order(self, _order: object, _instrument: object, cl_ord_id: str, *_times: int) -> None:
+        self._sent.append(cl_ord_id)

@@ -291,7 +291,7 @@ def check_book(client: Client, sums: int) -> None:
         return 1
 
     position = 0
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + 60
     while checked < sums and time.monotonic() < deadline:
         client.pump(0.2)
         for message in client.received[position:]:
@@ -331,7 +331,7 @@ def test_l3_checksum_walks_every_order_in_queue_order(tmp_path: Path) -> None:
         subscribe(md, 0, l3=True)
         orders: dict[str, tuple[str, int, int, str]] = {}
         checked = at = 0
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 60
         while checked < 100 and time.monotonic() < deadline:
             md.pump(0.2)
             for m in md.received[at:]:

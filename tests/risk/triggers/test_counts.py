@@ -227,3 +227,11 @@ def test_self_trades_are_the_days_and_outlive_a_restart() -> None:
         after.event(report(side=side, trade_id="T1", transact_ns=WALL), WALL)
     assert after.readings(DAY)[0].value == 1
     assert after.readings("2025-06-16")[0].value == 0
+
+
+def test_many_orders_alike_cost_each_no_more_than_the_first() -> None:
+    """The nearest before it is the last one: it is not searched for among all that work."""
+    book = CountBook([limit(max_duplicates_per_min=1, duplicate_within_ms=1_000)])
+    for i in range(5_000):
+        tell(book, state(f"o{i}"), NOW + i * 5_000 * MS // 1_000)
+    assert value(book, NOW + 25 * SECOND) == 4_999

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import ConfigError
+from base.instruments import Contract
 from risk.triggers.days import Days
 from risk.triggers.kept import Figures, decode, encode
 from risk.triggers.losses import LossBook
@@ -285,3 +286,19 @@ def test_what_was_kept_by_another_schema_or_is_torn_is_an_error() -> None:
         with pytest.raises(Exception, match="kept figures"):
             decode(data)
     assert NOW
+
+
+def test_contracts_realise_what_they_are_of_and_no_result_is_made_up_for_those_nobody_can_tell() -> None:
+    name = "BTC-USD-PERP"
+    kinds = {"linear": Contract(1, 1), "inverse": Contract(1, 0, inverse=True), "unknown": None}
+    for kind, contract in kinds.items():
+        book = ProfitBook(Days(ZoneInfo("UTC")), contracts={("x", name): contract})
+        for seq, (qty, px) in enumerate(((0.0, 0.0), (10.0, 100.0), (0.0, 90.0)), 1):
+            book.event("a", 1, seq, position(qty, px, instrument=name))
+        losses = LossBook([limit(max_realised_loss={"USD": "5"})])
+        (reading,) = losses.readings(book.holdings.values(), lambda venue, instrument: None, "2025-06-15")
+        if kind == "linear":
+            assert (reading.value, reading.over) == (10, True)
+        else:
+            assert reading.value == 0
+            assert f"no mark for {name} ({'inverse' if contract else 'no contract_value'})" in reading.detail

@@ -324,7 +324,7 @@ _FIELDS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(fields=_FIELDS)
 def test_no_report_is_too_odd_to_be_delivered(case: Case, fields: list[tuple[int, str]]) -> None:
     bench = Bench(case)
@@ -335,7 +335,7 @@ def test_no_report_is_too_odd_to_be_delivered(case: Case, fields: list[tuple[int
 # --- ids
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=st.lists(st.integers(-3600 * SECOND, 3600 * SECOND), min_size=1, max_size=40))
 def test_ids_are_unique_and_owned_whatever_the_clock_does(case: Case, steps: list[int]) -> None:
     session = Bench(case).session

@@ -1,0 +1,65 @@
+"""Who may hand an order to a venue: nobody but those that read the gate's words immediately before."""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SENDS = ("new_order", "replace_order")
+# Where an order is handed to a session, and by what the gate is looked at there.
+KNOWN = {
+    ("venues/order_entry.py", "_new"): ("new_order", "self.port.gate"),
+    ("venues/order_entry.py", "send"): ("replace_order", "self.port.gate"),
+    ("venues/kill_paths.py", "place"): ("new_order", "self._gate.closed_reason"),
+}
+# A session that renders what it was given.
+RENDERS = {("venues/fix_trading.py", "new_order"), ("venues/fix_trading.py", "replace_order")}
+# A call that is added to these must place nothing, either.
+REST_READS = {"open_orders", "order", "trades", "balances", "positions"}
+
+
+def functions(package: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                yield str(path.relative_to(ROOT)), node
+
+
+def calls(function: ast.FunctionDef) -> list[str]:
+    """Attributes called in the body, as text, in the order of the source; those of functions within are theirs."""
+    inner = {n for f in ast.walk(function) if isinstance(f, ast.FunctionDef) and f is not function for n in ast.walk(f)}
+    found = [n for n in ast.walk(function) if isinstance(n, ast.Call) and n not in inner]
+    found.sort(key=lambda n: (n.lineno, n.col_offset))
+    return [ast.unparse(n.func) for n in found]
+
+
+def test_each_place_that_hands_an_order_to_a_session_looks_at_the_gate_last() -> None:
+    found = Counter(
+        (path, f.name)
+        for package in ("venues", "procs", "risk", "ipc", "fix", "base")
+        for path, f in functions(package)
+        if "/sim" not in path
+        for call in calls(f)
+        if call.rpartition(".")[2] in SENDS
+    )
+    assert set(found) - RENDERS == set(KNOWN)
+    for path, function in functions("venues"):
+        if (path, function.name) in KNOWN:
+            sends, look = KNOWN[path, function.name]
+            made = calls(function)
+            at = next(i for i, call in enumerate(made) if call.rpartition(".")[2] == sends)
+            assert made[:at][-1] in (look, "SessionError"), made[:at]
+            assert look in made[:at][-2:], made[:at]
+
+
+def test_no_order_leaves_over_rest() -> None:
+    """What a dialect can ask over REST is what RestApi names, and that places nothing."""
+    protocol = next(
+        node
+        for node in ast.walk(ast.parse((ROOT / "venues" / "interface.py").read_text()))
+        if isinstance(node, ast.ClassDef) and node.name == "RestApi"
+    )
+    asks = {f.name for f in protocol.body if isinstance(f, ast.FunctionDef) and "RestRequest" in ast.unparse(f.returns)}  # type: ignore[arg-type]
+    assert asks >= REST_READS
+    assert all(name in REST_READS or name.startswith("cancel") for name in asks), asks
