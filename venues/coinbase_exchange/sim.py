@@ -19,11 +19,12 @@ from base.http import Request, Response
 from sim.fields import FieldError, need, standing
 from sim.gateway import SECOND_NS, Link, Seat, Venue
 from sim.matching import Market
-from sim.orders import BUY, Event, Order, Update
+from sim.orders import Event, Order, Update
 from sim.session import Acceptor, Profile, Refusal
 from sim.setup import Grant, Setup, dollar_pairs, same_symbol
 from sim.wire import Field, Message, number
 from venues.coinbase_exchange import sim_orders
+from venues.coinbase_exchange.sim_brackets import Brackets
 from venues.coinbase_exchange.sim_md import CoinbaseMarketData
 from venues.coinbase_exchange.sim_orders import EngineError
 from venues.coinbase_exchange.sim_rest import CoinbaseRest
@@ -66,8 +67,7 @@ class CoinbaseSim(Venue):
         self.refused_for_rate = 0
         self.rpt_seq = dict.fromkeys(self.exchange.markets, 0)
         self._left_ns: dict[int, int] = {}  # by seat: when its last connection ended
-        self._brackets: dict[str, Order] = {}  # take-profit/stop-loss orders that have not triggered
-        self._repricing: set[str] = set()
+        self._brackets = Brackets(self)
         for market in self.exchange.markets.values():
             market.tells_decrements = True
         self.market_data = CoinbaseMarketData(self)
@@ -221,8 +221,7 @@ class CoinbaseSim(Venue):
         self._submit(order)
 
     def _submit(self, order: Order) -> None:
-        if order.wire.get(40) == "O":
-            self._brackets[order.order_id] = order
+        self._brackets.add(order)
         self.exchange.submit(order)
 
     def _batch(self, message: Message) -> list[Message]:
@@ -359,7 +358,7 @@ class CoinbaseSim(Venue):
 
     def on_event(self, event: Event) -> None:
         order = event.order
-        repriced = event.kind == "5" and order.order_id in self._repricing
+        repriced = event.kind == "5" and self._brackets.repricing is order
         fields = self._fields(event, repriced=repriced)
         seat = self.seat_of(order)
         if seat is not None:
@@ -377,23 +376,8 @@ class CoinbaseSim(Venue):
 
     def on_update(self, market: Market, update: Update) -> None:
         self.market_data.publish(market.symbol, update)
-        if update.trades and self._brackets:
-            self.after(0, self._trigger_brackets)
-
-    def _trigger_brackets(self) -> None:
-        """Take-profit/stop-loss orders whose trigger was reached are repriced to their stop limit."""
-        for order in list(self._brackets.values()):
-            if order.done:
-                del self._brackets[order.order_id]
-                continue
-            i, last = self.exchange.instruments[order.symbol], self.exchange.markets[order.symbol].last_px
-            stop = i.px(order.wire[99])
-            if last and (last >= stop if order.side == BUY else last <= stop):
-                del self._brackets[order.order_id]
-                self._repricing.add(order.order_id)
-                price = i.px(order.wire[3040])
-                self.exchange.replace(order, order.cl_ord_id, qty=order.qty, price=price)
-                self._repricing.discard(order.order_id)
+        if update.trades:
+            self._brackets.traded()
 
     def rest(self, request: Request) -> Response:
         return self._rest.answer(request)
