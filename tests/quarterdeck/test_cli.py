@@ -213,7 +213,7 @@ COLLAR = '"BTC-USD" = "5", "ETH-USD" = "5"'
 @pytest.mark.parametrize(
     ("old", "new", "where", "says"),
     [
-        ('dialect = "kraken"', 'dialect = "krakn"', "venue.kraken.dialect", "there are ['binance', 'coinbase_exchange', "),
+        ('dialect = "kraken"', 'dialect = "krakn"', "venue.kraken.dialect", "there are ['binance', "),
         ("depth = 1000", "depth = 999", "session.kraken-md.depth", "999 is not one of"),
         ('sender_comp_id = "QDTRD1"', 'sender_comp_id = "TOOLONGNAME"', "session.binance-trd.sender_comp_id", "1 to 8"),
         (TRADING, 'address = "kraken"', "session.kraken-trd.address", "neither host:port nor run:sim-NAME#KEY"),
