@@ -49,7 +49,7 @@ from ipc.readiness import read_all
 from ipc.requests import Answer, NewOrder
 from ipc.roster import command_endpoint
 
-TRIPS: Final = {1: 200, 100: 200, 1_000: 50}  # orders: trips; the last take seconds each
+TRIPS: Final = {1: 200, 100: 200, 1_000: 200}  # orders: trips; the last take seconds each
 WARM: Final = 5
 SILENT: Final = "peer"  # the venue that is stopped while a trip goes on
 PAUSE_S: Final = 0.02
