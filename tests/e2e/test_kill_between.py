@@ -125,6 +125,7 @@ class Between:
         host, _, port = self._trading_address().rpartition(":")
         self.line.target = (host, int(port))
         self._stand_by()
+        wait_for(lambda: self.world.pid(VICTIM), 60, "one of ours has the role, and nobody starts a third one")
         self.world.start()
 
     def _trading_address(self) -> str:
@@ -191,9 +192,11 @@ def flow(desk: Between, kind: str) -> Iterator[Stream]:
     desk.again()
     stream = (Changes if kind == "replace" else Stream)(desk.world.desk, VICTIM, 0.01)
     stream.start()
-    wait_for(lambda: len(stream.accepted) >= 3, 60, lambda: f"orders stream in: {stream.last}\n{desk.world.logs()}")
-    yield stream
-    stream.end()
+    try:
+        wait_for(lambda: len(stream.accepted) >= 3, 60, lambda: f"orders stream in: {stream.last}\n{desk.world.logs()}")
+        yield stream
+    finally:
+        stream.end()  # or its orders would be among those of the next test
 
 
 def closes(desk: Between) -> None:
