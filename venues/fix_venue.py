@@ -47,6 +47,10 @@ class FixVenue:
 
     name: str
 
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """Without options, unless the dialect knows better."""
+        return {"": {}}
+
     def trading_profile(self, context: SessionContext) -> StoredTradingProfile:
         """What an order-entry session says."""
         raise self._none(context, "order entry")

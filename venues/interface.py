@@ -17,6 +17,7 @@ from base.instruments import Instrument
 from ipc.events import AnyEvent
 from ipc.requests import NewOrder
 from venues.cancel_plan import CancelAnswer, CancelOutcome, CancelPlan, CancelStep, DeadMan, OpenOrders
+from venues.facts import RestCall, Wire
 from venues.limits import RateLimits
 
 __all__ = [
@@ -68,6 +69,11 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     mass_cancel_by_instrument: bool = True  # a mass cancel can be of one instrument alone
     numbers_go_on: bool = True  # our own sequence numbers do, over connections
     shared_trade_ids: bool = True  # REST names a trade as the session's reports do
+    documented: str = ""  # date of the documentation that this follows: "2026-07-17", or as much of it as is known
+    wires: dict[Kind, Wire] = {}  # of each kind of session that there is
+    session_status: bool = True  # `TradingSession.order_status` is there: not REST alone answers for one order
+    mass_status: bool = False  # and so is `mass_status`
+    rest: frozenset[RestCall] = frozenset()  # what REST has; nothing where it is not configured
 
 
 class BookRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -435,6 +441,10 @@ class Dialect(Protocol):
 
     def capabilities(self, venue: VenueConfig) -> Capabilities:
         """What this venue can do as it is configured (its market, the messages it knows)."""
+        ...
+
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """Configurations that `qd venues` shows, one line each: a name, "" for the plain one, and its options."""
         ...
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:

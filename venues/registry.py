@@ -14,6 +14,11 @@ def names() -> list[str]:
     return sorted(f.name for f in files("venues").iterdir() if f.is_dir() and (f / "dialect.py").is_file())
 
 
+def simulated(name: str) -> bool:
+    """Whether the venue's own side is there, too."""
+    return (files("venues") / name / "sim.py").is_file()
+
+
 def dialect(name: str, path: str = "dialect") -> Dialect:
     """The dialect of that name, loaded when first asked for; ConfigError naming `path` when there is none."""
     if name not in names():

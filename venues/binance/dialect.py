@@ -27,6 +27,7 @@ from venues.binance.settings import (
     Settings,
 )
 from venues.binance.signing import logon_signature, private_key
+from venues.facts import RestCall, Wire
 from venues.fix_dialect import ReportRules, Said
 from venues.fix_session import open_store
 from venues.fix_venue import FixVenue, session_settings
@@ -62,6 +63,9 @@ _REPORTS = ReportRules(
     replace_suffix=CANCEL_HALF,
     unknown_order=_unknown_order,
 )
+
+
+_REST: frozenset[RestCall] = frozenset({"open_orders", "order", "trades", "balances", "cancel_all", "cancel_order"})
 
 
 class _Profile:
@@ -154,6 +158,10 @@ class Binance(FixVenue):
             planned_moves=True,
             account_wide_reports=True,
             limits=RATE_LIMITS,
+            documented="2026-07-21",  # commit of its documentation's repository
+            wires=dict.fromkeys(Kind, Wire(numbers=SequencePolicy.RESET_AT_LOGON, resend=False)),
+            session_status=False,
+            rest=_REST if venue.rest is not None else frozenset(),
         )
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:

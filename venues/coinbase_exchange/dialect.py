@@ -20,6 +20,7 @@ from venues.coinbase_exchange.plan import cancel_plan, open_orders
 from venues.coinbase_exchange.rest import Rest
 from venues.coinbase_exchange.settings import BATCH_MOST, HEARTBEAT_MOST_S, RESEND_MOST, TARGET, OnLoss, Settings
 from venues.coinbase_exchange.signing import logon_signature
+from venues.facts import RestCall, Wire
 from venues.fix_dialect import ReportRules, Said
 from venues.fix_session import open_store
 from venues.fix_trading import FixTradingSession
@@ -145,6 +146,9 @@ class CoinbaseExchange(FixVenue):
             account_wide_reports=False,
             limits=rate_limits(settings),
             shared_trade_ids=False,  # nothing says that REST's trade_id is TradeID(1003)
+            documented="2026-02-02",  # newest entry of its change log; the pages are of the spring
+            wires={kind: _wire(kind, settings) for kind in Kind},
+            rest=_REST if venue.rest is not None else frozenset(),
         )
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
@@ -181,6 +185,7 @@ class CoinbaseExchange(FixVenue):
         return Rest(key, secret, passphrase) if venue.rest is not None else None
 
 
+_REST: frozenset[RestCall] = frozenset({"open_orders", "order", "trades", "balances", "cancel_all", "cancel_order"})
 _DISCONNECT: dict[OnLoss | None, Disconnect] = {
     None: Disconnect.UNKNOWN,  # follows each session's on_stop
     "off": Disconnect.KEEPS,
@@ -191,6 +196,12 @@ _DISCONNECT: dict[OnLoss | None, Disconnect] = {
 
 def _settings(venue: VenueConfig) -> Settings:
     return options.read(dict(venue.options), "options")
+
+
+def _wire(kind: Kind, settings: Settings) -> Wire:
+    if kind is Kind.TRADING and settings.resumes:
+        return Wire("FIXT.1.1", SequencePolicy.OURS_RESTART, resend=True, appl_ver_id=_APPL_VER)
+    return Wire("FIXT.1.1", SequencePolicy.RESET_AT_LOGON, resend=False, appl_ver_id=_APPL_VER)
 
 
 def _read(context: SessionContext) -> Settings:

@@ -7,6 +7,8 @@ does not say what FIX 4.2 means by it: the venue's own answer to a status reques
 ExecRefID(19) is never read as a bust. What a lost connection does is not documented: orders are taken to stay.
 """
 
+from typing import Any
+
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError, SecretError
 from fix.codec import BodyWriter, FieldRules, Message
@@ -20,6 +22,7 @@ from venues.coinbase_prime.plan import cancel_plan, open_orders
 from venues.coinbase_prime.rest import Rest
 from venues.coinbase_prime.settings import MOST_HEARTBEAT_S, MOST_SESSIONS, ORD_TYPES, TARGET, TIMES_IN_FORCE, Settings
 from venues.coinbase_prime.signing import logon_signature
+from venues.facts import RestCall, Wire
 from venues.fix_dialect import ReportRules, Said
 from venues.fix_pieces import CountedPiecesSession
 from venues.fix_session import open_store
@@ -44,6 +47,12 @@ def _unknown_order(origin: str, code: str, text: str) -> bool:
     """Values of 102 are not documented: the standard's, or words that say so on whatever channel."""
     words = text.lower()
     return (origin == "9" and code in ("0", "1")) or "unknown order" in words or "order not found" in words
+
+
+_RESET = Wire("FIX.4.2", SequencePolicy.RESET_AT_LOGON, resend=False)
+_RESUME = Wire("FIX.4.2", SequencePolicy.CONTINUE, resend=True)
+_BETA = Wire("FIXT.1.1", SequencePolicy.RESET_AT_LOGON, resend=False, appl_ver_id="9")
+_REST: frozenset[RestCall] = frozenset({"open_orders", "order", "trades", "balances", "cancel_order"})
 
 
 class _Keys:
@@ -167,7 +176,15 @@ class CoinbasePrime(FixVenue):
             account_wide_reports=False,
             limits=rate_limits(settings),
             shared_trade_ids=False,  # nothing says that a fill's id over REST is its ExecID
+            documented="2026-06-24",  # newest entry of its change log
+            wires=_wires(settings),
+            rest=_rest_calls(settings) if venue.rest is not None else frozenset(),
         )
+
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """As it stands, and with everything that an option turns on."""
+        more = {"sequence": "resume", "amend": True, "market_data_beta": True, "buying_power": True}
+        return {"": {"portfolio_id": "ID"}, "resume, beta": {"portfolio_id": "ID"} | more}
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming what the venue does not take."""
@@ -217,6 +234,15 @@ def _settings(venue: VenueConfig) -> Settings:
 
 def _read(context: SessionContext) -> Settings:
     return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
+
+
+def _wires(settings: Settings) -> dict[Kind, Wire]:
+    wires = dict.fromkeys((Kind.TRADING, Kind.DROPCOPY), _RESUME if settings.resume else _RESET)
+    return wires | ({Kind.MARKETDATA: _BETA} if settings.market_data else {})
+
+
+def _rest_calls(settings: Settings) -> frozenset[RestCall]:
+    return _REST | {"buying_power"} if settings.buying_power else _REST
 
 
 def _check_session(path: str, session: SessionConfig, settings: Settings) -> None:

@@ -1,11 +1,14 @@
 """A plain, standards-only FIX 4.4 venue, made by configuration alone. docs/venues/fix44.md lists its options."""
 
+from typing import Any
+
 from base.calendar import daily_rollovers
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from base.instruments import Instrument
 from fix.codec import BodyWriter, FieldRules, MdDecoder, Message
 from fix.settings import SequencePolicy
+from venues.facts import RestCall, Wire
 from venues.fix44 import settings as options
 from venues.fix44.orders import Orders
 from venues.fix44.plan import cancel_plan, open_orders
@@ -148,7 +151,17 @@ class Fix44(FixVenue):
             account_wide_reports=False,
             numbers_go_on=settings.sequence is not SequencePolicy.RESET_AT_LOGON,
             limits=RateLimits(orders=_order_limits(settings)),
+            documented="2003-06-18",  # the standard's own: FIX 4.4 with its errata
+            wires={kind: _wire(kind, settings) for kind in kinds},
+            session_status="H" in knows,
+            mass_status="AF" in knows,
+            rest=_rest_calls(settings),
         )
+
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """As it stands, and with everything that an option turns on."""
+        more: dict[str, Any] = {"messages": sorted(options.MESSAGES), "levels": ["2", "3"], "rest": True}
+        return {"": {}, "all options": more | {"rest_calls": sorted(options.REST_CALLS)}}
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming what the venue cannot be or do."""
@@ -205,6 +218,22 @@ def _order_limits(settings: Settings) -> tuple[Limit, ...]:
 
 def _read(context: SessionContext) -> Settings:
     return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
+
+
+def _wire(kind: Kind, settings: Settings) -> Wire:
+    if kind is Kind.MARKETDATA:
+        return Wire(numbers=SequencePolicy.RESET_AT_LOGON, resend=settings.resend)
+    return Wire(numbers=settings.sequence, resend=settings.resend)
+
+
+def _rest_calls(settings: Settings) -> frozenset[RestCall]:
+    if not settings.rest:
+        return frozenset()
+    named: dict[str, RestCall] = {
+        "fills": "trades", "balances": "balances", "cancel_order": "cancel_order", "cancel_after": "cancel_after",
+    }  # fmt: skip
+    always: frozenset[RestCall] = frozenset({"open_orders", "order", "cancel_all"})
+    return always | {named[call] for call in settings.rest_calls}
 
 
 def _resends(settings: Settings) -> bool:

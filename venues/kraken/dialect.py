@@ -5,10 +5,13 @@ type 7 (its scope is documented two ways), status requests under a ClOrdID of th
 Derivatives, cancel-on-disconnect sent explicitly.
 """
 
+from typing import Any
+
 from base.config import Kind, SessionConfig, VenueConfig
 from base.errors import ConfigError
 from fix.codec import BodyWriter, FieldRules, Message
 from fix.settings import SequencePolicy
+from venues.facts import RestCall, Wire
 from venues.fix_dialect import ReportRules, Said
 from venues.fix_session import open_store
 from venues.fix_venue import FixVenue, session_settings
@@ -43,6 +46,15 @@ _REPORTS = ReportRules(
     liquidity_tag=5050,  # values not documented: only the obvious letters are read
     liquidity={"M": "M", "T": "T", "m": "M", "t": "T"},
     unknown_order=_unknown_order,
+)
+
+
+_WIRES = {
+    Kind.TRADING: Wire(),
+    Kind.MARKETDATA: Wire(numbers=SequencePolicy.RESET_AT_LOGON, resend=False),
+}
+_REST: frozenset[RestCall] = frozenset(
+    {"open_orders", "order", "trades", "balances", "cancel_all", "cancel_order", "cancel_after"}
 )
 
 
@@ -132,7 +144,15 @@ class Kraken(FixVenue):
             account_wide_reports=False,
             limits=rate_limits(settings),
             shared_trade_ids=not settings.derivatives,  # fills of Derivatives REST have ids of their own
+            documented="2026-06-22",  # newest entry of its change log; the pages on FIX have samples of 2026-04-07
+            wires=_WIRES,
+            session_status=settings.status_request,
+            rest=_rest_calls(settings) if venue.rest is not None else frozenset(),
         )
+
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """A market each."""
+        return {"spot": {}, "derivatives": {"market": "derivatives"}}
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming what the venue does not take."""
@@ -173,6 +193,10 @@ def _settings(venue: VenueConfig) -> Settings:
 
 def _read(context: SessionContext) -> Settings:
     return options.read(merged(context.venue, context.config), f"session.{context.name}.options")
+
+
+def _rest_calls(settings: Settings) -> frozenset[RestCall]:
+    return _REST | {"positions"} if settings.derivatives else _REST
 
 
 def _disconnect(settings: Settings) -> Disconnect:

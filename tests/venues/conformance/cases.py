@@ -18,6 +18,16 @@ BINANCE_KEY = "MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u"
 
 
 @dataclass(frozen=True)
+class Throttle:
+    """A limit of the simulated venue, made low by `options`: it takes `most` orders at once, and then answers so."""
+
+    options: dict[str, Any]
+    most: int
+    answer: str  # MsgType of the refusal of each order beyond; "logout", or "close" for a closed socket, ends it all
+    beyond: int = 3  # orders beyond `most` until it answers so
+
+
+@dataclass(frozen=True)
 class Case:
     """One venue in one configuration."""
 
@@ -34,6 +44,8 @@ class Case:
     cancels_named: bool = True  # a cancel's report says which request caused it
     order_options: dict[str, dict[str, str]] = field(default_factory=dict)  # by ord_type: what it cannot do without
     sim_options: dict[str, Any] = field(default_factory=dict)  # of the simulated venue, that it is of the same mind
+    channels: frozenset[str] = frozenset({"3", "8", "9", "j", "r"})  # MsgTypes by which the venue refuses requests
+    throttles: tuple[Throttle, ...] = ()
 
     @property
     def dialect(self) -> Dialect:
@@ -95,29 +107,36 @@ CASES = [
     Case(
         "kraken", "kraken", Instrument("kraken", "BTC-USD", "BTC/USD", 1, 8), ours="CLIENT",
         targets={Kind.TRADING: "KRAKEN-TRD", Kind.MARKETDATA: "KRAKEN-MD"}, password=KRAKEN_SECRET,
+        channels=frozenset("3j"), throttles=(Throttle({"rate_ceiling": 5}, 5, "j"),),
     ),
     Case(
         "kraken-derivatives", "kraken", Instrument("kraken", "ETH-USD-PERP", "PF_ETHUSD", 1, 3),
         {"market": "derivatives"}, ours="CLIENT_DRV",
         targets={Kind.TRADING: "KRAKEN-DRV-TRD", Kind.MARKETDATA: "KRAKEN-DRV-MD"}, password=KRAKEN_SECRET,
+        channels=frozenset("3j"),
     ),
     Case(
         "binance", "binance", Instrument("binance", "BTC-USDT", "BTCUSDT", 2, 5), ours="DESK1",
         targets=dict.fromkeys(Kind, "SPOT"), password=BINANCE_KEY, order_options={"P": {"peg_price_type": "5"}},
+        channels=frozenset({"3", "8", "9", "r", "XAR"}),
+        throttles=(Throttle({"unfilled_10s": 5}, 5, "8"), Throttle({"oe_messages_10s": 5}, 5, "logout", beyond=1)),
     ),
     Case(
         "coinbase_prime", "coinbase_prime", Instrument("coinbase_prime", "BTC-USD", "BTC-USD", 2, 8),
         {"portfolio_id": "PF-1"}, targets=dict.fromkeys(Kind, "COIN"), order_options=PRIME_PEG,
+        channels=frozenset("389j"),
+        throttles=(Throttle({"messages_per_s": 5}, 5, "8"), Throttle({"orders_per_s": 5}, 5, "8")),
     ),
     Case(
         "coinbase_prime-resume", "coinbase_prime", Instrument("coinbase_prime", "ETH-USD", "ETH-USD", 2, 8),
         {"portfolio_id": "PF-1", "sequence": "resume", "amend": True, "market_data_beta": True},
         targets=dict.fromkeys(Kind, "COIN"), order_options=PRIME_PEG,
-        sim_options={"sequence": "replay", "portfolio_id": "PF-1"},
+        sim_options={"sequence": "replay", "portfolio_id": "PF-1"}, channels=frozenset("389j"),
     ),
     Case(
         "coinbase_exchange", "coinbase_exchange", Instrument("coinbase_exchange", "BTC-USD", "BTC-USD", 2, 8),
         targets=dict.fromkeys(Kind, "Coinbase"), password=COINBASE_SECRET,
         order_options={"O": {"stop_limit_px": "102"}}, cancels_named=False,
+        throttles=(Throttle({"messages_per_s": 5}, 5, "8"), Throttle({"messages_per_s": 5}, 5, "logout", beyond=6)),
     ),
 ]  # fmt: skip

@@ -15,11 +15,6 @@ from tests.venues.conformance.cases import CASES, Case
 from tests.venues.kit import SECOND, WALL, Heard, Venue
 from venues.interface import Replace, SessionPhase
 
-PRIME = {"coinbase_prime", "coinbase_prime-resume"}
-# Venues that have 35=j, and 35=9.
-BUSINESS_REJECTS = PRIME | {"fix44", "fix44-bare", "kraken", "kraken-derivatives", "coinbase_exchange"}
-CANCEL_REJECTS = PRIME | {"fix44", "fix44-bare", "binance", "coinbase_exchange"}
-
 
 @pytest.fixture(params=CASES, ids=lambda c: c.id)
 def case(request: pytest.FixtureRequest) -> Case:
@@ -248,8 +243,8 @@ def test_a_session_reject_of_nothing_known_is_told_to_people(bench: Bench) -> No
 
 
 def test_a_business_reject_reaches_its_order(bench: Bench, case: Case) -> None:
-    if case.id not in BUSINESS_REJECTS:
-        pytest.skip(f"{case.id}: the venue has no 35=j")
+    if "j" not in case.channels:
+        pytest.skip(f"{case.id}: Case.channels has no 35=j")
     bench.place()
     bench.venue.send("j", f"45=0|372=D|379={bench.id}|380=0|58=no funds|")
     refused = bench.heard.one(ExecutionReport)
@@ -257,8 +252,8 @@ def test_a_business_reject_reaches_its_order(bench: Bench, case: Case) -> None:
 
 
 def test_a_refused_status_request_never_passes_for_the_order(bench: Bench, case: Case) -> None:
-    if case.id not in BUSINESS_REJECTS:
-        pytest.skip(f"{case.id}: the venue has no 35=j")
+    if "j" not in case.channels:
+        pytest.skip(f"{case.id}: Case.channels has no 35=j")
     bench.place()
     bench.venue.send("j", f"45=0|372=H|379={bench.id}|380=0|58=Duplicate ClOrdID|")
     assert bench.heard.events == []
@@ -268,8 +263,8 @@ def test_a_refused_status_request_never_passes_for_the_order(bench: Bench, case:
 
 
 def test_a_cancel_reject_reaches_its_order(bench: Bench, case: Case) -> None:
-    if case.id not in CANCEL_REJECTS:
-        pytest.skip(f"{case.id}: the venue has no 35=9")
+    if "9" not in case.channels:
+        pytest.skip(f"{case.id}: Case.channels has no 35=9")
     bench.session.cancel_order(case.working(), "C1", *bench.now)
     unknown = "102=1|25016=-2011|58=Unknown order sent.|"
     bench.venue.send("9", f"11=C1|37=V1|434=1|39=8|55={case.instrument.symbol}|{unknown}")
