@@ -20,6 +20,7 @@ COMMANDS = {
     "ledger": "orders, fills, positions and breaks of record",
     "book": "an order book from shared memory",
     "schedule": "what comes at the venues: windows, rollovers, releases",
+    "venues": "what each dialect supports: sessions, orders, cancels, REST, limits, calendar",
     "session": "sequence numbers of a stopped session: show or set them",
     "store": "message stores and journals on disk: what they hold, and whether it is whole",
     "fixlog": "the FIX logs in words; one order's life",
