@@ -11,8 +11,9 @@ from typing import Literal, Protocol
 from base.instruments import Instrument
 from fix.codec import BodyWriter, FieldRules, GroupSpec, MdDecoder, Message
 from fix.settings import SessionSettings
-from ipc.events import AnyEvent
+from ipc.events import AnyEvent, ExecutionReport
 from ipc.requests import NewOrder
+from venues.fix_requests import Request
 from venues.ids import IdSource
 from venues.interface import BookRule, WorkingOrder
 
@@ -115,6 +116,12 @@ class ReportRules:
     """ExecTransType(20) that makes a report without ExecRefID(19) the answer to a status request."""
     status_rejects: bool = False
     """A status request that names nothing is answered by 150=8 with 103=5, too."""
+    report_types: frozenset[str] = frozenset({"8"})
+    """MsgTypes that are read as reports."""
+    request_tag: int = 0
+    """Where a report names the request that it answers, if not in ClOrdID(11)."""
+    events: "Callable[[Message, ExecutionReport, Request | None], Iterable[AnyEvent]] | None" = None
+    """What a venue means by a report of its own form: the events of it, given what the standard's fields say."""
     account: str = ""
     """Account(1) of all that concerns this venue's account; a report with another one says whose it is."""
 

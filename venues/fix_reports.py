@@ -142,6 +142,15 @@ class ReportDecoder:
             exec_ref_id=read.text(19),
         )
 
+    def reports(
+        self, message: Message, flags: int, defects: tuple[FieldDefect, ...], recv_ns: int
+    ) -> Iterable[AnyEvent]:
+        """A message that is read as a report: for most venues one event."""
+        report, events = self.execution_report(message, flags, defects, recv_ns), self._rules.events
+        if events is None:
+            return (report,)
+        return events(message, report, self._requests.by_id(message.get_str(self._rules.request_tag) or ""))
+
     def status_of_unknown(self, message: Message, recv_ns: int) -> CancelReject | None:
         """What the standard has for a status request that names nothing: 150=I 39=8 with 103=5 or OrderID NONE.
 

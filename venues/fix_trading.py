@@ -9,6 +9,7 @@ from base.instruments import Instrument
 from fix.codec import BodyWriter, Message
 from fix.session_events import FieldDefect, RejectReceived
 from fix.store import MessageStore
+from ipc.events import ExecutionReport
 from ipc.requests import NewOrder
 from venues.fix_dialect import BatchProfile, DropCopyProfile, Said, TradingProfile
 from venues.fix_reports import FieldReader, ReportDecoder
@@ -134,14 +135,15 @@ class FixTradingSession(FixVenueSession):
         match message.msg_type:
             case "8" if message.has(584) and self._lists.take(message):
                 pass
-            case "8":
+            case kind if kind in self._orders.report_rules.report_types:
                 nothing = decoder.status_of_unknown(message, wall_ns)
                 if nothing is not None:
                     self._sink.event(nothing)
                     return True
-                report = decoder.execution_report(message, flags, defects, wall_ns)
-                self._counters["foreign"] += not self._orders.ids.owns(report.cl_ord_id)
-                self._sink.event(report)
+                for event in decoder.reports(message, flags, defects, wall_ns):
+                    if isinstance(event, ExecutionReport):
+                        self._counters["foreign"] += not self._orders.ids.owns(event.cl_ord_id)
+                    self._sink.event(event)
             case "r":
                 self._sink.event(decoder.mass_cancel_report(message, wall_ns))
             case "j":
@@ -205,9 +207,11 @@ class FixDropCopySession(FixVenueSession):
     def __init__(self, context: SessionContext, sink: Sink, profile: DropCopyProfile, store: MessageStore) -> None:
         super().__init__(context, sink, profile, store)
         self._decoder = ReportDecoder(context, profile.report_rules, RequestBook(), drop_copy=True)
+        self._types = profile.report_rules.report_types
 
     def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
-        if message.msg_type != "8":
+        if message.msg_type not in self._types:
             return False
-        self._sink.event(self._decoder.execution_report(message, flags, defects, self._wall_ns))
+        for event in self._decoder.reports(message, flags, defects, self._wall_ns):
+            self._sink.event(event)
         return True
