@@ -16,7 +16,7 @@ from typing import Any
 import trustme
 import zmq
 
-from base.config import load
+from base.config import DeskConfig, load
 from base.errors import QuarterdeckError, RegionError
 from bench.report import Row, at_most, print_rows, within
 from ipc.books import BookRegion
@@ -118,8 +118,8 @@ def shipped(messages: int, rate: int) -> tuple[float, float, dict[str, int]]:
         stack.enter_context(child(root, "procs.book", "--config", str(config), "--shard", "l2"))
         stack.enter_context(child(root, "procs.marketdata", "--config", str(config), "--session", "feed"))
         begin = said(feed)["begin_mono_ns"]
-        end, counters = _applied(root, messages)
-        return messages * 1e9 / (end - begin), counters.pop("p50_us"), counters
+        end, said_of = _applied(root, messages)
+        return messages * 1e9 / (end - begin), said_of.pop("p50_us"), said_of
 
 
 def _applied(root: Path, messages: int) -> tuple[int, dict[str, int]]:
@@ -138,16 +138,15 @@ def _applied(root: Path, messages: int) -> tuple[int, dict[str, int]]:
             except RegionError:
                 continue
     end_ns = time.monotonic_ns()
-    book, feed = _counters(root, "book-l2"), _counters(root, "feed")
+    book, feed = counters(desk, "book-l2"), counters(desk, "feed")
     lost = {"not_live": int(reader.status()[0] != 1), "p50_us": book["wire_to_book_p50_us"]}
     lost |= {name: book[name] for name in ("gaps", "refused_changes")}
     lost |= {"fresh_snapshots": feed["snapshots"] - 1, "unpublished": messages + 1 - feed["md_messages"]}
     return end_ns, lost
 
 
-def _counters(root: Path, process: str) -> dict[str, int]:
+def counters(desk: DeskConfig, process: str) -> dict[str, int]:
     """What a process says of itself, once it has said all."""
-    desk = load(root / "config" / "desk.toml")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     subscriber = Subscriber(context)
     subscriber.connect(f"ipc://{desk.run_dir}/{process}.pub")

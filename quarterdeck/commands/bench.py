@@ -18,6 +18,7 @@ NAMES = (
     "rate",
     "fixlog",
     "pretrade",
+    "desk",
 )
 
 

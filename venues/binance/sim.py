@@ -30,7 +30,7 @@ from venues.binance.sim_limits import LIMIT_OPTIONS, Limits
 from venues.binance.sim_md import BinanceMarketData
 from venues.binance.sim_rest import BinanceRest
 
-OPTIONS = frozenset({"list_lag_ms", "drop_copy_delay_ms", "report_before_cancels"}) | LIMIT_OPTIONS
+OPTIONS = frozenset({"list_lag_ms", "drop_copy_delay_ms", "report_before_cancels", "update_ms"}) | LIMIT_OPTIONS
 STANDALONE = (
     ("trading", "OE", "SPOT", 2),
     ("marketdata", "MD", "SPOT", 2),
@@ -56,7 +56,7 @@ class BinanceSim(Venue):
         self.public_keys = {
             g.password: private_key(g.password).public_key() for g in setup.grants if g.password and not setup.any_logon
         }
-        self.market_data = BinanceMarketData(self)
+        self.market_data = BinanceMarketData(self, setup.number("update_ms", 100))
         self._rest = BinanceRest(self)
         self._execs = clock.wall_ns() // 1_000_000
         self._order_ids = 0

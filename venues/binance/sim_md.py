@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from venues.binance.sim import BinanceSim
 
 CAP = 5000
-PERIOD_NS = 100 * MS_NS
 MAX_STREAMS = 1000
 
 
@@ -46,10 +45,11 @@ class Feed:
 class BinanceMarketData:
     """Everything a fix-md session can ask for."""
 
-    def __init__(self, venue: "BinanceSim") -> None:
+    def __init__(self, venue: "BinanceSim", update_ms: int) -> None:
         self._venue = venue
         self.feeds = {s: Feed(i) for s, i in venue.exchange.instruments.items()}
         self._next_ns = 0
+        self._period_ns = update_ms * MS_NS
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class BinanceMarketData:
         now = self._venue.clock.mono_ns()
         if now < self._next_ns:
             return
-        self._next_ns = now + PERIOD_NS
+        self._next_ns = now + self._period_ns
         for symbol, feed in self.feeds.items():
             self._flush(symbol, feed)
 

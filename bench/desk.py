@@ -1,0 +1,299 @@
+"""Every venue at once: a desk with one trading, one market-data and one drop-copy session at each, at rest and busy.
+
+The desk is config/all_simulated.toml, as supervisord runs it. What its venues say was put down in a run before and is
+played back (bench/desk_tape.py): 1,000 book changes a second on each market-data session, 1,000 fills a second of one
+order on each trading session, and the same fills on the drop copy beside it.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+import quarterdeck as qd
+from base.config import DeskConfig, Kind, load
+from base.errors import QuarterdeckError
+from bench.pipeline import counters
+from bench.report import Row, at_most, print_rows
+from bench.soak_desk import wait
+from ipc.ledger_read import LedgerReader
+from quarterdeck import supervisord
+from quarterdeck.demo import fresh_state
+from quarterdeck.desk_status import SESSION_KINDS, read_desk
+from sim.client import call, control_of
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+DESK: Final = ROOT / "config" / "all_simulated.toml"
+RATE: Final = 1_000  # messages a second on each session
+SECONDS: Final = 15
+RECORD_RATE: Final = 400  # actions of the crowd a second while tapes are made
+RECORD_S: Final = 300.0
+READY_S: Final = 120.0
+REST_S: Final = 10.0
+DONE_S: Final = 60.0
+CORES: Final = 2
+MEMORY_MB: Final = 24 * 1024
+LOTS: Final = 1_000_000  # of the order whose fills are sent, each of one lot
+
+
+def adapted(text: str, rate: int) -> str:
+    """The configuration with a tape before every FIX endpoint."""
+    head, *sessions = re.split(r"(?=^\[session\.)", text, flags=re.MULTILINE)
+    taped = [_taped(s) for s in sessions]
+    text = re.sub(r"(^\[sim\.[\w-]+\]\n)", rf"\1messages_per_s = {rate}\n", head + "".join(taped), flags=re.MULTILINE)
+    return text.replace("[sim.binance]\n", "[sim.binance]\noptions = { update_ms = 1 }\n")  # or a tape takes minutes
+
+
+def _taped(session: str) -> str:
+    own, mark, rest = session.partition("\n\n")
+    if re.search(r"run:sim-[\w-]+#(trading|marketdata|dropcopy)\"", own):
+        own = re.sub(r"run:sim-([\w-]+)#", r"run:tape-\1#", own)
+        own = re.sub(r"run:sim-[\w-]+\.ca\.pem", "run:tape.ca.pem", own)
+    return own + mark + rest
+
+
+class Deck:
+    """The process with the tapes."""
+
+    def __init__(self, mode: str, desk: DeskConfig, folder: Path) -> None:
+        desk.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        command = [sys.executable, "-m", "bench.desk_tape", mode, str(desk.run_dir), str(folder), *desk.config.sim]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=supervisord.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def answer(self) -> dict[str, Any]:
+        """Its next line. QuarterdeckError: it has ended."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise QuarterdeckError(f"the tapes' process ended, status {self.process.wait()}")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def tell(self, do: str, **more: Any) -> None:
+        """Have it do something; it answers when that is done."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": do, **more}) + "\n")
+        self.process.stdin.flush()
+
+    def ask(self, do: str, **more: Any) -> dict[str, Any]:
+        """Have it done."""
+        self.tell(do, **more)
+        return self.answer()
+
+    def close(self) -> None:
+        """End it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@contextmanager
+def running(desk: DeskConfig, mode: str, folder: Path) -> Iterator[Deck]:
+    """The desk and its tapes, all READY, books LIVE; nothing of them runs afterwards."""
+    fresh_state(desk)
+    shutil.rmtree(desk.run_dir, ignore_errors=True)
+    deck = Deck(mode, desk, folder)
+    try:
+        supervisord.start(desk)
+        deck.answer()
+        if not supervisord.wait_until(lambda: read_desk(desk).ready, READY_S):
+            view = read_desk(desk)
+            missing = [f"{p.name}: {p.readiness} {p.reason}" for p in view.processes if p.readiness != "READY"]
+            missing += [f"book {b.venue}: {b.status} {b.reason}" for b in view.books if b.status != "LIVE"]
+            raise QuarterdeckError(f"not ready within {READY_S:g} s: {'; '.join(missing)}")
+        yield deck
+    finally:
+        if supervisord.running(desk):
+            supervisord.stop(desk)
+        deck.close()
+
+
+def place(desk: DeskConfig) -> dict[str, str]:
+    """One order a venue, at half of the market; ClOrdID by venue."""
+    placed = {}
+    with qd.connect(desk.path, strategy="bench", timeout=5.0) as client:
+        for session in desk.sessions(Kind.TRADING):
+            instrument = desk.session_instruments(session)[0]
+            lot = max(instrument.lot_size, instrument.min_qty)
+            book = client.book(instrument.venue, instrument.name)
+            price = book.bbo()[0] // 2 // instrument.tick_size * instrument.tick_size
+            placed[instrument.venue] = client.new_order(
+                instrument.venue, instrument.name, qd.BUY, instrument.qty_text(LOTS * lot), instrument.px_text(price),
+                session=session,
+            )  # fmt: skip
+    return placed
+
+
+def working(control: str, cl_ord_id: str) -> str:
+    """The venue's id of an order, once it works there. QuarterdeckError when it does not."""
+    found: list[str] = []
+
+    def there() -> bool:
+        orders = call(control, "GET", "/working")["orders"]
+        found.extend(o["order_id"] for o in orders if o["cl_ord_id"] == cl_ord_id)
+        return bool(found)
+
+    if not wait(there, READY_S):
+        raise QuarterdeckError(f"{control}: the order {cl_ord_id} does not work there")
+    return found[0]
+
+
+def record(desk: DeskConfig, folder: Path, messages: int) -> None:
+    """Tapes of every session, with so many messages of market data."""
+    with running(desk, "record", folder) as deck:
+        deck.ask("settled")
+        for venue, cl_ord_id in place(desk).items():
+            control = control_of(desk, venue)
+            instrument = desk.venue_instruments(venue)[0]
+            lot = instrument.qty_text(max(instrument.lot_size, instrument.min_qty))
+
+            order_id = working(control, cl_ord_id)
+            for _ in range(2):
+                call(control, "POST", "/fill", {"order_id": order_id, "qty": lot})
+
+        def enough() -> bool:
+            return all(n >= messages for s, n in deck.ask("length").items() if s.endswith(".marketdata"))
+
+        if not wait(enough, RECORD_S, 1.0):
+            raise QuarterdeckError(f"tapes too short after {RECORD_S:g} s: {deck.ask('length')}")
+        deck.ask("save")
+
+
+class Load:
+    """Processor time of the desk's processes from here on."""
+
+    def __init__(self, desk: DeskConfig, extra: dict[str, int]) -> None:
+        self._kind = {p.pid: p.kind for p in read_desk(desk).processes} | {pid: kind for kind, pid in extra.items()}
+        self._begin = {pid: self._used(pid) for pid in self._kind}
+        self._at = time.monotonic()
+
+    @staticmethod
+    def _used(pid: int) -> float:
+        times = psutil.Process(pid).cpu_times()
+        return times.user + times.system
+
+    def cores(self, seconds: float = 0.0) -> Counter[str]:
+        """Cores in use by kind of process since; over `seconds`, where that is not how long it was."""
+        seconds = seconds or time.monotonic() - self._at
+        found = Counter[str]()
+        for pid, kind in self._kind.items():
+            found[kind] += (self._used(pid) - self._begin[pid]) / seconds  # type: ignore[assignment]
+        return found
+
+
+def memory(desk: DeskConfig) -> tuple[float, float]:
+    """MB: what the desk's processes hold (what they share is divided among them), and its shared memory, once."""
+    held = 0
+    for p in read_desk(desk).processes:
+        if p.kind != "simvenue":
+            maps = psutil.Process(p.pid).memory_maps(grouped=True)
+            held += sum(m.pss for m in maps if not m.path.startswith("/dev/shm"))
+    shared = sum(f.stat().st_blocks * 512 for f in desk.shm_dir.rglob("*") if f.is_file())
+    return held / 1e6, shared / 1e6
+
+
+def ledger_counts(desk: DeskConfig) -> dict[str, int]:
+    """Counts of the ledger."""
+    assert desk.config.ledger is not None
+    with LedgerReader(desk.data_dir / desk.config.ledger.path) as reader:
+        return reader.counts()
+
+
+def parts(cores: Counter[str]) -> str:
+    """Cores by kind, the busiest first."""
+    return ", ".join(f"{kind} {used:.2f}" for kind, used in cores.most_common() if used >= 0.005)
+
+
+def measure(desk: DeskConfig, folder: Path, seconds: float, rate: int) -> list[Row]:
+    """At rest, then with everything at `rate`."""
+    with running(desk, "play", folder) as deck:
+        view = read_desk(desk)
+        extra = {"tapes": deck.process.pid, "supervisord": int((desk.run_dir / "supervisord.pid").read_text())}
+        rest = Load(desk, extra)
+        wait(lambda: False, REST_S)
+        at_rest = rest.cores()
+        placed = place(desk)
+        prepared = deck.ask("prepare", messages=int(seconds * rate))
+        before = sum(b.messages for b in read_desk(desk).books)
+        busy = Load(desk, extra)
+        begin = time.monotonic()
+        deck.tell("go", rate=rate)
+        sent = deck.answer()
+        took = time.monotonic() - begin
+        fills = sum(n for s, n in sent.items() if s.endswith(".trading"))
+        changes = sum(n for s, n in sent.items() if s.endswith(".marketdata"))
+        wait(lambda: ledger_counts(desk)["fills"] >= fills, DONE_S, 0.05)
+        late = time.monotonic() - begin - took
+        at_work = busy.cores(took)  # what was left to do when the last message was sent counts as well
+        kept, after = ledger_counts(desk), read_desk(desk)
+        changed = sum(b.messages for b in after.books) - before
+        lost = sum(
+            counters(desk, f"book-{shard}")[n] for shard in desk.config.book for n in ("gaps", "refused_changes")
+        )
+        held, shared = memory(desk)
+        said = deck.ask("")
+    if said["unanswered"]:
+        raise QuarterdeckError(f"the desk said what no tape answers: {said['unanswered']}")
+    if len(placed) * int(seconds * rate) != fills or min(prepared.values()) < seconds * rate:
+        raise QuarterdeckError(f"not everything was sent: {prepared}, {sent}")
+    own = [p for p in view.processes if p.kind != "simvenue"]
+    beside = ("simvenue", "tapes")
+    rest_cores, work_cores = (Counter({k: v for k, v in c.items() if k not in beside}) for c in (at_rest, at_work))
+    sessions = sum(p.kind in SESSION_KINDS for p in own)
+    total, all_of_it = sum(sent.values()) / took, len(sent) * rate
+    live, books = after.books_live, after.books_total
+    return [
+        Row(f"processes: {sessions} sessions at {len(desk.config.sim)} venues, and what serves them", len(own), ""),
+        at_most("memory, proportional", held, "MB", MEMORY_MB / 2),
+        at_most("shared memory", shared, "MB", MEMORY_MB / 2),
+        at_most(f"CPU at rest ({parts(rest_cores)})", sum(rest_cores.values()), "cores", CORES / 2),
+        at_most(f"CPU at {rate:,} messages/s each ({parts(work_cores)})", sum(work_cores.values()), "cores", CORES),
+        Row("simulated venues and players, which are no part of it", sum(at_work[k] for k in beside), "cores"),
+        Row("messages a second, all sessions", total, "", "asked for", all_of_it, total / all_of_it),
+        Row(
+            "book messages in shared memory; the rest are trades",
+            changed,
+            "",
+            "sent",
+            changes,
+            changed / changes,
+        ),
+        at_most("gaps and refused changes", lost, "", 0),
+        Row("books LIVE at the end", live, "", "of", books, live / books, 1, live == books),
+        Row("fills in the ledger", kept["fills"], "", "sent", fills, kept["fills"] / fills, 1, kept["fills"] == fills),
+        at_most("breaks between order entry and drop copy in the ledger", kept["breaks"], "", 0),
+        Row("the ledger had all of them after the last was sent", late, "s"),
+    ]
+
+
+def run(as_json: bool) -> int:
+    """Record, play, print."""
+    folder = Path(tempfile.mkdtemp(prefix="qd-"))
+    path = folder / "config" / "desk.toml"
+    path.parent.mkdir()
+
+    def configured(rate: int) -> DeskConfig:
+        path.write_text(adapted(DESK.read_text(), rate))
+        return load(path)
+
+    try:
+        record(configured(RECORD_RATE), folder, SECONDS * RATE + 2_000)
+        rows = measure(configured(1), folder, SECONDS, RATE)
+    finally:
+        shutil.rmtree(load(path).shm_dir, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    print_rows(rows, as_json)
+    return 0 if all(r.ok for r in rows) else 4
