@@ -170,7 +170,10 @@ class OrderTable:
 
     def apply_reject(self, report: CancelReject, now_ns: int) -> Order | None:
         """A cancel or replace was refused; the order goes on, or is UNCERTAIN when the venue does not know it."""
-        order = self._by_id.get(report.request_id) or self.find(report.cl_ord_id, report.order_id, report.instrument)
+        order = self._by_id.get(report.request_id)
+        placed_anew = order is not None and order.ids[0] == report.request_id != report.cl_ord_id
+        if order is None or placed_anew:  # the refusal is about the order that was to make room for that one
+            order = self.find(report.cl_ord_id, report.order_id, report.instrument)
         if order is None:
             return None
         order.requests.pop(report.request_id, None)

@@ -154,6 +154,22 @@ def test_a_refused_replace_leaves_the_order_working() -> None:
     assert (order.state, order.order_qty) == ("NEW", 100)
 
 
+@pytest.mark.parametrize(("unknown", "state"), [(False, "NEW"), (True, "UNCERTAIN")])
+def test_a_refused_replace_that_would_place_anew_is_about_the_old_order(unknown: bool, state: str) -> None:
+    bench = Bench(replace=Replace.CANCEL_NEW)
+    old = bench.place()
+    bench.report(old, "0", "0")
+    bench.session.successor = True
+    bench.entry.handle(ReplaceOrder("c", "r", 0, old.cl_ord_id, 200))
+    new = bench.table.find("id2")
+    assert new is not None
+    reject = CancelReject("s", "v", "BTC-USD", old.cl_ord_id, "id2", "", "1", "", "no", "9", 0, unknown_order=unknown)
+    bench.entry.event(reject)
+    assert (old.state, new.state, old.requests) == (state, "PENDING_NEW", {})
+    bench.report(new, "8", "8")
+    assert (old.state, new.state) == (state, "REJECTED")
+
+
 def test_reports_carry_the_owner_that_the_desk_knows() -> None:
     bench = Bench()
     order = bench.place(strategy="alpha")
