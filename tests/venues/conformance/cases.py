@@ -119,7 +119,7 @@ CASES = [
         "binance", "binance", Instrument("binance", "BTC-USDT", "BTCUSDT", 2, 5), ours="DESK1",
         targets=dict.fromkeys(Kind, "SPOT"), password=BINANCE_KEY, order_options={"P": {"peg_price_type": "5"}},
         channels=frozenset({"3", "8", "9", "r", "XAR"}),
-        throttles=(Throttle({"unfilled_10s": 5}, 5, "8"), Throttle({"oe_messages_10s": 5}, 5, "logout", beyond=1)),
+        throttles=(Throttle({"unfilled_10s": 5}, 5, "8"), Throttle({"oe_messages_10s": 6}, 5, "logout", beyond=1)),
     ),
     Case(
         "coinbase_prime", "coinbase_prime", Instrument("coinbase_prime", "BTC-USD", "BTC-USD", 2, 8),

@@ -1,0 +1,59 @@
+"""Too many messages: the simulated venue answers as documented, through its own channel; no order is lost over it."""
+
+import pytest
+
+from ipc.events import ExecutionReport
+from tests.venues.conformance.cases import Case, Throttle
+from tests.venues.conformance.test_live import LIVE
+from tests.venues.conformance.world import MS, Desk, World
+from venues.interface import SessionPhase
+
+BREACHES = [(c, t) for c in LIVE for t in c.throttles or (None,)]
+
+
+def name(value: Case | Throttle | None) -> str:
+    if isinstance(value, Case):
+        return value.id
+    return "none" if value is None else f"{value.answer}-of-{'-'.join(value.options)}"
+
+
+@pytest.mark.parametrize(("case", "throttle"), BREACHES, ids=name)
+def test_a_passed_limit_is_answered_as_documented_and_no_order_is_lost(case: Case, throttle: Throttle | None) -> None:
+    if throttle is None:
+        pytest.skip(f"{case.id}: Case.throttles is empty: the simulated venue has no documented limit")
+    world = World(case, **throttle.options)
+    desk = Desk(world)  # it does not keep to the limits
+    line = desk.connect()
+    orders = []
+    for _ in range(throttle.most + throttle.beyond):
+        orders.append(desk.send())
+        world.settle()
+        if not line.open:
+            break
+    taken, over = orders[: throttle.most], orders[throttle.most :]
+    assert [[r.exec_type for r in desk.reports(o) if r.exec_type in "08"] for o in taken] == [["0"]] * len(taken)
+    if throttle.answer in ("logout", "close"):
+        assert not line.open, "the venue ends the session"
+        assert desk.session.phase is SessionPhase.DISCONNECTED
+        assert (line.said[-1].msg_type == "5") is (throttle.answer == "logout")
+        assert not desk.entry.handle(case.order(command_id="late")).accepted, "nothing leaves meanwhile"
+    else:
+        assert line.open
+        assert desk.session.phase is SessionPhase.READY
+        for order in over:
+            (refused,) = [r for r in desk.reports(order) if r.exec_type == "8"]
+            assert (order.state, refused.ord_status, refused.origin) == ("REJECTED", "8", throttle.answer)
+            assert refused.text
+    world.run(61_000 * MS, 500 * MS)  # the limit has room again, and a blocked name is free
+    if not desk.connected:
+        desk.connect()
+    assert desk.agrees() == ""
+    assert desk.place().state == "NEW"
+    for order in [o for o in orders if o.is_open]:
+        desk.entry.cancel(order)
+        world.run(2_500 * MS, 500 * MS)
+    assert [o.state for o in taken] == ["CANCELED"] * len(taken)
+    assert desk.agrees() == ""
+    assert {o.state for o in over} <= {"REJECTED", "CANCELED"}
+    told = [e for e in desk.port.recorded if isinstance(e, ExecutionReport) and e.exec_type == "F"]
+    assert told == []
