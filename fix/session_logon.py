@@ -33,9 +33,12 @@ class SessionLogon(SessionResume):
 
     def _initiate(self) -> None:
         settings = self.settings
-        policy_resets = settings.sequence_policy is SequencePolicy.RESET_AT_LOGON
-        self._asked_reset = policy_resets or self._fresh or (self._restarts and self._store.next_in == 1)
-        if self._asked_reset:
+        policy, resets_before = settings.sequence_policy, self._restarts and self._store.next_in == 1
+        quietly = policy is SequencePolicy.RESET_QUIETLY
+        self._asked_reset = not quietly and (policy is SequencePolicy.RESET_AT_LOGON or self._fresh or resets_before)
+        if quietly:
+            self._reset_numbers("numbers begin again at each logon")
+        elif self._asked_reset:
             self._reset_numbers("our Logon carries 141=Y")
         elif self._restarts:
             self._restart_ours()
@@ -86,13 +89,18 @@ class SessionLogon(SessionResume):
             self._refuse(why)
         elif (ahead := self._expects_too_much(message, self._store.next_out)) is not None:
             self._refuse(ahead)
-        elif self._asked_reset and message.seq_num != 1 and not self._adopt(message):
+        elif not self._begins(message):
             self._refuse(f"our Logon carried 141=Y, the answer carries MsgSeqNum {message.seq_num}", fresh=True)
         else:
             self._logged_on(message, self._asked_reset)
 
+    def _begins(self, message: Message) -> bool:
+        """Whether the peer's numbers may begin with this Logon's, where they begin again at all."""
+        quietly = self.settings.sequence_policy is SequencePolicy.RESET_QUIETLY
+        return message.seq_num == 1 or not (self._asked_reset or quietly) or self._adopt(message)
+
     def _adopt(self, message: Message) -> bool:
-        if self.settings.sequence_policy is not SequencePolicy.TRUST_VENUE:
+        if self.settings.sequence_policy not in (SequencePolicy.TRUST_VENUE, SequencePolicy.RESET_QUIETLY):
             return False
         self._reset_numbers("the venue's number at logon: adopted", message.seq_num, self._store.next_out)
         return True

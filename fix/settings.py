@@ -24,7 +24,7 @@ class SequencePolicy(Enum):
     RESET_AT_LOGON = "reset_at_logon"
     """Every Logon carries 141=Y: both sides start at 1 on each connection, nothing is resent from before."""
     RESET_QUIETLY = "reset_quietly"
-    """Acceptors only: both sides start at 1 on each connection without a word of 141."""
+    """Both sides start anew on each connection without a word of 141: ours at 1, an initiator's peer where it says."""
     CONTINUE = "continue"
     """Numbers go on over reconnects; one that is too low ends the connection and the next Logon asks for 141=Y."""
     TRUST_VENUE = "trust_venue"
@@ -145,8 +145,7 @@ class SessionSettings:
             "target_comp_id": not self.target_comp_id and not learns,
             "heartbeat_s": not 0 < self.heartbeat_s <= 3600,
             "heartbeat_range_s": not 0 <= low <= high,
-            "sequence_policy": self.sequence_policy
-            is (SequencePolicy.OURS_RESTART if learns else SequencePolicy.RESET_QUIETLY),
+            "sequence_policy": learns and self.sequence_policy is SequencePolicy.OURS_RESTART,
             "sending_time_digits": self.sending_time_digits not in (0, 3, 6, 9),
             "initiator_replays": bool(self.initiator_replays & NEVER_REPLAYED),
             "resend_most": self.resend_most < 0 or (self.resend_most > 0 and self.resend_end_zero),

@@ -130,6 +130,21 @@ def test_an_answer_that_ignored_the_reset_is_refused():
     assert "141=Y" in rig.event(Refused).text
 
 
+@pytest.mark.parametrize("theirs", [1, 4711])
+def test_numbers_that_begin_again_quietly_do_so_on_each_connection_without_a_word_of_141(theirs: int):
+    rig = Rig(settings(sequence_policy=SequencePolicy.RESET_QUIETLY))
+    for seq in (theirs, theirs + 50):  # the peer's begin where it likes
+        rig.connect()
+        (logon,) = rig.out()
+        assert (logon.seq_num, logon.get(141)) == (1, None)
+        rig.say("A", b"98=0\x01108=30\x01", seq)
+        rig.say("8", b"37=o\x01", seq + 1)
+        assert (rig.state, rig.session.next_out, rig.session.next_in) == (State.LOGGED_ON, 2, seq + 2)
+        rig.say("8", b"37=o\x01", seq + 9)  # a hole: the connection may end by it, and nothing is said of 141 then
+        rig.drop()
+        rig.out()
+
+
 def test_a_reset_that_nobody_asked_for_leads_to_a_fresh_logon():
     rig = Rig()
     rig.logon()
