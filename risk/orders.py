@@ -321,7 +321,7 @@ class OrderTable:
     def _advance(self, order: Order, report: ExecutionReport, now_ns: int) -> None:
         request = order.requests.get(report.request_id)
         if report.exec_type == "5":
-            if report.request_id:
+            if report.request_id and report.cl_ord_id in ("", report.request_id):  # some venues leave the name as it is
                 self._rename(order, report.request_id)
             order.requests = {k: v for k, v in order.requests.items() if v != "replace"}
             if order.asked.pop(report.request_id, None) is None:

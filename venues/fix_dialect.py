@@ -122,6 +122,11 @@ class ReportRules:
     """Where a report names the request that it answers, if not in ClOrdID(11)."""
     events: "Callable[[Message, ExecutionReport, Request | None], Iterable[AnyEvent]] | None" = None
     """What a venue means by a report of its own form: the events of it, given what the standard's fields say."""
+    exec_type: Callable[[Message], str] | None = None
+    """ExecType(150) in the standard's terms, where a venue leaves it out or means something else by it."""
+    swapped_ids: bool = False
+    """ClOrdID(11) of a report is the venue's own id and OrigClOrdID(41) the order's, which a replace leaves as it is;
+    requests carry no id of their own, and 35=9 names the order as the request did."""
     account: str = ""
     """Account(1) of all that concerns this venue's account; a report with another one says whose it is."""
 

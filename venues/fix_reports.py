@@ -5,14 +5,13 @@ does not fit its scale is None, never a wrong number.
 """
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
 
-from base.errors import CodecError
 from base.instruments import Instrument
-from fix.codec import GroupEntry, Message
+from fix.codec import Message
 from fix.session_events import POSS_DUP, POSS_RESEND, FieldDefect, RejectReceived
 from ipc.events import AnyEvent, CancelReject, ExecutionReport, MassCancelReport
 from venues.fix_dialect import Notice, ReportRules
+from venues.fix_fields import FieldReader, fee_amount
 from venues.fix_requests import Kind, Request, RequestBook
 from venues.interface import SessionContext
 
@@ -22,56 +21,8 @@ _TRADES = frozenset("FGH")  # a fill, its correction, its bust
 _ENDS_REQUEST = frozenset({"4", "6", "E"})  # these name the order in 41 and the request in 11
 _UNKNOWN_ORDER = "5"  # OrdRejReason(103)
 _MISSING = "is missing"
-_KINDS: dict[str, Kind] = {"D": "new", "F": "cancel", "G": "replace", "H": "status", "q": "mass"}
-
-
-class FieldReader:
-    """Fields of one message; what cannot be read is listed in `defects` and answered as if absent."""
-
-    def __init__(self, message: Message, defects: Iterable[FieldDefect] = ()) -> None:
-        self._message = message
-        self.defects = [f"{d.tag}: {d.text}" for d in defects]
-
-    def text(self, tag: int) -> str:
-        """Text, "" when absent."""
-        return self._message.get_str(tag) or ""
-
-    def first(self, tags: tuple[int, ...]) -> str:
-        """Text of the first of `tags` that is there."""
-        for tag in tags:
-            value = self._message.get_str(tag)
-            if value is not None:
-                return value
-        return ""
-
-    def scaled(self, tag: int, scale: int) -> int | None:
-        """Decimal at `scale`; None when absent or when it does not fit."""
-        try:
-            return self._message.get_scaled(tag, scale)
-        except CodecError as e:
-            self.defects.append(f"{tag}: {e}")
-            return None
-
-    def utc(self, tag: int) -> int:
-        """UTC nanoseconds, 0 when absent or unreadable."""
-        try:
-            return self._message.get_utc_ns(tag) or 0
-        except CodecError as e:
-            self.defects.append(f"{tag}: {e}")
-            return 0
-
-    def integer(self, tag: int) -> int | None:
-        """Whole number; None when absent or unreadable."""
-        try:
-            return self._message.get_int(tag)
-        except CodecError as e:
-            self.defects.append(f"{tag}: {e}")
-            return None
-
-    def decimals(self, tags: tuple[int, ...]) -> int:
-        """Most decimals that any of these fields is written with: a scale for an instrument nobody configured."""
-        written = [self.text(tag).partition(".")[2] for tag in tags]
-        return min(max(len(fraction) for fraction in written), 18)
+_KINDS: dict[str, Kind] = {"D": "new", "F": "cancel", "G": "replace", "H": "status", "q": "mass", "AF": "status"}
+_ANSWERED: dict[str, tuple[Kind, ...]] = {"1": ("cancel",), "2": ("replace",)}  # by CxlRejResponseTo(434)
 
 
 class ReportDecoder:
@@ -97,17 +48,22 @@ class ReportDecoder:
         for tag in rules.required:
             if not message.has(tag):
                 read.defects.append(f"{tag}: {_MISSING}")
-        symbol = read.text(55)
-        name, px_scale, qty_scale = self._scales(symbol, read)
-        exec_type = self._exec_type(read)
+        exec_type = self._exec_type(message, read)
         cl_ord_id, request_id = self._whose(exec_type, read.text(11), read.text(41))
+        symbol = read.text(55) or self._symbol_of(cl_ord_id)
+        name, px_scale, qty_scale = self._scales(symbol, read)
+        order_qty, price = read.scaled(38, qty_scale), read.scaled(44, px_scale)
+        order_id, original = read.text(37), read.text(41)
+        if self._is_swapped(read):
+            order_id, original = read.text(11) or order_id, ""
+            exec_type, request_id = self._requests.replaced(exec_type, cl_ord_id, (order_qty, price))
         return ExecutionReport(
             session=self._session,
             venue=self._venue,
             account=self._whose_account(read),
             instrument=name,
             cl_ord_id=cl_ord_id,
-            order_id=read.text(37),
+            order_id=order_id,
             exec_id=read.text(17),
             exec_type=exec_type,
             ord_status=read.text(39),
@@ -116,8 +72,8 @@ class ReportDecoder:
             time_in_force=read.text(59),
             px_scale=px_scale,
             qty_scale=qty_scale,
-            order_qty=read.scaled(38, qty_scale),
-            price=read.scaled(44, px_scale),
+            order_qty=order_qty,
+            price=price,
             stop_px=read.scaled(rules.stop_px_tag, px_scale),
             last_qty=read.scaled(32, qty_scale),
             last_px=read.scaled(31, px_scale),
@@ -127,7 +83,7 @@ class ReportDecoder:
             sending_ns=read.utc(52),
             recv_ns=recv_ns,
             request_id=request_id,
-            orig_cl_ord_id=read.text(41),
+            orig_cl_ord_id=original,
             text=read.text(58),
             reason_code=read.first(rules.reason_tags),
             poss_dup=bool(flags & POSS_DUP),
@@ -164,6 +120,9 @@ class ReportDecoder:
             return None
         instrument = self._by_symbol.get(read.text(55))
         cl_ord_id, request_id = self._whose("I", read.text(11), read.text(41))
+        if self._rules.swapped_ids:
+            asked = self._requests.of_order(("status",), read.text(41), read.text(37), read.text(584))
+            cl_ord_id, request_id = (asked.cl_ord_id, asked.request_id) if asked else (cl_ord_id, request_id)
         return CancelReject(
             session=self._session,
             venue=self._venue,
@@ -182,17 +141,21 @@ class ReportDecoder:
     def cancel_reject(self, message: Message, recv_ns: int) -> list[AnyEvent]:
         """35=9 and its like; of a replace that would have placed a new order, that order's end too."""
         read = FieldReader(message)
-        request_id = read.text(11)
+        request_id, original = read.text(11), read.text(41)
         request = self._requests.by_id(request_id)
+        if self._rules.swapped_ids:  # 11 and 41 name the order, whichever of them the request used
+            kinds = _ANSWERED.get(read.text(434), ("cancel", "replace"))
+            request = self._requests.of_order(kinds, request_id, original) or request
+            request_id, original = ("", "") if request else ("", request_id)
         code, text = read.first(self._rules.cancel_reason_tags), read.text(58)
         instrument = self._by_symbol.get(read.text(55))
         answers = self._rules.cancel_rejects.get(message.msg_type) or read.text(434)
-        order_id = read.text(37)
+        order_id = read.text(37) or (read.text(41) if self._rules.swapped_ids and request is None else "")
         reject = CancelReject(
             session=self._session,
             venue=self._venue,
             instrument=instrument.name if instrument else _name(request),
-            cl_ord_id=read.text(41) or (request.cl_ord_id if request else ""),
+            cl_ord_id=original or (request.cl_ord_id if request else ""),
             request_id=request.request_id if request else request_id,
             order_id=(request.order_id if request else "") if order_id in self._rules.no_order_ids else order_id,
             response_to=answers,
@@ -211,10 +174,10 @@ class ReportDecoder:
         return MassCancelReport(
             session=self._session,
             venue=self._venue,
-            instrument=instrument.name if instrument else "",
+            instrument=instrument.name if instrument else _name(self._requests.by_id(read.text(11))),
             request_id=read.text(11),
             request_type=read.text(530),
-            response=read.text(531),
+            response=read.text(531) or ("0" if message.has(532) else ""),
             affected=read.integer(533),
             reason_code=read.first((25016, 532)),
             text="; ".join([read.text(58), *read.defects]) if read.defects else read.text(58),
@@ -226,6 +189,8 @@ class ReportDecoder:
         read = FieldReader(message)
         ref_id, ref_type = read.text(379), read.text(372)
         request = self._requests.by_id(ref_id) if ref_id else self._requests.by_seq(read.integer(45) or 0)
+        if self._rules.swapped_ids and ref_type in _KINDS:
+            request = self._requests.of_order((_KINDS[ref_type],), ref_id) or request
         request = self._meant(request, ref_type, ref_id)
         return self._refused(request, "j", ref_type, read.text(380), read.text(58), recv_ns)
 
@@ -239,9 +204,10 @@ class ReportDecoder:
         request = self._requests.by_seq(event.ref_seq_num)
         return self._refused(request, "3", event.ref_msg_type, code, text, recv_ns)
 
-    def _exec_type(self, read: FieldReader) -> str:
+    def _exec_type(self, message: Message, read: FieldReader) -> str:
         """ExecType(150) in FIX 4.4 terms; ExecTransType(20) of FIX 4.2 says what is no news, or takes it back."""
-        said, trans = read.text(150), read.text(20)
+        said = self._rules.exec_type(message) if self._rules.exec_type is not None else read.text(150)
+        trans = read.text(20)
         if trans in self._rules.status_trans and not read.text(19):
             return "I"
         if said in _OLD_FILLS:
@@ -275,6 +241,8 @@ class ReportDecoder:
     def _whose(self, exec_type: str, named: str, original: str) -> tuple[str, str]:
         """(ClOrdID of the order, ClOrdID of the request) out of 11 and 41."""
         request = self._requests.by_id(named)
+        if self._rules.swapped_ids and original and request is None:
+            return original, ""
         if exec_type == "5":
             return named, named
         if exec_type in _ENDS_REQUEST and original and original != named:
@@ -283,6 +251,15 @@ class ReportDecoder:
             # 41 is missing: the request tells which order it was about; of a mass cancel only 37 does.
             return original or request.cl_ord_id, request.request_id
         return named, ""
+
+    def _is_swapped(self, read: FieldReader) -> bool:
+        """Whether 11 is the venue's id: not where it is that of a request that left here."""
+        return self._rules.swapped_ids and bool(read.text(41)) and self._requests.by_id(read.text(11)) is None
+
+    def _symbol_of(self, cl_ord_id: str) -> str:
+        """For a report without Symbol(55): that of the order, as long as its request is remembered."""
+        request = self._requests.by_id(cl_ord_id)
+        return request.instrument.symbol if request is not None and request.instrument is not None else ""
 
     def _fees(self, message: Message, read: FieldReader) -> tuple[tuple[str, str], ...]:
         currency_of = self._rules.commission_in
@@ -396,23 +373,6 @@ class ReportDecoder:
             drop_copy=self._drop_copy,
             venue_symbol=instrument.symbol if instrument else "",
         )
-
-
-def fee_amount(message: Message, entry: GroupEntry, base: str, alone: str = "") -> str:
-    """MiscFeeAmt(137) by its basis (891): as it stands, for each unit, or the part of the value that 2 says.
-
-    The value is LastQty in the base currency, LastQty x LastPx in any other. `alone`: the basis where it stands outside
-    the one entry. What cannot be reckoned stands as it is.
-    """
-    said, basis = entry.get_str(137) or "", entry.get_str(891) or alone
-    if basis not in ("1", "2"):
-        return said
-    try:
-        amount, qty, px = (Decimal(text or "") for text in (said, message.get_str(32), message.get_str(31)))
-        value = qty if basis == "1" or entry.get_str(138) == base else qty * px
-        return f"{amount * value:f}"
-    except InvalidOperation:
-        return said
 
 
 def _name(request: Request | None) -> str:

@@ -1,6 +1,7 @@
 """Requests on their way: what a refusal that only names a MsgSeqNum or a ClOrdID was about."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeAlias
 
 from base.instruments import Instrument
@@ -24,6 +25,11 @@ class Request(NamedTuple):
     order: NewOrder | None = None
     side: str = ""
     successor: bool = False  # a replace that places a new order, whose ClOrdID is `request_id`
+    terms: tuple[int, int | None] | None = None  # order_qty and price that a replace asked for
+
+    def aliases(self) -> tuple[str, ...]:
+        """Names by which an answer may know a request that carried no id of its own: its kind and its order's."""
+        return tuple(f"{self.kind} {name}" for name in (self.cl_ord_id, self.order_id) if name)
 
 
 def cancel_like(kind: Literal["cancel", "replace", "status"], request_id: str, order: WorkingOrder) -> Request:
@@ -81,6 +87,20 @@ class RequestBook:
     def by_id(self, request_id: str) -> Request | None:
         """What left under that ClOrdID."""
         return self._by_id.get(request_id)
+
+    def of_order(self, kinds: Iterable[Kind], *names: str) -> Request | None:
+        """The latest request of one of these kinds about an order with one of these names (`Request.aliases`)."""
+        wanted = (f"{kind} {name}" for name in names if name for kind in kinds)
+        return next((found for found in map(self._by_id.get, wanted) if found is not None), None)
+
+    def replaced(self, exec_type: str, cl_ord_id: str, terms: tuple[int | None, int | None]) -> tuple[str, str]:
+        """(ExecType, request): a state that has the terms which a replace asked for is the answer to it, once."""
+        request = self.of_order(("replace",), cl_ord_id)
+        if request is None or not (exec_type == "5" or (exec_type in ("0", "I") and terms == request.terms)):
+            return exec_type, ""
+        for alias in request.aliases():
+            self._by_id.pop(alias, None)
+        return "5", request.request_id
 
     def renumbered(self) -> None:
         """MsgSeqNums start again: the old ones name nothing any more."""

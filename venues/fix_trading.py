@@ -12,7 +12,8 @@ from fix.store import MessageStore
 from ipc.events import ExecutionReport
 from ipc.requests import NewOrder
 from venues.fix_dialect import BatchProfile, DropCopyProfile, Said, TradingProfile
-from venues.fix_reports import FieldReader, ReportDecoder
+from venues.fix_fields import FieldReader
+from venues.fix_reports import ReportDecoder
 from venues.fix_requests import BatchBook, Request, RequestBook, cancel_like
 from venues.fix_session import FixVenueSession
 from venues.interface import MassStatus, SessionContext, Sink, WorkingOrder
@@ -64,8 +65,7 @@ class FixTradingSession(FixVenueSession):
         """Ask for an order to be cancelled."""
         body = BodyWriter()
         msg_type = self._orders.cancel_order(body, order, request_id, wall_ns)
-        seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
-        self._requests.add(seq, cancel_like("cancel", request_id, order))
+        self._keep(self._send(msg_type, body.take(), mono_ns, wall_ns), cancel_like("cancel", request_id, order))
 
     def cancel_orders(self, orders: Sequence[tuple[WorkingOrder, str]], mono_ns: int, wall_ns: int) -> None:
         """Ask for several orders to be cancelled, in one message."""
@@ -97,17 +97,18 @@ class FixTradingSession(FixVenueSession):
             order = replace(order, exec_inst=placed_as.exec_inst)
         msg_type = self._orders.replace_order(body, order, request_id, order_qty, price, stop_px, wall_ns)
         successor = self._orders.replace_is_new(order, order_qty, price, stop_px)
-        request = cancel_like("replace", request_id, order)._replace(order=placed_as, successor=successor)
+        request = cancel_like("replace", request_id, order)._replace(
+            order=placed_as, successor=successor, terms=(order_qty, price)
+        )
         suffix = self._orders.report_rules.replace_suffix
         aliases = [request_id + suffix] if successor and suffix else []
-        self._requests.add(self._send(msg_type, body.take(), mono_ns, wall_ns), request, *aliases)
+        self._keep(self._send(msg_type, body.take(), mono_ns, wall_ns), request, *aliases)
 
     def order_status(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None:
         """Ask for the state of an order."""
         body = BodyWriter()
         msg_type = self._orders.order_status(body, order, request_id, wall_ns)
-        seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
-        self._requests.add(seq, cancel_like("status", request_id, order))
+        self._keep(self._send(msg_type, body.take(), mono_ns, wall_ns), cancel_like("status", request_id, order))
 
     def mass_status(self, request_id: str, answered: MassStatus, mono_ns: int, wall_ns: int) -> None:
         """Ask for the state of every order."""
@@ -125,6 +126,10 @@ class FixTradingSession(FixVenueSession):
         msg_type = self._orders.mass_cancel(body, instrument, request_id, wall_ns)
         seq = self._send(msg_type, body.take(), mono_ns, wall_ns, act_first=act_first)
         self._requests.add(seq, Request("mass", request_id, instrument))
+
+    def _keep(self, seq: int, request: Request, *aliases: str) -> None:
+        named = request.aliases() if self._orders.report_rules.swapped_ids else ()
+        self._requests.add(seq, request, *aliases, *named)
 
     def _ready(self) -> None:
         for msg_type, body in self._orders.after_logon():

@@ -126,9 +126,21 @@ def test_replace_gives_the_order_its_new_id_and_both_ids_find_it() -> None:
     assert the_order is not None
     table.apply(report("0", "0"), 1)
     table.request(the_order, "r1", "replace", 1)
-    table.apply(report("5", "5", request_id="r1", order_qty=80, price=5100, leaves_qty=80), 2)
+    replaced = report("5", "5", cl_ord_id="r1", request_id="r1", order_qty=80, price=5100, leaves_qty=80)
+    table.apply(replaced, 2)
     assert (the_order.cl_ord_id, the_order.order_qty, the_order.price, the_order.state) == ("r1", 80, 5100, "NEW")
     assert table.find("a1") is table.find("r1") is the_order
+
+
+def test_replace_of_a_venue_that_leaves_the_order_its_id_answers_the_request_and_renames_nothing() -> None:
+    table = table_with(order())
+    the_order = table.find("a1")
+    assert the_order is not None
+    table.apply(report("0", "0"), 1)
+    table.request(the_order, "r1", "replace", 1, (80, 5100))
+    table.apply(report("5", "0", request_id="r1", order_qty=80, price=5100, leaves_qty=80), 2)
+    assert (the_order.cl_ord_id, the_order.order_qty, the_order.requests, the_order.asked) == ("a1", 80, {}, {})
+    assert the_order.state == "NEW"
 
 
 def test_filled_status_with_quantity_left_is_not_believed() -> None:
