@@ -1,11 +1,11 @@
-"""Market data of venues that number the pieces of a snapshot instead of marking the last one."""
+"""Market data whose 35=W need a look: past trades among the book, pieces numbered instead of the last one marked."""
 
 from array import array
 
 from fix.codec import Message
 from fix.session_events import FieldDefect
 from fix.store import MessageStore
-from venues.fix_dialect import CountedPieces
+from venues.fix_dialect import CountedPieces, MarketDataProfile
 from venues.fix_marketdata import FixMarketDataSession
 from venues.interface import RecordSink, SessionContext, Sink
 
@@ -14,19 +14,17 @@ _FLAGS, _MORE = 3, 8
 _TRADE = 2
 
 
-class CountedPiecesSession(FixMarketDataSession):
-    """MarketDataSession that marks all pieces of a 35=W but the last, and leaves out the past trades that come with it.
+class PresentSession(FixMarketDataSession):
+    """MarketDataSession that leaves out the past trades which come with a 35=W: what it hands on is the present.
 
     A 35=W is looked at message by message, so that the decoder's batches are not used: for feeds of moderate rate.
     """
 
     def __init__(
-        self, context: SessionContext, sink: Sink, profile: CountedPieces, store: MessageStore, records: RecordSink
+        self, context: SessionContext, sink: Sink, profile: MarketDataProfile, store: MessageStore, records: RecordSink
     ) -> None:
         super().__init__(context, sink, profile, store, records)
         self._fix.md_decoder = None
-        self._tags = profile.pieces_tag, profile.piece_tag
-        self._seen: dict[str, set[str]] = {}  # pieces by MDReqID
 
     def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
         if message.msg_type != "W":
@@ -38,6 +36,21 @@ class CountedPiecesSession(FixMarketDataSession):
         records.clear()
         self._hand_on(memoryview(_present(words, more)))
         return True
+
+    def _more_to_come(self, message: Message) -> bool:
+        """Whether this is a piece of a snapshot, and not the last one."""
+        return False
+
+
+class CountedPiecesSession(PresentSession):
+    """MarketDataSession that marks all pieces of a 35=W but the last."""
+
+    def __init__(
+        self, context: SessionContext, sink: Sink, profile: CountedPieces, store: MessageStore, records: RecordSink
+    ) -> None:
+        super().__init__(context, sink, profile, store, records)
+        self._tags = profile.pieces_tag, profile.piece_tag
+        self._seen: dict[str, set[str]] = {}  # pieces by MDReqID
 
     def _more_to_come(self, message: Message) -> bool:
         req_id, count = message.get_str(262) or "", message.get_str(self._tags[0]) or ""
