@@ -18,6 +18,7 @@ _TIFS = {"0": "DAY", "1": "GTC", "2": "OPG", "3": "IOC", "4": "FOK", "5": "GTX",
 _NUMBERS = {
     "": ("", "has no sequence numbers"),
     "reset_at_logon": ("from 1", "both sides' numbers begin at 1 with each logon (141=Y)"),
+    "reset_quietly": ("from 1, no 141", "both sides' numbers begin anew with each logon, and 141 is not said"),
     "continue": ("go on", "numbers go on over connections; 141=Y when one is too low"),
     "trust_venue": ("venue's", "numbers go on; one that is too low is taken as the venue's truth"),
     "ours_restart": ("ours from 1", "our numbers begin at 1 with each connection, the venue's go on"),

@@ -17,7 +17,7 @@ ROWS = [
 KRAKEN = {f"kraken spot, tier {tier}": ("kraken", {"tier": tier}) for tier in ("starter", "intermediate", "pro")}
 VENUES: dict[str, tuple[str, dict[str, Any]]] = {
     "binance": ("binance", {}), "coinbase_exchange": ("coinbase_exchange", {}),
-    "coinbase_prime": ("coinbase_prime", {"portfolio_id": "P"}), **KRAKEN,
+    "coinbase_prime": ("coinbase_prime", {"portfolio_id": "P"}), "deribit": ("deribit", {}), **KRAKEN,
     "kraken derivatives": ("kraken", {"market": "derivatives"}),
 }  # fmt: skip
 

@@ -42,6 +42,8 @@ class Case:
     password: str = "pw"
     passphrase: str = "phrase"
     cancels_named: bool = True  # a cancel's report says which request caused it
+    requests_named: bool = True  # 35=F and G carry an id of their own, which a replaced order then has
+    status_by: str = "H"  # MsgType of the request for one order's state
     order_options: dict[str, dict[str, str]] = field(default_factory=dict)  # by ord_type: what it cannot do without
     sim_options: dict[str, Any] = field(default_factory=dict)  # of the simulated venue, that it is of the same mind
     channels: frozenset[str] = frozenset({"3", "8", "9", "j", "r"})  # MsgTypes by which the venue refuses requests
@@ -138,5 +140,11 @@ CASES = [
         targets=dict.fromkeys(Kind, "Coinbase"), password=COINBASE_SECRET,
         order_options={"O": {"stop_limit_px": "102"}}, cancels_named=False,
         throttles=(Throttle({"messages_per_s": 5}, 5, "8"), Throttle({"messages_per_s": 5}, 5, "logout", beyond=6)),
+    ),
+    Case(
+        "deribit", "deribit", Instrument("deribit", "BTC-USD-PERP", "BTC-PERPETUAL", 1, 3),
+        {"orders_per_s": 1000, "orders_burst": 10_000},
+        targets=dict.fromkeys(Kind, "DERIBITSERVER"), cancels_named=False, requests_named=False, status_by="AF",
+        throttles=(Throttle({"orders_burst": 5, "orders_per_s": 1}, 5, "logout", beyond=1),),
     ),
 ]  # fmt: skip

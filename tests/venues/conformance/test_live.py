@@ -179,8 +179,9 @@ def test_a_replace_does_what_is_declared(bench: Bench, case: Case) -> None:
         driver.report(new.cl_ord_id, "4")
         assert driver.report(request_id, "0").price == price
     else:
-        replaced = driver.report(request_id, "5")
-        assert (replaced.order_id, replaced.price, replaced.orig_cl_ord_id) == (new.order_id, price, new.cl_ord_id)
+        replaced = driver.report(request_id if case.requests_named else new.cl_ord_id, "5")
+        assert (replaced.order_id, replaced.price, replaced.request_id) == (new.order_id, price, request_id)
+        assert replaced.orig_cl_ord_id == (new.cl_ord_id if case.requests_named else "")
 
 
 def test_a_smaller_quantity_keeps_the_order(bench: Bench, case: Case) -> None:
@@ -190,7 +191,7 @@ def test_a_smaller_quantity_keeps_the_order(bench: Bench, case: Case) -> None:
     new = place(session, driver, case)
     request_id = session.make_cl_ord_id(driver.now()[1])
     session.replace_order(working_of(case, new), request_id, new.order_qty // 3, new.price, None, *driver.now())
-    replaced = driver.report(request_id, "5")
+    replaced = driver.report(request_id if case.requests_named else new.cl_ord_id, "5")
     assert (replaced.order_id, replaced.order_qty) == (new.order_id, new.order_qty // 3)
 
 

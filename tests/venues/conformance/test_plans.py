@@ -216,6 +216,15 @@ FLEX = {
     "type": "multiCollateralMarginAccount", "availableMargin": 900.5,
     "currencies": {"USD": {"quantity": 1000, "available": 950.25}, "XBT": {"quantity": 0.5, "available": 0.5}},
 }  # fmt: skip
+DERIBIT_ORDER = {
+    "order_id": "1", "instrument_name": "BTC-PERPETUAL", "direction": "buy", "order_state": "open", "amount": 30,
+    "contracts": 3, "filled_amount": 10, "price": 65432.5, "label": "x", "creation_timestamp": 1775572325000,
+}  # fmt: skip
+DERIBIT_TRADE = {
+    "trade_id": "BTC-7", "order_id": "1", "instrument_name": "BTC-PERPETUAL", "direction": "sell", "price": 65432.5,
+    "amount": 10, "contracts": 1, "fee": -0.0000025, "fee_currency": "BTC", "liquidity": "M", "label": "x",
+    "timestamp": 1775572325000,
+}  # fmt: skip
 GOOD: dict[str, dict[str, Any]] = {
     "fix44": {
         "list": {"orders": [PLAIN_ORDER], "next": ""},
@@ -246,6 +255,13 @@ GOOD: dict[str, dict[str, Any]] = {
         "cancel": ["1", "2", "3"],
         "trades": [COINBASE_FILL],
         "balances": [{"id": "a", "currency": "USD", "balance": "5.00", "hold": "1.00", "available": "4.00"}],
+    },
+    "deribit": {
+        "list": {"jsonrpc": "2.0", "result": [DERIBIT_ORDER]},
+        "one": {"jsonrpc": "2.0", "result": DERIBIT_ORDER},
+        "cancel": {"jsonrpc": "2.0", "result": 3},
+        "trades": {"jsonrpc": "2.0", "result": [DERIBIT_TRADE]},
+        "balances": {"result": {"summaries": [{"currency": "USDT", "equity": 5.5, "available_funds": 4.25}]}},
     },
     "binance": {
         "list": [BINANCE_ORDER],
