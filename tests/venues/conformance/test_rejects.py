@@ -63,7 +63,7 @@ class Bench:
 
 def is_refusal(m: Message) -> bool:
     """Whether the message refuses something."""
-    refuses = {"8": m.get(150) == "8", "r": m.get(531) == "0"}
+    refuses = {"8": m.get(150) == "8", "r": m.get(531, "0") == "0"}
     return refuses.get(m.msg_type, m.msg_type in {"3", "j", "9"} or (m.msg_type not in TELLS and m.has(58)))
 
 
