@@ -13,9 +13,10 @@ from ipc.events import CancelReject, ExecutionReport, InstrumentDefinition, Mass
 from ipc.requests import NewOrder
 from tests.venues.kit import SECOND, WALL, Heard, Records, Venue, context
 from venues.binance.settings import MD_REQUESTS_PER_S
-from venues.binance.signing import logon_signature, private_key
+from venues.binance.signing import logon_signature
 from venues.interface import Disconnect, SessionPhase, WorkingOrder
 from venues.registry import dialect
+from venues.signing import private_key
 
 D = dialect("binance")
 BTC = Instrument("binance", "BTC-USDT", "BTCUSDT", 2, 5)

@@ -15,11 +15,12 @@ from tests.venues.kit import Heard, Record, Records, Venue, context
 from tests.venues.samples import Sample, samples
 from venues.binance.messages import limits, list_status
 from venues.binance.orders import Orders as BinanceOrders
-from venues.binance.signing import logon_signature, private_key
+from venues.binance.signing import logon_signature
 from venues.interface import SessionPhase, WorkingOrder
 from venues.kraken.orders import Orders as KrakenOrders
 from venues.kraken.settings import read
 from venues.registry import dialect
+from venues.signing import private_key
 
 KRAKEN_SECRET = "c2VjcmV0"
 BINANCE_KEY = "MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u"  # published as an example

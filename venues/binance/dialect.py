@@ -26,7 +26,7 @@ from venues.binance.settings import (
     TARGET,
     Settings,
 )
-from venues.binance.signing import logon_signature, private_key
+from venues.binance.signing import logon_signature
 from venues.facts import RestCall, Wire
 from venues.fix_dialect import ReportRules, Said
 from venues.fix_session import open_store
@@ -41,6 +41,7 @@ from venues.interface import (
     SessionContext,
 )
 from venues.options import merged
+from venues.signing import private_key
 
 _UNKNOWN_CODES = frozenset({"-2011", "-2013"})
 

@@ -11,7 +11,7 @@ import msgspec
 
 from base.errors import VenueError
 from base.instruments import Instrument
-from venues.binance.signing import private_key, signed_query
+from venues.binance.signing import signed_query
 from venues.interface import (
     CancelAnswer,
     CancelOutcome,
@@ -25,6 +25,7 @@ from venues.interface import (
 )
 from venues.json import amount, answer, decode, signed, signed_text
 from venues.rest_balances import BalancesOnly
+from venues.signing import private_key
 
 T = TypeVar("T")
 _SIDES = {"BUY": "1", "SELL": "2"}

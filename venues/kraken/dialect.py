@@ -31,9 +31,9 @@ from venues.kraken.orders import Orders
 from venues.kraken.plan import cancel_plan, open_orders
 from venues.kraken.rest import rest_api
 from venues.kraken.settings import DEPTHS, Settings
-from venues.kraken.signing import Nonce, logon_password
+from venues.kraken.signing import logon_password
 from venues.options import merged
-from venues.signing import secret_bytes
+from venues.signing import Nonce, secret_bytes
 
 
 def _unknown_order(origin: str, code: str, text: str) -> bool:

@@ -28,8 +28,8 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import Instant, answer, instant_ns, plain, signed
-from venues.kraken.signing import Nonce, derivatives_sign
-from venues.signing import secret_bytes
+from venues.kraken.signing import derivatives_sign
+from venues.signing import Nonce, secret_bytes
 
 _PREFIX = "/derivatives"
 _SIDES = {"buy": "1", "sell": "2"}

@@ -25,9 +25,9 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import answer, decode, plain, seconds_ns, signed
-from venues.kraken.signing import Nonce, spot_sign
+from venues.kraken.signing import spot_sign
 from venues.rest_balances import BalancesOnly
-from venues.signing import secret_bytes
+from venues.signing import Nonce, secret_bytes
 
 _ALIASES = {"BTC": "XBT", "DOGE": "XDG"}
 """FIX says BTC, the REST side's pair names say XBT."""

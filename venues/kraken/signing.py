@@ -27,16 +27,3 @@ def derivatives_sign(secret: bytes, endpoint: str, nonce: str, data: bytes) -> s
     """
     inner = hashlib.sha256(data + nonce.encode() + endpoint.encode()).digest()
     return b64encode(hmac.digest(secret, inner, "sha512")).decode()
-
-
-class Nonce:
-    """Milliseconds or microseconds since the epoch that always rise."""
-
-    def __init__(self, unit_ns: int) -> None:
-        self._unit_ns = unit_ns
-        self._last = 0
-
-    def next(self, wall_ns: int) -> str:
-        """A fresh nonce as decimal text."""
-        self._last = max(wall_ns // self._unit_ns, self._last + 1)
-        return str(self._last)
