@@ -108,8 +108,10 @@ class ReportRules:
     no_order_ids: tuple[str, ...] = ("", "NONE")
     """OrderID(37) of an answer about an order that the venue does not know."""
     fees: GroupSpec = field(default_factory=lambda: GroupSpec(136, (137, 138, 139, 891)))
-    commission_in: Callable[[str], str] | None = None
-    """Currency of Commission(12) by Symbol(55), where a report without fees of its own may carry one."""
+    commission_in: Callable[[str, str], str] | None = None
+    """Currency of Commission(12) by Symbol(55) and Side(54), where a report without fees of its own may carry one."""
+    standing: frozenset[str] = frozenset()
+    """OrdStatus(39) that say nothing of the order's end: read as 0 or 1, by what is filled."""
     old_fills: bool = False
     """FIX 4.2: ExecType(150) 1 and 2 are how fills are said, and no defect."""
     status_trans: frozenset[str] = frozenset("3")

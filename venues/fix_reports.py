@@ -66,7 +66,7 @@ class ReportDecoder:
             order_id=order_id,
             exec_id=read.text(17),
             exec_type=exec_type,
-            ord_status=read.text(39),
+            ord_status=self._ord_status(read),
             side=read.text(54),
             ord_type=read.text(40),
             time_in_force=read.text(59),
@@ -155,7 +155,7 @@ class ReportDecoder:
             session=self._session,
             venue=self._venue,
             instrument=instrument.name if instrument else _name(request),
-            cl_ord_id=original or (request.cl_ord_id if request else ""),
+            cl_ord_id=request.cl_ord_id if request and original in self._rules.no_order_ids else original,
             request_id=request.request_id if request else request_id,
             order_id=(request.order_id if request else "") if order_id in self._rules.no_order_ids else order_id,
             response_to=answers,
@@ -216,6 +216,12 @@ class ReportDecoder:
             said = "F"
         return _OLD_AMENDMENTS.get(trans, said)
 
+    def _ord_status(self, read: FieldReader) -> str:
+        said = read.text(39)
+        if said not in self._rules.standing:
+            return said
+        return "1" if read.text(14).strip("0.") else "0"
+
     def _whose_account(self, read: FieldReader) -> str:
         told, own = read.text(1), self._rules.account
         if not told or not own or told == own:
@@ -265,7 +271,11 @@ class ReportDecoder:
         currency_of = self._rules.commission_in
         if not message.has(136):
             told = message.has(12) and currency_of is not None
-            return ((currency_of(read.text(55)), read.text(12)),) if told and currency_of is not None else ()
+            return (
+                ((currency_of(read.text(55), read.text(54)), read.text(12)),)
+                if told and currency_of is not None
+                else ()
+            )
         entries = message.group(self._rules.fees)
         alone = (message.get_str(891) or "") if len(entries) == 1 else ""
         base = self._base(read.text(55))

@@ -84,6 +84,9 @@ class FixVenueSession(ABC):
         self._mono_ns = self._wall_ns = 0
         self._wants_disconnect: str | None = None
         self._proving = False  # logged on, but what we sent before may still be asked for again
+        self._held = (
+            ""  # why a session that is logged on is not READY, where the venue replays by other means than FIX's
+        )
         self.round_trip = (0, 0)  # answers to our TestRequests so far, and how long the last one took in ns
         self._unhandled: set[str] = set()
         self._counters = dict.fromkeys(("messages", "unhandled", "garbled", "rejects", "resets"), 0)
@@ -135,6 +138,11 @@ class FixVenueSession(ABC):
             self._fix.test_request(mono_ns, wall_ns)
         finally:
             self._settle()
+
+    @property
+    def secret_tags(self) -> tuple[int, ...]:
+        """Tags of its Logon that no log may show, beside those that none ever shows."""
+        return self._profile.settings.secret_tags
 
     def numbers(self) -> tuple[int, int]:
         """Next outgoing and next expected incoming MsgSeqNum."""
@@ -297,8 +305,9 @@ class FixVenueSession(ABC):
     def _send(self, msg_type: str, body: bytes, mono_ns: int, wall_ns: int, *, act_first: bool = False) -> int:
         """SessionError when nothing left: by state, full disk, or for want of a connection."""
         self._now(mono_ns, wall_ns)
-        if self._proving and msg_type in self._profile.settings.order_types:
-            raise SessionError(f"{self._name}: 35={msg_type} refused: {PROVING}")
+        held = PROVING if self._proving else self._held
+        if held and msg_type in self._profile.settings.order_types:
+            raise SessionError(f"{self._name}: 35={msg_type} refused: {held}")
         try:
             return self._fix.send(msg_type, body, mono_ns, wall_ns, act_first)
         except (TransportError, StoreError) as e:
@@ -318,8 +327,9 @@ class FixVenueSession(ABC):
     def _settle(self) -> None:
         """After each call: tell the phase when it changed, then obey a wish to disconnect."""
         phase = _PHASES[self._fix.state]
-        if self._proving and phase is SessionPhase.READY:
-            phase, self._reason = SessionPhase.RECOVERING, PROVING
+        held = PROVING if self._proving else self._held
+        if held and phase is SessionPhase.READY:
+            phase, self._reason = SessionPhase.RECOVERING, held
         if phase != self.phase:
             if phase is SessionPhase.READY:
                 self._reason = ""

@@ -246,7 +246,8 @@ class Recovery:
         That holds only if the numbers went on unbroken. An order never acknowledged may not have arrived.
         """
         session, wall_ns = self._entry.session, self._entry.clock.wall_ns()
-        resets = session.counters().get("resets", 0) if session is not None else 0
+        counters = session.counters() if session is not None else {}
+        resets = counters.get("breaks", counters.get("resets", 0))  # breaks: a replay that does not go by numbers
         broken, self._resets = resets != self._resets, resets
         uncertain = [o for o in self._entry.table.open() if o.state == "UNCERTAIN" and o.order_id]
         if broken and uncertain:

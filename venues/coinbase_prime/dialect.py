@@ -80,7 +80,7 @@ class _Profile:
         self.report_rules = ReportRules(
             display_tag=210,
             trade_id_tags=(1003, 527, 17),  # in FIX 4.2 a fill is named by its ExecID
-            commission_in=lambda symbol: symbol.partition("-")[2],
+            commission_in=lambda symbol, side: symbol.partition("-")[2],
             old_fills=True,
             status_trans=frozenset("123"),
             status_rejects=True,
