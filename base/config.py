@@ -98,6 +98,7 @@ class VenueConfig(_Strict, frozen=True, kw_only=True):
     dead_man_s: int = 0  # the venue cancels everything after so long without a renewal, where it has such a timer
     opening_positions: Literal["", "hold", "zero", "none"] = ""  # what positions begin with (docs/limits.md)
     limit_share_pct: int = 100  # this desk's part of the account's rate limits, where other systems use it too
+    dictionary: str = ""  # whose FIX dictionary, a folder of venues/; "" = the dialect's
     calendar: CalendarConfig = CalendarConfig()  # changes to the venue's own calendar (docs/schedules.md)
     options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
 

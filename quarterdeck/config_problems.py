@@ -13,7 +13,7 @@ from risk.limits import LimitBook
 from risk.pretrade_plan import check_order_limits
 from venues.calendar import configured_rules
 from venues.context import dialect_of
-from venues.dictionaries import configured_dictionary
+from venues.dictionaries import check_dictionary, configured_dictionary
 from venues.kill_limits import scopes_of, trigger_problems
 from venues.kill_topology import check_dead_man, plan_of
 
@@ -41,6 +41,7 @@ def _venue(desk: DeskConfig, name: str) -> list[str]:
     try:
         sessions = {n: s for n, s in desk.config.session.items() if s.venue == name}
         dialect_of(desk, name).check(venue, sessions, f"venue.{name}")
+        check_dictionary(venue, f"venue.{name}")
         configured_rules(venue, False, f"venue.{name}")
         check_dead_man(desk, name, plan_of(desk, name))
     except ConfigError as e:

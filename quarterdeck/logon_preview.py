@@ -10,6 +10,7 @@ from base.errors import QuarterdeckError
 from fix.fixlog import Masker
 from ipc.events import AnyEvent
 from venues.context import dialect_of, session_context
+from venues.fix_session import FixVenueSession
 from venues.interface import BookRule, SessionContext, SessionPhase, VenueSession
 
 
@@ -37,7 +38,8 @@ def preview(desk: DeskConfig, session: str) -> str:
     made.close()
     if not written:
         raise QuarterdeckError("the session sends nothing when it is connected")
-    return Masker()(written[0]).replace(b"\x01", b"|").decode(errors="replace")
+    own = made.secret_tags if isinstance(made, FixVenueSession) else ()
+    return Masker(own)(written[0]).replace(b"\x01", b"|").decode(errors="replace")
 
 
 def make_session(desk: DeskConfig, kind: Kind, venue: str, context: SessionContext) -> VenueSession:

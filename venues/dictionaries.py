@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from base.config import SessionConfig
+from base.config import SessionConfig, VenueConfig
 from base.errors import ConfigError
 from fix.dictionary import Dictionary
 from fix.dictionary_load import Source
@@ -21,11 +21,18 @@ def session_dictionary(context: SessionContext, begin_string: str) -> Dictionary
     config, path = context.config, f"session.{context.name}"
     own = configured_dictionary(config, path)
     if own is None:
-        return venue_dictionary(context.venue.dialect, begin_string)
+        return venue_dictionary(context.venue.dictionary or context.venue.dialect, begin_string)
     if own.begin_string != begin_string:
         what = f"{config.dictionary} is for {own.begin_string}"
         raise ConfigError(f"{path}.dictionary: {what}, the session speaks {begin_string}")
     return own
+
+
+def check_dictionary(venue: VenueConfig, path: str) -> None:
+    """ConfigError naming `path` when a venue asks for the dictionary of one that has none."""
+    known = sorted(folder.parent.name for folder in _HERE.glob("*/dictionary*.xml"))
+    if venue.dictionary and venue.dictionary not in known:
+        raise ConfigError(f"{path}.dictionary: {venue.dictionary!r} has none; there are {sorted(set(known))}")
 
 
 def configured_dictionary(config: SessionConfig, path: str) -> Dictionary | None:

@@ -47,6 +47,13 @@ class Options:
             raise self._wrong(key, value, f"a list out of {allowed}" if allowed else "a list of texts")
         return frozenset(value)
 
+    def lines(self, key: str) -> tuple[str, ...]:
+        """A list of texts whose order counts, none when the key is missing."""
+        value = self._get(key, [])
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise self._wrong(key, value, "a list of texts")
+        return tuple(value)
+
     def end(self) -> None:
         """ConfigError when a key was given that nobody asked for."""
         for key in self._values:

@@ -72,5 +72,6 @@ def _sample(title: str, line: str) -> Sample:
     body = b"".join(f"{t}={v}\x01".encode() for t, v in fields if t not in (8, 9, 10))
     padded = next((v for t, v in fields if t == 9), "").startswith("0")
     length = f"{len(body):07}" if padded else str(len(body))
-    head = f"8=FIX.4.4\x019={length}\x01".encode() + body
+    begin = next((v for t, v in fields if t == 8), "FIX.4.4")
+    head = f"8={begin}\x019={length}\x01".encode() + body
     return Sample(text.removesuffix(f" {direction}"), direction, fields, head + f"10={sum(head) % 256:03}\x01".encode())

@@ -1,5 +1,6 @@
 """A plain, standards-only FIX 4.4 venue, made by configuration alone. docs/venues/fix44.md lists its options."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from base.calendar import daily_rollovers
@@ -8,23 +9,28 @@ from base.errors import ConfigError
 from base.instruments import Instrument
 from fix.codec import BodyWriter, FieldRules, MdDecoder, Message
 from fix.settings import SequencePolicy
+from fix.store import MemoryStore, MessageStore
 from venues.facts import RestCall, Wire
 from venues.fix44 import settings as options
+from venues.fix44.logon import LogonWriter
 from venues.fix44.orders import Orders
 from venues.fix44.plan import cancel_plan, open_orders
 from venues.fix44.rest import Rest
+from venues.fix44.sessions import PlainDropCopy, PlainMarketData, PlainTrading
 from venues.fix44.settings import Settings
-from venues.fix_dialect import Reference, ReportRules, Said
+from venues.fix_dialect import Notice, Reference, ReportRules, Said
 from venues.fix_session import open_store
 from venues.fix_venue import FixVenue, session_settings
-from venues.ids import IdSource, PrefixedIds, default_prefix, lane_of
+from venues.ids import IdSource, NumberIds, PrefixedIds, default_lane, default_prefix, lane_of
 from venues.interface import (
     BookRule,
     CancelPlan,
     Capabilities,
+    RecordSink,
     Replace,
     RestApi,
     SessionContext,
+    Sink,
 )
 from venues.limits import FREE, Limit, RateLimits
 from venues.options import merged
@@ -34,27 +40,29 @@ class _Profile:
     def __init__(self, context: SessionContext, settings: Settings) -> None:
         market_data = context.config.kind is Kind.MARKETDATA
         self.rules: FieldRules | None = None
-        self.report_rules = ReportRules()
+        self.report_rules = ReportRules(commission_in=_commission(settings.commission_in, context.instruments))
         self.settings = session_settings(
             context,
             daily_rollovers(settings.reset_at_s),
             # Subscriptions die with their connection: market data has nothing to go on with.
             sequence_policy=SequencePolicy.RESET_AT_LOGON if market_data else settings.sequence,
             supports_resend=settings.resend,
+            begin_string=settings.begin_string,
+            secret_tags=settings.logon.secret_tags,
         )
-        self._credentials = context.username, context.password
+        comp_ids = self.settings.sender_comp_id, self.settings.target_comp_id
+        self._logon = LogonWriter(context, settings.logon, *comp_ids)
 
     def logon_body(self, seq_num: int, sending_time: bytes, wall_ns: int) -> bytes:
-        """Username(553) and Password(554) where there are any."""
-        body = BodyWriter()
-        for tag, value in zip((553, 554), self._credentials, strict=True):
-            if value:
-                body.text(tag, value)
-        return body.take()
+        """As `logon` says; without it Username(553) and Password(554) where there are any."""
+        return self._logon.body(seq_num, sending_time, wall_ns)
 
     def other(self, message: Message) -> list[Said] | None:
-        """The standard's order and market-data messages are all common ones."""
-        return None
+        """News is for people; the standard's order and market-data messages are all common ones."""
+        if message.msg_type != "B":
+            return None
+        said = [message.get_str(tag) or "" for tag in (148, 58)]
+        return [Notice("warning", "news", ": ".join(text for text in said if text))]
 
 
 class _Trading(Orders, _Profile):
@@ -63,8 +71,7 @@ class _Trading(Orders, _Profile):
         Orders.__init__(self, settings)
         store = open_store(context)
         self.store = store
-        prefix = settings.cl_ord_id_prefix or default_prefix(context.name)
-        self.ids: IdSource = PrefixedIds(store, prefix, lane_of(context))
+        self.ids = _ids(context, settings, store)
 
 
 class _MarketData(_Profile):
@@ -77,11 +84,12 @@ class _MarketData(_Profile):
         self._depth = config.depth
         self._order_id_tag = settings.order_id_tag if self._l3 else 0
         self.requests_per_s = settings.subscriptions_per_s
-        self.rule = BookRule(continuity="none", window=config.depth)
+        self._book_id_tag = settings.book_id_tag
+        self.rule = BookRule(continuity="newest" if settings.book_id_tag else "none", window=config.depth)
 
     def decoder(self) -> MdDecoder:
         """Entries by price, for L3 by their order id."""
-        return MdDecoder(order_key_tag=self._order_id_tag)
+        return MdDecoder(order_key_tag=self._order_id_tag, last_id_tag=self._book_id_tag)
 
     def rule_of(self, instrument: Instrument, reference: Reference | None) -> BookRule:
         """Every instrument has the session's rule."""
@@ -130,9 +138,8 @@ class Fix44(FixVenue):
         """What the configured messages allow."""
         settings = _settings(venue)
         knows = settings.messages
-        kinds = {Kind.TRADING, Kind.DROPCOPY} | ({Kind.MARKETDATA} if "V" in knows else set())
         return Capabilities(
-            kinds=frozenset(kinds),
+            kinds=settings.kinds,
             levels=settings.levels if "V" in knows else frozenset(),
             new_types=settings.ord_types if "D" in knows else frozenset(),
             times_in_force=settings.times_in_force if "D" in knows else frozenset(),
@@ -144,15 +151,16 @@ class Fix44(FixVenue):
             disconnect=settings.on_disconnect,
             resend=_resends(settings),
             checksum=False,
-            update_ids=False,
+            update_ids=bool(settings.book_id_tag),
             reference_data=False,
             trading_status=False,
             planned_moves=False,
-            account_wide_reports=False,
+            account_wide_reports=settings.account_wide_reports,
             numbers_go_on=settings.sequence is not SequencePolicy.RESET_AT_LOGON,
+            mass_cancel_by_instrument=settings.mass_cancel_by_instrument,
             limits=RateLimits(orders=_order_limits(settings)),
             documented="2003-06-18",  # the standard's own: FIX 4.4 with its errata
-            wires={kind: _wire(kind, settings) for kind in kinds},
+            wires={kind: _wire(kind, settings) for kind in settings.kinds},
             session_status="H" in knows,
             mass_status="AF" in knows,
             rest=_rest_calls(settings),
@@ -172,15 +180,35 @@ class Fix44(FixVenue):
             raise ConfigError(f"{path}.rest: missing, though options.rest is true")
         for name, session in sessions.items():
             settings = options.read(merged(venue, session), f"session.{name}.options")
+            _check_session(session, settings, f"session.{name}")
             if session.kind is Kind.MARKETDATA:
                 if "V" not in settings.messages:
                     raise ConfigError(f"session.{name}.kind: options.messages has no V")
                 if session.level not in settings.levels:
                     raise ConfigError(f"session.{name}.level: {session.level} is not one of {sorted(settings.levels)}")
+                if settings.depths and session.depth not in settings.depths:
+                    raise ConfigError(f"session.{name}.depth: {session.depth} is not one of {sorted(settings.depths)}")
+                if settings.one_subscription and len(session.instruments or venue.instruments) > 1:
+                    raise ConfigError(f"session.{name}.instruments: one a session, options.one_subscription is true")
 
     def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
         """Mass cancel as far as configured; single cancels by the owner; the list where there is one."""
         return cancel_plan(venue, _settings(venue))
+
+    def trading(self, context: SessionContext, sink: Sink) -> PlainTrading:
+        """An order-entry session."""
+        profile = self.trading_profile(context)
+        return PlainTrading(context, sink, profile, profile.store, _read(context))
+
+    def marketdata(self, context: SessionContext, sink: Sink, records: RecordSink) -> PlainMarketData:
+        """A market-data session."""
+        profile, store = self.marketdata_profile(context), MemoryStore(context.epoch)
+        return PlainMarketData(context, sink, profile, store, records, _read(context))
+
+    def dropcopy(self, context: SessionContext, sink: Sink) -> PlainDropCopy:
+        """A session that is sent copies of reports."""
+        profile = self.dropcopy_profile(context)
+        return PlainDropCopy(context, sink, profile, open_store(context), _read(context))
 
     def trading_profile(self, context: SessionContext) -> _Trading:
         """Order entry."""
@@ -204,6 +232,33 @@ def _settings(venue: VenueConfig) -> Settings:
     return options.read(dict(venue.options), "options")
 
 
+def _check_session(session: SessionConfig, settings: Settings, path: str) -> None:
+    if session.kind not in settings.kinds:
+        raise ConfigError(f"{path}.kind: options.kinds has no {session.kind}")
+    if missing := [key for key in sorted(settings.logon.needs) if not getattr(session, key)]:
+        raise ConfigError(f"{path}.{missing[0]}: missing, though options.logon or signature needs it")
+
+
+def _ids(context: SessionContext, settings: Settings, store: MessageStore) -> IdSource:
+    if settings.cl_ord_ids == "number":
+        lane = settings.id_lane if settings.id_lane >= 0 else default_lane(context.name)
+        return NumberIds(store, context.name, lane)
+    return PrefixedIds(store, settings.cl_ord_id_prefix or default_prefix(context.name), lane_of(context))
+
+
+def _commission(what: str, instruments: Iterable[Instrument]) -> Callable[[str, str], str] | None:
+    """Currency of Commission(12) by Symbol(55) and Side(54): the configured names say what a symbol is of."""
+    if not what:
+        return None
+    names = {i.symbol: i.name.split("-") for i in instruments}
+
+    def currency(symbol: str, side: str) -> str:
+        base, _, quote = "-".join(names.get(symbol, [""])[:2]).partition("-")
+        return base if what == "base" or (what == "received" and side == "1") else quote
+
+    return currency
+
+
 def _order_limits(settings: Settings) -> tuple[Limit, ...]:
     """What the configuration names: the venue itself documents nothing here."""
     if not settings.orders_per_s:
@@ -222,8 +277,8 @@ def _read(context: SessionContext) -> Settings:
 
 def _wire(kind: Kind, settings: Settings) -> Wire:
     if kind is Kind.MARKETDATA:
-        return Wire(numbers=SequencePolicy.RESET_AT_LOGON, resend=settings.resend)
-    return Wire(numbers=settings.sequence, resend=settings.resend)
+        return Wire(settings.begin_string, SequencePolicy.RESET_AT_LOGON, resend=settings.resend)
+    return Wire(settings.begin_string, settings.sequence, resend=settings.resend)
 
 
 def _rest_calls(settings: Settings) -> frozenset[RestCall]:

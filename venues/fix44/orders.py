@@ -120,6 +120,8 @@ class Orders(InPlace):
     def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str:
         """35=q: 530=1 for one instrument, 530=7 for everything."""
         self._knows("q")
+        if instrument is not None and not self._settings.mass_cancel_by_instrument:
+            raise VenueError("mass cancel: this venue's goes for every instrument at once")
         body.text(11, request_id)
         body.text(530, "7" if instrument is None else "1")
         if instrument is not None:
