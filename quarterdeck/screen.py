@@ -12,6 +12,8 @@ STYLE = {
     "DEGRADED": "yellow", "STOPPING": "yellow", "DISARMED": "yellow", "CROSSED": "yellow", "HALTED": "yellow",
 }  # fmt: skip
 
+AROUND = 6  # lines that are neither a process nor a book
+
 
 def word(text: str) -> Text:
     """A state word in its colour; what is not known to be good is red."""
@@ -26,19 +28,31 @@ def print_whole(table: Table) -> None:
     console.print(table)
 
 
-def desk_screen(view: DeskView, note: str = "") -> Group:
-    """The whole desk: gate first, then processes, then books. Fits 80 columns, and the default desk 24 lines."""
+def desk_screen(view: DeskView, note: str = "", lines: int = 0) -> Group:
+    """The whole desk: gate first, then processes, then books. Fits 80 columns.
+
+    Where it would not fit `lines` (0: no bound), processes that are READY and have no more to say are named together.
+    """
     head = Text.assemble(
         ("desk ", "dim"), view.desk, ("  kill switch ", "dim"), word(view.gate), f" gen {view.generation}",
         _lease(view), ("  sessions ", "dim"), f"{view.sessions_ready}/{view.sessions_total}",
         ("  books ", "dim"), f"{view.books_live}/{view.books_total}",
     )  # fmt: skip
+    ordinary = {p.name for p in view.processes if p.readiness == "READY" and not p.reason}
+    if not lines or len(view.processes) + len(view.books) + AROUND <= lines:
+        ordinary = set()
     processes = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("process", "kind", "pid", "readiness", "beat ms", "reason"):
         processes.add_column(name, justify="right" if name in ("pid", "beat ms") else "left", overflow="fold")
-    for p in view.processes:
+    for p in (p for p in view.processes if p.name not in ordinary):
         processes.add_row(p.name, p.kind, str(p.pid or "-"), word(p.readiness), str(p.beat_age_ms), p.reason)
-    return Group(head, Text(""), processes, Text(""), _books(view), *([Text(note)] if note else []))
+    parts: list[Table | Text] = [head, Text("")]
+    if ordinary:
+        named = "  ".join(p.name for p in view.processes if p.name in ordinary)
+        parts.append(Text.assemble(word("READY"), (f" {len(ordinary)} of {len(view.processes)}  ", "dim"), named))
+    if len(ordinary) < len(view.processes):
+        parts.append(processes)
+    return Group(*parts, Text(""), _books(view), *([Text(note)] if note else []))
 
 
 def _lease(view: DeskView) -> Text:

@@ -32,7 +32,7 @@ def watch(desk: DeskConfig, demo: Demo) -> int:
         note = "the quoter trades; ^C stops the desk; elsewhere: qd orders, book, kill trip"
         with Live(desk_screen(read_desk(desk), note), auto_refresh=False, screen=True) as live:
             while True:
-                live.update(desk_screen(read_desk(desk), note), refresh=True)
+                live.update(desk_screen(read_desk(desk), note, live.console.height), refresh=True)
                 time.sleep(0.25)
     except KeyboardInterrupt:
         Console().print("stopping")

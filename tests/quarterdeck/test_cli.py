@@ -8,12 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from base.config import Kind, load
 from ipc.readiness import Readiness, StatusPage
 from quarterdeck import cli
-from quarterdeck.desk_status import read_desk
+from quarterdeck.desk_status import BookView, DeskView, read_desk
 from quarterdeck.screen import desk_screen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,8 +187,35 @@ def test_the_screen_fits_a_terminal_and_cuts_no_number(config: Path) -> None:
     Console(file=out, width=80).print(desk_screen(read_desk(load(config))))
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
-    assert len(lines) + len(read_desk(load(config)).processes) <= 40
     assert "…" not in out.getvalue()
+
+
+def test_a_small_terminal_names_together_what_has_nothing_to_say(config: Path) -> None:
+    from rich.console import Console
+
+    def shown(view: DeskView, lines: int) -> list[str]:
+        out = io.StringIO()
+        Console(file=out, width=80).print(desk_screen(view, "note", lines))
+        return out.getvalue().splitlines()
+
+    desk = load(config)
+    books = tuple(
+        BookView(session, f"X{n}", 2, "LIVE", "OK", "1", "2", "3", "4", 5)
+        for session in desk.sessions(Kind.MARKETDATA)
+        for n in (1, 2)
+    )
+    dead = read_desk(desk)
+    ready = [msgspec.structs.replace(p, readiness="READY", reason="") for p in dead.processes]
+    well = msgspec.structs.replace(dead, processes=tuple(ready), books=books)
+    assert len(shown(well, 24)) <= 24
+    assert all(p.name in "".join(shown(well, 24)) for p in ready)
+    ready[3] = msgspec.structs.replace(ready[3], readiness="DEGRADED", reason="the feed is late")
+    one = shown(msgspec.structs.replace(well, processes=tuple(ready)), 24)
+    assert len(one) <= 24
+    assert [
+        line for line in one if "DEGRADED" in line and "the feed is late" in line and line.startswith(ready[3].name)
+    ]
+    assert len(shown(well, 60)) == len(shown(well, 0)) == len(ready) + len(books) + 6
 
 
 # -- qd check ----------------------------------------------------------------------------------------------------
@@ -229,7 +257,7 @@ COLLAR = '"BTC-USD" = "5", "ETH-USD" = "5"'
         ('key = "run:secrets/kraken-rest.key"', 'key = "file:/no/such"', "venue.kraken.rest.key", "No such file"),
         ("kill_secret = ", "lag_ms = 1 # ", "venue.kraken.rest", "kill_key and kill_secret go together"),
         ('["kraken-l3", ', "[", "session.kraken-l3", "nobody would keep its books"),
-        ("levels = 20000", "max_instruments = 3", "book.l2.max_instruments", "have 4 instruments"),
+        ("levels = 20000", "max_instruments = 3", "book.l2.max_instruments", "have 6 instruments"),
         ('"QDKILL1"', '"QDTRD1"', "session.binance-kill.sender_comp_id", "logs on at"),
         ("seed = 1", 'replay = "/no/such"', "sim.kraken.replay", "does not exist"),
         ('scope = "venue:kraken"', 'scope = "venue:x"', "kill.limits[1].scope", "nothing is 'venue:x'; there are"),
