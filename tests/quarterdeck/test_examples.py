@@ -9,6 +9,7 @@ from base.config import load
 from base.errors import SecretError
 from quarterdeck.config_problems import problems
 from quarterdeck.logon_preview import preview
+from tests.venues.conformance.cases import BYBIT_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.toml"))
@@ -46,6 +47,8 @@ def test_with_its_secrets_nothing_is_wrong_and_each_logon_can_be_shown(
         # 32 bytes in base64 are a password, an API secret or the seed of a private key.
         secret = re.search("SECRET|PRIVATE|PASSWORD", name)
         monkeypatch.setenv(name, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" if secret else "name")
+        if "RSA" in name:
+            monkeypatch.setenv(name, BYBIT_KEY)
     desk = load(example)
     assert problems(desk) == []
     for session in desk.config.session:

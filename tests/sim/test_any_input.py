@@ -49,6 +49,14 @@ VENUES: dict[str, dict[str, Any]] = {
         "target": "DERIBITSERVER",
         "logon": [(95, "3"), (96, "1.x"), (553, "k"), (9001, "Y")],
     },
+    "bybit": {
+        "types": ["D", "F", "XAR", "G", "q", "1", "2", "0", "A"],
+        "symbols": ["BTCUSDT", "NOPE", ""],
+        "target": "BYBIT_FIX_SERVER",
+        "logon": [(553, "k")],
+        "always": {30010: "spot", 30013: "baseCoin", 30006: "r"},
+        "clock_tag": 30002,
+    },
 }
 TAGS = [11, 37, 41, 54, 38, 40, 44, 59, 60, 99, 18, 530, 262, 263, 264, 266, 267, 269, 146, 320, 559, 335, 126, 1138]
 TAGS += [
@@ -92,6 +100,7 @@ TEMPLATES: dict[str, dict[int, str]] = {
     "G": {**ORDER, 37: "1", 41: "1"},
     "F": {41: "1", 54: "1"},
     "XAK": {41: "1", 38: "1"},
+    "XAR": {38: "1", 44: "99"},
     "H": {37: "1"},
     "q": {530: "1"},
     "U4": {8014: str(UUID(int=1, version=4)), 73: "1", 37: "1"},
@@ -160,8 +169,10 @@ def test_no_request_breaks_a_venue(dialect: str) -> None:
                 else {}
             )
             known = [o.order_id for o in venue.exchange.working()][-1:]
-            point = {37: known[0]} if known and kind in {"F", "G", "H", "XAK", "XCN"} and n % 2 else {}
-            always = VENUES[dialect].get("always", {})
+            point = {37: known[0]} if known and kind in {"F", "G", "H", "XAK", "XAR", "XCN"} and n % 2 else {}
+            always = dict(VENUES[dialect].get("always", {}))
+            if clock_tag := VENUES[dialect].get("clock_tag"):
+                always[clock_tag] = str(clock.wall_ns() // 1_000_000)
             body = {55: symbol, **ids, **stamp, **TEMPLATES.get(kind, {}), **point, **always}
             near = n % 3 > 0  # most messages are right but for a value of their own fields
             body |= {tag: v for tag, v in change.items() if tag in body or not near}

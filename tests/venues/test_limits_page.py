@@ -16,7 +16,7 @@ ROWS = [
 ]
 KRAKEN = {f"kraken spot, tier {tier}": ("kraken", {"tier": tier}) for tier in ("starter", "intermediate", "pro")}
 VENUES: dict[str, tuple[str, dict[str, Any]]] = {
-    "binance": ("binance", {}), "coinbase_exchange": ("coinbase_exchange", {}),
+    "binance": ("binance", {}), "bybit": ("bybit", {}), "coinbase_exchange": ("coinbase_exchange", {}),
     "coinbase_prime": ("coinbase_prime", {"portfolio_id": "P"}), "deribit": ("deribit", {}), **KRAKEN,
     "kraken derivatives": ("kraken", {"market": "derivatives"}),
 }  # fmt: skip
@@ -36,7 +36,7 @@ def test_the_page_lists_what_the_dialect_declares(name: str) -> None:
     assert [row for row in ROWS if row[0] == name and len(row) == 6] == declared(name)
 
 
-@pytest.mark.parametrize("name", ["binance", "kraken", "others"])
+@pytest.mark.parametrize("name", ["binance", "bybit", "kraken", "others"])
 def test_the_page_lists_the_limits_on_connects(name: str) -> None:
     connects = (CAREFUL,)
     if name != "others":

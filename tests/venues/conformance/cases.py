@@ -1,6 +1,7 @@
 """The dialects under one roof: each case is a venue as configured, with everything a session of it needs."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from base.config import Kind, RestConfig, SessionConfig, VenueConfig
@@ -15,6 +16,9 @@ PRIME_PEG = {"P": {"peg_offset_type": "0", "peg_offset_value": "0"}}
 # The bytes 0 to 63.
 COINBASE_SECRET = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw=="
 BINANCE_KEY = "MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u"  # published as an example
+# The RSA key of 2048 bits that RFC 9500 publishes for tests.
+BYBIT_KEY = (Path(__file__).parents[1] / "rsa_testing_key.pem").read_text().replace("TESTING KEY", "PRIVATE KEY")
+BYBIT_LIMITS = dict.fromkeys(("creates_per_s", "amends_per_s", "cancels_per_s"), 1_000)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Case:
     cancels_named: bool = True  # a cancel's report says which request caused it
     requests_named: bool = True  # 35=F and G carry an id of their own, which a replaced order then has
     status_by: str = "H"  # MsgType of the request for one order's state
+    request_tag: int = 11  # where a cancel or replace says its own id
+    keeps_ids: bool = False  # a replaced order goes on under its ClOrdID
     order_options: dict[str, dict[str, str]] = field(default_factory=dict)  # by ord_type: what it cannot do without
     sim_options: dict[str, Any] = field(default_factory=dict)  # of the simulated venue, that it is of the same mind
     channels: frozenset[str] = frozenset({"3", "8", "9", "j", "r"})  # MsgTypes by which the venue refuses requests
@@ -146,5 +152,11 @@ CASES = [
         {"orders_per_s": 1000, "orders_burst": 10_000},
         targets=dict.fromkeys(Kind, "DERIBITSERVER"), cancels_named=False, requests_named=False, status_by="AF",
         throttles=(Throttle({"orders_burst": 5, "orders_per_s": 1}, 5, "logout", beyond=1),),
+    ),
+    Case(
+        "bybit", "bybit", Instrument("bybit", "BTC-USDT", "BTCUSDT", 2, 6), BYBIT_LIMITS,
+        targets=dict.fromkeys(Kind, "BYBIT_FIX_SERVER"), password=BYBIT_KEY, cancels_named=False, request_tag=30006,
+        keeps_ids=True, sim_options=BYBIT_LIMITS, channels=frozenset({"8", "j", "XCA", "XAA"}),
+        throttles=(Throttle({"creates_per_s": 5}, 5, "8"),),
     ),
 ]  # fmt: skip

@@ -179,9 +179,11 @@ def test_a_replace_does_what_is_declared(bench: Bench, case: Case) -> None:
         driver.report(new.cl_ord_id, "4")
         assert driver.report(request_id, "0").price == price
     else:
-        replaced = driver.report(request_id if case.requests_named else new.cl_ord_id, "5")
-        assert (replaced.order_id, replaced.price, replaced.request_id) == (new.order_id, price, request_id)
-        assert replaced.orig_cl_ord_id == (new.cl_ord_id if case.requests_named else "")
+        same = case.keeps_ids or not case.requests_named
+        replaced = driver.report(new.cl_ord_id if same else request_id, "5")
+        assert (replaced.order_id, replaced.price) == (new.order_id, price)
+        assert replaced.request_id == (new.cl_ord_id if case.keeps_ids else request_id)
+        assert replaced.orig_cl_ord_id == ("" if same else new.cl_ord_id)
 
 
 def test_a_smaller_quantity_keeps_the_order(bench: Bench, case: Case) -> None:
@@ -191,7 +193,8 @@ def test_a_smaller_quantity_keeps_the_order(bench: Bench, case: Case) -> None:
     new = place(session, driver, case)
     request_id = session.make_cl_ord_id(driver.now()[1])
     session.replace_order(working_of(case, new), request_id, new.order_qty // 3, new.price, None, *driver.now())
-    replaced = driver.report(request_id if case.requests_named else new.cl_ord_id, "5")
+    same = case.keeps_ids or not case.requests_named
+    replaced = driver.report(new.cl_ord_id if same else request_id, "5")
     assert (replaced.order_id, replaced.order_qty) == (new.order_id, new.order_qty // 3)
 
 
@@ -253,7 +256,7 @@ def test_rest_lists_finds_and_cancels(bench: Bench, case: Case) -> None:
     assert {o.side for o in orders} == {"1"}
     requests = rest.cancel_all(driver.now()[1], [case.instrument])
     if requests:
-        assert [rest.parse_cancel_all(*bench.ask(request)) for request in requests] == [3]
+        assert sum(rest.parse_cancel_all(*bench.ask(request)) or 0 for request in requests) == 3
     else:  # the venue cancels one by one
         for o in orders:
             found = case.working(cl_ord_id=o.cl_ord_id, order_id=o.order_id)

@@ -124,8 +124,8 @@ def test_what_is_not_declared_is_refused_by_name_and_nothing_leaves(bench: Bench
 
 
 def test_post_only_is_post_only_everywhere(bench: Bench, case: Case) -> None:
-    letters = bench.place(exec_inst="post_only").get_str(18)
-    assert {"6", "P", "A"} & set(letters)
+    d = bench.place(exec_inst="post_only")  # ExecInst(18), or a TimeInForce(59)
+    assert {"6", "P", "A"} & {*(d.get_str(18) or ""), d.get_str(59)}
 
 
 def test_numbers_are_sent_exactly(bench: Bench, case: Case) -> None:
@@ -156,7 +156,7 @@ def test_a_cancel_report_is_of_the_order_whatever_11_says(bench: Bench, case: Ca
     request_id = bench.session.make_cl_ord_id(bench.venue.wall)
     bench.session.cancel_order(case.working(cl_ord_id=first, order_id="V1"), request_id, *bench.now)
     sent = bench.venue.last("F")
-    assert sent.get_str(11) == (request_id if case.requests_named else None)
+    assert sent.get_str(case.request_tag) == (request_id if case.requests_named else None)
     named = bench.report("4", "4", f"41={first}|14=0|32=0|151=0|", cl_ord_id=request_id)
     assert (named.cl_ord_id, named.request_id) == (first, request_id)
     unnamed = bench.report("4", "4", "14=0|32=0|151=0|", cl_ord_id=request_id)
@@ -175,7 +175,7 @@ def test_replacing_is_as_declared(bench: Bench, case: Case) -> None:
     bench.session.replace_order(order, "R1", qty, price, None, *bench.now)
     (sent,) = bench.venue.take()
     named = "R1" if case.requests_named else None
-    assert (sent.get_str(11), sent.get_scaled(44, case.instrument.px_scale)) == (named, price)
+    assert (sent.get_str(case.request_tag), sent.get_scaled(44, case.instrument.px_scale)) == (named, price)
     if how is Replace.IN_PLACE:
         report = bench.report("5", "0", f"41={order.cl_ord_id}|38=3|14=0|32=0|151=3|", cl_ord_id="R1")
         assert (report.cl_ord_id, report.request_id, report.orig_cl_ord_id) == ("R1", "R1", order.cl_ord_id)
