@@ -54,6 +54,7 @@ class Case:
     sim_options: dict[str, Any] = field(default_factory=dict)  # of the simulated venue, that it is of the same mind
     channels: frozenset[str] = frozenset({"3", "8", "9", "j", "r"})  # MsgTypes by which the venue refuses requests
     throttles: tuple[Throttle, ...] = ()
+    pieces: dict[str, Any] = field(default_factory=dict)  # of the simulated venue: a snapshot of 8 entries is several
 
     @property
     def dialect(self) -> Dialect:
@@ -140,11 +141,12 @@ CASES = [
         {"portfolio_id": "PF-1", "sequence": "resume", "amend": True, "market_data_beta": True},
         targets=dict.fromkeys(Kind, "COIN"), order_options=PRIME_PEG,
         sim_options={"sequence": "replay", "portfolio_id": "PF-1"}, channels=frozenset("389j"),
+        pieces={"snapshot_entries": 3},
     ),
     Case(
         "coinbase_exchange", "coinbase_exchange", Instrument("coinbase_exchange", "BTC-USD", "BTC-USD", 2, 8),
         targets=dict.fromkeys(Kind, "Coinbase"), password=COINBASE_SECRET,
-        order_options={"O": {"stop_limit_px": "102"}}, cancels_named=False,
+        order_options={"O": {"stop_limit_px": "102"}}, cancels_named=False, pieces={"snapshot_entries": 3},
         throttles=(Throttle({"messages_per_s": 5}, 5, "8"), Throttle({"messages_per_s": 5}, 5, "logout", beyond=6)),
     ),
     Case(

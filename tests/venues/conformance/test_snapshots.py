@@ -55,10 +55,11 @@ def cuts(whole: bytes) -> list[int]:
 def test_a_snapshot_cut_off_makes_no_book_and_the_next_whole_one_alone_does(case: Case, level: int) -> None:
     if not level:
         pytest.skip(f"{case.id}: Capabilities.levels is empty: the venue has no books")
-    world = World(case)
+    world = World(case, **case.pieces)
     world.make_book(*OLD)
     watcher = Watcher(world, level)
     line, whole = answer(world, watcher)
+    assert (whole.count(b"\x0135=W\x01") > 1) is bool(case.pieces)
     line.give(whole)
     line.holding = False
     world.until(lambda: watcher.live, "the first book")
