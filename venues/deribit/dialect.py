@@ -84,8 +84,9 @@ class _Profile:
         self.settings = session_settings(context, sequence_policy=wire.numbers, supports_resend=wire.resend)
         self._key, self._secret = context.username, context.password
         self._raw_data = RawData()
-        self._sequential = settings.sequential
         self._hears_orders = kind is not Kind.MARKETDATA
+        # An increment that overtakes its snapshot would be lost, and the book wrong without a word.
+        self._sequential = settings.sequential or kind is Kind.MARKETDATA
         cancels = context.config.on_stop != "keep" if loss is None else loss
         self._cancels = cancels and kind is Kind.TRADING
 
@@ -161,12 +162,16 @@ class Deribit(FixVenue):
 
     def check(self, venue: VenueConfig, sessions: dict[str, SessionConfig], path: str) -> None:
         """ConfigError naming what the venue does not take."""
-        options.read(dict(venue.options), f"{path}.options")
+        label = options.read(dict(venue.options), f"{path}.options").label
         for n, instrument in enumerate(venue.instruments):
             _check_instrument(instrument, f"{path}.instruments[{n}]")
         for name, session in sessions.items():
             _check_session(session, f"session.{name}")
-            options.read(merged(venue, session), f"session.{name}.options")
+            own = options.read(merged(venue, session), f"session.{name}.options")
+            if own.label != label:
+                raise ConfigError(
+                    f"session.{name}.options.label: {own.label!r} is not the venue's, by which HTTP reads"
+                )
 
     def cancel_plan(self, venue: VenueConfig) -> CancelPlan:
         """35=q reaches the sub-account; REST, too."""

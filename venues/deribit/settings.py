@@ -12,6 +12,8 @@ from venues.options import Options, Value
 TARGET = "DERIBITSERVER"
 DEPTHS = frozenset({0, 1, 10, 20})
 """MarketDepth(264): 0 is the whole book with increments, the others are snapshots that come again and again."""
+PREFIX_MOST = 40
+"""Characters of a ClOrdID before its number: 64 is all that it may have, and a label too."""
 SECURITY_TYPES = frozenset({"FUT", "OPT", "FUTCO", "OPTCO"})
 _SYMBOL = re.compile(r"([A-Z0-9]+)(?:_([A-Z0-9]+))?-(PERPETUAL|\d{1,2}[A-Z]{3}\d{2})")
 
@@ -73,6 +75,8 @@ def read(values: dict[str, Value], path: str) -> Settings:
         rate_limits=tuple(written(text, f"{path}.rate_limits") for text in sorted(o.texts("rate_limits", ()))),
     )
     o.end()
+    if len(settings.cl_ord_id_prefix) > PREFIX_MOST:
+        raise ConfigError(f"{path}.cl_ord_id_prefix: more than {PREFIX_MOST} characters")
     if (settings.mass_cancel_type == "5") != bool(settings.security_type):
         raise ConfigError(f'{path}.security_type: goes with mass_cancel = "security_type", and that with it')
     if settings.mass_cancel_type == "10" and settings.label != "session":
