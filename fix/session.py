@@ -71,6 +71,8 @@ class FixSession(SessionReader):
         if self._write is None:
             return
         self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        if self._state is State.LOGON_SENT:
+            self._logon_unanswered()
         self._write = None
         self._deadline_ns = None
         self._state = State.HALTED if self.halt_reason else State.DISCONNECTED

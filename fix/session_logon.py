@@ -18,6 +18,7 @@ class SessionLogon(SessionResume):
     """Brings a connection from its first byte to LOGGED_ON, and down again in order."""
 
     _asked_reset = False
+    _silent_logons = 0
     _renewing = False
     """We asked for both numbers to begin again in the middle of the session; the answer has not come."""
     _rollover_wall_ns: int | None = None
@@ -64,8 +65,18 @@ class SessionLogon(SessionResume):
             body += b"1137=%s\x01" % version
         self._send_admin("A", body + self._app.logon_body(seq, sending_time, self._wall_ns))
 
+    def _logon_unanswered(self) -> None:
+        """The connection went while our Logon waited for its answer: after so many in a row numbers begin anew."""
+        if not self.settings.silent_logons or self._asked_reset or self._renewing:
+            return
+        self._silent_logons += 1
+        if self._silent_logons >= self.settings.silent_logons:
+            self._silent_logons = 0
+            self._want_fresh(True)
+
     def _answer(self, message: Message) -> None:
         """The first message after our Logon: a Logon, or a refusal in one of its forms."""
+        self._silent_logons = 0
         if message.msg_type == "A":
             self._logon_answered(message)
             return

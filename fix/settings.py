@@ -98,6 +98,9 @@ class SessionSettings:
     """False: 35=2 and 35=4 are never sent; a gap ends the connection and the next Logon starts afresh."""
     resume_may_fail: bool = False
     """A venue that refuses or ignores a resumption (a Logon without 141=Y, a ResendRequest) is next met with 141=Y."""
+    silent_logons: int = 0
+    """As initiator: so many Logons without 141=Y in a row, each met by a closed connection and not a word, and the next
+    one carries it; 0: never. For venues that say nothing when our number is too low."""
     initiator_replays: frozenset[str] = frozenset()
     """As initiator: MsgTypes sent again (43=Y) when the peer asks; never D, E or G. The rest is gap-filled."""
     gap_fill_poss_dup: bool = True
@@ -147,6 +150,7 @@ class SessionSettings:
             "heartbeat_range_s": not 0 <= low <= high,
             "sequence_policy": learns and self.sequence_policy is SequencePolicy.OURS_RESTART,
             "sending_time_digits": self.sending_time_digits not in (0, 3, 6, 9),
+            "silent_logons": self.silent_logons < 0,
             "initiator_replays": bool(self.initiator_replays & NEVER_REPLAYED),
             "resend_most": self.resend_most < 0 or (self.resend_most > 0 and self.resend_end_zero),
             "max_latency_s": self.max_latency_s < 0,

@@ -169,3 +169,40 @@ def test_a_resumption_that_is_refused_is_given_up_for_a_reset_only_where_the_set
     rig.out()
     rig.connect()
     assert (logon_of(rig).get(141) == b"Y") is may_fail
+
+
+@pytest.mark.parametrize(("most", "asked"), [(0, [None] * 4), (2, [None, None, b"Y", b"Y"])])
+def test_connections_closed_upon_a_logon_without_a_word_are_counted_where_the_settings_say_so(
+    most: int, asked: list[bytes | None]
+):
+    rig = Rig(settings(sequence_policy=SequencePolicy.CONTINUE, silent_logons=most))
+    rig.connect()
+    rig.say("A", b"98=0\x01108=30\x01", 1)
+    rig.drop()
+    rig.out()
+    seen = []
+    for _ in range(4):
+        rig.connect()
+        seen.append(logon_of(rig).get(141))
+        rig.drop()
+        rig.out()
+    assert seen == asked
+
+
+def test_an_answer_of_any_kind_begins_the_count_of_silent_logons_anew():
+    rig = Rig(settings(sequence_policy=SequencePolicy.CONTINUE, silent_logons=2))
+    for seq in (1, 2, 3):
+        rig.connect()
+        assert logon_of(rig).get(141) is None
+        rig.drop()
+        rig.out()
+        rig.connect()
+        assert logon_of(rig).get(141) is None
+        rig.say("A", b"98=0\x01108=30\x01", seq)
+        rig.drop()
+        rig.out()
+
+
+def test_a_count_of_silent_logons_is_not_below_zero():
+    with pytest.raises(ConfigError, match="silent_logons"):
+        settings(INITIATOR, silent_logons=-1)
