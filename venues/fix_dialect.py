@@ -6,7 +6,7 @@ The adaptors (`fix_session`, `fix_trading`, `fix_marketdata`) drive the FIX engi
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from base.instruments import Instrument
 from fix.codec import BodyWriter, FieldRules, GroupSpec, MdDecoder, Message
@@ -109,7 +109,7 @@ class ReportRules:
     """OrderID(37) of an answer about an order that the venue does not know."""
     fees: GroupSpec = field(default_factory=lambda: GroupSpec(136, (137, 138, 139, 891)))
     commission_in: Callable[[str, str], str] | None = None
-    """Currency of Commission(12) by Symbol(55) and Side(54), where a report without fees of its own may carry one."""
+    """Currency of Commission(12) by Symbol(55) and Side(54), where it comes without CommCurrency(479)."""
     standing: frozenset[str] = frozenset()
     """OrdStatus(39) that say nothing of the order's end: read as 0 or 1, by what is filled."""
     old_fills: bool = False
@@ -217,6 +217,14 @@ class MarketDataProfile(FixProfile, Protocol):
 
     has_reference: bool
     """Subscriptions wait for reference data."""
+
+
+@runtime_checkable
+class EndlessSubscriptions(Protocol):
+    """Market data whose subscriptions end with their connection alone: a refresh is one more beside the old one."""
+
+    left_most: int
+    """So many may go on though nobody wants them any more; for the next one another connection is made."""
 
 
 class CountedPieces(MarketDataProfile, Protocol):

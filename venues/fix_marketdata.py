@@ -9,7 +9,15 @@ from fix.codec import BodyWriter, MdDecoder, Message
 from fix.session_events import FieldDefect, RejectReceived
 from fix.store import MessageStore
 from ipc.events import InstrumentDefinition
-from venues.fix_dialect import BookNumber, MarketDataProfile, Reference, Resubscribe, Said, TradingStatus
+from venues.fix_dialect import (
+    BookNumber,
+    EndlessSubscriptions,
+    MarketDataProfile,
+    Reference,
+    Resubscribe,
+    Said,
+    TradingStatus,
+)
 from venues.fix_session import FixVenueSession
 from venues.fragments import Fragments
 from venues.interface import BookRule, RecordSink, SessionContext, SessionPhase, Sink
@@ -46,6 +54,8 @@ class FixMarketDataSession(FixVenueSession):
         self._definitions: dict[int, InstrumentDefinition] = {}
         self._references: dict[int, Reference] = {}
         self._market_status = ""
+        self._left_most = profile.left_most if isinstance(profile, EndlessSubscriptions) else None
+        self._left = 0  # subscriptions that go on and that nobody wants
         self._bucket = Pace(profile.requests_per_s)
         self._queue: deque[tuple[str, bytes]] = deque()  # reference requests, then those below
         self._wanted: deque[int] = deque()  # instruments to subscribe to (anew)
@@ -227,7 +237,7 @@ class FixMarketDataSession(FixVenueSession):
     def _halt(self, subscription: Subscription) -> None:
         self._fragments.forget(subscription.index)
         self._waiting -= subscription.waiting
-        if subscription.req_id:
+        if subscription.req_id and self._left_most is None:
             self._request("unsubscribe", subscription)
         subscription.halt()
 
@@ -258,6 +268,7 @@ class FixMarketDataSession(FixVenueSession):
         self._wanted.clear()
         self._sent_for.clear()
         self._fragments.forget()
+        self._left = 0
         self._waiting = self._reference_deadline_ns = self._pump_ns = self._check_ns = self._starved_ns = 0
         for subscription in self._subscriptions:
             subscription.reset()
@@ -310,6 +321,9 @@ class FixMarketDataSession(FixVenueSession):
             self._wanted.popleft()
             return
         if subscription.req_id:
+            if self._left_most is not None:
+                self._leave(subscription, self._left_most)
+                return
             self._request("unsubscribe", subscription)
             subscription.req_id = ""
             return  # the subscription itself takes its own turn of the rate limit
@@ -328,6 +342,15 @@ class FixMarketDataSession(FixVenueSession):
         self._request("subscribe", subscription)
         if subscription.first_time():
             self._queue.extend(self._md.companions(instrument))
+
+    def _leave(self, subscription: Subscription, most: int) -> None:
+        """The venue cannot be asked to end it: its records, under its own key, do not count from now on."""
+        self._left += 1
+        if self._left > most:
+            self._sink.disconnect(f"{self._left} subscriptions that cannot be ended: another connection is made")
+            self._wanted.clear()
+            return
+        subscription.req_id = ""
 
     def _request(self, what: str, subscription: Subscription) -> None:
         body = BodyWriter()
