@@ -9,9 +9,9 @@ from fix.session_events import FieldDefect
 
 
 class FieldReader:
-    """Fields of one message; what cannot be read is listed in `defects` and answered as if absent."""
+    """Fields of one message or entry; what cannot be read is listed in `defects` and answered as if absent."""
 
-    def __init__(self, message: Message, defects: Iterable[FieldDefect] = ()) -> None:
+    def __init__(self, message: Message | GroupEntry, defects: Iterable[FieldDefect] = ()) -> None:
         self._message = message
         self.defects = [f"{d.tag}: {d.text}" for d in defects]
 

@@ -268,18 +268,20 @@ class ReportDecoder:
         return request.instrument.symbol if request is not None and request.instrument is not None else ""
 
     def _fees(self, message: Message, read: FieldReader) -> tuple[tuple[str, str], ...]:
-        currency_of = self._rules.commission_in
         if not message.has(136):
-            told = message.has(12) and currency_of is not None
-            return (
-                ((currency_of(read.text(55), read.text(54)), read.text(12)),)
-                if told and currency_of is not None
-                else ()
-            )
+            return self._commission(read)
         entries = message.group(self._rules.fees)
         alone = (message.get_str(891) or "") if len(entries) == 1 else ""
         base = self._base(read.text(55))
         return tuple((e.get_str(138) or "", fee_amount(message, e, base, alone)) for e in entries)
+
+    def _commission(self, read: FieldReader) -> tuple[tuple[str, str], ...]:
+        """Commission(12), an absolute amount (13 = 3, or unsaid), in CommCurrency(479) or what the dialect knows."""
+        amount, currency_of = read.text(12), self._rules.commission_in
+        if not amount or read.text(13) not in ("", "3"):
+            return ()
+        currency = read.text(479) or (currency_of(read.text(55), read.text(54)) if currency_of is not None else "")
+        return ((currency, amount),) if currency else ()
 
     def _base(self, symbol: str) -> str:
         instrument = self._by_symbol.get(symbol)

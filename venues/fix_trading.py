@@ -11,6 +11,7 @@ from fix.session_events import FieldDefect, RejectReceived
 from fix.store import MessageStore
 from ipc.events import ExecutionReport
 from ipc.requests import NewOrder
+from venues.fix_captures import CaptureDecoder
 from venues.fix_dialect import BatchProfile, DropCopyProfile, Said, TradingProfile
 from venues.fix_fields import FieldReader
 from venues.fix_reports import ReportDecoder
@@ -213,10 +214,15 @@ class FixDropCopySession(FixVenueSession):
         super().__init__(context, sink, profile, store)
         self._decoder = ReportDecoder(context, profile.report_rules, RequestBook(), drop_copy=True)
         self._types = profile.report_rules.report_types
+        self._captures = CaptureDecoder(context)
 
     def _take(self, message: Message, flags: int, defects: tuple[FieldDefect, ...]) -> bool:
-        if message.msg_type not in self._types:
+        if message.msg_type in self._types:
+            events = self._decoder.reports(message, flags, defects, self._wall_ns)
+        elif message.msg_type == "AE":
+            events = self._captures.reports(message, flags, defects, self._wall_ns)
+        else:
             return False
-        for event in self._decoder.reports(message, flags, defects, self._wall_ns):
+        for event in events:
             self._sink.event(event)
         return True

@@ -68,6 +68,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     cancel_batch: int = 1  # cancels of one instrument's orders that one message may hold
     mass_cancel_by_instrument: bool = True  # a mass cancel can be of one instrument alone
     numbers_go_on: bool = True  # our own sequence numbers do, over connections
+    drop_copy_fills_only: bool = False  # drop copy tells trades, and nothing of orders and cancels
     shared_trade_ids: bool = True  # REST names a trade as the session's reports do
     documented: str = ""  # date of the documentation that this follows: "2026-07-17", or as much of it as is known
     wires: dict[Kind, Wire] = {}  # of each kind of session that there is
