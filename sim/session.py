@@ -38,6 +38,8 @@ class Profile:
     test_after: float = 1.2  # TestRequest after this many heartbeat intervals of silence
     drop_after: float = 2.4
     logout_text: str = ""
+    explains: bool = True  # says in a Logout why it ends a session whose number is too low; False: not a word
+    reset_mode: bool = True  # takes a SequenceReset without GapFillFlag
     unresponsive_text: str = "Session unresponsive"
 
 
@@ -184,7 +186,8 @@ class Acceptor:
         elif seq > expected:
             self._gap(message)
         elif message.get(43) != "Y":
-            self.logout(f"MsgSeqNum too low, expecting {expected} but received {seq}")
+            if self.profile.explains:
+                self.logout(f"MsgSeqNum too low, expecting {expected} but received {seq}")
             self.end()
 
     def _in_order(self, message: Message) -> None:
@@ -210,6 +213,10 @@ class Acceptor:
 
     def _reset_to(self, message: Message) -> None:
         new = number(message.get(36), 0)
+        if not self.profile.reset_mode:
+            self.reject(message, 5, "SequenceReset without GapFillFlag is not supported", 123)
+            self.numbers.next_in += message.seq == self.numbers.next_in
+            return
         if new < self.numbers.next_in:
             self.reject(message, 5, f"NewSeqNo {new} is below the expected {self.numbers.next_in}", 36)
             return
@@ -254,7 +261,7 @@ class Acceptor:
         expected, seq = self.numbers.next_in, message.seq
         if seq < expected:
             text = f"MsgSeqNum too low, expecting {expected} but received {seq}"
-            self._refuse(Refusal("5", ((58, text),)), message)
+            self._refuse(Refusal("5", ((58, text),)) if self.profile.explains else Refusal(""), message)
             return
         self.active = True
         self.heartbeat_ns = max(1, number(message.get(108), 30)) * SECOND_NS
