@@ -78,8 +78,10 @@ def test_it_is_shaped_like_production(example: Path) -> None:
 
 def test_no_secret_can_be_had_from_the_file_alone(example: Path) -> None:
     desk = load(example)
-    with pytest.raises(SecretError, match="is not set"):
-        preview(desk, next(n for n, s in desk.config.session.items() if s.username))
+    signed = next((n for n, s in desk.config.session.items() if s.username), "")
+    if signed:  # not every venue's sessions have credentials
+        with pytest.raises(SecretError, match="is not set"):
+            preview(desk, signed)
     for line in example.read_text().splitlines():
         if re.match(r"(username|password|(kill_)?(key|secret)) *=", line):
             assert REFERENCE.search(line), line

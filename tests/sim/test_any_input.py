@@ -57,6 +57,7 @@ VENUES: dict[str, dict[str, Any]] = {
         "always": {30010: "spot", 30013: "baseCoin", 30006: "r"},
         "clock_tag": 30002,
     },
+    "gemini": {"types": "DFVx120A", "symbols": ["BTCUSD", "NOPE", ""], "target": "GEMINI", "logon": [(9001, "N")]},
 }
 TAGS = [11, 37, 41, 54, 38, 40, 44, 59, 60, 99, 18, 530, 262, 263, 264, 266, 267, 269, 146, 320, 559, 335, 126, 1138]
 TAGS += [

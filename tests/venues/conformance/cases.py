@@ -51,6 +51,10 @@ class Case:
     request_tag: int = 11  # where a cancel or replace says its own id
     keeps_ids: bool = False  # a replaced order goes on under its ClOrdID
     order_options: dict[str, dict[str, str]] = field(default_factory=dict)  # by ord_type: what it cannot do without
+    sides: dict[str, str] = field(default_factory=dict)  # by ord_type: of orders that a quantity makes, 1 unless told
+    ends_subscriptions: bool = True  # market data can be unsubscribed from
+    lists_names: bool = False  # the venue is asked which symbols it has, and tells no more of them
+    repeats_cancels: bool = False  # REST answers a second cancel of an order as it did the first
     sim_options: dict[str, Any] = field(default_factory=dict)  # of the simulated venue, that it is of the same mind
     channels: frozenset[str] = frozenset({"3", "8", "9", "j", "r"})  # MsgTypes by which the venue refuses requests
     throttles: tuple[Throttle, ...] = ()
@@ -160,5 +164,11 @@ CASES = [
         targets=dict.fromkeys(Kind, "BYBIT_FIX_SERVER"), password=BYBIT_KEY, cancels_named=False, request_tag=30006,
         keeps_ids=True, sim_options=BYBIT_LIMITS, channels=frozenset({"8", "j", "XCA", "XAA"}),
         throttles=(Throttle({"creates_per_s": 5}, 5, "8"),),
+    ),
+    Case(
+        "gemini", "gemini", Instrument("gemini", "BTC-USD", "BTCUSD", 2, 8), {"messages_per_s": 1000},
+        targets=dict.fromkeys(Kind, "GEMINI"), password="a-secret-of-gemini", sides={"1": "2"},
+        ends_subscriptions=False, lists_names=True, repeats_cancels=True, sim_options={"messages_per_s": 0},
+        channels=frozenset({"3", "8", "9"}), throttles=(Throttle({"messages_per_s": 5}, 5, "3"),),
     ),
 ]  # fmt: skip

@@ -92,13 +92,14 @@ def test_every_declared_type_and_time_in_force_can_be_sent(bench: Bench, case: C
     for ord_type in sorted(claims.new_types):
         for tif in sorted(claims.times_in_force):
             more = {"expire_ns": WALL + 3600 * SECOND} if tif == "6" else {}
+            side = case.sides.get(ord_type, "1")
             try:
-                d = bench.place(ord_type=ord_type, time_in_force=tif, stop_px=stop_px, **more)
+                d = bench.place(ord_type=ord_type, time_in_force=tif, stop_px=stop_px, side=side, **more)
             except VenueError as e:
                 refusals.append(str(e))
                 continue
             assert d.msg_type == "D"
-            assert (d.get_str(11), d.get_str(55), d.get(54)) == (bench.id, case.instrument.symbol, b"1")
+            assert (d.get_str(11), d.get_str(55), d.get_str(54)) == (bench.id, case.instrument.symbol, side)
             assert d.get_scaled(38, case.instrument.qty_scale) == case.order().order_qty
             sent_types.add(ord_type)
             sent_tifs.add(tif)
