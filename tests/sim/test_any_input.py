@@ -36,6 +36,13 @@ VENUES: dict[str, dict[str, Any]] = {
         "logon": [(1137, "9")],
         "uuids": True,
     },
+    "coinbase_derivatives": {
+        "types": ["D", "F", "G", "F1", "F3", "1", "2", "0", "A"],
+        "symbols": ["BTZ26", "NOPE", ""],
+        "target": "COIND",
+        "logon": [],
+        "always": {1: "C1", 50: "joe", 57: "PROD", 167: "FUT", 528: "P", 582: "2", 1028: "N", 1031: "Y", 22003: "1"},
+    },
     "coinbase_prime": {
         "types": "DFGHRqV120A",
         "symbols": ["BTC-USD", "NOPE", ""],

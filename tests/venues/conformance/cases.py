@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from base.config import Kind, RestConfig, SessionConfig, VenueConfig
-from base.instruments import Instrument
+from base.instruments import Contract, Instrument
 from ipc.requests import NewOrder
 from tests.venues.kit import WALL
 from venues.interface import Capabilities, Dialect, SessionContext, WorkingOrder
@@ -170,5 +170,11 @@ CASES = [
         targets=dict.fromkeys(Kind, "GEMINI"), password="a-secret-of-gemini", sides={"1": "2"},
         ends_subscriptions=False, lists_names=True, repeats_cancels=True, sim_options={"messages_per_s": 0},
         channels=frozenset({"3", "8", "9"}), throttles=(Throttle({"messages_per_s": 5}, 5, "3"),),
+    ),
+    Case(
+        "coinbase_derivatives", "coinbase_derivatives",
+        Instrument("coinbase_derivatives", "BTC-USD-20261225", "BTZ26", 2, 0, contract=Contract(1, 2)),
+        {"account": "C123", "trader": "smithj", "cti_code": "2"}, rest=False, ours="EBR123",
+        targets=dict.fromkeys(Kind, "COIND"), channels=frozenset("389"),
     ),
 ]  # fmt: skip

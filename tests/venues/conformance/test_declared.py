@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from base.config import Kind, RestConfig, VenueConfig
 from base.errors import VenueError
@@ -91,5 +92,7 @@ def test_every_variant_is_a_configuration_that_the_venue_takes(case: Case) -> No
     rest = RestConfig(address="https://127.0.0.1:1", key="env:K", secret="env:S", passphrase="env:P")
     for variant, options in case.dialect.variants().items():
         venue = VenueConfig(dialect=case.name, instruments=[], options=options, rest=rest)
+        if case.dialect.rest(venue, "K", case.password, case.passphrase) is None:
+            venue = replace(venue, rest=None)
         case.dialect.check(venue, {}, f"variant {variant!r}")
         assert case.dialect.capabilities(venue).kinds

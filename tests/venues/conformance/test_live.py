@@ -84,7 +84,8 @@ class Bench:
         i = self.case.instrument
         item = InstrumentConfig(name=i.name, symbol=i.symbol, px_scale=i.px_scale, qty_scale=i.qty_scale)
         rest = self.case.dialect.rest(replace(self.case.venue, instruments=[item]), *self.rest_credentials)
-        assert rest is not None
+        if rest is None:
+            pytest.skip(f"{self.case.id}: has no REST")
         return rest
 
     def close(self) -> None:
@@ -215,7 +216,7 @@ def test_a_mass_cancel_ends_every_order_of_the_session(bench: Bench, case: Case)
 def test_a_bad_order_is_refused_with_its_own_id(bench: Bench, case: Case) -> None:
     session, driver = bench.trading()
     symbol = "NO/SUCH" if "/" in case.instrument.symbol else "NOSUCH"
-    unknown = Instrument(case.name, "NO-USD", symbol, 2, 4)
+    unknown = Instrument(case.name, "NO-USD", symbol, case.instrument.px_scale, case.instrument.qty_scale)
     cl_ord_id = session.make_cl_ord_id(driver.now()[1])
     session.new_order(case.order(), unknown, cl_ord_id, *driver.now())
     refused = driver.report(cl_ord_id, "8")
@@ -226,7 +227,8 @@ def test_a_bad_order_is_refused_with_its_own_id(bench: Bench, case: Case) -> Non
 def test_the_status_of_an_order_can_be_had_where_declared(bench: Bench, case: Case) -> None:
     session, driver = bench.trading()
     new = place(session, driver, case)
-    assert case.capabilities.status_request
+    if not case.capabilities.status_request:
+        pytest.skip(f"{case.id}: declares no status request")
     try:
         session.order_status(working_of(case, new), session.make_cl_ord_id(driver.now()[1]), *driver.now())
     except VenueError:

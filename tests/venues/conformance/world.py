@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from base.backoff import Backoff
@@ -147,7 +148,8 @@ class World:
         i = self.case.instrument
         item = InstrumentConfig(name=i.name, symbol=i.symbol, px_scale=i.px_scale, qty_scale=i.qty_scale)
         made = self.case.dialect.rest(replace(self.case.venue, instruments=[item]), key, secret, passphrase)
-        assert made is not None
+        if made is None:
+            pytest.skip(f"{self.case.id}: has no REST")
         return made
 
     def ask(self, request: RestRequest) -> tuple[int, bytes]:
