@@ -1,5 +1,8 @@
 """The simulated Deribit, over real sockets: what its documentation says; and desks against it."""
 
+import contextlib
+import http.client
+import json
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from base.config import InstrumentConfig
 from ipc.events import ExecutionReport
 from ipc.requests import ReplaceOrder
 from sim.setup import Grant, RestKey, Setup
@@ -16,15 +20,16 @@ from tests.sim.server import Running
 from tests.venues.conformance.cases import CASES
 from tests.venues.conformance.recovery_live import AtVenue, LiveDesk
 from tests.venues.conformance.test_live import Bench
+from venues.deribit.rest import Rest
 from venues.deribit.sim import default_instruments, new_secret, password
-from venues.interface import SessionPhase
+from venues.interface import RestRequest, SessionPhase
 
 pytestmark = pytest.mark.e2e
 
 KEY, SECRET = (new_secret(what) for what in ("username", "password"))
 GRANTS = [
-    Grant(kind, sender, "DERIBITSERVER", "main", 2, KEY, SECRET, sender)
-    for kind, sender in (("trading", "T1"), ("trading", "T2"), ("marketdata", "MD"))
+    Grant("marketdata" if sender == "MD" else "trading", sender, "DERIBITSERVER", account, 2, KEY, SECRET, sender)
+    for sender, account in (("T1", "main"), ("T2", "main"), ("MD", "main"), ("X1", "other"))
 ]
 CASE = next(c for c in CASES if c.id == "deribit")
 NONCE = b64encode(bytes(range(32))).decode()
@@ -258,7 +263,7 @@ def test_a_book_comes_whole_with_past_trades_and_then_by_increments(venue: Runni
 
 
 def test_a_lost_message_ends_the_connection_and_the_next_one_has_the_book_anew(tmp_path: Path) -> None:
-    bench = Bench(CASE, tmp_path, flow=True)
+    bench = Bench(CASE, tmp_path, flow=True, epoch_times=True)
     try:
         session, driver, books = bench.marketdata()
         driver.until(books.live, "live")
@@ -272,6 +277,43 @@ def test_a_lost_message_ends_the_connection_and_the_next_one_has_the_book_anew(t
         assert books.breaks == []
     finally:
         bench.close()
+
+
+# --- HTTP
+
+
+def test_units_over_http_are_the_contracts_of_the_reports(venue: Running) -> None:
+    item = InstrumentConfig(
+        name="BTC-USD-PERP", symbol="BTC-PERPETUAL", px_scale=1, qty_scale=0, contract_value="10", inverse=True
+    )
+    rest = Rest([item], KEY, SECRET, labelled=True)
+    host, _, port = venue.endpoint("rest").rpartition(":")
+
+    def ask(request: RestRequest) -> tuple[int, bytes]:
+        with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=5)) as connection:
+            connection.request(request.method, request.target, headers=dict(request.headers))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    client, stranger = trader(venue), trader(venue, "X1")
+    client.resting(side=2, t100010="mine")
+    stranger.order(1, 1, "100", t59=3)
+    fill = client.expect("8", t150="F")
+    now = client.clock.wall_ns
+    (listed,) = rest.parse_open_orders(*ask(rest.open_orders(now()))).orders
+    assert (listed.order_qty, listed.cum_qty, listed.cl_ord_id, listed.order_id) == ("3", "1", "mine", fill.get(11))
+    known = CASE.working(order_id=listed.order_id)
+    trades = rest.trades(now(), known, 0)
+    assert trades is not None
+    (trade,) = rest.parse_trades(*ask(trades)).trades
+    assert (trade.qty, trade.px, trade.side, trade.liquidity) == ("1", "100", "2", "M")
+    held = rest.positions(now())
+    assert held is not None
+    status, body = ask(held)
+    assert json.loads(body)["result"][0]["size"] == -10
+    assert [(p.symbol, p.qty) for p in rest.parse_positions(status, body)] == [("BTC-PERPETUAL", "-1")]
+    stranger.expect("8", t150="F")
+    assert {m.get(41) for m in stranger.of("8")} == {"X1-1"}  # and nothing of the other sub-account
 
 
 # --- a desk against it
