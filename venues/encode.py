@@ -67,3 +67,34 @@ class InPlace:
     def after_logon(self) -> list[tuple[str, bytes]]:
         """Nothing."""
         return []
+
+
+class NewAndCancel(InPlace):
+    """Encoders of a venue whose sessions place orders and cancel them one by one; what it has beyond that it says."""
+
+    venue_name: str
+
+    def replace_order(
+        self,
+        body: BodyWriter,
+        order: WorkingOrder,
+        request_id: str,
+        order_qty: int,
+        price: int | None,
+        stop_px: int | None,
+        wall_ns: int,
+    ) -> str:
+        """There is none."""
+        raise VenueError(f"35=G: {self.venue_name} has no replace; cancel and place anew")
+
+    def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
+        """There is none: an order is asked for over REST."""
+        raise VenueError(f"35=H: {self.venue_name} has no status request over FIX")
+
+    def mass_status(self, body: BodyWriter, request_id: str, wall_ns: int) -> str:
+        """There is none: the list is had over REST."""
+        raise VenueError(f"35=AF: {self.venue_name} has no mass status request")
+
+    def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str:
+        """There is none: orders are cancelled one by one, or over REST."""
+        raise VenueError(f"35=q: {self.venue_name} has no mass cancel over FIX")

@@ -11,7 +11,7 @@ from base.instruments import Instrument
 from fix.codec import BodyWriter
 from ipc.requests import NewOrder
 from venues.coinbase_exchange.settings import SELF_TRADE, Settings
-from venues.encode import POST_ONLY, InPlace, exec_inst, one_of, required
+from venues.encode import POST_ONLY, NewAndCancel, exec_inst, one_of, required
 from venues.interface import WorkingOrder
 
 _NAME = "coinbase_exchange"
@@ -29,8 +29,10 @@ _OPTIONS = frozenset({_FUNDS, _STOP_LIMIT_PX, _DIRECTION, _SELF_TRADE, _EXN})
 _EVERYTHING_OF_SESSION = "6"  # MassCancelRequestType(530)
 
 
-class Orders(InPlace):
+class Orders(NewAndCancel):
     """Encoders of one session."""
+
+    venue_name = _NAME
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -99,10 +101,6 @@ class Orders(InPlace):
             body.text(37, order.order_id)
         body.text(55, order.instrument.symbol)
         return "H"
-
-    def mass_status(self, body: BodyWriter, request_id: str, wall_ns: int) -> str:
-        """There is none: the list is had over REST."""
-        raise VenueError("35=AF: coinbase_exchange has no mass status request")
 
     def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str:
         """35=q 530=6: the orders of this session, all instruments. The only form that the venue takes."""

@@ -11,7 +11,7 @@ from base.instruments import Instrument
 from fix.codec import BodyWriter
 from ipc.requests import NewOrder
 from venues.coinbase_prime.settings import ORD_TYPES, Settings
-from venues.encode import POST_ONLY, InPlace, exec_inst, one_of, required, scaled
+from venues.encode import POST_ONLY, NewAndCancel, exec_inst, one_of, required, scaled
 from venues.interface import WorkingOrder
 
 _NAME = "coinbase prime"
@@ -41,8 +41,10 @@ _SCHEDULED = {"T": _Strategy("2", "T", frozenset("6"), _SLICED), "V": _Strategy(
 _PEG_OFFSET_TYPES = frozenset("014")
 
 
-class Orders(InPlace):
+class Orders(NewAndCancel):
     """Encoders of one session."""
+
+    venue_name = _NAME
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -133,14 +135,6 @@ class Orders(InPlace):
         body.text(37, order.order_id)
         _what(body, order)
         return "H"
-
-    def mass_status(self, body: BodyWriter, request_id: str, wall_ns: int) -> str:
-        """There is none: the list is had over REST."""
-        raise VenueError("35=AF: coinbase prime has no mass status request")
-
-    def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str:
-        """There is none: orders are cancelled one by one."""
-        raise VenueError("35=q: coinbase prime has no mass cancel")
 
     @staticmethod
     def _strategy(order: NewOrder | WorkingOrder) -> _Strategy:

@@ -6,7 +6,7 @@ from base.errors import VenueError
 from base.instruments import Instrument
 from fix.codec import BodyWriter
 from ipc.requests import NewOrder
-from venues.encode import POST_ONLY, InPlace, exec_inst, no_more, one_of, required
+from venues.encode import POST_ONLY, NewAndCancel, exec_inst, no_more, one_of, required
 from venues.gemini.settings import NAME, ORD_TYPES, TIMES_IN_FORCE
 from venues.interface import WorkingOrder
 
@@ -16,8 +16,10 @@ _POST = {POST_ONLY: "6", "6": "6"}
 _GTC = "1"
 
 
-class Orders(InPlace):
+class Orders(NewAndCancel):
     """Encoders of one session."""
+
+    venue_name = NAME
 
     def new_order(self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int) -> str:
         """35=D, tags rising as in the venue's samples. A market buy is sized by what it may spend alone."""
@@ -60,31 +62,6 @@ class Orders(InPlace):
         body.text(55, order.instrument.symbol)
         body.utc(60, wall_ns)
         return "F"
-
-    def replace_order(
-        self,
-        body: BodyWriter,
-        order: WorkingOrder,
-        request_id: str,
-        order_qty: int,
-        price: int | None,
-        stop_px: int | None,
-        wall_ns: int,
-    ) -> str:
-        """There is none."""
-        raise VenueError("35=G: gemini has no replace; cancel and place anew")
-
-    def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
-        """There is none: an order is asked for over REST."""
-        raise VenueError("35=H: gemini has no status request over FIX")
-
-    def mass_status(self, body: BodyWriter, request_id: str, wall_ns: int) -> str:
-        """There is none: the list is had over REST."""
-        raise VenueError("35=AF: gemini has no mass status request")
-
-    def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str:
-        """There is none: orders are cancelled one by one, or over REST."""
-        raise VenueError("35=q: gemini has no mass cancel over FIX")
 
     @staticmethod
     def _check(order: NewOrder) -> None:
