@@ -32,6 +32,7 @@ class SessionFacts(msgspec.Struct, kw_only=True):
     levels: list[int]
     numbers: str
     resend: bool
+    fills_only: bool = False
 
 
 class CalendarFacts(msgspec.Struct, kw_only=True):
@@ -134,6 +135,7 @@ def _sessions(claims: Capabilities) -> Iterator[SessionFacts]:
                 kind=kind.value, protocol=wire.protocol, resend=wire.resend,
                 levels=sorted(claims.levels) if kind is Kind.MARKETDATA else [],
                 numbers=wire.numbers.value if wire.numbers is not None else "",
+                fills_only=kind is Kind.DROPCOPY and claims.drop_copy_fills_only,
             )  # fmt: skip
 
 

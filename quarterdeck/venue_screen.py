@@ -108,7 +108,8 @@ def _sessions(found: list[Supported]) -> Table:
 
 def _session(s: SessionFacts) -> str:
     levels = "".join(f"L{level} " for level in s.levels)
-    said = (f"{levels}{s.protocol}", _NUMBERS[s.numbers][0], "resend" if s.resend else "")
+    more = ["resend"] * s.resend + ["fills alone"] * s.fills_only
+    said = (f"{levels}{s.protocol}", _NUMBERS[s.numbers][0], *more)
     return ", ".join(part for part in said if part)
 
 

@@ -96,6 +96,7 @@ class CancelPlan(msgspec.Struct, frozen=True, kw_only=True):
     unproven: tuple[str, ...]  # what nothing proves at this venue, said before the desk arms
     list_says: str = ""  # what asks for that list
     drop_copy_lag_ms: int | None = None  # how late drop copy is, which can only refute; None: there is none
+    drop_copy_refutes: bool = True  # False: it tells trades alone, and never that an order is open
     refused_when: tuple[str, ...] = ()  # states in which the venue takes no cancels, for people
     no_cancel: tuple[Refusal, ...] = ()  # answers that say that it is in such a state
     by_hand: tuple[str, ...] = ()  # what only a person can do here

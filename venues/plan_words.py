@@ -195,7 +195,8 @@ def _proof(facts: VenueFacts) -> list[str]:
     if plan.drop_copy_lag_ms is None:
         text = "there is no drop copy"
     else:
-        text = f"drop copy comes {plan.drop_copy_lag_ms / 1000:g} s late: it can refute a proof, and proves nothing"
+        worth = "it can refute a proof," if plan.drop_copy_refutes else "it tells trades alone, refutes nothing"
+        text = f"drop copy comes {plan.drop_copy_lag_ms / 1000:g} s late: {worth} and proves nothing"
     return [*lines, *_fact("", text, 2), *_fact("", f"of an answer: {PROVES}", 2)]
 
 

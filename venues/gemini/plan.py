@@ -25,7 +25,8 @@ def cancel_plan(venue: VenueConfig, settings: Settings) -> CancelPlan:
         list_lag_ms=venue.rest.lag_ms if venue.rest else 0,
         unproven=tuple(_unproven(venue, settings)),
         list_says="POST /v1/orders" if venue.rest else "",
-        drop_copy_lag_ms=1_000,  # of trades alone; how late they may be is not documented
+        drop_copy_lag_ms=1_000,  # how late it may be is not documented
+        drop_copy_refutes=False,
         refused_when=("maintenance: REST answers HTTP 503; what the FIX sessions say then is not documented",),
         no_cancel=(Refusal(text="Maintenance"),),
         by_hand=(

@@ -62,6 +62,11 @@ def test_absence_is_proven_by_the_list_that_is_declared(case: Case) -> None:
         assert any("list" in u for u in plan.unproven)
 
 
+def test_drop_copy_refutes_nothing_where_it_tells_fills_alone(case: Case) -> None:
+    plan = case.dialect.cancel_plan(case.venue)
+    assert plan.drop_copy_refutes is not case.capabilities.drop_copy_fills_only
+
+
 def test_what_is_not_certain_is_said_to_be_unproven(case: Case) -> None:
     plan = case.dialect.cancel_plan(case.venue)
     assert plan.unproven
