@@ -10,13 +10,13 @@ import pytest
 
 from base.config import InstrumentConfig, Kind, RestConfig, SessionConfig, VenueConfig
 from base.errors import ConfigError, VenueError
-from base.instruments import Instrument
 from fix.codec import Message
 from fix.dictionary import Checks
 from ipc.events import CancelReject, ExecutionReport
 from ipc.requests import NewOrder
 from risk.order import order_of
 from risk.orders import OrderTable
+from tests.venues.conformance.cases import CASES
 from tests.venues.kit import SECOND, WALL, Heard, Records, Venue, context
 from tests.venues.samples import FOLDER, Sample, samples
 from venues.dictionaries import venue_dictionary
@@ -26,7 +26,8 @@ from venues.registry import dialect
 from venues.throttle import Throttle
 
 D = dialect("gemini")
-BTC = Instrument("gemini", "BTC-USD", "BTCUSD", 2, 8)
+CASE = next(c for c in CASES if c.id == "gemini")
+BTC = CASE.instrument
 MAKERS = {Kind.TRADING: D.trading, Kind.DROPCOPY: D.dropcopy}
 AT = "60=20260407-14:32:05.000"
 
@@ -53,19 +54,11 @@ def reading(depth: int = 0, **options: Any) -> tuple[Any, Heard, Venue, Records]
 
 
 def order(**changes: Any) -> NewOrder:
-    fields = {
-        "client_id": "c", "command_id": "1", "deadline_ns": 0, "venue": "gemini", "instrument": "BTC-USD",
-        "side": "1", "ord_type": "2", "order_qty": 150_000_000, "price": 8_400_050,
-    }  # fmt: skip
-    return NewOrder(**{**fields, **changes})
+    return CASE.order(**{"order_qty": 150_000_000, "price": 8_400_050, **changes})
 
 
 def working(**changes: Any) -> WorkingOrder:
-    fields = {
-        "instrument": BTC, "cl_ord_id": "A1", "order_id": "77", "side": "2", "ord_type": "2", "time_in_force": "1",
-        "order_qty": 150_000_000, "price": 8_400_050, "stop_px": None, "leaves_qty": 150_000_000, "sent_ns": WALL,
-    }  # fmt: skip
-    return WorkingOrder(**{**fields, **changes})
+    return CASE.working(**{"order_id": "77", "side": "2", **changes})
 
 
 def body(message: Message) -> str:
