@@ -7,11 +7,14 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from base.config import Kind, RestConfig, SessionConfig, VenueConfig
 from base.errors import ConfigError, SecretError, VenueError
 from base.instruments import Instrument
 from fix.codec import Message, parse_utc_ns
+from fix.dictionary import Checks
 from ipc.events import BookSnapshot, CancelReject, ExecutionReport, PublicTrade, VenueLimit
 from ipc.requests import NewOrder
 from risk.order import order_of
@@ -21,6 +24,7 @@ from tests.venues.kit import WALL, Heard, Venue, context
 from tests.venues.samples import Sample, frames, samples
 from venues.bybit.signing import logon_signature, private_key, rest_signer
 from venues.bybit.websocket import Frames, auth_frame, subscribe_frame
+from venues.dictionaries import venue_dictionary
 from venues.fix_dialect import Notice
 from venues.fix_requests import Request
 from venues.interface import CancelOutcome, Disconnect, OpenOrders, Replace, SessionPhase, WorkingOrder
@@ -373,6 +377,30 @@ def test_what_cannot_be_read_of_a_fill_is_a_defect_and_the_fill_is_told() -> Non
     assert sorted(d[:5] for d in two.defects) == ["30050", "30053", "30054"]
 
 
+def test_a_fill_of_an_instrument_that_nobody_configured_is_told_exactly() -> None:
+    _, heard, venue = ready()
+    fills = f"30050=2|{entry('T1', '0.25', '3.125')}{entry('T2', '1', '3.5')}"
+    venue.send("8", f"11=A1|37=77|150=F|39=1|55=X|54=1|38=2.5|44=3.5|14=1.25|151=1.25|{fills}")
+    one, two = heard.events
+    for r, said in ((one, (25, 3125, 25)), (two, (100, 3500, 125))):
+        assert isinstance(r, ExecutionReport)
+        assert (r.px_scale, r.qty_scale, r.instrument, r.venue_symbol) == (3, 2, "", "X")
+        assert (r.price, r.order_qty, r.last_qty, r.last_px, r.cum_qty) == (3500, 250, *said)
+
+
+_ODD = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="|"), min_size=1, max_size=12)
+_TAGS = (6, 11, 14, 37, 38, 39, 44, 54, 55, 58, 60, 103, 150, 151, *range(30005, 30010), *range(30040, 30067))
+
+
+@settings(max_examples=60)
+@given(kind=st.sampled_from(["8", "XCA", "XAA"]), fields=st.lists(st.tuples(st.sampled_from(_TAGS), _ODD), max_size=40))
+def test_nothing_that_the_venue_says_is_too_odd_to_be_told(kind: str, fields: list[tuple[int, str]]) -> None:
+    _, heard, venue = ready()
+    venue.send(kind, b"".join(f"{tag}={value}\x01".encode() for tag, value in fields))
+    assert heard.disconnects == []
+    assert [e for e in heard.events if isinstance(e, ExecutionReport | CancelReject)]
+
+
 def test_a_push_that_says_not_what_it_is_about_is_told_with_its_defects() -> None:
     _, heard, venue = ready()
     venue.send("8", "11=A1|150=0|39=0|")
@@ -565,6 +593,13 @@ def test_every_sample_has_an_expectation_here() -> None:
     assert [s.get(35) for s in samples("bybit")] == [
         "A", "A", "0", "5", "D", "8", "8", "8", "F", "XCA", "8", "XAR", "XAA", "8", "8", "8", "XAA", "D",
     ]  # fmt: skip
+
+
+def test_every_sample_is_as_the_dictionary_has_it() -> None:
+    d = venue_dictionary("bybit", "FIX.4.4")
+    for sample in samples("bybit"):
+        blemished = sample.get(96) == "<SIGNATURE>"  # 64 bytes long, it says
+        assert bool(d.faults(sample.raw, Checks(group_order=False))) is blemished, sample.title
 
 
 @pytest.mark.parametrize(("at", "px_scale"), [(0, 1), (1, 2)], ids=["of-august", "early-draft"])
@@ -760,6 +795,11 @@ def body_of(title: str) -> bytes:
 
 
 def test_the_rest_answers_of_the_samples() -> None:
+    replies = {f.title.removeprefix("REST reply ") for f in frames("bybit") if f.title.startswith("REST reply")}
+    assert replies - {"order/cancel-all", "order/cancel-order", "order/execution"} == {  # of calls that are not made
+        "order/amend-order", "order/batch-place", "order/batch-amend", "order/batch-cancel", "order/dcp",
+        "market/orderbook", "market/time",
+    }  # fmt: skip
     assert rest().parse_cancel_all(200, body_of("order/cancel-all")) == 2
     assert rest().parse_cancel_order(200, body_of("order/cancel-order")).outcome is CancelOutcome.CANCELLED
     (trade,) = rest().parse_trades(200, body_of("order/execution")).trades

@@ -28,6 +28,7 @@ _STATES = {"U": "0", "T": "0", "D": "4", "F": "4"}
 _ENDED = frozenset("48")
 GROUPS = (30050, 30060)
 """The venue's own NumInGroup tags: fills, fees."""
+_MOST_DIGITS = 18
 _FILLS = GroupSpec(
     30050, (30051, 30052, 30053, 30054, 30055, 30056, 30059, 30057, 30058, 30063, 30064, 30065, 30066)
 )  # fmt: skip
@@ -135,6 +136,8 @@ def _fills(message: Message, report: ExecutionReport) -> Iterator[ExecutionRepor
     """One report a fill, each with what was filled by then."""
     before = len(message.defects)
     entries = message.group(_FILLS)
+    if not report.instrument:
+        report = _exact(report, entries)
     defects = report.defects + tuple(f"{d.tag}: {d.kind.name}" for d in message.defects[before:])
     if not entries:
         yield replace(report, defects=defects)
@@ -153,6 +156,24 @@ def _fills(message: Message, report: ExecutionReport) -> Iterator[ExecutionRepor
             ord_status=report.ord_status if last else "1", leaves_qty=report.leaves_qty if last else leaves,
             defects=(*defects, *fill.defects),
         )  # fmt: skip
+
+
+def _exact(report: ExecutionReport, entries: list[GroupEntry]) -> ExecutionReport:
+    """A report of an instrument that nobody configured, at scales that its fills fit as well."""
+    px, qty = (
+        max([had, *(min(len((e.get_str(tag) or "").partition(".")[2]), _MOST_DIGITS) for e in entries)])
+        for tag, had in ((30053, report.px_scale), (30052, report.qty_scale))
+    )
+
+    def finer(value: int | None, digits: int) -> int | None:
+        return None if value is None else value * 10**digits
+
+    more_px, more_qty = px - report.px_scale, qty - report.qty_scale
+    return replace(
+        report, px_scale=px, qty_scale=qty, price=finer(report.price, more_px), stop_px=finer(report.stop_px, more_px),
+        order_qty=finer(report.order_qty, more_qty), cum_qty=finer(report.cum_qty, more_qty),
+        leaves_qty=finer(report.leaves_qty, more_qty),
+    )  # fmt: skip
 
 
 class _Fill:

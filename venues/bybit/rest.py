@@ -49,6 +49,12 @@ class _Result(msgspec.Struct, Generic[T], rename="camel"):
     result: T | None = None
 
 
+class _Rows(msgspec.Struct, Generic[T], rename="camel"):
+    rows: list[T] = msgspec.field(name="list")
+    next_page_cursor: str = ""
+    success: str = "1"
+
+
 class _Code(msgspec.Struct, rename="camel"):
     ret_code: int
     ret_msg: str = ""
@@ -66,11 +72,6 @@ class _Order(msgspec.Struct, rename="camel"):
     updated_time: str = "0"
 
 
-class _Orders(msgspec.Struct, rename="camel"):
-    rows: list[_Order] = msgspec.field(name="list")
-    next_page_cursor: str = ""
-
-
 class _Trade(msgspec.Struct, rename="camel"):
     exec_id: str
     order_id: str
@@ -86,11 +87,6 @@ class _Trade(msgspec.Struct, rename="camel"):
     fee_currency: str = ""
 
 
-class _Trades(msgspec.Struct, rename="camel"):
-    rows: list[_Trade] = msgspec.field(name="list")
-    next_page_cursor: str = ""
-
-
 class _Coin(msgspec.Struct, rename="camel"):
     coin: str
     wallet_balance: str
@@ -102,17 +98,8 @@ class _Account(msgspec.Struct):
     coin: list[_Coin]
 
 
-class _Accounts(msgspec.Struct):
-    rows: list[_Account] = msgspec.field(name="list")
-
-
 class _Cancelled(msgspec.Struct, rename="camel"):
     order_id: str
-
-
-class _AllCancelled(msgspec.Struct):
-    rows: list[_Cancelled] = msgspec.field(name="list")
-    success: str = "1"
 
 
 class Rest(BalancesOnly):
@@ -130,7 +117,7 @@ class Rest(BalancesOnly):
 
     def parse_open_orders(self, status: int, body: bytes) -> Page:
         """A page; the last one is not full."""
-        said = _result(status, body, _Result[_Orders], "realtime")
+        said = _result(status, body, _Result[_Rows[_Order]], "realtime")
         orders = tuple(_open_order(o, f"realtime.list[{n}]") for n, o in enumerate(said.rows))
         return Page(orders, said.next_page_cursor if len(said.rows) >= _ORDERS_A_PAGE else "")
 
@@ -140,7 +127,7 @@ class Rest(BalancesOnly):
 
     def parse_order(self, status: int, body: bytes, cl_ord_id: str = "") -> OpenOrder | None:
         """The order, None when the venue does not list it."""
-        said = _result(status, body, _Result[_Orders], "realtime").rows
+        said = _result(status, body, _Result[_Rows[_Order]], "realtime").rows
         found = [o for o in said if o.order_link_id == cl_ord_id] or said
         return _open_order(found[0], "realtime.list[0]") if found else None
 
@@ -151,7 +138,7 @@ class Rest(BalancesOnly):
 
     def parse_trades(self, status: int, body: bytes) -> TradePage:
         """A page; the last one is not full."""
-        said = _result(status, body, _Result[_Trades], "execution")
+        said = _result(status, body, _Result[_Rows[_Trade]], "execution")
         trades = tuple(_trade(t, f"execution.list[{n}]") for n, t in enumerate(said.rows) if t.exec_type in _TRADES)
         return TradePage(trades, said.next_page_cursor if len(said.rows) >= _TRADES_A_PAGE else "", newest_first=True)
 
@@ -161,7 +148,7 @@ class Rest(BalancesOnly):
 
     def parse_balances(self, status: int, body: bytes) -> tuple[VenueBalance, ...]:
         """What is held of each coin; what may be borrowed on top is not counted."""
-        said = _result(status, body, _Result[_Accounts], "wallet-balance")
+        said = _result(status, body, _Result[_Rows[_Account]], "wallet-balance")
         coins = [coin for account in said.rows for coin in account.coin]
         return tuple(_balance(c, f"wallet-balance.coin[{n}]") for n, c in enumerate(coins))
 
@@ -171,7 +158,7 @@ class Rest(BalancesOnly):
 
     def parse_cancel_all(self, status: int, body: bytes) -> int | None:
         """Number of orders that are to be cancelled."""
-        said = _result(status, body, _Result[_AllCancelled], "cancel-all")
+        said = _result(status, body, _Result[_Rows[_Cancelled]], "cancel-all")
         if said.success != "1":
             raise VenueError(f"cancel-all: success is {said.success!r}")
         return len(said.rows)
