@@ -99,17 +99,19 @@ INSTRUMENTS = {
 ]
 """,
 }
+INSTRUMENTS["bybit"] = INSTRUMENTS["binance"]
 INSTRUMENTS["coinbase_prime"] = INSTRUMENTS["coinbase_exchange"] = INSTRUMENTS["fix44"]
 OPTIONS = {
     "fix44": 'options = {{ rest = true, mass_cancel_reaches = "{reaches}", messages = ["D", "F", "H", "q"] }}\n',
     "kraken": 'options = { tier = "none" }\n',
     "binance": "",
+    "bybit": "options = { creates_per_s = 200, cancels_per_s = 200 }\n",
     "coinbase_exchange": "",
     "coinbase_prime": 'options = { portfolio_id = "PF" }\n',
 }
 TARGET = {
     "fix44": "VENUE", "kraken": "KRAKEN-TRD", "binance": "SPOT", "coinbase_exchange": "Coinbase",
-    "coinbase_prime": "COIN",
+    "coinbase_prime": "COIN", "bybit": "BYBIT_FIX_SERVER",
 }  # fmt: skip
 
 

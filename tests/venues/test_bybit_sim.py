@@ -17,6 +17,7 @@ from base.http import Request
 from sim import timetext
 from sim.setup import Grant, RestKey, Setup
 from sim.wire import Framer, Message, encode
+from tests.procs.sim_desk import SimDesk
 from venues.bybit.sim import SERVER, BybitSim, default_instruments, make, new_secret
 
 SECOND = 1_000_000_000
@@ -449,3 +450,20 @@ def test_too_many_requests_in_five_seconds_are_forbidden(clock: ManualClock) -> 
     assert [a if isinstance(a, int) else a["retCode"] for a in answers] == [0, 0, 403]
     clock.advance(5 * SECOND)
     assert ask(venue, "GET", "/v5/market/time")["retCode"] == 0
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+def test_a_dead_owners_orders_are_cancelled_over_rest_by_kind_and_proven() -> None:
+    """With real processes: the owner's name is refused when it comes back, and it has no other."""
+    high = "creates_per_s = 200\ncancels_per_s = 200"
+    desk = SimDesk("bybit", session="heartbeat_s = 10", sim=high)
+    try:
+        desk.start()
+        desk.place_working(5)
+        desk.kill("trd")
+        desk.wait(lambda: desk.working() == set(), "reached without its owner")
+        trip = desk.proven()
+        assert (trip["orders"], trip["proven"], trip["unproven"]) == (5, 5, [])
+    finally:
+        desk.close()
