@@ -92,7 +92,7 @@ def all_facts(wanted: str = "") -> list[Supported]:
 
 
 def without_dialect() -> list[str]:
-    """Venues whose times are known and no more."""
+    """Venues that have a calendar and no dialect of their own."""
     return sorted(set(calendar.names()) - {name.replace("_", "-") for name in registry.names()})
 
 

@@ -69,7 +69,7 @@ def print_table(console: Console, found: list[Supported], without: list[str]) ->
     for line in _legend(found):
         console.print(Text(line), soft_wrap=False)
     if without:
-        console.print(Text(f"Times only, no dialect: {', '.join(without)}."))
+        console.print(Text(f"No dialect of their own: {', '.join(without)}."))
 
 
 def _legend(found: list[Supported]) -> Iterable[str]:
@@ -318,7 +318,8 @@ def _timer_words(f: Supported) -> list[str]:
 
 def _limit_words(limit: Limit) -> str:
     kept = f", {limit.reserve} of it kept for cancels" if limit.reserve else ""
-    return f"{limit} by {limit.scope}{kept}; {_BREACH[limit.breach]} [{limit.source or 'no source stated'}]"
+    ban = f" ({span(limit.ban_s)})" if limit.ban_s else ""
+    return f"{limit} by {limit.scope}{kept}; {_BREACH[limit.breach]}{ban} [{limit.source or 'no source stated'}]"
 
 
 def _connect_words(limit: ConnectLimit) -> str:

@@ -68,6 +68,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     reserve: int = 0  # kept for cancels
     spare: int = 0  # kept for what leaves unasked (heartbeats) and for times that differ at the venue
     breach: Literal["refused", "logout", "ban"] = "refused"
+    ban_s: int = 0  # silence that passing it costs, where the venue says so in its pages and not in its answer
     cancels_wait: bool = False  # though it only refuses: what is refused may count, so that trying on would starve us
     fill_gives_back: bool = False  # the first fill of an order takes one off
     told_as: str = ""  # name under which the venue tells its own figures (ipc.events.VenueLimit)

@@ -110,7 +110,10 @@ class Throttle:
         at = min(meant, key=lambda m: m.limit.per_s)
         at.sync(mono_ns, wall_ns)
         at.full()
-        self.breaches += 1
+        if at.limit.ban_s:
+            self.hold(mono_ns + at.limit.ban_s * 1_000_000_000, str(at.limit), ban=True)
+        else:
+            self.breaches += 1
         return str(at.limit)
 
     def hold(self, until_ns: int, why: str, *, ban: bool = False) -> None:

@@ -179,6 +179,16 @@ def test_silence_that_the_venue_asks_for_is_kept_by_all_but_cancels() -> None:
     assert not throttle.take("new", START + 5 * SECOND_NS, NOON)
 
 
+def test_a_ban_that_only_the_pages_tell_of_is_waited_for() -> None:
+    limit = Limit(name="a", most=5, per_s=5, breach="ban", ban_s=600, refusals=(Refusal(text="too frequent"),))
+    throttle = Throttle((limit,))
+    assert throttle.answered("", "access too frequent", 10**9, 0)
+    assert "600000 ms" in throttle.take("x", 10**9, 0)
+    assert (throttle.banned, throttle.breaches) == (True, 1)
+    assert throttle.take("x", 600 * 10**9, 0)
+    assert throttle.take("x", 602 * 10**9, 0) == ""
+
+
 def test_what_the_venue_tells_of_its_limit_overrules_ours() -> None:
     throttle = Throttle([limit(told_as="orders", spare=1)])
     throttle.told(VenueLimit("s", "v", "orders", 3, 20, 10, 0), START, NOON)

@@ -7,7 +7,11 @@ from venues.limits import FREE, ONE, ConnectLimit, Limit, RateLimits, Refusal
 KINDS = {"8": "create", "XAA": "amend", "XCA": "cancel"}
 """The limit that an acknowledgement of that MsgType tells of."""
 _COUNTS = {"create": "new", "amend": "amend", "cancel": "cancel"}
-_TOO_MANY = (Refusal(code="10006"), Refusal(code="10429"))
+_TOO_MANY = (
+    Refusal(code="10006"), Refusal(code="10429"),
+    Refusal(text='"retCode":10006,'), Refusal(text='"retCode":10429,'),  # over REST
+)  # fmt: skip
+_BAN_S = 600  # the least that the venue asks to wait
 _QUERIES = ("/v5/order/realtime", "/v5/execution/list", "/v5/account/wallet-balance")
 
 
@@ -27,7 +31,8 @@ def rate_limits(settings: Settings) -> RateLimits:
     )
     rest = (
         Limit(
-            name="address", most=600, per_s=5, scope="address", reserve=100, spare=10, breach="ban",
+            name="address", most=600, per_s=5, scope="address", reserve=100, spare=10, breach="ban", ban_s=_BAN_S,
+            refusals=(Refusal(text="access too frequent"),),
             source="REST, 600 in 5 s an address, then HTTP 403 for 10 minutes",
         ),
         Limit(
