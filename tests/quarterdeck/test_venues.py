@@ -115,6 +115,13 @@ def test_every_policy_has_a_word(odd: Odd, capsys: pytest.CaptureFixture[str], w
     assert block(qd(capsys), "Sessions")[1] == ["odd", shown, "-", "-", "?", "-"]
 
 
+@pytest.mark.parametrize("policy", SequencePolicy)
+def test_no_policy_is_without_a_word(odd: Odd, capsys: pytest.CaptureFixture[str], policy: SequencePolicy) -> None:
+    wire = Wire(numbers=policy, resend=False)
+    odd.changes = {"kinds": frozenset({Kind.TRADING}), "levels": frozenset(), "wires": {Kind.TRADING: wire}}
+    assert block(qd(capsys), "Sessions")[1][1].startswith("FIX 4.4, ")
+
+
 def test_orders_are_the_dialects(odd: Odd, capsys: pytest.CaptureFixture[str]) -> None:
     odd.changes = {
         "new_types": frozenset({"P", "~"}), "times_in_force": frozenset({"7", "X"}), "replace": Replace.CANCEL_NEW,

@@ -58,6 +58,7 @@ class Case:
     sim_options: dict[str, Any] = field(default_factory=dict)  # of the simulated venue, that it is of the same mind
     channels: frozenset[str] = frozenset({"3", "8", "9", "j", "r"})  # MsgTypes by which the venue refuses requests
     throttles: tuple[Throttle, ...] = ()
+    rest_limit: dict[str, Any] | None = None  # of the simulated venue: a few hundred REST calls at once are too many
     pieces: dict[str, Any] = field(default_factory=dict)  # of the simulated venue: a snapshot of 8 entries is several
 
     @property
@@ -121,18 +122,20 @@ CASES = [
         "kraken", "kraken", Instrument("kraken", "BTC-USD", "BTC/USD", 1, 8), ours="CLIENT",
         targets={Kind.TRADING: "KRAKEN-TRD", Kind.MARKETDATA: "KRAKEN-MD"}, password=KRAKEN_SECRET,
         channels=frozenset("3j"), throttles=(Throttle({"rate_ceiling": 5}, 5, "j"),),
+        rest_limit={"tier": "starter"},
     ),
     Case(
         "kraken-derivatives", "kraken", Instrument("kraken", "ETH-USD-PERP", "PF_ETHUSD", 1, 3),
         {"market": "derivatives"}, ours="CLIENT_DRV",
         targets={Kind.TRADING: "KRAKEN-DRV-TRD", Kind.MARKETDATA: "KRAKEN-DRV-MD"}, password=KRAKEN_SECRET,
-        channels=frozenset("3j"),
+        channels=frozenset("3j"), rest_limit={"tier": "starter"},
     ),
     Case(
         "binance", "binance", Instrument("binance", "BTC-USDT", "BTCUSDT", 2, 5), ours="DESK1",
         targets=dict.fromkeys(Kind, "SPOT"), password=BINANCE_KEY, order_options={"P": {"peg_price_type": "5"}},
         channels=frozenset({"3", "8", "9", "r", "XAR"}),
         throttles=(Throttle({"unfilled_10s": 5}, 5, "8"), Throttle({"oe_messages_10s": 6}, 5, "logout", beyond=1)),
+        rest_limit={"weight_1m": 200},
     ),
     Case(
         "coinbase_prime", "coinbase_prime", Instrument("coinbase_prime", "BTC-USD", "BTC-USD", 2, 8),
@@ -145,25 +148,27 @@ CASES = [
         {"portfolio_id": "PF-1", "sequence": "resume", "amend": True, "market_data_beta": True},
         targets=dict.fromkeys(Kind, "COIN"), order_options=PRIME_PEG,
         sim_options={"sequence": "replay", "portfolio_id": "PF-1"}, channels=frozenset("389j"),
-        pieces={"snapshot_entries": 3},
+        pieces={"snapshot_entries": 3}, throttles=(Throttle({"messages_per_s": 5}, 5, "8"),),
     ),
     Case(
         "coinbase_exchange", "coinbase_exchange", Instrument("coinbase_exchange", "BTC-USD", "BTC-USD", 2, 8),
         targets=dict.fromkeys(Kind, "Coinbase"), password=COINBASE_SECRET,
         order_options={"O": {"stop_limit_px": "102"}}, cancels_named=False, pieces={"snapshot_entries": 3},
         throttles=(Throttle({"messages_per_s": 5}, 5, "8"), Throttle({"messages_per_s": 5}, 5, "logout", beyond=6)),
+        rest_limit={"rest_burst": 20},
     ),
     Case(
         "deribit", "deribit", Instrument("deribit", "BTC-USD-PERP", "BTC-PERPETUAL", 1, 3),
         {"orders_per_s": 1000, "orders_burst": 10_000},
         targets=dict.fromkeys(Kind, "DERIBITSERVER"), cancels_named=False, requests_named=False, status_by="AF",
         throttles=(Throttle({"orders_burst": 5, "orders_per_s": 1}, 5, "logout", beyond=1),),
+        rest_limit={"rest_burst": 20},
     ),
     Case(
         "bybit", "bybit", Instrument("bybit", "BTC-USDT", "BTCUSDT", 2, 6), BYBIT_LIMITS,
         targets=dict.fromkeys(Kind, "BYBIT_FIX_SERVER"), password=BYBIT_KEY, cancels_named=False, request_tag=30006,
         keeps_ids=True, sim_options=BYBIT_LIMITS, channels=frozenset({"8", "j", "XCA", "XAA"}),
-        throttles=(Throttle({"creates_per_s": 5}, 5, "8"),),
+        throttles=(Throttle({"creates_per_s": 5}, 5, "8"),), rest_limit={"rest_per_5s": 20},
     ),
     Case(
         "gemini", "gemini", Instrument("gemini", "BTC-USD", "BTCUSD", 2, 8), {"messages_per_s": 1000},

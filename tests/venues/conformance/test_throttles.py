@@ -2,11 +2,15 @@
 
 import pytest
 
+from base.errors import VenueError
+from base.http import Request
 from ipc.events import ExecutionReport
 from tests.venues.conformance.cases import Case, Throttle
 from tests.venues.conformance.test_live import LIVE
 from tests.venues.conformance.world import MS, Desk, World
-from venues.interface import SessionPhase
+from venues.interface import CancelOutcome, SessionPhase
+from venues.rest_rates import RestRates
+from venues.throttle import Throttle as Keeper
 
 BREACHES = [(c, t) for c in LIVE for t in c.throttles or (None,)]
 
@@ -57,3 +61,37 @@ def test_a_passed_limit_is_answered_as_documented_and_no_order_is_lost(case: Cas
     assert {o.state for o in over} <= {"REJECTED", "CANCELED"}
     told = [e for e in desk.port.recorded if isinstance(e, ExecutionReport) and e.exec_type == "F"]
     assert told == []
+
+
+@pytest.mark.parametrize("case", LIVE, ids=lambda c: c.id)
+def test_a_passed_limit_of_rest_is_known_as_one_and_the_desk_waits(case: Case) -> None:
+    if case.rest_limit is None:
+        pytest.skip(f"{case.id}: Case.rest_limit is None: the simulated venue counts no REST calls")
+    world = World(case, **case.rest_limit)
+    desk = Desk(world)
+    desk.connect()
+    order, rest, now = desk.place(), world.rest, world.clock.wall_ns
+    rates = RestRates(Keeper(case.capabilities.limits.rest, {}), world.clock)
+    for _ in range(400):
+        asked = rest.open_orders(now())
+        answer = world.venue.rest(Request(asked.method, asked.target, asked.headers, asked.body))
+        rates.heed(answer)
+        try:
+            rest.parse_open_orders(answer.status, answer.body)
+        except VenueError as e:
+            refused = str(e)
+            break
+    else:
+        pytest.fail("the venue took 400 calls at once")
+    assert refused
+    assert rates.late(rest.open_orders(now())), f"the desk does not wait, though the venue said {refused!r}"
+    single = rest.cancel_order(now(), case.instrument, order.order_id, order.cl_ord_id)
+    assert single is not None
+    outcome = rest.parse_cancel_order(*world.ask(single)).outcome
+    world.settle()
+    assert outcome in (CancelOutcome.RATE_LIMITED, CancelOutcome.CANCELLED)
+    assert (order.state == "CANCELED") is (outcome is CancelOutcome.CANCELLED)
+    world.run(660_000 * MS, 5_000 * MS)  # the longest ban that a venue names without saying so in its answer
+    assert rates.late(rest.open_orders(now())) == ""
+    assert rest.parse_open_orders(*world.ask(rest.open_orders(now()))) is not None
+    assert desk.agrees() == ""
