@@ -4,6 +4,7 @@ import hmac
 import json
 from base64 import b64decode
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from ipc.events import CancelReject, ExecutionReport
 from ipc.requests import NewOrder
 from risk.order import order_of
 from risk.orders import OrderTable
+from tests.risk.ledger_kit import Kept
+from tests.risk.ledger_world import COPY_SOURCE, ENTRY_SOURCE, placed
 from tests.venues.conformance.cases import CASES
 from tests.venues.kit import SECOND, WALL, Heard, Records, Venue, context
 from tests.venues.samples import FOLDER, Sample, samples
@@ -299,6 +302,18 @@ def test_each_side_of_a_capture_is_a_fill_and_an_odd_one_is_told_with_its_defect
     (odd,) = captured("31=1.5|32=2|55=???|")
     assert (odd.instrument, odd.last_px, odd.px_scale) == ("", 15, 1)
     assert {d.partition(":")[0] for d in odd.defects} == {"55", "552", "571"}
+
+
+def test_the_ledger_counts_a_fill_of_both_views_once_and_misses_nothing(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    fill = "14=0.001|31=84000.5|32=0.001|38=0.001|39=2|150=F|151=0|12=-0.0084|13=3|479=USD|851=1"
+    kept.take(ENTRY_SOURCE, placed(cl_ord_id="A1", px_scale=2, qty_scale=8), report(fill, "335278183"))
+    kept.take(COPY_SOURCE, *captured(CAPTURE.replace("54=2", "54=1")))
+    (one,) = kept.fills()
+    assert (one.trade_id, one.qty, one.entry is not None, one.copy is not None) == ("335278183", 100_000, True, True)
+    kept.tick(WALL + 3600 * SECOND)
+    assert [b.kind for b in kept.breaks()] == []
+    kept.close()
 
 
 # --- market data
