@@ -99,6 +99,11 @@ INSTRUMENTS = {
 ]
 """,
 }
+INSTRUMENTS["gemini"] = (
+    INSTRUMENTS["fix44"]
+    .replace('symbol = "BTC-USD"', 'symbol = "BTCUSD"')
+    .replace('symbol = "ETH-USD"', 'symbol = "ETHUSD"')
+)
 INSTRUMENTS["bybit"] = INSTRUMENTS["binance"]
 INSTRUMENTS["coinbase_prime"] = INSTRUMENTS["coinbase_exchange"] = INSTRUMENTS["fix44"]
 OPTIONS = {
@@ -107,11 +112,12 @@ OPTIONS = {
     "binance": "",
     "bybit": "options = { creates_per_s = 200, cancels_per_s = 200 }\n",
     "coinbase_exchange": "",
+    "gemini": "options = { messages_per_s = 100 }\n",
     "coinbase_prime": 'options = { portfolio_id = "PF" }\n',
 }
 TARGET = {
     "fix44": "VENUE", "kraken": "KRAKEN-TRD", "binance": "SPOT", "coinbase_exchange": "Coinbase",
-    "coinbase_prime": "COIN", "bybit": "BYBIT_FIX_SERVER",
+    "coinbase_prime": "COIN", "bybit": "BYBIT_FIX_SERVER", "gemini": "GEMINI",
 }  # fmt: skip
 
 

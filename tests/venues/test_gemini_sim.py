@@ -14,6 +14,7 @@ from base.http import Request
 from sim.setup import Grant, RestKey, Setup
 from sim.timetext import date_time
 from sim.wire import Field, Framer, Message, encode
+from tests.procs.sim_desk import SimDesk
 from venues.gemini.sim import NO_RESEND, THROTTLED, default_instruments, make, symbol_for
 
 NAMES = [("trading", "OE1"), ("trading", "OE2"), ("trading", "X1"), ("marketdata", "MD1"), ("dropcopy", "DC1")]
@@ -380,3 +381,23 @@ def test_options_and_symbols_are_the_venues_own() -> None:
     assert symbol_for("BTC-USD") == "BTCUSD"
     with pytest.raises(ConfigError, match="no_such"):
         World(no_such=1)
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+def test_orders_of_a_living_and_of_a_dead_owner_are_cancelled_and_proven_with_real_processes() -> None:
+    """The owner's orders outlive its connection (9001=N): REST alone reaches them when it is dead."""
+    desk = SimDesk("gemini", session='on_stop = "keep"')
+    try:
+        desk.start()
+        desk.place_working(4)
+        desk.trip()
+        trip = desk.proven()
+        assert (trip["orders"], trip["proven"], trip["unproven"], desk.working()) == (4, 4, [], set())
+        desk.reset()
+        desk.place_working(4)
+        desk.kill("trd")
+        desk.wait(lambda: desk.working() == set(), "reached without its owner")
+        assert desk.proven()["unproven"] == []
+    finally:
+        desk.close()
