@@ -35,6 +35,14 @@ def no_more(options: dict[str, str], venue: str) -> None:
         raise VenueError(f"options: {venue} has no {sorted(options)}")
 
 
+def positive(text: str, path: str) -> str:
+    """A decimal text above 0 as it stands; VenueError naming `path` otherwise."""
+    whole, _, fraction = text.partition(".")
+    if not (whole.isdecimal() and (not fraction or fraction.isdecimal()) and text.isascii()) or not text.strip("0."):
+        raise VenueError(f"{path}: {text!r} is not a positive amount")
+    return text
+
+
 def find_by_id(body: BodyWriter, order: WorkingOrder) -> None:
     """OrderID(37) where the venue has told it."""
     if order.order_id:

@@ -11,7 +11,7 @@ from base.instruments import Instrument
 from fix.codec import BodyWriter
 from ipc.requests import NewOrder
 from venues.coinbase_exchange.settings import SELF_TRADE, Settings
-from venues.encode import POST_ONLY, NewAndCancel, exec_inst, one_of, required
+from venues.encode import POST_ONLY, NewAndCancel, exec_inst, one_of, positive, required
 from venues.interface import WorkingOrder
 
 _NAME = "coinbase_exchange"
@@ -138,7 +138,7 @@ class Orders(NewAndCancel):
         if funds is None:
             body.scaled(38, order.order_qty, instrument.qty_scale)
         else:
-            body.text(152, _positive(funds, f"options.{_FUNDS}"))
+            body.text(152, positive(funds, f"options.{_FUNDS}"))
         body.text(40, order.ord_type)
         if order.ord_type != MARKET:
             body.scaled(44, required(order.price, "price", order.ord_type), instrument.px_scale)
@@ -165,13 +165,6 @@ def _which(body: BodyWriter, order: WorkingOrder) -> None:
         body.text(37, order.order_id)
     body.text(41, order.cl_ord_id)
     body.text(55, order.instrument.symbol)
-
-
-def _positive(text: str, path: str) -> str:
-    whole, _, fraction = text.partition(".")
-    if not (whole.isdecimal() and (not fraction or fraction.isdecimal()) and text.isascii()) or not text.strip("0."):
-        raise VenueError(f"{path}: {text!r} is not a positive amount")
-    return text
 
 
 def _stop_limit_px(order: NewOrder | WorkingOrder, instrument: Instrument) -> int:
