@@ -38,6 +38,7 @@ from venues.interface import SessionContext, SessionPhase, Sink
 
 FAR_NS = 1 << 62
 PROVING = "the venue has not confirmed our sequence numbers yet"
+QUIET = "the venue wants a moment of quiet after its Logon"
 _PHASES = {
     State.DISCONNECTED: SessionPhase.DISCONNECTED,
     State.HALTED: SessionPhase.DISCONNECTED,
@@ -67,6 +68,9 @@ def _open_log(context: SessionContext, profile: FixProfile, kind: str = "") -> F
 class FixVenueSession(ABC):
     """Owner of one FixSession; subclasses read application messages."""
 
+    quiet_ns = 0
+    """How long after the venue's Logon nothing of ours but cancels and the session's own messages leaves."""
+
     def __init__(self, context: SessionContext, sink: Sink, profile: FixProfile, store: MessageStore) -> None:
         self._name = context.name
         self._sink = sink
@@ -87,6 +91,7 @@ class FixVenueSession(ABC):
         self._held = (
             ""  # why a session that is logged on is not READY, where the venue replays by other means than FIX's
         )
+        self._quiet_until_ns = 0
         self.round_trip = (0, 0)  # answers to our TestRequests so far, and how long the last one took in ns
         self._unhandled: set[str] = set()
         self._counters = dict.fromkeys(("messages", "unhandled", "garbled", "rejects", "resets"), 0)
@@ -97,7 +102,8 @@ class FixVenueSession(ABC):
     def deadline_ns(self) -> int:
         """Monotonic time at which `tick` wants to be called."""
         deadline_ns = self._fix.deadline_ns
-        return FAR_NS if deadline_ns is None else deadline_ns
+        deadline_ns = FAR_NS if deadline_ns is None else deadline_ns
+        return min(deadline_ns, self._quiet_until_ns) if self._quiet_until_ns else deadline_ns
 
     def connected(self, write: Callable[[bytes], object], mono_ns: int, wall_ns: int) -> None:
         """The transport is up: log on."""
@@ -212,10 +218,11 @@ class FixVenueSession(ABC):
                 self._wants_disconnect = reason
             case Disconnected(reason=reason):
                 self._reason = self._reason or reason
-                self._proving = False
+                self._proving, self._quiet_until_ns = False, 0
                 self._lost()
             case LoggedOn():
                 self._reason = ""
+                self._quiet_until_ns = self._mono_ns + self.quiet_ns if self.quiet_ns else 0
                 self._prove(event)
             case HeartbeatRoundTrip(ns=ns):
                 self._proving = False
@@ -305,9 +312,9 @@ class FixVenueSession(ABC):
     def _send(self, msg_type: str, body: bytes, mono_ns: int, wall_ns: int, *, act_first: bool = False) -> int:
         """SessionError when nothing left: by state, full disk, or for want of a connection."""
         self._now(mono_ns, wall_ns)
-        held = PROVING if self._proving else self._held
-        if held and msg_type in self._profile.settings.order_types:
-            raise SessionError(f"{self._name}: 35={msg_type} refused: {held}")
+        waits = self._waits()
+        if waits and msg_type in self._profile.settings.order_types:
+            raise SessionError(f"{self._name}: 35={msg_type} refused: {waits}")
         try:
             return self._fix.send(msg_type, body, mono_ns, wall_ns, act_first)
         except (TransportError, StoreError) as e:
@@ -324,12 +331,17 @@ class FixVenueSession(ABC):
     def _now(self, mono_ns: int, wall_ns: int) -> None:
         self._mono_ns, self._wall_ns = mono_ns, wall_ns
 
+    def _waits(self) -> str:
+        """Why a session that is logged on is not READY yet; "" when it may be."""
+        if self._mono_ns >= self._quiet_until_ns:
+            self._quiet_until_ns = 0
+        return PROVING if self._proving else self._held or (QUIET if self._quiet_until_ns else "")
+
     def _settle(self) -> None:
         """After each call: tell the phase when it changed, then obey a wish to disconnect."""
         phase = _PHASES[self._fix.state]
-        held = PROVING if self._proving else self._held
-        if held and phase is SessionPhase.READY:
-            phase, self._reason = SessionPhase.RECOVERING, held
+        if phase is SessionPhase.READY and (waits := self._waits()):
+            phase, self._reason = SessionPhase.RECOVERING, waits
         if phase != self.phase:
             if phase is SessionPhase.READY:
                 self._reason = ""
