@@ -49,7 +49,7 @@ class FixMarketDataSession(FixVenueSession):
         self._md = profile
         self._records = records
         self._instruments = context.instruments
-        self._subscriptions = [Subscription(i, context.epoch) for i in range(len(context.instruments))]
+        self._subscriptions = [self._subscription(i, context.epoch) for i in range(len(context.instruments))]
         self._by_symbol = {i.symbol: n for n, i in enumerate(context.instruments)}
         self._definitions: dict[int, InstrumentDefinition] = {}
         self._references: dict[int, Reference] = {}
@@ -122,6 +122,13 @@ class FixMarketDataSession(FixVenueSession):
             case _:
                 return False
         return True
+
+    def _words_of(self, message: Message) -> "array[int]":
+        """The records of one message, for sessions that look at each."""
+        self._decoder.decode_message(message, self._wall_ns)
+        words = array("q", memoryview(self._decoder.records).tolist())
+        self._decoder.records.clear()
+        return words
 
     def _deliver(self) -> None:
         records = self._decoder.records
@@ -251,6 +258,9 @@ class FixMarketDataSession(FixVenueSession):
                 self._want(self._subscriptions[index])
 
     # --- subscriptions
+
+    def _subscription(self, index: int, epoch: int) -> Subscription:
+        return Subscription(index, epoch)
 
     def _ready(self) -> None:
         self._queue.extend(self._md.reference_requests(self._instruments))

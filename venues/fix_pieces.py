@@ -30,11 +30,7 @@ class PresentSession(FixMarketDataSession):
         if message.msg_type != "W":
             return super()._take(message, flags, defects)
         more = self._more_to_come(message)
-        self._decoder.decode_message(message, self._wall_ns)
-        records = self._decoder.records
-        words = array("q", memoryview(records).tolist())
-        records.clear()
-        self._hand_on(memoryview(_present(words, more)))
+        self._hand_on(memoryview(_present(self._words_of(message), more)))
         return True
 
     def _more_to_come(self, message: Message) -> bool:

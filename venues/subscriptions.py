@@ -48,11 +48,15 @@ class Subscription:
     def begin(self, mono_ns: int) -> int:
         """The request leaves now, under a new MDReqID; the key of that id."""
         self._count += 1
-        self.req_id = f"{self._stem}-{self._count}"
+        self.req_id = self._name()
         self._key = signed_key(self.req_id)
         self.queued, self.waiting = False, True
         self.due_ns = mono_ns + SNAPSHOT_NS
         return key64(self.req_id.encode())
+
+    def _name(self) -> str:
+        """The MDReqID of the request that leaves now: one of its own each time."""
+        return f"{self._stem}-{self._count}"
 
     def first_time(self) -> bool:
         """Whether this is asked for the first time on this connection."""
