@@ -129,6 +129,10 @@ class ReportRules:
     swapped_ids: bool = False
     """ClOrdID(11) of a report is the venue's own id and OrigClOrdID(41) the order's, which a replace leaves as it is;
     requests carry no id of their own, and 35=9 names the order as the request did."""
+    status_doubts: frozenset[str] = frozenset()
+    """OrdRejReason(103) of a 150=I 39=8 that refuses a status request and tells nothing of the order."""
+    reject_is_doubt: bool = False
+    """35=3 does not prove that an order was not taken: people are told, and the order is asked for."""
     account: str = ""
     """Account(1) of all that concerns this venue's account; a report with another one says whose it is."""
 

@@ -107,15 +107,20 @@ class ReportDecoder:
             return (report,)
         return events(message, report, self._requests.by_id(message.get_str(self._rules.request_tag) or ""))
 
-    def status_of_unknown(self, message: Message, recv_ns: int) -> CancelReject | None:
+    def status_of_unknown(self, message: Message, recv_ns: int) -> CancelReject | Notice | None:
         """What the standard has for a status request that names nothing: 150=I 39=8 with 103=5 or OrderID NONE.
 
-        It says that the venue knows no such order, not that the order was rejected.
+        It says that the venue knows no such order, not that the order was rejected; and where the request was refused
+        for another reason, nothing of the order at all.
         """
         read = FieldReader(message)
-        exec_type, unknown = read.text(150), read.text(103) == _UNKNOWN_ORDER
+        exec_type, reason = read.text(150), read.text(103)
+        unknown = reason == _UNKNOWN_ORDER
         as_status = exec_type == "I" and (unknown or read.text(37) in self._rules.no_order_ids)
         as_reject = exec_type == "8" and unknown and self._rules.status_rejects
+        if read.text(39) == "8" and exec_type == "I" and reason in self._rules.status_doubts:
+            text = f"35=H of {read.text(11) or read.text(37)!r}: 103={reason} {read.text(58)}"
+            return Notice("warning", "rejected", text.rstrip())
         if read.text(39) != "8" or not (as_status or as_reject):
             return None
         instrument = self._by_symbol.get(read.text(55))
@@ -177,7 +182,7 @@ class ReportDecoder:
             instrument=instrument.name if instrument else _name(self._requests.by_id(read.text(11))),
             request_id=read.text(11),
             request_type=read.text(530),
-            response=read.text(531) or ("0" if message.has(532) else ""),
+            response=read.text(531) or "0",  # nothing said is no success
             affected=read.integer(533),
             reason_code=read.first((25016, 532)),
             text="; ".join([read.text(58), *read.defects]) if read.defects else read.text(58),
@@ -202,6 +207,9 @@ class ReportDecoder:
         code = code or (str(event.reason) if event.reason >= 0 else "")
         text = event.text if event.ref_tag_id < 0 else f"{event.text} (tag {event.ref_tag_id})"
         request = self._requests.by_seq(event.ref_seq_num)
+        if request is not None and self._rules.reject_is_doubt and (request.kind == "new" or request.successor):
+            said = f"35=3 of {request.request_id}, which does not prove that it was not taken: {code} {text}"
+            return [Notice("warning", "rejected", said.rstrip())]
         return self._refused(request, "3", event.ref_msg_type, code, text, recv_ns)
 
     def _exec_type(self, message: Message, read: FieldReader) -> str:
@@ -276,11 +284,13 @@ class ReportDecoder:
         return tuple((e.get_str(138) or "", fee_amount(message, e, base, alone)) for e in entries)
 
     def _commission(self, read: FieldReader) -> tuple[tuple[str, str], ...]:
-        """Commission(12), an absolute amount (13 = 3, or unsaid), in CommCurrency(479) or what the dialect knows."""
+        """Commission(12), an absolute amount (13 = 3, or unsaid), in the currency of 479, 2643 or what the dialect knows."""
         amount, currency_of = read.text(12), self._rules.commission_in
         if not amount or read.text(13) not in ("", "3"):
             return ()
-        currency = read.text(479) or (currency_of(read.text(55), read.text(54)) if currency_of is not None else "")
+        currency = read.first((479, 2643))
+        if not currency and currency_of is not None:
+            currency = currency_of(read.text(55), read.text(54))
         return ((currency, amount),) if currency else ()
 
     def _base(self, symbol: str) -> str:

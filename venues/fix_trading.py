@@ -144,7 +144,7 @@ class FixTradingSession(FixVenueSession):
             case kind if kind in self._orders.report_rules.report_types:
                 nothing = decoder.status_of_unknown(message, wall_ns)
                 if nothing is not None:
-                    self._sink.event(nothing)
+                    self._say(nothing)
                     return True
                 for event in decoder.reports(message, flags, defects, wall_ns):
                     if isinstance(event, ExecutionReport):
