@@ -240,6 +240,8 @@ class BookBuilder:
         if verdict.reason:
             self._break(i, BookReason(verdict.reason), mono_ns, wall_ns, actions)
             return
+        if not verdict.snapshot and slot.state not in _KEPT:
+            return  # trades of a stream beside the book: they tell nothing of a book that is out
         if verdict.snapshot:
             slot.asked_at = slot.retry_at = _NEVER
             slot.live_at = mono_ns

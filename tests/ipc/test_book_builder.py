@@ -207,6 +207,21 @@ def test_what_an_older_subscription_still_sends_is_not_listened_to() -> None:
     assert kinds(b.feed(record([bid(1)], snapshot=True, req_key=5))) == ["Snapshot", "Status"]
 
 
+def test_trades_of_a_stream_beside_the_book_do_not_heal_it() -> None:
+    b = Bench(BookRule(continuity=Continuity.UPDATE_IDS))
+    b.ready()
+    b.builder.expect(0, 5)
+    trade = record([(2, 100, 1, 1, 1)], req_key=6)
+    b.feed(trade)
+    assert b.state() == (BookState.RECOVERING, BookReason.START)
+    b.feed(record([bid(1)], snapshot=True, req_key=5, flags=HAS_LAST_ID, last_id=1), trade)
+    assert b.state() == (BookState.LIVE, BookReason.OK)
+    hole = record([bid(2)], req_key=5, flags=HAS_FIRST_ID | HAS_LAST_ID, first_id=3, last_id=4)
+    b.feed(hole, trade)
+    b.feed(trade)
+    assert b.state() == (BookState.STALE, BookReason.GAP)
+
+
 def test_an_unknown_instrument_and_an_unknown_key_of_a_rule_are_errors() -> None:
     with pytest.raises(BookError, match="7"):
         Bench().builder.expect(7, 1)
