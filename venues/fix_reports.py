@@ -284,7 +284,7 @@ class ReportDecoder:
         return tuple((e.get_str(138) or "", fee_amount(message, e, base, alone)) for e in entries)
 
     def _commission(self, read: FieldReader) -> tuple[tuple[str, str], ...]:
-        """Commission(12), an absolute amount (13 = 3, or unsaid), in the currency of 479, 2643 or what the dialect knows."""
+        """Commission(12), an absolute amount (13 = 3, or unsaid), in the currency of 479, 2643 or the dialect."""
         amount, currency_of = read.text(12), self._rules.commission_in
         if not amount or read.text(13) not in ("", "3"):
             return ()

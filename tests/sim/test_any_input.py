@@ -36,6 +36,12 @@ VENUES: dict[str, dict[str, Any]] = {
         "logon": [(1137, "9")],
         "uuids": True,
     },
+    "crypto_com": {
+        "types": "DFGHqVx120A",
+        "symbols": ["BTC_USDT", "NOPE", ""],
+        "target": "SIM.CDC.UD",
+        "logon": [(95, "1"), (96, "1"), (553, "k"), (554, "s")],
+    },
     "coinbase_derivatives": {
         "types": ["D", "F", "G", "F1", "F3", "1", "2", "0", "A"],
         "symbols": ["BTZ26", "NOPE", ""],

@@ -18,7 +18,7 @@ KRAKEN = {f"kraken spot, tier {tier}": ("kraken", {"tier": tier}) for tier in ("
 VENUES: dict[str, tuple[str, dict[str, Any]]] = {
     "binance": ("binance", {}), "bybit": ("bybit", {}), "coinbase_exchange": ("coinbase_exchange", {}),
     "coinbase_prime": ("coinbase_prime", {"portfolio_id": "P"}), "deribit": ("deribit", {}), **KRAKEN,
-    "gemini": ("gemini", {}),
+    "crypto_com": ("crypto_com", {}), "gemini": ("gemini", {}),
     "kraken derivatives": ("kraken", {"market": "derivatives"}),
 }  # fmt: skip
 

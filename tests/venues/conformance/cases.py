@@ -46,6 +46,7 @@ class Case:
     password: str = "pw"
     passphrase: str = "phrase"
     cancels_named: bool = True  # a cancel's report says which request caused it
+    named_books: bool = False  # MDReqID names a book, the same at each subscription
     requests_named: bool = True  # 35=F and G carry an id of their own, which a replaced order then has
     status_by: str = "H"  # MsgType of the request for one order's state
     request_tag: int = 11  # where a cancel or replace says its own id
@@ -156,6 +157,11 @@ CASES = [
         order_options={"O": {"stop_limit_px": "102"}}, cancels_named=False, pieces={"snapshot_entries": 3},
         throttles=(Throttle({"messages_per_s": 5}, 5, "8"), Throttle({"messages_per_s": 5}, 5, "logout", beyond=6)),
         rest_limit={"rest_burst": 20},
+    ),
+    Case(
+        "crypto_com", "crypto_com", Instrument("crypto_com", "BTC-USDT", "BTC_USDT", 2, 5),
+        {"quiet_after_logon_ms": 0, "reject_is_final": True}, named_books=True, channels=frozenset("389j"),
+        throttles=(Throttle({"requests_per_s": 5}, 5, "8"),),
     ),
     Case(
         "deribit", "deribit", Instrument("deribit", "BTC-USD-PERP", "BTC-PERPETUAL", 1, 3),

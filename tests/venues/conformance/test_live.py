@@ -258,7 +258,8 @@ def test_rest_lists_finds_and_cancels(bench: Bench, case: Case) -> None:
     assert {o.side for o in orders} == {"1"}
     requests = rest.cancel_all(driver.now()[1], [case.instrument])
     if requests:
-        assert sum(rest.parse_cancel_all(*bench.ask(request)) or 0 for request in requests) == 3
+        counts = [rest.parse_cancel_all(*bench.ask(request)) for request in requests]
+        assert counts == [None] or sum(count or 0 for count in counts) == 3  # where the venue tells a number
     else:  # the venue cancels one by one
         for o in orders:
             found = case.working(cl_ord_id=o.cl_ord_id, order_id=o.order_id)

@@ -59,9 +59,10 @@ class Bench:
 
     def snapshot(self, req_id: str, symbol: str = "") -> None:
         symbol = symbol or self.case.instrument.symbol
+        number = "278=5|" if self.case.named_books else ""
         self.venue.send(
             "W",
-            f"262={req_id}|55={symbol}|83=5|25044=5|268=2|269=0|278=B1|270=99|271=2|269=1|278=O1|270=101|271=3|",
+            f"262={req_id}|{number}55={symbol}|83=5|25044=5|268=2|269=0|278=B1|270=99|271=2|269=1|278=O1|270=101|271=3|",
         )
 
 
@@ -118,6 +119,8 @@ def test_what_the_rule_needs_is_in_the_records(bench: Bench, case: Case) -> None
         if case.name == "binance"
         else f"55={i.symbol}|262={req}|268=1|279=1|269=0|278=B1|270=99|271=5|5041=4000000000|"
         if case.name == "kraken"
+        else f"262={req}|278=7|280=5|55={i.symbol}|268=1|279=1|269=0|270=99|271=5|"
+        if case.named_books
         else f"262={req}|268=1|279=1|269=0|278=B1|83=7|55={i.symbol}|270=99|271=5|",
     )
     _, update = bench.records.take()
@@ -136,7 +139,9 @@ def test_a_refresh_ends_the_old_request_and_begins_another(bench: Bench, case: C
     ended = [(old, b"2")] if case.ends_subscriptions else []
     assert ([(m.get_str(262), m.get(263)) for m in off], on.get(263)) == (ended, b"1")
     new = on.get_str(262)
-    assert new != old
+    assert (new == old) is bench.case.named_books
+    if bench.case.named_books:
+        return  # the venue's numbers tell its old updates from the new ones
     assert bench.records.subscriptions[-1][1] & MASK == key64(new.encode())
     bench.records.take()
     bench.snapshot(old)  # still on its way when the venue read the unsubscribe

@@ -63,7 +63,8 @@ class Bench:
 
 def is_refusal(m: Message) -> bool:
     """Whether the message refuses something."""
-    refuses = {"8": m.get(150) == "8", "r": m.get(531, "0") == "0"}
+    status = (m.get(150), m.get(39)) == ("I", "8")  # a status request is refused by a report that tells no state
+    refuses = {"8": m.get(150) == "8" or status, "r": m.get(531, "0") == "0"}
     return refuses.get(m.msg_type, m.msg_type in {"3", "j", "9"} or (m.msg_type not in TELLS and m.has(58)))
 
 
