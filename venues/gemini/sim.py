@@ -24,7 +24,9 @@ from venues.gemini import sim_orders
 from venues.gemini.sim_md import GeminiMarketData
 from venues.gemini.sim_rest import GeminiRest
 
-OPTIONS = frozenset({"cancel_reach", "messages_per_s", "resend", "wrong_stop_text", "nonce", "list_lag_ms"})
+OPTIONS = frozenset(
+    {"cancel_reach", "messages_per_s", "resend", "wrong_stop_text", "nonce", "rest_a_minute", "list_lag_ms"}
+)
 STANDALONE = (
     ("trading", "DESKOE001", "GEMINI", 2),
     ("trading", "DESKOE002", "GEMINI", 2),

@@ -21,7 +21,6 @@ from venues.gemini import sim_orders
 if TYPE_CHECKING:
     from venues.gemini.sim import GeminiSim
 
-MOST_A_MINUTE = 600
 WINDOW_S = 30
 TYPES = {True: "exchange market", False: "exchange limit"}
 OPTION = {"3": ["immediate-or-cancel"], "4": ["fill-or-kill"]}
@@ -42,6 +41,7 @@ class GeminiRest:
         self._venue = venue
         self._exchange = venue.exchange
         self._by_time = venue.setup.text("nonce", "rising", ("rising", "time")) == "time"
+        self._most = venue.setup.number("rest_a_minute", 600)
         self._nonces: dict[str, int] = {}
         self._minutes: dict[str, tuple[int, int]] = {}
         self._calls = {
@@ -102,7 +102,7 @@ class GeminiRest:
         at, calls = self._minutes.get(key, (minute, 0))
         calls = calls + 1 if at == minute else 1
         self._minutes[key] = minute, calls
-        if calls > MOST_A_MINUTE:
+        if self._most and calls > self._most:
             raise RestError(429, "RateLimit", "Requests were made too frequently")
 
     def _orders(self, account: str, payload: dict[str, Any]) -> Any:

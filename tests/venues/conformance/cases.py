@@ -181,6 +181,7 @@ CASES = [
         targets=dict.fromkeys(Kind, "GEMINI"), password="a-secret-of-gemini", sides={"1": "2"},
         ends_subscriptions=False, lists_names=True, repeats_cancels=True, sim_options={"messages_per_s": 0},
         channels=frozenset({"3", "8", "9"}), throttles=(Throttle({"messages_per_s": 5}, 5, "3"),),
+        rest_limit={"rest_a_minute": 20},
     ),
     Case(
         "coinbase_derivatives", "coinbase_derivatives",
