@@ -146,20 +146,20 @@ def _mass(steps: list[CancelStep]) -> list[str]:
     for s in steps:
         key = s.says, _REACHES[s.reaches] + (", one instrument" if s.per_instrument else "")
         surest[key] = surest.get(key, False) or s.certain
-    return [f"{says}: {reach}{'' if certain else ' ?'}" for (says, reach), certain in surest.items()]
+    return [f"{says}: {reach}{'' if certain else '?'}" for (says, reach), certain in surest.items()]
 
 
 def _lost(f: Supported) -> str:
     if f.disconnect == "unknown":
-        return "cancels if asked to" if f.on_disconnect is not None else "orders stay ?"
+        return "cancels if asked to" if f.on_disconnect is not None else "orders stay?"
     sure = f.on_disconnect is None or f.on_disconnect.certain
-    return f.disconnect if sure else f"{f.disconnect} ?"
+    return f.disconnect if sure else f"{f.disconnect}?"
 
 
 def _timer(f: Supported) -> str:
     if f.dead_man is None:
         return "-"
-    return f"{_reach_of(f.dead_man)}{'' if f.dead_man.certain else ' ?'}"
+    return f"{_reach_of(f.dead_man)}{'' if f.dead_man.certain else '?'}"
 
 
 def _reach_of(timer: DeadMan) -> str:
@@ -217,7 +217,7 @@ def _calendar(found: list[Supported]) -> Table:
 
 def _happens(entry: CalendarFacts) -> str:
     kinds = f" ({', '.join(entry.kinds)})" if entry.kinds else ""
-    return f"{entry.what}: {entry.text or entry.name}{kinds}{'' if entry.certain else ' ?'}"
+    return f"{entry.what}: {entry.text or entry.name}{kinds}{'' if entry.certain else '?'}"
 
 
 # --- one venue in full words
@@ -251,7 +251,7 @@ def _words(f: Supported) -> Iterable[tuple[str, list[str]]]:
     absent = [words for kind, words in _KINDS.items() if kind not in {s.kind for s in f.sessions}]
     yield "no session for", absent
     yield "reports", ["of the whole account" if f.account_wide_reports else "of the session's own orders"]
-    yield "books", [f"checked by {f.book_check}" if f.book_check != "none" else "carry nothing to check them by"]
+    yield "books", [_book_words(f)]
     yield "reference data", [f"{_there(f.reference_data)}; trading status {_there(f.trading_status)}"]
     yield "order types", [", ".join(f"{name or '?'} ({code})" for code, name in f.ord_types.items())]
     yield "times in force", [", ".join(f"{name or '?'} ({code})" for code, name in f.times_in_force.items())]
@@ -278,7 +278,15 @@ def _there(value: bool) -> str:
 def _session_words(s: SessionFacts) -> str:
     levels = f" level {' and '.join(map(str, s.levels))};" if s.levels else ""
     resend = "what was missed can be had again" if s.resend else "nothing is ever sent again"
-    return f"{s.protocol};{levels} {_NUMBERS[s.numbers][1]}; {resend}"
+    fills = "; tells fills alone, nothing of orders and cancels" if s.fills_only else ""
+    return f"{s.protocol};{levels} {_NUMBERS[s.numbers][1]}; {resend}{fills}"
+
+
+def _book_words(f: Supported) -> str:
+    if not any(s.levels for s in f.sessions):
+        return "none"
+    known = {"none": "checked by the session's sequence numbers alone"}
+    return known.get(f.book_check, f"checked by {f.book_check}")
 
 
 def _status_words(f: Supported) -> str:

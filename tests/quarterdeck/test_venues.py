@@ -122,6 +122,24 @@ def test_no_policy_is_without_a_word(odd: Odd, capsys: pytest.CaptureFixture[str
     assert block(qd(capsys), "Sessions")[1][1].startswith("FIX 4.4, ")
 
 
+@pytest.mark.parametrize(
+    ("changes", "books", "copies"),
+    [
+        ({"checksum": True, "drop_copy_fills_only": True}, "checked by checksum", True),
+        ({"update_ids": True}, "checked by update ids", False),
+        ({}, "checked by the session's sequence numbers alone", False),
+        ({"levels": frozenset()}, "none", False),
+    ],
+)
+def test_what_books_are_checked_by_and_what_drop_copy_tells(
+    odd: Odd, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], books: str, copies: bool
+) -> None:
+    odd.changes = changes
+    assert ("fills alone" in block(qd(capsys), "Sessions")[1][3]) is copies
+    said = words(qd(capsys, "--venue", "odd"))
+    assert (said["books"], "fills alone" in said["drop copy"]) == (books, copies)
+
+
 def test_orders_are_the_dialects(odd: Odd, capsys: pytest.CaptureFixture[str]) -> None:
     odd.changes = {
         "new_types": frozenset({"P", "~"}), "times_in_force": frozenset({"7", "X"}), "replace": Replace.CANCEL_NEW,
@@ -147,8 +165,8 @@ def test_cancelling_is_the_plans(odd: Odd, capsys: pytest.CaptureFixture[str]) -
     }  # fmt: skip
     cells = [cell for line in block(qd(capsys), "Cancelling")[2:] for cell in line]
     assert cells[:2] == ["odd", "35=XX: connection"]
-    assert {"yes", "35=r", "cancels ?", "7 s to 7 min ?", "replay"} <= set(cells)
-    assert "35=q 530=9: account, one instrument ?" in " ".join(cells)
+    assert {"yes", "35=r", "cancels?", "7 s to 7 min?", "replay"} <= set(cells)
+    assert "35=q 530=9: account, one instrument?" in " ".join(cells)
     said = words(qd(capsys, "--venue", "odd"))
     assert said["mass cancel"].startswith("35=XX of the session that placed them reaches orders of the connection;")
     assert "kill switch's own session reaches orders of the account, one request an instrument" in said["mass cancel"]
@@ -158,7 +176,7 @@ def test_cancelling_is_the_plans(odd: Odd, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(
     ("disconnect", "asks", "shown"),
-    [("keeps", False, "keeps"), ("unknown", False, "orders stay ?"), ("unknown", True, "cancels if asked to")],
+    [("keeps", False, "keeps"), ("unknown", False, "orders stay?"), ("unknown", True, "cancels if asked to")],
 )
 def test_what_a_lost_connection_does(
     odd: Odd, capsys: pytest.CaptureFixture[str], disconnect: str, asks: bool, shown: str
