@@ -13,7 +13,7 @@ from base.instruments import Instrument
 from fix.codec import BodyWriter
 from ipc.requests import NewOrder
 from venues.coinbase_derivatives.settings import Settings
-from venues.encode import POST_ONLY, InPlace, exec_inst, one_of, required
+from venues.encode import POST_ONLY, NewAndCancel, exec_inst, one_of, required
 from venues.interface import WorkingOrder
 
 _NAME = "coinbase_derivatives"
@@ -30,8 +30,10 @@ _CHICAGO = ZoneInfo("America/Chicago")
 _MICROS = 6
 
 
-class Orders(InPlace):
+class Orders(NewAndCancel):
     """Encoders of one session."""
+
+    venue_name = _NAME
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -80,18 +82,6 @@ class Orders(InPlace):
         self._terms(body, order, order.instrument, order_qty, price, stop_px)
         body.utc(60, wall_ns, _MICROS)
         return "G"
-
-    def order_status(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
-        """There is none: what was missed is replayed."""
-        raise VenueError("35=H: coinbase_derivatives has no status request")
-
-    def mass_status(self, body: BodyWriter, request_id: str, wall_ns: int) -> str:
-        """There is none."""
-        raise VenueError("35=AF: coinbase_derivatives has no mass status request")
-
-    def mass_cancel(self, body: BodyWriter, instrument: Instrument | None, request_id: str, wall_ns: int) -> str:
-        """There is none."""
-        raise VenueError("35=q: coinbase_derivatives has no mass cancel over FIX")
 
     def _terms(
         self, body: BodyWriter, order: NewOrder | WorkingOrder, instrument: Instrument, order_qty: int,
