@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from base.config import DeskConfig, Kind, load
 from base.errors import ConfigError, VenueError
-from fix.codec import Message, parse_utc_ns
+from fix.codec import Message, encode, parse_utc_ns
 from fix.dictionary import Checks
 from ipc.events import ExecutionReport, MassCancelReport
 from ipc.requests import NewOrder
@@ -19,7 +21,7 @@ from tests.venues.kit import SECOND, Heard, Record, Records, Venue, raw
 from tests.venues.samples import Sample, samples
 from venues.context import dialect_of
 from venues.dictionaries import check_dictionary, venue_dictionary
-from venues.fix44 import settings
+from venues.fix44 import settings as plain
 from venues.interface import OpenOrders, SessionContext, SessionPhase, WorkingOrder
 from venues.kraken.signing import logon_password
 from venues.options import Value
@@ -388,8 +390,8 @@ def test_news_of_the_venue_reaches_a_person() -> None:
 # --- the options themselves
 
 
-def rules(**options: Value) -> settings.Settings:
-    return settings.read(options, "options")
+def rules(**options: Value) -> plain.Settings:
+    return plain.read(options, "options")
 
 
 def test_the_last_rule_that_holds_counts_and_all_look_at_the_message_as_it_was() -> None:
@@ -400,6 +402,29 @@ def test_the_last_rule_that_holds_counts_and_all_look_at_the_message_as_it_was()
     assert writes.written("F", b"40=2\x01") == b"40=2\x01"
     with pytest.raises(VenueError, match="refuse when 54=2"):
         rules(writes=["D refuse when 54=2"]).writes.written("D", b"54=2\x01")
+
+
+_WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12)
+_ODD = st.lists(st.tuples(st.sampled_from((6, 11, 17, 20, 37, 39, 40, 54, 150, 1003, 1057, 9999)), _WORDS), max_size=20)
+
+
+@settings(max_examples=100)
+@given(fields=_ODD)
+@pytest.mark.parametrize("example", ["bitfinex", "htx"])
+def test_no_report_is_lost_to_its_rules_nor_a_field_that_none_is_about(
+    example: str, fields: list[tuple[int, str]]
+) -> None:
+    (venue,) = load(EXAMPLES / f"{example}.toml").config.venue.values()
+    reads = plain.read(dict(venue.options), "options").reads
+    body = b"".join(f"{tag}={value}\x01".encode() for tag, value in fields)
+    message = Message.parse(encode("FIX.4.4", "8", "V", "D", 7, 10**18, body))
+    read = reads.read(message)
+    about = {17, 20, 39, 40, 150, 851}
+    assert [f for f in read.fields() if f[0] not in {9, 10} | about] == [
+        f for f in message.fields() if f[0] not in {9, 10} | about
+    ]
+    assert (read.seq_num, read.msg_type) == (7, "8")
+    assert len(reads.read(read)) == len(read)
 
 
 @pytest.mark.parametrize(
