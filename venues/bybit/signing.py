@@ -20,7 +20,10 @@ _LONGEST_SECRET = 200
 
 @cache
 def private_key(text: str, what: str) -> RSAPrivateKey:
-    """An RSA key of 2048 or 4096 bits out of PEM or base64 of its DER. SecretError, without the key, otherwise."""
+    """An RSA key of 2048 or 4096 bits out of PEM or base64 of its DER. SecretError, without the key, otherwise.
+
+    Kept once read: to find out that its numbers belong together takes longer than a hundred signatures.
+    """
     try:
         key = _read(text.strip())
     except (ValueError, TypeError, binascii.Error):
