@@ -31,7 +31,8 @@ HEAD: Final = re.compile(rb"8=FIX[^\x01]*\x019=(\d+)\x01")
 TRAILER: Final = 7  # 10=nnn and SOH
 # What a request is called by, so that its answer can say it: ClOrdID, MDReqID, SecurityReqID, MassStatusReqID, ...
 IDS: Final = frozenset((b"11", b"262", b"320", b"335", b"568", b"584", b"909", b"710", b"112"))
-EXEC_IDS: Final = frozenset((b"17", b"527", b"880", b"1003"))  # of a fill: ExecID, SecondaryExecID, TrdMatchID, TradeID
+EXEC_IDS: Final = frozenset((b"17", b"527", b"571", b"880", b"1003"))
+"""Of a fill: ExecID, SecondaryExecID, TradeReportID, TrdMatchID, TradeID."""
 QUIET: Final = frozenset((b"0", b"1", b"2", b"4"))  # session messages from the desk that no tape answers
 TURN_S: Final = 0.01
 QTY_SCALE: Final = 8
@@ -253,8 +254,8 @@ class Player:
 
 
 def is_fill(data: bytes) -> bool:
-    """Whether it is an ExecutionReport of a fill: LastQty(32) above zero."""
-    return value(data, b"35") == b"8" and float(value(data, b"32") or 0) > 0
+    """Whether it is an ExecutionReport or a trade capture report of a fill: LastQty(32) above zero."""
+    return value(data, b"35") in (b"8", b"AE") and float(value(data, b"32") or 0) > 0
 
 
 def many_fills(template: bytes, messages: int) -> list[tuple[bytes, bytes, bytes, int]]:
@@ -266,10 +267,11 @@ def many_fills(template: bytes, messages: int) -> list[tuple[bytes, bytes, bytes
     def text_of(qty: int) -> bytes:
         return format_scaled(qty, QTY_SCALE).encode()
 
-    last, cum, leaves = number(b"32"), number(b"14"), number(b"151")
+    last = number(b"32")
+    sums = {tag: (number(tag), sign) for tag, sign in ((b"14", 1), (b"151", -1)) if value(template, tag)}
     found = []
     for n in range(messages):
-        new = {b"14": text_of(cum + n * last), b"151": text_of(leaves - n * last)}
+        new = {tag: text_of(begin + sign * n * last) for tag, (begin, sign) in sums.items()}
         new |= {tag: later(text, n) for tag, text in fields(template) if tag in EXEC_IDS}
         found.append(prepared(SOH.join(tag + b"=" + new.get(tag, text) for tag, text in fields(template)) + SOH))
     return found

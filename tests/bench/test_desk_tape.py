@@ -49,6 +49,15 @@ def test_fills_go_on_from_the_one_on_the_tape() -> None:
     ]  # fmt: skip
 
 
+def test_a_fill_that_a_trade_capture_report_tells_goes_on_by_its_id_alone() -> None:
+    capture = FILL.replace(b"35=8", b"35=AE").replace(b"17=E0009", b"571=41").replace(b"14=0.002\x01151=9.998\x01", b"")
+    assert is_fill(capture)
+    texts = list(map(Framer(), many_fills(capture, 2)))
+    assert [(value(t, b"571"), value(t, b"32"), value(t, b"14")) for t in texts] == [
+        (b"41", b"0.001", b""), (b"42", b"0.001", b""),
+    ]  # fmt: skip
+
+
 def test_ids_without_digits_at_their_end_go_on_too() -> None:
     assert len({later(b"3f-ab", n) for n in range(50)}) == 50
     assert later(b"99", 1) == b"100"
