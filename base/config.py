@@ -19,6 +19,7 @@ from base.errors import ConfigError
 from base.instruments import ONE, Contract, Instrument, check_name, scaled_setting
 from base.kill_config import KillConfig
 from base.places import DATA_DIR, LOG_DIR, RUN_DIR, places_of
+from base.redundancy import check_redundancy, groups_of
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -140,6 +141,7 @@ class SessionConfig(_Strict, frozen=True, kw_only=True):
     reconnect: ReconnectConfig = ReconnectConfig()
     fix_log: Literal["all", "no_marketdata"] = "no_marketdata"  # whether batches of market data are logged, too
     alternate_sender_comp_id: str = ""  # for a planned move to a new session while the old one lives
+    redundant_with: str = ""  # the session that this one stands beside (docs/redundancy.md)
     options: dict[str, str | int | bool | list[str]] = {}  # checked by the dialect
 
 
@@ -200,6 +202,7 @@ class DeskConfig:
             for i, item in enumerate(venue.instruments):
                 instrument = _instrument(name, item, f"{path}: venue.{name}.instruments[{i}]")
                 self.instruments[name, instrument.name] = instrument
+        self.redundancy = groups_of(config.session)  # by the first session of each group
         self._check()
 
     def venue_instruments(self, venue: str) -> list[Instrument]:
@@ -237,6 +240,16 @@ class DeskConfig:
         own = set(self.config.kill.sessions)
         return [n for n, s in self.config.session.items() if s.kind == kind and n not in own]
 
+    def shard_books(self, shard: str) -> list[tuple[str, Instrument, int]]:
+        """(session, instrument, level) of each book of a shard; of redundant sessions the first stands for all."""
+        sessions = [(s, self.config.session[s]) for s in self.config.book[shard].sessions]
+        return [(n, i, s.level) for n, s in sessions if not s.redundant_with for i in self.session_instruments(n)]
+
+    def redundant(self, session: str) -> tuple[str, ...]:
+        """The sessions that tell the same as this one, itself among them; the first comes first. () without any."""
+        first = self.config.session[session].redundant_with or session
+        return self.redundancy.get(first, ())
+
     def _check(self) -> None:
         c, at = self.config, self.path
         check_values(c, str(at))
@@ -254,6 +267,7 @@ class DeskConfig:
             for s in book.sessions:
                 if s not in c.session or c.session[s].kind != Kind.MARKETDATA:
                     raise ConfigError(f"{at}: book.{name}.sessions: {s!r} is not a marketdata session")
+        check_redundancy(c, lambda s: [i.name for i in self.session_instruments(s)], str(at))
         for s in c.kill.sessions:
             if s not in c.session or c.session[s].kind != Kind.TRADING:
                 raise ConfigError(f"{at}: kill.sessions: {s!r} is not a trading session")

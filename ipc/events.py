@@ -65,6 +65,7 @@ class ExecutionReport(Event, tag="exec", frozen=True):
     display_qty: int | None = None
     exec_ref_id: str = ""  # ExecRefID(19): the execution that a correction (150=G) or a bust (150=H) is about
     swept: bool = False  # a cancel that the desk made itself, of all it has: at a stop, a lost lease, a closed gate
+    foreign: bool = False  # of an order that is not this session's: another session's of the account, or a stranger's
 
 
 class CancelReject(Event, tag="cxlrej", frozen=True):
@@ -313,6 +314,18 @@ class TopOfBook(Event, tag="bbo", frozen=True):
     recv_ns: int
 
 
+class BookSource(Event, tag="source", frozen=True):
+    """A book is taken from another market-data session from now on: its fresh snapshot makes it LIVE again."""
+
+    venue: str
+    instrument: str
+    level: int  # 2 or 3
+    session: str  # where it is taken from now
+    previous: str
+    reason: str  # what became of the previous one, as a book's reason
+    since_ns: int
+
+
 class KillState(Event, tag="kill", frozen=True):
     """State of one scope of the kill switch."""
 
@@ -352,6 +365,11 @@ class Alert(Event, tag="alert", frozen=True):
     ts_ns: int
     subject: str = ""  # what it is about, where a source has several: a session, a scope, an order
     mark: int = 0  # how far it has come, where that rises (percent of a limit): each further mark is said at once
+
+
+def told_beside(report: ExecutionReport) -> bool:
+    """Of an order that the session which tells it did not place: its owner's own reports are what figures count."""
+    return report.drop_copy or report.foreign
 
 
 def alert_subject(alert: Alert) -> str:
@@ -417,6 +435,7 @@ AnyEvent: TypeAlias = (
     | PublicTrade
     | BookStatus
     | TopOfBook
+    | BookSource
     | KillState
     | KillProgress
     | Alert

@@ -1,7 +1,8 @@
 """Drop copy: one process for one drop-copy session.
 
 Publishes every execution report that the venue copies to it, journalled first, marked `drop_copy`. It owns no order:
-who wants one view of the desk's fills joins it with the trading sessions' streams by (venue, order_id, exec_id).
+who wants one view of the desk's fills joins it with the trading sessions' streams by (venue, order_id, exec_id). Of two
+for one account each tells everything; who hears both counts each report once (docs/redundancy.md).
 """
 
 import sys
@@ -12,6 +13,7 @@ from base.upkeep import SYNC_NS, Upkeep
 from ipc.events import AnyEvent, ExecutionReport
 from ipc.host import ProcessHost, run_process
 from ipc.journal import Journal, journal_settings
+from ipc.once import Once
 from ipc.readiness import Readiness
 from ipc.requests import Answer
 from ipc.room import RoomWatch
@@ -21,7 +23,6 @@ from venues.link import Leg, Link
 from venues.session_report import SessionReport
 
 SECOND_NS = 1_000_000_000
-REMEMBERED = 100_000  # ExecIDs kept to tell a report that comes twice
 
 
 class DropCopy:
@@ -34,7 +35,7 @@ class DropCopy:
         self.venue = host.desk.config.session[session].venue
         self.dialect = dialect_of(host.desk, self.venue)
         self.counters = {"reports": 0, "duplicates": 0}
-        self.seen: dict[tuple[str, ...], None] = {}
+        self.told = Once()
         self.report = SessionReport(host, session, self.venue, "dropcopy")
         config = host.desk.config.session[session]
         sync, settings = config.sync, journal_settings(config.journal_mb)
@@ -58,24 +59,11 @@ class DropCopy:
         """Journalled and published before the session's expected number advances."""
         if isinstance(event, ExecutionReport):
             self.counters["reports"] += 1
-            if self._known(event):
+            if not self.told.first(event):
                 self.counters["duplicates"] += 1
                 return
             event = msgspec.structs.replace(event, drop_copy=True)
         self.host.publish(self.topic, event)
-
-    def _known(self, report: ExecutionReport) -> bool:
-        if not report.exec_id:
-            return False
-        # Two trades, or a trade and the order's end, under one ExecID are two reports.
-        name = report.instrument or report.venue_symbol
-        key = (name, report.order_id, report.exec_id, report.trade_id, report.exec_type)
-        if key in self.seen:
-            return True
-        self.seen[key] = None
-        if len(self.seen) > REMEMBERED:
-            del self.seen[next(iter(self.seen))]
-        return False
 
     def phase(self, phase: SessionPhase, reason: str) -> None:
         """The session went into another phase."""

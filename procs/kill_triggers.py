@@ -14,6 +14,7 @@ from ipc.kept_file import KeptFile
 from ipc.owners import JournalTail, OwnerWatch, Told
 from ipc.readiness import Readiness, Status
 from procs.kill_health import HealthTriggers
+from procs.kill_redundancy import RedundancyAlarms
 from risk.kill import KillSwitch
 from risk.kill_plan import Owned, Topology
 from risk.kill_triggers import OwnerView, SessionLoss
@@ -65,6 +66,7 @@ class Triggers:
         kept = self._restore()
         self._days, self._day_clock = Days(day_zone(desk.config)), DayClock()
         self._calendar = KillCalendar(desk)
+        self._redundancy = RedundancyAlarms(host, self._calendar)
         self._eyes = BookEyes(desk)
         self._watch = LimitWatch(kept.standing)
         self._rows = LimitBook(limits, topology.owners, contracts_of(desk))
@@ -113,7 +115,7 @@ class Triggers:
         return any(s in known and gate.get(s).state in CLOSED for s in scopes)
 
     def _is_ours(self, report: ExecutionReport) -> bool:
-        """Whether an order of a drop copy was placed by a session of this desk."""
+        """Whether an order that a drop copy, or another session of the account, tells of was placed by this desk."""
         find, ids = self._switch.ledger.find, (report.cl_ord_id, report.order_id, report.instrument)
         return any(find(o.session, *ids) for o in self._topology.owners.values() if o.venue == report.venue)
 
@@ -140,6 +142,7 @@ class Triggers:
         """Every 100 ms: processes (`found`: every readable status page) and the host."""
         mono_ns = self._clock.mono_ns()
         self._judge("health", self._health.stuck(found, mono_ns), mono_ns)
+        self._redundancy.look(found)
         self._switch.owners_still(self._health.still())
         self._judge("health", self._health.others(files_fault, mono_ns), mono_ns)
 

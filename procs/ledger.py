@@ -41,9 +41,10 @@ def sources(desk: DeskConfig) -> list[Source]:
         for session in kinds[kind]:
             venue = desk.config.session[session].venue
             config = desk.config.venue[venue]
-            foreign = not dialect_of(desk, venue).capabilities(config).shared_trade_ids
+            claims = dialect_of(desk, venue).capabilities(config)
             two = venue in venues[Kind.TRADING] and venue in venues[Kind.DROPCOPY]
-            found.append(Source(session, venue, config.account, view, two, foreign))
+            own_ids = claims.exec_ids == "session"
+            found.append(Source(session, venue, config.account, view, two, not claims.shared_trade_ids, own_ids))
     return found
 
 

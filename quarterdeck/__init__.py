@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Alert,
         BookDelta,
         BookSnapshot,
+        BookSource,
         BookStatus,
         CancelReject,
         ExecutionReport,
@@ -55,18 +56,18 @@ _WHERE = {
     "base.instruments": "Instrument",
     "ipc.books": "BookReader",
     "ipc.events": (
-        "Alert BookDelta BookSnapshot BookStatus CancelReject ExecutionReport KillState OrderState ProcessState "
-        "PublicTrade SessionState TopOfBook"
+        "Alert BookDelta BookSnapshot BookSource BookStatus CancelReject ExecutionReport KillState OrderState "
+        "ProcessState PublicTrade SessionState TopOfBook"
     ),
     "ipc.sequence": "Delivery Gap",
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}
 
 __all__ = [
-    "BUY", "SELL", "Alert", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookStatus", "BusError",
-    "CancelReject", "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap", "Instrument",
-    "KillState", "NumberError", "OrderState", "ProcessState", "PublicTrade", "QuarterdeckError", "RegionError",
-    "SchemaError", "SessionState", "TopOfBook", "connect", "decimal", "format_scaled", "to_scaled",
+    "BUY", "SELL", "Alert", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookSource", "BookStatus",
+    "BusError", "CancelReject", "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap",
+    "Instrument", "KillState", "NumberError", "OrderState", "ProcessState", "PublicTrade", "QuarterdeckError",
+    "RegionError", "SchemaError", "SessionState", "TopOfBook", "connect", "decimal", "format_scaled", "to_scaled",
 ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from ipc.requests import Answer, AnyCommand
 from ipc.roster import command_endpoint, publisher_endpoint, roster
 from ipc.sequence import Delivery
 from quarterdeck.feed import Feed
+from quarterdeck.one_stream import OneStream
 from quarterdeck.ordering import Ordering
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Desk:
         self.client_id = client_id or f"{strategy or 'client'}-{os.getpid()}-{time.time_ns():x}"
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._clock = SystemClock()
-        self._feed = Feed(self._context, [publisher_endpoint(desk, r.name) for r in roster(desk)], self._client)
+        endpoints = [publisher_endpoint(desk, r.name) for r in roster(desk)]
+        self._feed = Feed(self._context, endpoints, self._client, OneStream(desk).pick)
         self._ordering = Ordering(desk, self.client_id, strategy, self._client, timeout)
         self._regions: dict[str, BookRegion] = {}
 
@@ -101,7 +103,7 @@ class Desk:
         """Topics of docs/events.md; one ending in a dot is a prefix ("md.kraken.", "exec."), "" everything.
 
         For exec.PROCESS topics, `replay` has what is lost from now on replayed; `history` begins with the oldest event
-        that the process still has in its journal, and replays too.
+        that the process still has in its journal, and replays too. What redundant sessions tell is heard once.
         """
         for topic in topics:
             if replay or history:

@@ -9,6 +9,7 @@ from base.errors import ConfigError, QuarterdeckError, SecretError
 from base.secrets import resolve
 from base.transport_types import check_plain
 from quarterdeck.limit_problems import limit_problems
+from quarterdeck.redundancy_words import redundancy_problems
 from risk.limits import LimitBook
 from risk.pretrade_plan import check_order_limits
 from venues.calendar import configured_rules
@@ -26,7 +27,7 @@ def problems(desk: DeskConfig) -> list[str]:
     """What is wrong, each with the file and the path in it."""
     found = [line for name in desk.config.venue for line in _venue(desk, name)]
     found += [line for name in desk.config.session for line in _session(desk, name)]
-    found += _twice(desk) + _books(desk) + _kill(desk) + _alarms(desk)
+    found += _twice(desk) + redundancy_problems(desk) + _books(desk) + _kill(desk) + _alarms(desk)
     found += [
         f"sim.{name}.replay: {sim.replay} does not exist"
         for name, sim in desk.config.sim.items()
@@ -116,7 +117,7 @@ def _twice(desk: DeskConfig) -> list[str]:
 def _books(desk: DeskConfig) -> list[str]:
     found = []
     for name, book in desk.config.book.items():
-        needed = sum(len(desk.session_instruments(s)) for s in book.sessions)
+        needed = len(desk.shard_books(name))
         if needed > book.max_instruments:
             found.append(f"book.{name}.max_instruments: {book.max_instruments}; its sessions have {needed} instruments")
     return found

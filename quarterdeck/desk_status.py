@@ -109,7 +109,7 @@ def _gate(desk: DeskConfig, mono_ns: int) -> tuple[str, int, int]:
 
 
 def _expected_books(desk: DeskConfig) -> int:
-    return sum(len(desk.session_instruments(s)) for b in desk.config.book.values() for s in b.sessions)
+    return sum(len(desk.shard_books(shard)) for shard in desk.config.book)
 
 
 def _books(desk: DeskConfig, shard: str) -> list[BookView]:

@@ -22,13 +22,19 @@ class Feed:
     """What a client hears. One thread."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], endpoints: list[str], client: Callable[[str], CommandClient]
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoints: list[str],
+        client: Callable[[str], CommandClient],
+        pick: Callable[[list[Delivery]], list[Delivery]] = list,
     ) -> None:
-        """`client(process)` opens a connection for replays; one is kept for each process asked."""
+        """`client(process)` opens a connection for replays; one is kept for each process asked. `pick` leaves out what
+        is not to be heard.
+        """
         self.subscriber = Subscriber(context)
         for endpoint in endpoints:
             self.subscriber.connect(endpoint)
-        self._client = client
+        self._client, self._pick = client, pick
         self._clients: dict[str, CommandClient] = {}
         self._recoveries: dict[str, tuple[ReplayRecovery, CommandClient]] = {}
         self._poller = zmq.Poller()
@@ -74,7 +80,7 @@ class Feed:
             self._check_ns = now_ns + CHECK_NS
             heard += self.subscriber.check(now_ns)
         if not self._recoveries:
-            return heard
+            return self._pick(heard)
         out: list[Delivery] = []
         for delivery in heard:
             found = self._recoveries.get(delivery.topic)
@@ -83,7 +89,7 @@ class Feed:
             for answer in client.receive():
                 out += self._answered(answer)
         self._ask(now_ns)
-        return out
+        return self._pick(out)
 
     def _answered(self, answer: Answer) -> list[Delivery]:
         found = self._recoveries.get(answer.command_id.rpartition("#")[0])

@@ -9,12 +9,14 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from ipc.events import OPEN_STATES, ExecutionReport, OrderState
+from ipc.events import OPEN_STATES, ExecutionReport, OrderState, told_beside
+from ipc.once import Once
 from risk.kill_plan import Owned
 from risk.order import Order
 from risk.orders import OrderTable
 
 ABSENT = "absent from two open-orders lists"
+BESIDE_KEPT = 10_000  # reports of drop copies, and of sessions that did not place the order
 FINISHED_KEPT = 500  # of each session, beside those of trips: an order takes some kilobytes
 Life: TypeAlias = Literal["new", "alive", "dead", "held"]
 # OrdStatus(39) by which a venue shows an order in its book; pending ones (A, 6, E) only say that a request arrived.
@@ -46,6 +48,7 @@ class OrderLedger:
         # By session and first ClOrdID: open by all reports, absent by two lists of a past trip.
         self._absent: dict[tuple[str, str], Order] = {}
         self._strategies: dict[str, set[str]] = {}
+        self._beside = Once(kept=BESIDE_KEPT)
         self._look_again: dict[str, int] = {}  # by session: as many finished orders may be before some are let go
 
     def strategies(self, session: str) -> set[str]:
@@ -99,7 +102,7 @@ class OrderLedger:
 
     def _take(self, event: object, wall_ns: int) -> Seen | None:
         if isinstance(event, ExecutionReport):
-            return self._drop_copy(event) if event.drop_copy else self._report(event, wall_ns)
+            return self._beside_told(event) if told_beside(event) else self._report(event, wall_ns)
         if isinstance(event, OrderState):
             return self._state(event, wall_ns)
         return None
@@ -138,8 +141,14 @@ class OrderLedger:
             return Seen(order, "held")  # overtaken by the final one that came before it
         return Seen(order, "dead", f"report 39={report.ord_status}")
 
-    def _drop_copy(self, report: ExecutionReport) -> Seen | None:
-        """Drop copy can only refute: an order that it shows open is alive; what it shows finished proves nothing."""
+    def _beside_told(self, report: ExecutionReport) -> Seen | None:
+        """Drop copy can only refute: an order that it shows open is alive; what it shows finished proves nothing.
+
+        So can another session of the account, where reports go to more than the one that placed the order. What one of
+        them told before is no news of the order when another tells it, or when it is replayed.
+        """
+        if not self._beside.first(report):
+            return None
         for session, table in self._tables.items():
             order = table.find(report.cl_ord_id, report.order_id, report.instrument)
             if order is not None and order.venue == report.venue and session != report.session:

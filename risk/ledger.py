@@ -29,6 +29,8 @@ KEPT: Final = 50_000  # orders in memory; others are read again when something i
 MARK_EVERY: Final = 5_000  # fills between two states of a position from which it can be counted anew
 
 _FIRST = frozenset("0A8")  # ExecType(150) of the first report of an order
+_REOPENS = frozenset("5DGH")  # ExecType(150) of what may open a finished order again
+_ENDED = frozenset("2348C")  # OrdStatus(39)
 
 
 class Ledger:
@@ -148,7 +150,7 @@ class Ledger:
             self._owned(fills, report.strategy, report.client_id, report.command_id, source)
         order.side, order.ord_type = order.side or report.side, order.ord_type or report.ord_type
         order.time_in_force = order.time_in_force or report.time_in_force
-        if report.recv_ns >= order.last_ns:
+        if report.recv_ns >= order.last_ns and not _is_old(order, report, qty):
             order.last_ns, order.ord_status = report.recv_ns, report.ord_status or order.ord_status
             if not order.known:
                 order.order_qty = order.order_qty if report.order_qty is None else report.order_qty * qty
@@ -324,9 +326,10 @@ class Ledger:
         rest = report.origin == "rest"
         told = Told(
             source.view, REST if rest else FIX_COPY if source.view == COPY else FIX_ENTRY, source.session,
-            report.trade_id, None if report.cum_qty is None or rest else report.cum_qty * qty, report.exec_id, side,
-            report.last_qty * qty, report.last_px * px, report.transact_ns or report.recv_ns, report.recv_ns,
-            report.liquidity, amounts_of(report.fees), rest and source.foreign_rest,
+            report.trade_id, None if report.cum_qty is None or rest else report.cum_qty * qty,
+            source.exec_name(report.exec_id), side, report.last_qty * qty, report.last_px * px,
+            report.transact_ns or report.recv_ns, report.recv_ns, report.liquidity, amounts_of(report.fees),
+            rest and source.foreign_rest,
         )  # fmt: skip
         fill = fills.find(told)
         if fill is None:
@@ -353,9 +356,9 @@ class Ledger:
             return
         channel = REST if report.origin == "rest" else FIX_COPY if source.view == COPY else FIX_ENTRY
         amendment = Amendment(
-            report.exec_type, source.view, channel, report.exec_ref_id, report.exec_id, report.trade_id,
-            (report.last_qty or 0) * qty, (report.last_px or 0) * px, report.transact_ns or report.recv_ns,
-            report.recv_ns, source.session,
+            report.exec_type, source.view, channel, source.exec_name(report.exec_ref_id),
+            source.exec_name(report.exec_id), report.trade_id, (report.last_qty or 0) * qty,
+            (report.last_px or 0) * px, report.transact_ns or report.recv_ns, report.recv_ns, source.session,
         )  # fmt: skip
         fill = fills.amend(amendment)
         if fill is not None:
@@ -416,3 +419,11 @@ class Ledger:
         for name in self._names_of.pop(order):
             if self._by_name.get(name) is fills:
                 del self._by_name[name]
+
+
+def _is_old(order: OrderRecord, report: ExecutionReport, qty: int) -> bool:
+    """Told late, by a session that was away or is behind another: the order has gone further since."""
+    if report.exec_type in _REOPENS:
+        return False
+    less = report.cum_qty is not None and report.cum_qty * qty < order.cum_qty
+    return less or (order.ord_status in _ENDED and report.ord_status not in _ENDED)

@@ -75,7 +75,8 @@ class FillSet:
 
     def again(self, fill: Fill, told: Told) -> bool:
         """A fill that is known is told again; whether that brought anything new."""
-        if self._name(fill, told.names()) and told.trade_id and not (told.foreign or fill.trade_id):
+        named = self._name(fill, told.names())
+        if named and told.trade_id and not (told.foreign or fill.trade_id):
             fill.trade_id = told.trade_id
         if fill.cum_qty is None and told.cum_qty is not None:
             self.nameless -= 1
@@ -97,15 +98,15 @@ class FillSet:
         if new_channel:
             fill.changed_ns = max(fill.changed_ns, told.recv_ns)
             self._of_record(fill)
-            if self.order.pending:
-                self._settle_pending(fill)
-        return new_channel
+        if (new_channel or named) and self.order.pending:
+            self._settle_pending(fill)
+        return new_channel or named
 
     def amend(self, amendment: Amendment) -> Fill | None:
         """Apply a bust or correction: the fill when that changed it. One of an unknown execution waits for it."""
         fill = self._meant(amendment)
         if fill is None:
-            if amendment not in self.order.pending:
+            if not any(_same(amendment, known) for known in self.order.pending):
                 self.order.pending = [*self.order.pending, amendment]
             return None
         changed = self._amend(fill, amendment)
@@ -271,14 +272,14 @@ class FillSet:
         return self._by_name.get(f"t{amendment.trade_id}") if amendment.trade_id else None
 
     def _amend(self, fill: Fill, amendment: Amendment) -> bool:
-        if amendment.exec_id:
-            self._name(fill, [f"x{amendment.channel}:{amendment.exec_id}"])
+        # One that was applied before comes again where two sessions tell it, and from one that was away.
+        again = bool(amendment.exec_id) and not self._name(fill, [f"x{amendment.channel}:{amendment.exec_id}"])
         said = _view(fill, amendment.view)
         busted = amendment.exec_type == "H"
         if (
             said is not None
             and said.amended_ns
-            and (not said.qty or (not busted and amendment.when_ns < said.amended_ns))
+            and (not said.qty or (not busted and amendment.when_ns < said.amended_ns + again))
         ):
             return False
         now = Said(0 if busted else amendment.qty, amendment.px, amendment.session, amendment.when_ns)
@@ -325,6 +326,14 @@ def _say(fill: Fill, view: int, said: Said) -> None:
         fill.copy = said
     else:
         fill.entry = said
+
+
+def _same(a: Amendment, b: Amendment) -> bool:
+    """Told twice, by two sessions or by one."""
+    named = (a.exec_type, a.view, a.channel, a.ref, a.exec_id, a.trade_id)
+    return (*named, a.qty, a.px, a.when_ns) == (
+        b.exec_type, b.view, b.channel, b.ref, b.exec_id, b.trade_id, b.qty, b.px, b.when_ns,
+    )  # fmt: skip
 
 
 def _facts(fill: Fill) -> tuple[int, int, int]:

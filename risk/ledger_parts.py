@@ -19,6 +19,11 @@ class Source(NamedTuple):
     view: int  # ENTRY or COPY
     two_views: bool  # the account has a drop copy beside its order entry
     foreign_rest: bool = False  # REST names trades otherwise than the session
+    own_exec_ids: bool = False  # its ExecIDs are names within this session alone
+
+    def exec_name(self, exec_id: str) -> str:
+        """What an ExecID of this source is called among those of its view."""
+        return f"{self.session}/{exec_id}" if exec_id and self.own_exec_ids else exec_id
 
 
 class Start(NamedTuple):

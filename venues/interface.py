@@ -75,6 +75,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     session_status: bool = True  # `TradingSession.order_status` is there: not REST alone answers for one order
     mass_status: bool = False  # and so is `mass_status`
     rest: frozenset[RestCall] = frozenset()  # what REST has; nothing where it is not configured
+    exec_ids: Literal["account", "session"] = "account"  # what ExecID(17) is one name in: all sessions that tell a
+    # report, or each by itself (then a trade is known again by its id, and by the order's quantity, alone)
 
 
 class BookRule(msgspec.Struct, frozen=True, kw_only=True):

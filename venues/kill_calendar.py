@@ -14,7 +14,10 @@ class KillCalendar:
         """ConfigError names the key of a calendar that cannot be."""
         sessions = desk.config.session
         self._calendars = {s: _calendar(desk, s) for s in sessions}
-        self._copies = {c.venue: s for s, c in sessions.items() if c.kind == Kind.DROPCOPY}
+        self._copies: dict[str, list[str]] = {}
+        for session, config in sessions.items():
+            if config.kind == Kind.DROPCOPY:
+                self._copies.setdefault(config.venue, []).append(session)
         self._return_ns = desk.config.kill.window_return_s * 1_000_000_000
         self._said: dict[str, tuple[int, bool]] = {}
 
@@ -30,8 +33,9 @@ class KillCalendar:
         return said or VENUE_CLOSED in reason
 
     def no_drop_copy(self, venue: str, wall_ns: int) -> bool:
-        """Whether the venue's drop copy may be away now."""
-        return venue in self._copies and self.excuses(self._copies[venue], wall_ns)
+        """Whether the venue's drop copy may be away now: each of them, where there are several."""
+        copies = self._copies.get(venue)
+        return bool(copies) and all(self.excuses(s, wall_ns) for s in copies)
 
 
 def _calendar(desk: DeskConfig, session: str) -> VenueCalendar:

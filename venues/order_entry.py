@@ -7,9 +7,12 @@ leaves; cancels always pass.
 
 from collections.abc import Callable
 
+import msgspec
+
 from base.errors import CodecError, SessionError, StoreError, VenueError
 from base.instruments import Instrument
 from ipc.events import AnyEvent, CancelReject, Difference, ExecutionReport, VenueLimit
+from ipc.once import Once
 from ipc.requests import (
     Answer,
     AnyCommand,
@@ -29,6 +32,7 @@ from venues.order_terms import age_at_venue, check_figures, check_new, owned, wo
 from venues.throttle import Throttle
 
 LOST_KEPT = 1_000  # orders reported as lost by name, in one life of the process
+FOREIGN_KEPT = 20_000  # reports on others' orders, told once however often they come
 REFUSALS = (SessionError, VenueError, CodecError)
 
 
@@ -72,6 +76,7 @@ class OrderEntry:
         self.on_status: Callable[[Order, bool], None] | None = None  # a status request's answer: order, whether known
         self.asked_ns = 0  # monotonic time of the first order request since the venue last answered any; 0: none
         self._lost_orders: set[str] = set()
+        self._foreign = Once(kept=FOREIGN_KEPT)
         self.counters = {"orders": 0, "refused": 0, "cancels": 0, "reports": 0, "duplicates": 0, "unknown_orders": 0}
 
     # -- commands --------------------------------------------------------------------------------------------
@@ -383,9 +388,7 @@ class OrderEntry:
                 self._changed(order, applied)
             return
         if order is None:
-            self.counters["unknown_orders"] += 1
-            self.port.record(report)
-            self._unknown(report)
+            self._not_here(report)
             return
         if report.exec_type == "8":
             self._heed(report.reason_code, report.text, order.instrument)
@@ -407,10 +410,21 @@ class OrderEntry:
             self.port.filled(order, applied)
         self.port.moved(order)
 
-    def _unknown(self, report: ExecutionReport) -> None:
+    def _not_here(self, report: ExecutionReport) -> None:
+        """Another session's order, or a stranger's, where reports go to the whole account; or one that was lost."""
+        foreign = not self.owns(report.cl_ord_id)
+        if foreign and not self._foreign.first(report):
+            self.counters["duplicates"] += 1
+            return
+        self.counters["unknown_orders"] += 1
+        self.port.record(msgspec.structs.replace(report, foreign=foreign))
+        if not foreign:
+            self._lost(report)
+
+    def _lost(self, report: ExecutionReport) -> None:
         """An order of our own making that the table lost: people must know, once an order."""
         key = report.cl_ord_id
-        if key in self._lost_orders or not self.owns(key) or len(self._lost_orders) >= LOST_KEPT:
+        if key in self._lost_orders or len(self._lost_orders) >= LOST_KEPT:
             return
         self._lost_orders.add(key)
         what = f"150={report.exec_type} 39={report.ord_status} {report.instrument}"

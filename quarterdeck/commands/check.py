@@ -8,6 +8,7 @@ from base.config import load
 from base.errors import QuarterdeckError
 from quarterdeck.config_problems import problems
 from quarterdeck.logon_preview import preview
+from quarterdeck.redundancy_words import redundancy_words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,8 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.write(f"{name}: {preview(desk, name)}\n")
         except QuarterdeckError as e:
             sys.stdout.write(f"{name}: no logon to show: {e}\n")
+    for words in redundancy_words(desk):
+        sys.stdout.write(f"{words}\n")
     sys.stdout.flush()  # what is wrong comes after it, wherever both go
     for line in found:
         sys.stderr.write(f"{line}\n")

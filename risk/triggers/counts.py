@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from base.kill_config import LimitConfig
-from ipc.events import OPEN_STATES, CancelReject, ExecutionReport, OrderState
+from ipc.events import OPEN_STATES, CancelReject, ExecutionReport, OrderState, told_beside
 from risk.kill_plan import Owned, covers
 from risk.triggers.rules import rule_of
 from risk.triggers.watch import MS, Reading
@@ -156,7 +156,7 @@ class CountBook:
 
     def _report(self, report: ExecutionReport, at_ns: int, mono_ns: int, closed: Callable[[Owned], bool]) -> None:
         kind = report.exec_type
-        if kind not in _COUNTED or report.drop_copy or report.origin == "local":  # "local": it never left this desk
+        if kind not in _COUNTED or told_beside(report) or report.origin == "local":  # "local": it never left this desk
             return
         mark = (report.session, report.cl_ord_id, report.exec_id or report.order_id, kind, report.trade_id)
         if not self._seen.first(mark):

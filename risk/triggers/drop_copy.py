@@ -2,7 +2,8 @@
 
 For people the ledger does this in full (risk/ledger_fills.py); this is the part that a trip may hang on, and it works
 without the ledger. Fills meet by trade id, else by the order's CumQty(14) after the fill, else by ExecID(17); a fill
-that REST told meets by order, quantity and price, too. Drop copies of orders that are not this desk's are left out.
+that REST told meets by order, quantity and price, too. Drop copies of orders that are not this desk's are left out, and
+so are reports on them that a trading session hears. Two sessions of one view count as one: who tells first, tells.
 
 A copied fill is no news either when order entry knows the order's quantity without the trade (a status said so).
 
@@ -16,7 +17,7 @@ import msgspec
 
 from base.errors import ConfigError
 from base.kill_config import LimitConfig
-from ipc.events import ExecutionReport, OrderState
+from ipc.events import ExecutionReport, OrderState, told_beside
 from risk.kill_plan import Owned, covers
 from risk.triggers.days import Days
 from risk.triggers.rules import rule_of
@@ -83,7 +84,7 @@ class DropCopyBook:
     ) -> None:
         """Take in an event of an owner's or a drop copy's journal; it happened at `at_ns` (monotonic), `wall_ns` (UTC).
 
-        `known`: whether an order of a drop copy is one of this desk's.
+        `known`: whether an order of a drop copy, or of another session's, is one of this desk's.
         """
         if not self.limits:
             return
@@ -91,7 +92,9 @@ class DropCopyBook:
             self._quantity(event)
         if not isinstance(event, ExecutionReport) or event.exec_type != "F":
             return
-        if event.venue not in self._venues or event.origin == "local" or (event.drop_copy and not known(event)):
+        if event.venue not in self._venues or event.origin == "local":
+            return
+        if told_beside(event) and not known(event):
             return
         if mono_ns - at_ns > (HOUR_NS if event.drop_copy else HOUR_NS + BEFORE_NS):
             return

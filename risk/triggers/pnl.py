@@ -12,7 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from base.instruments import ONE, Contract
-from ipc.events import ExecutionReport, Position
+from ipc.events import ExecutionReport, Position, told_beside
 from risk.ledger_positions import is_amount
 from risk.triggers.days import Days
 
@@ -150,9 +150,9 @@ class ProfitBook:
 
     def event(self, session: str, epoch: int, seq: int, event: object) -> bool:
         """Take in an event of a session's journal; whether a holding changed."""
-        if not isinstance(event, Position | ExecutionReport) or (
-            isinstance(event, ExecutionReport) and event.drop_copy
-        ):
+        if not isinstance(event, Position | ExecutionReport):
+            return False
+        if isinstance(event, ExecutionReport) and told_beside(event):
             return False
         place = self.places.get(session)
         if place is not None and (epoch, seq) <= (place.epoch, place.seq):

@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from base.kill_config import LimitConfig
-from ipc.events import ExecutionReport
+from ipc.events import ExecutionReport, told_beside
 from risk.kill_plan import Owned, covers
 from risk.triggers.days import Days
 from risk.triggers.rules import rule_of
@@ -47,7 +47,7 @@ class SelfTradeBook:
 
     def event(self, event: object, wall_ns: int) -> SelfTrade | None:
         """Take in an event of an owner's journal; read twice, it counts once."""
-        if not self.limits or not isinstance(event, ExecutionReport) or event.exec_type != "F" or event.drop_copy:
+        if not self.limits or not isinstance(event, ExecutionReport) or event.exec_type != "F" or told_beside(event):
             return None
         name = _name(event)
         if not name or name in self.found:

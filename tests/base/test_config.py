@@ -113,6 +113,28 @@ def change(old: str, new: str) -> str:
     return DESK.replace(old, new, 1)
 
 
+BESIDE = """
+[session.md2]
+venue = "v"
+kind = "marketdata"
+address = "localhost:2"
+sender_comp_id = "A2"
+target_comp_id = "B"
+instruments = ["ETH-USD"]
+"""
+
+
+def beside(key: str) -> str:
+    return f"{DESK}{BESIDE}{key}\n"
+
+
+def test_redundant_sessions_are_a_group_and_their_books_are_kept_once(desk: Load) -> None:
+    found = desk(beside('redundant_with = "md"').replace('["md"]', '["md2", "md"]'))
+    assert found.redundancy == {"md": ("md", "md2")}
+    assert [found.redundant(s) for s in ("md", "md2", "trd")] == [("md", "md2"), ("md", "md2"), ()]
+    assert [(s, i.name, level) for s, i, level in found.shard_books("one")] == [("md", "ETH-USD", 2)]
+
+
 WRONG: dict[str, tuple[str, str, str]] = {
     # what: (text, where, what is wrong or was expected)
     "unknown table": (change("[kill]", "[kil]"), "", "unknown field `kil`"),
@@ -186,6 +208,37 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "session's name is a path": (change("[session.trd]", '[session."a/b"]'), "session.a/b", "expected letters"),
     "session called as the kill switch": (change("[session.trd]", "[session.killswitch]"), "session.killswitch", "own"),
     "session called as a shard": (change("[session.trd]", "[session.book-one]"), "session.book-one", "another process"),
+    "redundant with nothing": (beside('redundant_with = "md2"'), "md2.redundant_with", "no other session; there are"),
+    "redundant with itself": (
+        change("[session.md]", '[session.md]\nredundant_with = "md"'), "session.md.redundant_with", "no other session",
+    ),
+    "redundant with one that is": (
+        beside('redundant_with = "md"') + BESIDE.replace("md2", "md3") + 'redundant_with = "md2"\n',
+        "session.md3.redundant_with", "stands beside 'md' itself",
+    ),
+    "redundant with another kind": (beside('redundant_with = "trd"'), "session.md2.kind", "session.trd, which it"),
+    "redundant at another venue": (
+        beside('redundant_with = "md"').replace('[session.md2]\nvenue = "v"', '[session.md2]\nvenue = "w"')
+        + '[venue.w]\ndialect = "fix44"\n'
+        'instruments = [{ name = "ETH-USD", symbol = "E", px_scale = 1, qty_scale = 1 }]',
+        "session.md2.venue", "w; session.md",
+    ),
+    "redundant at another level": (beside('redundant_with = "md"\nlevel = 3'), "session.md2.level", "3; session.md"),
+    "redundant at another depth": (beside('redundant_with = "md"\ndepth = 5'), "session.md2.depth", "5; session.md"),
+    "redundant for other instruments": (
+        beside('redundant_with = "md"').replace('["ETH-USD"]\nredundant', '["BTC-USD"]\nredundant'),
+        "session.md2.instruments", "expected those of session.md",
+    ),
+    "redundant in no shard": (beside('redundant_with = "md"'), "book.one.sessions", "'md2' is missing"),
+    "redundant in another shard": (
+        beside('redundant_with = "md"') + '[book.two]\nsessions = ["md2"]\n', "book.one.sessions", "one shard keeps",
+    ),
+    "redundant with the kill switch's": (
+        change("[kill]\nsessions = []", '[kill]\nsessions = ["trd"]')
+        + '[session.trd2]\nvenue = "v"\nkind = "trading"\naddress = "localhost:1"\nsender_comp_id = "A2"\n'
+        'target_comp_id = "B"\nredundant_with = "trd"\n',
+        "session.trd2.redundant_with", "kill switch's own",
+    ),
     "armed at start in production": (
         change('environment = "test"', 'environment = "production"').replace("[kill]", "[kill]\narm_at_start = true"),
         "kill.arm_at_start", "armed by a person",

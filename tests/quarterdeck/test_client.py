@@ -148,7 +148,7 @@ def collect(desk: qd.Desk, count: int) -> list[qd.Delivery]:
 
 def test_the_exports_are_these() -> None:
     assert sorted(qd.__all__) == [
-        "Alert", "BUY", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookStatus", "BusError",
+        "Alert", "BUY", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookSource", "BookStatus", "BusError",
         "CancelReject", "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap", "Instrument",
         "KillState", "NumberError", "OrderState", "ProcessState", "PublicTrade", "QuarterdeckError", "RegionError",
         "SELL", "SchemaError", "SessionState", "TopOfBook", "connect", "decimal", "format_scaled", "to_scaled",

@@ -510,3 +510,26 @@ def test_reports_say_which_cancels_are_a_sweeps_and_fills_are_never() -> None:
     assert [(e.exec_type, e.swept) for e in ends] == [
         ("4", False), ("4", True), ("4", False), ("F", False), ("4", True),
     ]  # fmt: skip
+
+
+def test_a_report_on_anothers_order_is_journalled_once_and_marked_and_moves_nothing_here() -> None:
+    bench = Bench()
+    ours = bench.place()
+    theirs = msgspec.structs.replace(ours, cl_ord_id="other-1", ids=["other-1"])
+    moves = list(bench.port.moves)
+    for _ in range(2):
+        bench.report(theirs, "F", "1", exec_id="E1", last_qty=40, last_px=500, cum_qty=40)
+    (heard,) = [e for e in bench.port.recorded if isinstance(e, ExecutionReport)]
+    assert (heard.cl_ord_id, heard.foreign, heard.strategy) == ("other-1", True, "")
+    assert (bench.port.fills, bench.port.moves, bench.port.alerts) == ([], moves, [])
+    assert (bench.entry.counters["unknown_orders"], bench.entry.counters["duplicates"]) == (1, 1)
+    bench.report(ours, "F", "1", exec_id="E2", last_qty=10, last_px=500, cum_qty=10)
+    assert not [e for e in bench.port.recorded if isinstance(e, ExecutionReport)][-1].foreign
+
+
+def test_a_report_on_an_order_of_our_own_that_was_lost_is_no_strangers() -> None:
+    bench = Bench()
+    lost = msgspec.structs.replace(bench.place(), cl_ord_id="id99", ids=["id99"])
+    bench.report(lost, "F", "1", exec_id="E1", last_qty=40, last_px=500, cum_qty=40)
+    assert [e.foreign for e in bench.port.recorded if isinstance(e, ExecutionReport)] == [False]
+    assert "id99 was made here and is not known" in bench.port.alerts[0]
