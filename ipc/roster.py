@@ -43,6 +43,9 @@ def command_endpoint(desk: DeskConfig, process: str) -> str:
     return f"ipc://{desk.run_dir}/{process}.cmd"
 
 
-def book_topic(venue: str, instrument: str, level: int) -> str:
-    """Topic of a book: `md.VENUE.INSTRUMENT`, and `md3.` for single orders, so that no topic has two publishers."""
-    return f"md{'' if level == 2 else level}.{venue}.{instrument}"
+def book_topic(venue: str, instrument: str, level: int, beside: str = "") -> str:
+    """Topic of a book: `md.VENUE.INSTRUMENT`, and `md3.` for single orders, so that no topic has two publishers.
+
+    `beside`: the session that publishes it beside the first of its group; `md@SESSION.` is no part of `md.`.
+    """
+    return f"md{'' if level == 2 else level}{f'@{beside}' if beside else ''}.{venue}.{instrument}"

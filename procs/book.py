@@ -2,18 +2,22 @@
 
 Takes verified snapshots and changes from the market-data processes. A hole in a topic makes its book STALE at once; a
 snapshot, asked for from the publisher and delivered in band, heals it. A restart replaces the region; readers follow.
+Where two sessions carry the same books, each book is taken from one of them at a time (ipc/book_sources.py).
 """
 
 import logging
 import sys
+from collections import Counter
 
 from base.errors import BusError
 from base.histogram import LogHistogram
+from base.instruments import Instrument
 from base.reactor import Priority
+from ipc.book_sources import BookSources
 from ipc.books import BookReason, BookSpec, BookState, SharedBook, create_region
 from ipc.bus import Subscriber
 from ipc.command_client import CommandClient
-from ipc.events import BookDelta, BookSnapshot, BookStatus, TopOfBook
+from ipc.events import AnyEvent, BookDelta, BookSnapshot, BookSource, BookStatus, Marker, TopOfBook
 from ipc.host import ProcessHost, run_process
 from ipc.readiness import Readiness
 from ipc.requests import SnapshotRequest
@@ -24,6 +28,7 @@ MS = 1_000_000
 BEAT_NS = 100 * MS
 ASK_AGAIN_NS = 1_000 * MS
 FRAMES_A_TURN = 256
+KEPT = (BookState.LIVE, BookState.CROSSED, BookState.HALTED)
 
 log = logging.getLogger("book")
 
@@ -31,17 +36,28 @@ log = logging.getLogger("book")
 class Kept:
     """One book of the region and where its data comes from."""
 
-    def __init__(self, session: str, venue: str, instrument: str, topic: str, book: SharedBook) -> None:
-        self.session = session
-        self.venue = venue
-        self.instrument = instrument
-        self.topic = topic
+    def __init__(self, sessions: tuple[str, ...], instrument: Instrument, level: int, book: SharedBook) -> None:
+        self.sources = BookSources(sessions)
+        self.topics = [
+            book_topic(instrument.venue, instrument.name, level, session if session != sessions[0] else "")
+            for session in sessions
+        ]
+        self.venue = instrument.venue
+        self.instrument = instrument.name
+        self.level = level
         self.book = book
         self.waiting = True  # for a snapshot
+        self.began = False  # it was LIVE before
         self.ask_at_ns = 0
-        self.px_scale = 0
-        self.qty_scale = 0
+        self.asked_id = ""  # of the latest request
+        self.px_scale = instrument.px_scale
+        self.qty_scale = instrument.qty_scale
         self.top = (0, 0, 0, 0)
+
+    @property
+    def topic(self) -> str:
+        """The topic that it is taken from."""
+        return self.topics[self.sources.current]
 
 
 class Books:
@@ -58,23 +74,25 @@ class Books:
             "gaps": 0,
             "snapshots": 0,
             "refused_changes": 0,
+            "source_changes": 0,
             "unknown_events": 0,
         }
-        specs, kept = [], []
-        for session in config.sessions:
-            s = desk.config.session[session]
-            for inst in desk.session_instruments(session):
-                orders = config.orders if s.level == 3 else 0
-                specs.append(
-                    BookSpec(s.venue, inst.name, inst.px_scale, inst.qty_scale, s.level, config.levels, orders)
-                )
-                kept.append((session, s.venue, inst, book_topic(s.venue, inst.name, s.level), s.level))
+        books = desk.shard_books(shard)
+        specs = [
+            BookSpec(
+                i.venue, i.name, i.px_scale, i.qty_scale, level, config.levels, config.orders if level == 3 else 0
+            )
+            for _, i, level in books
+        ]  # fmt: skip
         self.region = create_region(desk.shm_dir / f"book-{shard}", specs)
-        self.kept: dict[bytes, Kept] = {}
-        for session, venue, inst, topic, level in kept:
-            book = Kept(session, venue, inst.name, topic, self.region.book(venue, inst.name, level))
-            book.px_scale, book.qty_scale = inst.px_scale, inst.qty_scale
-            self.kept[topic.encode()] = book
+        self.books = [
+            Kept(desk.redundant(session) or (session,), i, level, self.region.book(i.venue, i.name, level))
+            for session, i, level in books
+        ]
+        # By topic: the book, and which of its sources that is.
+        self.kept = {topic.encode(): (book, i) for book in self.books for i, topic in enumerate(book.topics)}
+        self.gone_over: Counter[tuple[str, str, str]] = Counter()  # books by source before, source now and reason
+        self.left: set[str] = set()  # sources that books were taken from, and that have not been fit since
         host.open_bus()
         self.subscriber = Subscriber(host.context)
         self.clients: dict[str, CommandClient] = {}
@@ -82,8 +100,8 @@ class Books:
             self.subscriber.connect(publisher_endpoint(desk, session))
             endpoint = command_endpoint(desk, session)
             self.clients[session] = CommandClient(host.context, endpoint, f"{host.name}", host.clock)
-        for book in self.kept.values():
-            self.subscriber.subscribe(book.topic, exact=True)
+        for topic in self.kept:
+            self.subscriber.subscribe(topic.decode(), exact=True)
         host.reactor.add_zmq_drained(self.subscriber.socket, self._drain, "market data", Priority.NORMAL)
         host.on_stop(self._stop)
         self._beat()
@@ -97,29 +115,66 @@ class Books:
             if raw is None:
                 return False
             topic, epoch, first_seq, n_events, packed, gap = raw
-            book = kept[topic]
+            book, source = kept[topic]
             if gap is not None and gap.kind != "start":
                 self.counters["gaps"] += 1
-                self._lose(book, BookReason.GAP)
+                self._lose(book, source, BookReason.GAP)
             if n_events:
                 self.counters["frames"] += 1
-                self._take(book, epoch, first_seq, n_events, packed)
+                self._take(book, source, epoch, first_seq, n_events, packed)
         return True
 
-    def _take(self, kept: Kept, epoch: int, first_seq: int, n_events: int, packed: memoryview) -> None:
-        deliveries, unknown = decode(kept.topic, epoch, first_seq, n_events, packed)
+    def _take(self, kept: Kept, source: int, epoch: int, first_seq: int, n_events: int, packed: memoryview) -> None:
+        deliveries, unknown = decode(kept.topics[source], epoch, first_seq, n_events, packed)
         self.counters["unknown_events"] += unknown  # of a newer publisher: skipped
         for delivery in deliveries:
             event = delivery.event
-            if isinstance(event, BookDelta):
+            if isinstance(event, Gap):
+                self._lose(kept, source, BookReason.MALFORMED)
+            elif source != kept.sources.current:  # asked anew for each event: the one before may have changed it
+                self._beside(kept, source, event)
+            elif isinstance(event, BookDelta):
                 self._delta(kept, event)
             elif isinstance(event, BookSnapshot):
                 self._snapshot(kept, event)
             elif isinstance(event, BookStatus):
                 self._status(kept, event)
-            elif isinstance(event, Gap):
-                self._lose(kept, BookReason.MALFORMED)
+            elif isinstance(event, Marker) and kept.waiting and event.request_id == kept.asked_id:
+                kept.sources.unfit(source)  # it has no book to give
+                self._go_over(kept, BookReason.SNAPSHOT)
         self._top(kept)
+
+    def _beside(self, kept: Kept, source: int, event: AnyEvent) -> None:
+        """What a source says that the book is not taken from: whether it could be, and nothing else."""
+        if isinstance(event, BookStatus):
+            if BookState[event.status] in KEPT:
+                kept.sources.fit(source)
+            else:
+                kept.sources.unfit(source)
+        elif isinstance(event, BookDelta | BookSnapshot):
+            kept.sources.fit(source)
+        if not kept.waiting:
+            return
+        self._go_over(kept, kept.book.status[1], ask=not isinstance(event, BookSnapshot))
+        if isinstance(event, BookSnapshot) and source == kept.sources.current:
+            self._snapshot(kept, event)  # of the source that it is taken from now, whoever asked for it
+
+    def _go_over(self, kept: Kept, reason: BookReason | int, *, ask: bool = True) -> None:
+        """Take the book from a better source, if there is one: it is asked for a snapshot at once."""
+        previous = kept.sources.session
+        if not kept.sources.go_over():
+            return
+        self.counters["source_changes"] += 1
+        why = BookReason(reason).name
+        if kept.began:
+            self.gone_over[previous, kept.sources.session, why] += 1
+        event = BookSource(
+            kept.venue, kept.instrument, kept.level, kept.sources.session, previous, why, self.host.clock.wall_ns()
+        )
+        self.host.publish(f"state.{self.host.name}", event)
+        kept.ask_at_ns = 0
+        if ask:
+            self._ask(kept)
 
     def _delta(self, kept: Kept, event: BookDelta) -> None:
         if kept.waiting:
@@ -128,37 +183,51 @@ class Books:
         reason = kept.book.apply_changes(event.changes, event.last_update_id, event.sending_ns, event.recv_ns)
         if event.sending_ns:
             self.latency.add(self.host.clock.wall_ns() - event.sending_ns)
+        kept.sources.fit(kept.sources.current)
         if reason:
             self.counters["refused_changes"] += 1
-            self._lose(kept, BookReason(reason))
+            self._lose(kept, kept.sources.current, BookReason(reason))
 
     def _snapshot(self, kept: Kept, event: BookSnapshot) -> None:
         if (event.px_scale, event.qty_scale) != (kept.px_scale, kept.qty_scale):
             text = f"{kept.topic}: scales {event.px_scale}/{event.qty_scale}, expected {kept.px_scale}/{kept.qty_scale}"
             self.host.alert("critical", "scale", text)
-            self._lose(kept, BookReason.NUMBER)
+            self._lose(kept, kept.sources.current, BookReason.NUMBER)
             return
         self.counters["snapshots"] += 1
         reason = kept.book.replace(event.bids, event.asks, event.last_update_id, event.sending_ns, event.recv_ns)
         kept.waiting = reason != 0
-        if reason:
+        if not reason:
+            kept.began = True
+            kept.sources.fit(kept.sources.current)
+        else:
+            kept.sources.unfit(kept.sources.current)
+            self._go_over(kept, reason)
             self.host.alert("critical", "book", f"{kept.topic}: snapshot refused: {BookReason(reason).name}")
 
     def _status(self, kept: Kept, event: BookStatus) -> None:
         state, reason = BookState[event.status], BookReason[event.reason]
-        if state in (BookState.LIVE, BookState.CROSSED, BookState.HALTED):
+        if state in KEPT:
+            kept.sources.fit(kept.sources.current)
             if kept.waiting:
                 return  # kept there, but not here yet: the snapshot is on its way
         else:
             kept.waiting = True
             kept.ask_at_ns = self.host.clock.mono_ns() + ASK_AGAIN_NS
+            kept.sources.unfit(kept.sources.current)
         kept.book.set_status(state, reason, event.since_ns)
+        if kept.waiting:
+            self._go_over(kept, reason)
         self._settle()
 
-    def _lose(self, kept: Kept, reason: BookReason) -> None:
+    def _lose(self, kept: Kept, source: int, reason: BookReason) -> None:
+        kept.sources.missed(source)
+        if source != kept.sources.current:
+            return
         kept.waiting = True
         kept.ask_at_ns = 0
         kept.book.set_status(BookState.STALE, reason, self.host.clock.wall_ns())
+        self._go_over(kept, reason)
         self._settle()
         self._ask(kept)
 
@@ -179,8 +248,10 @@ class Books:
         if mono_ns < kept.ask_at_ns:
             return
         kept.ask_at_ns = mono_ns + ASK_AGAIN_NS
-        client = self.clients[kept.session]
-        command = SnapshotRequest(client.client_id, client.next_command_id(), 0, kept.topic)
+        client = self.clients[kept.sources.session]
+        kept.sources.asked()
+        kept.asked_id = client.next_command_id()
+        command = SnapshotRequest(client.client_id, kept.asked_id, 0, kept.topic)
         try:
             client.send(command)
         except BusError as e:  # the publisher is not there (yet): the book is not LIVE, and it is asked again
@@ -190,27 +261,45 @@ class Books:
         mono_ns = self.host.clock.mono_ns()
         self.region.heartbeat(mono_ns)
         for delivery in self.subscriber.check(mono_ns):
-            book = self.kept.get(delivery.topic.encode())
-            if book is not None and not book.waiting:
-                self._lose(book, BookReason.SESSION)
+            found = self.kept.get(delivery.topic.encode())
+            if found is not None and not (found[0].waiting and len(found[0].topics) == 1):
+                self._lose(*found, BookReason.SESSION)
         for client in self.clients.values():
             client.receive()
-        for book in self.kept.values():
+        for book in self.books:
             if book.waiting:
+                self._go_over(book, book.book.status[1])
                 self._ask(book)
+        self._tell_sources()
         self.host.counters.update(self.counters)
         for percent in (50, 99):
             self.host.counters[f"wire_to_book_p{percent}_us"] = self.latency.percentile(percent) // 1000
         self._settle()
         self.host.reactor.call_later(BEAT_NS, self._beat, "books")
 
+    def _tell_sources(self) -> None:
+        """One alert for all books that went over together; it is over when the source that they left is fit again."""
+        for (previous, now, why), n in self.gone_over.items():
+            text = f"{previous}: {n} books are taken from {now} since {previous} is {why}"
+            self.host.alert("warning", "book_source", text, previous)
+            self.left.add(previous)
+        self.gone_over.clear()
+        for session in sorted(self.left):
+            able = [b.sources for b in self.books if session in b.sources.sessions]
+            if all(s.is_fit(s.sessions.index(session)) for s in able):
+                self.left.discard(session)
+                self.host.alert(
+                    "info", "book_source", f"{session}: all its books could be taken from it again", session
+                )
+
     def _settle(self) -> None:
         if self.host.stopping:
             return
-        waiting = [b.topic for b in self.kept.values() if b.book.status[0] not in (BookState.LIVE, BookState.HALTED)]
+        waiting = [b.topic for b in self.books if b.book.status[0] not in (BookState.LIVE, BookState.HALTED)]
         if not waiting:
-            self.host.set(Readiness.READY)
-        elif len(waiting) == len(self.kept):
+            beside = Counter(b.sources.session for b in self.books if b.sources.current)
+            self.host.set(Readiness.READY, ", ".join(f"{n} books from {session}" for session, n in beside.items()))
+        elif len(waiting) == len(self.books):
             self.host.set(Readiness.RECOVERING, "no book is live yet")
         else:
             self.host.set(Readiness.DEGRADED, f"not live: {', '.join(waiting[:8])}")

@@ -59,7 +59,8 @@ class MarketData:
         self.venue = self.config.venue
         self.level = self.config.level
         self.instruments: list[Instrument] = desk.session_instruments(session)
-        self.topics = [book_topic(self.venue, i.name, self.level) for i in self.instruments]
+        beside = session if self.config.redundant_with else ""
+        self.topics = [book_topic(self.venue, i.name, self.level, beside) for i in self.instruments]
         self.index_of = {i.name: n for n, i in enumerate(self.instruments)}
         self.extent = self._extent()
         self.builder = BookBuilder()

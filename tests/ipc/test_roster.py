@@ -65,3 +65,8 @@ def test_the_arguments_select_the_part_of_the_configuration(desk: DeskConfig) ->
 def test_single_orders_have_topics_of_their_own() -> None:
     assert book_topic("v", "BTC-USD", 2) == "md.v.BTC-USD"
     assert book_topic("v", "BTC-USD", 3) == "md3.v.BTC-USD"
+
+
+def test_a_session_beside_another_publishes_books_under_topics_of_its_own() -> None:
+    assert book_topic("v", "BTC-USD", 2, "md2") == "md@md2.v.BTC-USD"
+    assert book_topic("v", "BTC-USD", 3, "md2") == "md3@md2.v.BTC-USD"

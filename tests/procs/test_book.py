@@ -52,11 +52,12 @@ def packed(*rows: tuple[int, ...]) -> bytes:
 class Feed:
     """A market-data process reduced to its publisher."""
 
-    def __init__(self, place: "Place", epoch: int = 0) -> None:
+    def __init__(self, place: "Place", epoch: int = 0, name: str = "feed", topic: str = TOPIC) -> None:
         clock = SystemClock()
+        self.topic = topic
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.publisher = Publisher(self.context, publisher_endpoint(place.desk, "feed"), clock, epoch=epoch)
-        self.server = CommandServer(self.context, command_endpoint(place.desk, "feed"), clock, self._handle)
+        self.publisher = Publisher(self.context, publisher_endpoint(place.desk, name), clock, epoch=epoch)
+        self.server = CommandServer(self.context, command_endpoint(place.desk, name), clock, self._handle)
         self.asked = 0
         self.answers = True
         self.bids = packed((100, 5), (99, 7))
@@ -67,18 +68,18 @@ class Feed:
         self.asked += 1
         if self.answers:
             self.snapshot()
-            self.publisher.publish(TOPIC, Marker(command.command_id, "snapshot", 0))
+            self.publisher.publish(self.topic, Marker(command.command_id, "snapshot", 0))
         return Answer(command.command_id, True)
 
     def snapshot(self, qty_scale: int = 3) -> None:
         self.publisher.publish(
-            TOPIC,
+            self.topic,
             BookSnapshot("v", "BTC-USD", 2, 1, qty_scale, self.bids, self.asks, 1, 0, 0),
             BookStatus("v", "BTC-USD", "LIVE", "OK", 0),
         )
 
     def delta(self, what: int, px: int, qty: int, last_id: int) -> None:
-        self.publisher.publish(TOPIC, BookDelta(2, packed((what, px, qty)), last_id, 0, 0))
+        self.publisher.publish(self.topic, BookDelta(2, packed((what, px, qty)), last_id, 0, 0))
 
     def turn(self) -> None:
         self.publisher.heartbeat(SystemClock().mono_ns())
@@ -93,10 +94,10 @@ class Feed:
 class Place:
     """A desk of one feed and one shard, the latter running in this thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: str = CONFIG) -> None:
         (folder / "config").mkdir()
         path = folder / "config" / "desk.toml"
-        path.write_text(CONFIG.format(shm=folder / "shm"))
+        path.write_text(config.format(shm=folder / "shm"))
         self.desk = load(path)
         self.host = ProcessHost(self.desk, "book-l2", "book")
         assert self.host.take_role()
