@@ -34,7 +34,7 @@ class KillCalendar:
 
     def no_drop_copy(self, venue: str, wall_ns: int) -> bool:
         """Whether the venue's drop copy may be away now: each of them, where there are several."""
-        copies = self._copies.get(venue)
+        copies = self._copies.get(venue, [])
         return bool(copies) and all(self.excuses(s, wall_ns) for s in copies)
 
 

@@ -3,6 +3,7 @@
 import itertools
 import random
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,8 @@ class Histories:
         self.host = ProcessHost(desk, "book-l2", "book", clock=self.clock)
         assert self.host.take_role()
         self.books = Books(self.host, "l2")
+        for client in self.books.clients.values():
+            client.close()
         self.asked = [Asked(), Asked()]
         self.books.clients = dict(zip(("feed", "feed2"), self.asked, strict=True))  # type: ignore[arg-type]
         (self.kept,) = self.books.books
@@ -213,6 +216,7 @@ class Histories:
 
     def check(self) -> None:
         """A book that is LIVE is the book of the one source that it is taken from, to the last change."""
+        self.books.region.heartbeat(time.monotonic_ns())  # readers have clocks of their own
         if self.reader.status()[0] == BookState.LIVE:
             source = self.kept.sources.current
             bids = {px: qty for px, qty, _ in self.reader.depth(0)[0]}
