@@ -9,7 +9,7 @@ import msgspec
 from base.calendar import Reset, Rule
 from base.calendar_config import DAYS, Note
 from base.calendar_days import Days
-from base.config import Kind, RestConfig, VenueConfig
+from base.config import DeskConfig, Kind, RestConfig, VenueConfig
 from base.errors import CommandError
 from fix.dictionary import Dictionary
 from venues import calendar, registry
@@ -104,11 +104,27 @@ def facts_of(name: str, dialect: Dialect) -> Iterator[Supported]:
         yield _facts(name, variant, venue, dialect)
 
 
+def facts_of_desk(desk: DeskConfig, wanted: str = "") -> list[Supported]:
+    """Each venue of a desk, or one of them, as it is configured there. CommandError, ConfigError."""
+    venues = desk.config.venue
+    if wanted and wanted not in venues:
+        raise CommandError(f"no venue {wanted!r} in {desk.path}; there are {', '.join(venues)}")
+    found = []
+    for name in [wanted] if wanted else venues:
+        venue, path = venues[name], f"{desk.path}: venue.{name}"
+        dialect = registry.dialect(venue.dialect, f"{path}.dialect")
+        shown = _facts(venue.dialect, "" if name == venue.dialect else name, venue, dialect)
+        shown.calendar = [_entry(rule) for rule in calendar.configured_rules(venue, False, path)]
+        found.append(shown)
+    return found
+
+
 def _facts(name: str, variant: str, venue: VenueConfig, dialect: Dialect) -> Supported:
     claims, plan = dialect.capabilities(venue), dialect.cancel_plan(venue)
-    known = name.replace("_", "-") in calendar.names()
-    times = calendar.venue_times(name) if known else calendar.VenueTimes(name, name, [], [])
-    words = _words(name, claims)
+    whose = venue.calendar.of or name
+    known = whose.replace("_", "-") in calendar.names()
+    times = calendar.venue_times(whose) if known else calendar.VenueTimes(name, name, [], [])
+    words = _words(venue.dictionary or name, claims)
     return Supported(
         venue=name, variant=variant, options=dict(venue.options), title=times.title, documented=claims.documented,
         simulated=registry.simulated(name), sessions=list(_sessions(claims)),

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Iterable
+from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
@@ -202,16 +203,14 @@ def _of_kinds(limit: ConnectLimit, before: str) -> str:
 
 def _calendar(found: list[Supported]) -> Table:
     table = _table("venue", "when", "what happens", "numbers")
-    last = ""
-    for f in found:
-        if f.venue == last:
-            continue
-        last = f.venue
-        for n, entry in enumerate(f.calendar):
+    for _, same in groupby(found, lambda f: (f.venue, f.calendar)):  # variants mostly have one calendar
+        first, *others = same
+        label = first.venue if others else _label(first)
+        for n, entry in enumerate(first.calendar):
             numbers = "from 1" if entry.renumbers else "-"
-            table.add_row(f.venue if n == 0 else "", entry.when, _happens(entry), numbers)
-        if not f.calendar:
-            table.add_row(f.venue, "-", "", "-")
+            table.add_row(label if n == 0 else "", entry.when, _happens(entry), numbers)
+        if not first.calendar:
+            table.add_row(label, "-", "", "-")
     return table
 
 

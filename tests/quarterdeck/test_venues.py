@@ -262,6 +262,22 @@ def test_one_venue_is_told_in_full_words_by_either_spelling(capsys: pytest.Captu
     assert [v["venue"] for v in data(capsys, "--venue", "coinbase_exchange")] == ["coinbase_exchange"]
 
 
+def test_the_venues_of_a_desk_are_shown_as_it_configures_them(capsys: pytest.CaptureFixture[str]) -> None:
+    config = str(ROOT / "config" / "examples" / "bitfinex.toml")
+    (shown,) = data(capsys, "--config", config)
+    assert (shown["venue"], shown["variant"]) == ("fix44", "bitfinex")
+    assert shown["title"].startswith("Bitfinex")
+    assert [s["protocol"] for s in shown["sessions"]] == ["FIX 4.2", "FIX 4.2"]
+    assert (sorted(shown["times_in_force"]), shown["disconnect"], shown["rest"]) == (["1", "4"], "cancels", [])
+    assert [e["name"] for e in shown["calendar"]] == ["weekly-reset"]
+    out = qd(capsys, "--config", config)
+    assert "axon" not in out
+    assert max(map(len, out.splitlines())) <= 120
+    assert words(qd(capsys, "--config", config, "--venue", "bitfinex"))["trading"].startswith("FIX 4.2; numbers go on")
+    assert cli.main(["venues", "--config", config, "--venue", "kraken"]) == 1
+    assert "no venue 'kraken' in" in capsys.readouterr().err
+
+
 def test_a_venue_without_a_dialect_is_named_and_cannot_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert "okx" in json.loads(qd(capsys, "--json"))["without_dialect"]
     assert cli.main(["venues", "--venue", "okx"]) == 1

@@ -161,7 +161,7 @@ CASES = [
     Case(
         "crypto_com", "crypto_com", Instrument("crypto_com", "BTC-USDT", "BTC_USDT", 2, 5),
         {"quiet_after_logon_ms": 0, "reject_is_final": True}, named_books=True, channels=frozenset("389j"),
-        throttles=(Throttle({"requests_per_s": 5}, 5, "8"),),
+        throttles=(Throttle({"requests_per_s": 5}, 5, "8"),), rest_limit={"rest_burst": 20},
     ),
     Case(
         "deribit", "deribit", Instrument("deribit", "BTC-USD-PERP", "BTC-PERPETUAL", 1, 3),
