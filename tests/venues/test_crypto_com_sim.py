@@ -427,22 +427,6 @@ def test_rest_over_its_burst_says_so(tmp_path: Path) -> None:
 # --- desks against it
 
 
-def test_what_happened_while_a_desk_was_away_is_resent_and_counted_once(tmp_path: Path) -> None:
-    bench = Bench(CASE, tmp_path)
-    try:
-        desk = LiveDesk(bench)
-        desk.connect()
-        order = desk.place()
-        desk.drop()
-        lot = order.order_qty // 3
-        AtVenue(bench).fill(order, lot)
-        desk.connect()
-        desk.until(lambda: order.cum_qty == lot, "the fill")
-        assert [qty for _, qty in desk.fills(order)] == [lot]
-    finally:
-        bench.close()
-
-
 def test_after_the_maintenance_a_desk_follows_the_venue_s_new_numbers(tmp_path: Path) -> None:
     bench = Bench(CASE, tmp_path)
     try:

@@ -24,7 +24,7 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import amount, answer, decode, signed, signed_text
-from venues.rest_balances import BalancesOnly
+from venues.rest_balances import BalancesOnly, NoTimer
 from venues.signing import private_key
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class _Cancelled(msgspec.Struct, rename="camel"):
     order_reports: list[msgspec.Raw] | None = None
 
 
-class Rest(BalancesOnly):
+class Rest(BalancesOnly, NoTimer):
     """RestApi of Binance Spot."""
 
     def __init__(self, key: str, secret: str) -> None:
@@ -186,14 +186,6 @@ class Rest(BalancesOnly):
             return CancelAnswer(CancelOutcome.UNKNOWN, text)
         unknown = said.code == _NO_SUCH_ORDER or (said.code == _NOTHING_OPEN and _NOTHING_OPEN_TEXT in body)
         return CancelAnswer(CancelOutcome.NOT_FOUND if unknown else CancelOutcome.REFUSED, text)
-
-    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
-        """Spot has no such timer."""
-        return None
-
-    def parse_cancel_after(self, status: int, body: bytes) -> None:
-        """Never asked for."""
-        raise VenueError("binance spot has no dead man's timer")
 
     def _request(self, method: str, path: str, wall_ns: int, **fields: str) -> RestRequest:
         fields |= {"recvWindow": str(_RECV_WINDOW_MS), "timestamp": str(wall_ns // 1_000_000)}

@@ -25,7 +25,7 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import Instant, amount, answer, decode, instant_ns, signed_text
-from venues.rest_balances import BalancesOnly
+from venues.rest_balances import BalancesOnly, NoTimer
 from venues.signing import secret_bytes
 
 _SIDES = {"buy": "1", "sell": "2"}
@@ -75,7 +75,7 @@ class _Failure(msgspec.Struct):
     message: str
 
 
-class Rest(BalancesOnly):
+class Rest(BalancesOnly, NoTimer):
     """RestApi of Coinbase Exchange."""
 
     def __init__(self, key: str, secret: str, passphrase: str) -> None:
@@ -151,14 +151,6 @@ class Rest(BalancesOnly):
         if 400 <= status < 500:
             return CancelAnswer(CancelOutcome.DONE if _OVER in text.lower() else CancelOutcome.REFUSED, text)
         return CancelAnswer(CancelOutcome.REFUSED if "maintenance" in text.lower() else CancelOutcome.UNKNOWN, text)
-
-    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
-        """The venue has no such timer."""
-        return None
-
-    def parse_cancel_after(self, status: int, body: bytes) -> None:
-        """Never called: there is no timer."""
-        raise VenueError("coinbase_exchange has no cancel-all-after timer")
 
     def _request(self, method: str, path: str, wall_ns: int, query: Iterable[tuple[str, str]] = ()) -> RestRequest:
         said = urlencode(list(query))

@@ -26,7 +26,7 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import Instant, amount, answer, decode, instant_ns, signed, signed_text
-from venues.rest_balances import BalancesOnly
+from venues.rest_balances import BalancesOnly, NoTimer
 
 _SIDES = {"BUY": "1", "SELL": "2"}
 _SIDE_NAMES = {"1": "BUY", "2": "SELL"}
@@ -121,7 +121,7 @@ class _Failure(msgspec.Struct):
     message: str = ""
 
 
-class Rest(BalancesOnly):
+class Rest(BalancesOnly, NoTimer):
     """RestApi of one portfolio."""
 
     def __init__(self, portfolio_id: str, key: str, secret: str, passphrase: str, *, credit: bool = False) -> None:
@@ -237,14 +237,6 @@ class Rest(BalancesOnly):
             over = any(each in words for each in _OVER)
             return CancelAnswer(CancelOutcome.DONE if over else CancelOutcome.REFUSED, text)
         return CancelAnswer(CancelOutcome.REFUSED if "maintenance" in words else CancelOutcome.UNKNOWN, text)
-
-    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
-        """There is no such timer."""
-        return None
-
-    def parse_cancel_after(self, status: int, body: bytes) -> None:
-        """Never asked for."""
-        raise VenueError("coinbase prime has no dead man's timer")
 
     def _get(self, wall_ns: int, call: str, **fields: str) -> RestRequest:
         path = f"{self._path}/{call}"

@@ -27,6 +27,7 @@ from venues.interface import (
     WorkingOrder,
 )
 from venues.json import amount, decode, signed, signed_text
+from venues.rest_balances import NoTimer
 
 T = TypeVar("T")
 _SIDES = {"BUY": "1", "SELL": "2"}
@@ -124,7 +125,7 @@ class _PositionsAnswer(msgspec.Struct):
     result: _Positions
 
 
-class Rest:
+class Rest(NoTimer):
     """RestApi of Crypto.com."""
 
     def __init__(self, key: str, secret: str) -> None:
@@ -212,14 +213,6 @@ class Rest:
             return CancelAnswer(CancelOutcome.RATE_LIMITED if status == 429 else CancelOutcome.UNKNOWN, str(e))
         code = str(said.code)
         return CancelAnswer(_CANCELS.get(code, CancelOutcome.REFUSED), f"{code} {said.message}".rstrip())
-
-    def cancel_after(self, wall_ns: int, seconds: int) -> RestRequest | None:
-        """The venue has no such timer."""
-        return None
-
-    def parse_cancel_after(self, status: int, body: bytes) -> None:
-        """Never called: there is no timer."""
-        raise VenueError("crypto_com has no cancel-all-after timer")
 
     def _call(self, name: str, wall_ns: int, **params: str) -> RestRequest:
         method, nonce = f"private/{name}", wall_ns // _MS_NS
