@@ -23,7 +23,7 @@ from venues.fragments import Fragments
 from venues.interface import BookRule, RecordSink, SessionContext, SessionPhase, Sink
 from venues.rate import Pace
 from venues.reference import as_configured, confirm
-from venues.subscriptions import Subscription, signed_key
+from venues.subscriptions import Subscription, sifted, signed_key
 
 SECOND_NS = 1_000_000_000
 STARVED_NS = 120 * SECOND_NS
@@ -144,6 +144,8 @@ class FixMarketDataSession(FixVenueSession):
     def _hand_on(self, words: memoryview) -> None:
         if self._fragments.waits:
             words = memoryview(self._fragments.take(words))
+        if self._left_most is not None and (self._left or self._waiting):
+            words = memoryview(sifted(words, [s.key for s in self._subscriptions]))
         if self._waiting:
             self._look_for_snapshots(words)
         if words:

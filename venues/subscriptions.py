@@ -1,16 +1,41 @@
 """One subscription to one instrument: which MDReqID counts, whether its snapshot came, when to try again."""
 
+from array import array
+from collections.abc import Sequence
+
 from fix.codec import key64
 
 SECOND_NS = 1_000_000_000
 SNAPSHOT_NS = 15 * SECOND_NS
 RETRY_MAX_NS = 60 * SECOND_NS
+_HEADER, _CHANGE, _TRADE = 12, 5, 2
 
 
 def signed_key(req_id: str) -> int:
     """The key of an MDReqID as a signed word, as records have it."""
     key = key64(req_id.encode())
     return key - (1 << 64) if key >= 1 << 63 else key
+
+
+def sifted(words: memoryview, keys: Sequence[int]) -> "array[int]":
+    """Records (base/md_record.h) without trades that are no news: those that come with a snapshot, which are past, and
+    those of subscriptions that go on though nobody wants them; `keys`: of the live ones, by instrument.
+    """
+    out: array[int] = array("q")
+    at, end = 0, len(words)
+    while at < end:
+        n_changes, instrument, kind, key = words[at], words[at + 1], words[at + 2], words[at + 10]
+        record = array("q", words[at : at + _HEADER + _CHANGE * n_changes])
+        if kind == 1 or (instrument >= 0 and key not in (0, keys[instrument])):
+            at_change = range(_HEADER, len(record), _CHANGE)
+            kept = [record[c : c + _CHANGE] for c in at_change if record[c] & 255 != _TRADE]
+            del record[_HEADER:]
+            record[0] = len(kept)
+            for change in kept:
+                record += change
+        out += record
+        at += _HEADER + _CHANGE * n_changes
+    return out
 
 
 class Subscription:
@@ -33,6 +58,11 @@ class Subscription:
     def idle(self) -> bool:
         """Neither subscribed to nor queued nor put off."""
         return not (self.req_id or self.queued or self.due_ns)
+
+    @property
+    def key(self) -> int:
+        """Key of the latest MDReqID, a signed word."""
+        return self._key
 
     @property
     def live(self) -> bool:

@@ -334,9 +334,10 @@ def test_the_book_is_subscribed_to_as_published_and_missing_symbols_are_told() -
     ]  # fmt: skip
 
 
-def snapshot(venue: Venue) -> str:
+def snapshot(venue: Venue, past: str = "") -> str:
     req_id = next(m for m in venue.take() if m.msg_type == "V").need_str(262)
-    venue.send("W", f"55=BTCUSD|262={req_id}|268=2|269=0|270=100|271=1|269=1|270=101|271=2|")
+    entries = f"269=0|270=100|271=1|269=1|270=101|271=2|{past}"
+    venue.send("W", f"55=BTCUSD|262={req_id}|268={3 if past else 2}|{entries}")
     return req_id
 
 
@@ -398,6 +399,25 @@ def test_refreshes_go_on_beside_what_they_replace_and_then_another_connection_is
     session.refresh(0, venue.mono, venue.wall)
     venue.advance(SECOND)
     assert ["subscriptions that cannot be ended" in d for d in heard.disconnects] == [True]
+
+
+def test_no_trade_is_told_twice_and_none_that_was_before_the_subscription() -> None:
+    session, _, venue, records = reading()
+    venue.logon()
+    trade = "269=2|55=BTCUSD|270=100|271=1|"
+    old = snapshot(venue, trade)
+    (book,) = records.take()
+    assert [c.side for c in book.changes] == [0, 1]
+    session.refresh(0, venue.mono, venue.wall)
+    venue.advance(SECOND)
+    new = next(m for m in venue.take() if m.msg_type == "V").need_str(262)
+    for req_id in (old, new, old):
+        venue.send("X", f"262={req_id}|268=1|279=0|{trade}")
+    assert [[c.side for c in r.changes] for r in records.take()] == [[], [2], []]
+    venue.send("W", f"55=BTCUSD|262={new}|268=2|269=0|270=100|271=1|{trade}")
+    venue.send("X", f"262={old}|268=1|279=1|269=0|55=BTCUSD|270=100|271=9|")
+    fresh, stale = records.take()
+    assert ([c.side for c in fresh.changes], fresh.req_key == stale.req_key) == ([0], False)
 
 
 def test_a_connection_lost_before_the_snapshot_has_it_asked_for_again() -> None:
