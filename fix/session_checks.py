@@ -7,7 +7,7 @@ from fix._codec import Message
 from fix.dictionary_types import REASONS
 from fix.session_core import SessionCore, text_field
 from fix.session_events import FieldDefect, RejectSent, State
-from fix.settings import NEVER_REJECTED, SECOND_NS, Validation
+from fix.settings import SECOND_NS, Validation
 
 if TYPE_CHECKING:
     from fix.dictionary import Fault
@@ -43,7 +43,7 @@ class SessionChecks(SessionCore):
 
     def _is_report(self, msg_type: str) -> bool:
         """A report on our own orders, or market data: never lost, whatever is wrong with it."""
-        return self._initiator and msg_type in NEVER_REJECTED
+        return self._initiator and msg_type in self.settings.reports
 
     # --- saying so
 

@@ -127,6 +127,8 @@ class SessionSettings:
     """How often a peer may ask for the same first number on one connection before it is ended."""
     resend_chunk: int = 500
     """Numbers served per call when a peer asks for many; the rest follows with the next ticks."""
+    reports: frozenset[str] = NEVER_REJECTED
+    """MsgTypes that an initiator delivers whatever is wrong with them; a venue's own come on top."""
     order_types: frozenset[str] = frozenset({"D", "E", "G", "AB", "AC"})
     """MsgTypes refused while the store is full; cancels go on."""
     reset_command: str = "qd session reset {name}"

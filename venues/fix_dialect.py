@@ -136,6 +136,11 @@ class ReportRules:
     account: str = ""
     """Account(1) of all that concerns this venue's account; a report with another one says whose it is."""
 
+    @property
+    def told_by(self) -> frozenset[str]:
+        """MsgTypes by which the venue speaks of our orders and requests."""
+        return self.report_types | self.batch_rejects | frozenset(self.cancel_rejects)
+
 
 class FixProfile(Protocol):
     """What every session needs."""

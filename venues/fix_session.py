@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from base.config import logs_marketdata
@@ -71,7 +72,15 @@ class FixVenueSession(ABC):
     quiet_ns = 0
     """How long after the venue's Logon nothing of ours but cancels and the session's own messages leaves."""
 
-    def __init__(self, context: SessionContext, sink: Sink, profile: FixProfile, store: MessageStore) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        sink: Sink,
+        profile: FixProfile,
+        store: MessageStore,
+        reports: frozenset[str] = frozenset(),
+    ) -> None:
+        """`reports`: MsgTypes of the venue's own that are delivered however strict the session is."""
         self._name = context.name
         self._sink = sink
         self._profile = profile
@@ -79,6 +88,7 @@ class FixVenueSession(ABC):
         self._log = _open_log(context, profile) if context.log_dir != Path() else None
         dictionary = session_dictionary(context, profile.settings.begin_string)
         settings = validated(profile.settings, context)
+        settings = replace(settings, reports=settings.reports | reports)
         self._fix = FixSession(settings, store, self, self._log, profile.rules, dictionary)
         if self._log is not None and logs_marketdata(context.config):
             # In a file of its own: the feed would push out the logons and rejects that one looks for.

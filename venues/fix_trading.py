@@ -34,7 +34,7 @@ class FixTradingSession(FixVenueSession):
         store: MessageStore,
         batching: BatchProfile | None = None,
     ) -> None:
-        super().__init__(context, sink, profile, store)
+        super().__init__(context, sink, profile, store, profile.report_rules.told_by)
         self._orders = profile
         self._batching = batching
         self._batches = BatchBook()
@@ -211,7 +211,7 @@ class FixDropCopySession(FixVenueSession):
     """A session that only hears the account's reports."""
 
     def __init__(self, context: SessionContext, sink: Sink, profile: DropCopyProfile, store: MessageStore) -> None:
-        super().__init__(context, sink, profile, store)
+        super().__init__(context, sink, profile, store, profile.report_rules.told_by)
         self._decoder = ReportDecoder(context, profile.report_rules, RequestBook(), drop_copy=True)
         self._types = profile.report_rules.report_types
         self._captures = CaptureDecoder(context)

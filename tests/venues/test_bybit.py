@@ -267,6 +267,19 @@ def test_a_refused_request_goes_by_its_id_and_tells_whether_the_order_is_open(
     )
 
 
+def test_a_strict_session_loses_no_answer_whatever_else_is_in_it() -> None:
+    heard = Heard()
+    keys = {"username": "KEY", "password": BYBIT_KEY}
+    ctx = context("bybit", Kind.TRADING, [BTC], "DESK", SERVER, heartbeat_s=10, validate="reject", **keys)
+    session = D.trading(ctx, heard)
+    venue = Venue(session, heard, "DESK", SERVER)
+    venue.logon(b"98=0\x01108=10\x01")
+    session.cancel_order(working(), "R1", venue.mono, venue.wall)
+    venue.take()
+    venue.send("XCA", "30006=R1|103=170213|58=no|9999=odd|")
+    assert (heard.one(CancelReject).request_id, venue.take()) == ("R1", [])
+
+
 def test_a_missing_field_is_refused_by_35_j_which_names_only_a_number() -> None:
     session, heard, venue = ready()
     session.new_order(order(), BTC, "A1", venue.mono, venue.wall)
