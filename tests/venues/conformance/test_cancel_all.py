@@ -26,10 +26,10 @@ def case(request: pytest.FixtureRequest) -> Case:
 class Hands:
     """Two owners, the kill switch's own session and its REST side."""
 
-    def __init__(self, case: Case, **options: object) -> None:
+    def __init__(self, case: Case, on_stop: str = "cancel", **options: object) -> None:
         lag = {"list_lag_ms": LAG_MS // 2} if case.rest else {}
         self.case, self.world = case, World(case, **(lag | options))
-        self.owner = Desk(self.world, on_stop="cancel")
+        self.owner = Desk(self.world, on_stop=on_stop)
         self.other = Desk(self.world, sender=f"{case.ours[:6]}6")
         self.own = Desk(self.world, sender=f"{case.ours[:6]}5")
         for desk in self.desks:
@@ -114,6 +114,29 @@ def test_each_certain_step_alone_ends_what_it_is_said_to_reach(case: Case) -> No
             assert {person.order_id, *(o.order_id for o in others)} <= gone, step.says
         if step.action != "owner_disconnect":
             assert [o.state for o in mine] == ["CANCELED"] * 2, step.says
+
+
+def test_the_orders_of_a_dead_owner_are_reached_as_the_plan_says(case: Case) -> None:
+    """Its connection is cut and its orders stay; "restart" is once it is back."""
+    for step in case.dialect.cancel_plan(case.venue).steps:
+        if not step.certain or step.dead_owner not in ("yes", "restart") or step.action == "owner_disconnect":
+            continue
+        hands = Hands(case, on_stop="keep")
+        owner = hands.owner
+        orders = [owner.place() for _ in range(2)]
+        assert owner.line is not None
+        owner.line.cut("killed")
+        hands.world.run(61_000 * MS, 1_000 * MS)  # some venues keep a name for a while whose connection was cut
+        assert len(hands.world.working()) == len(orders), f"{step.says}: they stay"
+        if step.dead_owner == "restart":
+            owner.connect()
+        hands.do(step, [owner])
+        hands.world.run(2_000 * MS)
+        assert hands.world.working() == [], step.says
+        if not owner.connected:
+            owner.connect()
+        assert [o.state for o in orders] == ["CANCELED"] * 2, step.says
+        assert owner.agrees() == ""
 
 
 def test_a_timer_that_nobody_renews_ends_everything(case: Case) -> None:

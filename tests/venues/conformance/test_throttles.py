@@ -4,7 +4,7 @@ import pytest
 
 from base.errors import VenueError
 from base.http import Request
-from ipc.events import ExecutionReport
+from ipc.events import CancelReject, ExecutionReport
 from tests.venues.conformance.cases import Case, Throttle
 from tests.venues.conformance.test_live import LIVE
 from tests.venues.conformance.world import MS, Desk, World
@@ -61,6 +61,40 @@ def test_a_passed_limit_is_answered_as_documented_and_no_order_is_lost(case: Cas
     assert {o.state for o in over} <= {"REJECTED", "CANCELED"}
     told = [e for e in desk.port.recorded if isinstance(e, ExecutionReport) and e.exec_type == "F"]
     assert told == []
+
+
+@pytest.mark.parametrize(("case", "throttle"), BREACHES, ids=name)
+def test_cancels_beyond_a_limit_end_no_order_that_works_and_lose_none(case: Case, throttle: Throttle | None) -> None:
+    if throttle is None:
+        pytest.skip(f"{case.id}: Case.throttles is empty: the simulated venue has no documented limit")
+    world = World(case, **throttle.options)
+    desk = Desk(world)
+    line = desk.connect()
+    orders = []
+    for _ in range(throttle.most + throttle.beyond):
+        world.run(2_500 * MS, 500 * MS)
+        orders.append(desk.place())
+    world.run(11_000 * MS, 500 * MS)
+    for order in orders:
+        desk.entry.cancel(order)
+        world.settle()
+        if not line.open:
+            break
+    refused = [e for e in desk.heard.events if isinstance(e, CancelReject)]
+    assert [e for e in refused if e.unknown_order or not e.text] == []
+    assert {o.order_id for o in world.working()} == {o.order_id for o in orders if o.is_open}
+    if line.open:
+        assert {o.cl_ord_id for o in orders if o.is_open} == {e.cl_ord_id for e in refused}
+        assert {o.state for o in orders} <= {"NEW", "CANCELED"}
+    world.run(61_000 * MS, 500 * MS)
+    if not desk.connected:
+        desk.connect()
+    assert desk.agrees() == ""
+    for order in [o for o in orders if o.is_open]:
+        desk.entry.cancel(order)
+        world.run(2_500 * MS, 500 * MS)
+    assert [o.state for o in orders] == ["CANCELED"] * len(orders)
+    assert desk.agrees() == ""
 
 
 @pytest.mark.parametrize("case", LIVE, ids=lambda c: c.id)
