@@ -104,6 +104,7 @@ INSTRUMENTS["gemini"] = (
     .replace('symbol = "BTC-USD"', 'symbol = "BTCUSD"')
     .replace('symbol = "ETH-USD"', 'symbol = "ETHUSD"')
 )
+INSTRUMENTS["crypto_com"] = INSTRUMENTS["binance"].replace("BTCUSDT", "BTC_USDT").replace("ETHUSDT", "ETH_USDT")
 INSTRUMENTS["bybit"] = INSTRUMENTS["binance"]
 INSTRUMENTS["coinbase_prime"] = INSTRUMENTS["coinbase_exchange"] = INSTRUMENTS["fix44"]
 OPTIONS = {
@@ -112,12 +113,13 @@ OPTIONS = {
     "binance": "",
     "bybit": "options = { creates_per_s = 200, cancels_per_s = 200 }\n",
     "coinbase_exchange": "",
+    "crypto_com": "",
     "gemini": "options = { messages_per_s = 100 }\n",
     "coinbase_prime": 'options = { portfolio_id = "PF" }\n',
 }
 TARGET = {
     "fix44": "VENUE", "kraken": "KRAKEN-TRD", "binance": "SPOT", "coinbase_exchange": "Coinbase",
-    "coinbase_prime": "COIN", "bybit": "BYBIT_FIX_SERVER", "gemini": "GEMINI",
+    "coinbase_prime": "COIN", "bybit": "BYBIT_FIX_SERVER", "gemini": "GEMINI", "crypto_com": "CDC.UD",
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from sim import timetext
 from sim.flow import Crowd
 from sim.setup import Grant, RestKey, Setup
 from sim.wire import Message
+from tests.procs.sim_desk import SimDesk
 from tests.sim.client import Client
 from tests.sim.server import Running, call
 from tests.venues.conformance.cases import CASES
@@ -466,6 +467,24 @@ def test_a_desk_that_amends_has_the_new_order_alone(tmp_path: Path, amend_id: st
         assert (left.price, [o["cl_ord_id"] for o in bench.running.working()]) == (price, [left.cl_ord_id])
     finally:
         bench.close()
+
+
+@pytest.mark.timeout(180)
+def test_a_kill_with_real_processes_cancels_symbol_by_symbol_and_over_rest_and_is_proven() -> None:
+    desk = SimDesk("crypto_com", own=True, session='on_stop = "keep"')
+    try:
+        desk.start()
+        desk.place_working(4)
+        desk.trip()
+        trip = desk.proven()
+        assert (trip["orders"], trip["proven"], trip["unproven"], desk.working()) == (4, 4, [], set())
+        desk.reset()
+        desk.place_working(4)
+        desk.kill("trd")
+        desk.wait(lambda: desk.working() == set(), "reached without its owner")
+        assert desk.proven()["unproven"] == []
+    finally:
+        desk.close()
 
 
 def test_a_crowd_runs_the_venue_without_a_break(tmp_path: Path) -> None:
