@@ -76,6 +76,7 @@ class Supported(msgspec.Struct, kw_only=True):
     reference_data: bool
     trading_status: bool
     account_wide_reports: bool
+    planned_moves: bool
     rest: list[str]
     limits: RateLimits
     calendar: list[CalendarFacts]
@@ -138,7 +139,8 @@ def _facts(name: str, variant: str, venue: VenueConfig, dialect: Dialect) -> Sup
         open_orders=claims.open_orders.value,
         book_check="checksum" if claims.checksum else "update ids" if claims.update_ids else "none",
         reference_data=claims.reference_data, trading_status=claims.trading_status,
-        account_wide_reports=claims.account_wide_reports, rest=sorted(claims.rest), limits=claims.limits,
+        account_wide_reports=claims.account_wide_reports, planned_moves=claims.planned_moves,
+        rest=sorted(claims.rest), limits=claims.limits,
         calendar=[_entry(rule) for rule in times.rules], notes=times.notes,
     )  # fmt: skip
 

@@ -267,6 +267,7 @@ def _words(f: Supported) -> Iterable[tuple[str, list[str]]]:
         yield f"limits, {label}", [_limit_words(x) for x in limits]
     yield "limits, logons", [_connect_words(x) for x in f.limits.connects]
     yield "calendar", [_entry_words(e) for e in f.calendar]
+    yield "maintenance", ["told to sessions ahead: they move over" if f.planned_moves else "not told to sessions ahead"]
     yield "notes on times", [f"{n.text} [{n.source}]" for n in f.notes]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from base.config import Kind, VenueConfig
+from base.config import Kind, RestConfig, VenueConfig
 from fix.settings import SequencePolicy
 from quarterdeck import cli
 from tests.venues.fakes import capabilities
@@ -252,6 +252,21 @@ def test_what_is_shown_of_a_venue_is_what_its_dialect_answers(capsys: pytest.Cap
         assert all(shown["ord_types"].values()), f"{shown['venue']}: its dictionary names every OrdType"
         assert all(shown["times_in_force"].values()), f"{shown['venue']}: its dictionary names every TimeInForce"
         assert shown["documented"]
+        rest = RestConfig(address="https://venue.example")
+        venue = VenueConfig(dialect=shown["venue"], instruments=[], options=shown["options"], rest=rest)
+        claims, plan = dialect.capabilities(venue), dialect.cancel_plan(venue)
+        assert told == [kind for kind in Kind if kind in claims.kinds]
+        assert [s["numbers"] for s in shown["sessions"]] == [
+            w.numbers.value if w.numbers else "" for w in (claims.wires[Kind(kind)] for kind in told)
+        ]
+        assert (shown["replace"], shown["disconnect"], shown["open_orders"]) == (
+            claims.replace, claims.disconnect, claims.open_orders,
+        )  # fmt: skip
+        assert (set(shown["rest"]), set(shown["ord_types"])) == (claims.rest, claims.new_types)
+        assert set(shown["times_in_force"]) == claims.times_in_force
+        assert [s["says"] for s in shown["mass_cancels"]] == [s.says for s in plan.steps if "mass" in s.action]
+        assert (shown["dead_man"] is None, shown["planned_moves"]) == (plan.dead_man is None, claims.planned_moves)
+        assert [x["most"] for x in shown["limits"]["orders"]] == [x.most for x in claims.limits.orders]
 
 
 def test_one_venue_is_told_in_full_words_by_either_spelling(capsys: pytest.CaptureFixture[str]) -> None:
