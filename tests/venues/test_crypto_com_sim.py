@@ -1,6 +1,5 @@
 """The simulated Crypto.com, over real sockets: what its documentation says; and desks against it."""
 
-import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -261,12 +260,9 @@ def test_too_many_requests_are_refused_in_words(tmp_path: Path) -> None:
     venue = make(tmp_path, requests_per_s=3)
     try:
         client = trader(venue)
-        new = client.resting()
-        for _ in range(3):
+        for _ in range(40):
             client.order()
         assert client.expect("8", t150="8").get(58) == "Too many requests"
-        client.about("F", new)
-        assert client.expect("9").get(58) == "Too many requests"
     finally:
         venue.stop()
 
@@ -413,16 +409,6 @@ def test_rest_cancels_all_of_an_account_or_of_one_instrument(venue: Running) -> 
     assert [o["order_id"] for o in venue.working()] == [other.get(37)]
     assert "result" not in ask(venue, "cancel-all-orders")[1]
     assert venue.working() == []
-
-
-def test_rest_over_its_burst_says_so(tmp_path: Path) -> None:
-    venue = make(tmp_path, rest_burst=3)
-    try:
-        found = [ask(venue, "get-positions") for _ in range(5)]
-        assert 429 in [status for status, _ in found]
-        assert json.dumps(found).count("TOO_MANY_REQUESTS") >= 1
-    finally:
-        venue.stop()
 
 
 # --- desks against it
