@@ -1,5 +1,6 @@
 """The simulated Crypto.com, over real sockets: what its documentation says; and desks against it."""
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from fix.session_events import RejectReceived
 from ipc.requests import ReplaceOrder
 from sim import timetext
 from sim.flow import Crowd
@@ -22,6 +24,8 @@ from tests.venues.conformance.cases import CASES
 from tests.venues.conformance.live import Driver
 from tests.venues.conformance.recovery_live import AtVenue, LiveDesk
 from tests.venues.conformance.test_live import Bench
+from tests.venues.conformance.test_rejects import without
+from tests.venues.conformance.world import Desk, World
 from venues.crypto_com.rest import envelope
 from venues.crypto_com.sim import default_instruments, new_secret, signature, symbol_for
 
@@ -453,6 +457,21 @@ def test_a_desk_that_amends_has_the_new_order_alone(tmp_path: Path, amend_id: st
         assert (left.price, [o["cl_ord_id"] for o in bench.running.working()]) == (price, [left.cl_ord_id])
     finally:
         bench.close()
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_order_that_met_a_session_reject_is_asked_for_until_its_fate_is_known(taken: bool) -> None:
+    case = dataclasses.replace(CASE, options={"quiet_after_logon_ms": 0})
+    world = World(case)
+    desk = Desk(world)
+    line = desk.connect()
+    line.spoil = None if taken else without(54)
+    order = desk.send()
+    if taken:  # the venue says that a Reject does not prove that the message was not processed
+        desk.session._rejected(RejectReceived(desk.session.numbers()[0] - 1, "D", -1, 5, "no", b""))
+    world.until(lambda: order.state == ("NEW" if taken else "REJECTED"), "settled")
+    assert bool(world.working()) is taken
+    assert any("does not prove" in text for text in [*desk.alerts, *(a[2] for a in desk.heard.alerts)])
 
 
 @pytest.mark.timeout(180)
