@@ -92,7 +92,7 @@ class FillSet:
         elif new_channel:
             fill.liquidity, fill.fees = fill.liquidity or told.liquidity, fill.fees or told.fees
         said = _view(fill, told.view)
-        if said is None or (better and not said.amended_ns):
+        if said is None or (better and not said.amended_ns) or _contradicts(fill, said, told):
             _say(fill, told.view, Said(told.qty, told.px, told.session))
             new_channel = True
         if new_channel:
@@ -326,6 +326,14 @@ def _say(fill: Fill, view: int, said: Said) -> None:
         fill.copy = said
     else:
         fill.entry = said
+
+
+def _contradicts(fill: Fill, said: Said, told: Told) -> bool:
+    """A drop copy tells other figures than order entry, and than another copy did: that is what is to be seen."""
+    if told.view != COPY or said.session == told.session or said.amended_ns or fill.entry is None:
+        return False
+    entry = fill.entry.qty, fill.entry.px
+    return not fill.entry.amended_ns and (told.qty, told.px) not in (entry, (said.qty, said.px))
 
 
 def _same(a: Amendment, b: Amendment) -> bool:

@@ -277,3 +277,19 @@ def test_a_strangers_fill_that_a_trading_session_hears_waits_for_no_drop_copy() 
     assert views.readings(lambda _: False, T0 + 60 * S, "2023-11-14")[0].value == 0
     views.event(report(exec_id="1", foreign=True), T0, T0, T0, lambda _: True)
     assert views.readings(lambda _: False, T0 + 5 * S, "2023-11-14")[0].value == 5
+
+
+@pytest.mark.parametrize("odd_first", [True, False])
+def test_copies_that_contradict_each_other_are_a_break_and_order_entry_counts(tmp_path: Path, odd_first: bool) -> None:
+    kept = Kept(tmp_path)
+    fill = report(exec_id="1", trade_id="t", cum_qty=10)
+    right = msgspec.structs.replace(fill, session="dc", drop_copy=True)
+    odd = msgspec.structs.replace(right, session="dc2", last_px=5100)
+    kept.take(ENTRY_SOURCE, placed(), fill)
+    both: Queue = [(COPY_SOURCE, right), (SECOND_COPY, odd)]
+    for source, event in reversed(both) if odd_first else both:
+        kept.take(source, event)
+    kept.tick(T0 + AFTER_NS * 2)
+    assert [(f.qty, f.px) for f in kept.fills()] == [(10, 5000)]
+    assert [b.kind for b in kept.breaks()] == ["price"]
+    kept.close()
