@@ -259,12 +259,18 @@ class ReportDecoder:
             return original, ""
         if exec_type == "5":
             return named, named
+        if request is not None and self._is_successor(request, named) and original in ("", named):
+            return named, ""
         if exec_type in _ENDS_REQUEST and original and original != named:
             return original, request.request_id if request else named
         if request is not None and request.kind != "new" and (exec_type in _ENDS_REQUEST or request.kind != "replace"):
             # 41 is missing: the request tells which order it was about; of a mass cancel only 37 does.
             return original or request.cl_ord_id, request.request_id
         return named, ""
+
+    def _is_successor(self, request: Request, named: str) -> bool:
+        """Whether that is the order which a replace placed anew: the end of the old one goes by the suffix."""
+        return request.successor and named == request.request_id and bool(self._rules.replace_suffix)
 
     def _is_swapped(self, read: FieldReader) -> bool:
         """Whether 11 is the venue's id: not where it is that of a request that left here."""

@@ -276,6 +276,15 @@ def test_both_halves_of_a_replace_are_told_apart() -> None:
     assert (new.cl_ord_id, new.request_id, new.exec_type, new.order_id) == ("R1", "", "0", "77")
 
 
+def test_an_order_that_was_placed_anew_ends_under_its_own_name_when_nobody_asked() -> None:
+    session, heard, venue, _ = make()
+    venue.logon()
+    session.replace_order(working(), "R1", 100_000, 6_000_060, None, venue.mono, venue.wall)
+    venue.send("8", "17=3|11=R1|37=77|40=2|54=1|55=BTCUSDT|150=4|39=4|14=0|151=0|32=0|")
+    end = heard.one(ExecutionReport)
+    assert (end.cl_ord_id, end.request_id, end.order_id) == ("R1", "", "77")
+
+
 @pytest.mark.parametrize("channel", ["9", "3"])
 def test_a_refused_replace_ends_the_order_that_it_would_have_placed(channel: str) -> None:
     session, heard, venue, _ = make()
