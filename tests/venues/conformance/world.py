@@ -17,7 +17,7 @@ from base.backoff import Backoff
 from base.clock import ManualClock
 from base.config import InstrumentConfig, Kind
 from base.http import Request
-from ipc.book_builder import BookBuilder
+from ipc.book_builder import Action, AskSnapshot, BookBuilder
 from ipc.books import BookReason, BookState
 from ipc.events import AnyEvent, Difference, ExecutionReport
 from procs.marketdata import builder_rule
@@ -330,7 +330,10 @@ class Watcher:
         self.heard = Heard()
         self.heard.phase = self._phase  # type: ignore[method-assign]
         self.builder = BookBuilder()
-        self._added = self._ready = False
+        self._added = self.ready = False
+        self._asks = 0
+        self._was = SessionPhase.DISCONNECTED
+        world.parts.append(self._turn)
         ours = world.case.ours if level == 2 else f"{world.case.ours[:6]}3"
         context = world.context(Kind.MARKETDATA, level=level, ours=ours)
         self.session = world.case.dialect.marketdata(context, self.heard, self)
@@ -354,20 +357,37 @@ class Watcher:
                 px_drop=i.px_scale - rule.checksum_px_digits if rule.checksum_px_digits >= 0 else 0,
                 qty_drop=i.qty_scale - rule.checksum_qty_digits if rule.checksum_qty_digits >= 0 else 0,
             )  # fmt: skip
-            if self._ready:
-                self.builder.invalidate(instrument, BookReason.START, *self.world.now)
+            if self.ready:
+                self._act(self.builder.invalidate(instrument, BookReason.START, *self.world.now), ask=False)
         self.builder.expect(instrument, req_key)
 
     def records(self, words: memoryview, n_words: int) -> None:
-        self.builder.feed(words, n_words, *self.world.now)
+        self._act(self.builder.feed(words, n_words, *self.world.now))
+
+    def _act(self, actions: list[Action], *, ask: bool = True) -> None:
+        self._asks += ask and any(isinstance(a, AskSnapshot) for a in actions)
+
+    def _turn(self) -> bool:
+        """What the builder wants; whether it wanted anything."""
+        due = self.builder.deadline()
+        if due is not None and due <= self.world.clock.mono_ns():
+            self._act(self.builder.on_time(*self.world.now))
+        asked, self._asks = bool(self._asks) and self.ready, 0
+        if asked:
+            self.session.refresh(0, *self.world.now)
+        return asked
 
     def _phase(self, phase: SessionPhase, reason: str) -> None:
         self.heard.phases.append((phase, reason))
-        if phase is SessionPhase.READY:
-            self._ready = True
-            self.builder.session_ready(*self.world.now)
-        elif phase is SessionPhase.DISCONNECTED and self._ready:
-            self._ready = False
+        was, self._was = self._was, phase
+        if phase is SessionPhase.RECOVERING and self.ready:
+            self._act(self.builder.invalidate_all(BookReason.GAP, *self.world.now), ask=False)
+        elif phase is SessionPhase.READY:
+            gap = self.ready and was is SessionPhase.RECOVERING
+            self.ready = True
+            self._act(self.builder.session_ready(*self.world.now), ask=gap)
+        elif phase is SessionPhase.DISCONNECTED and self.ready:
+            self.ready = False
             self.builder.session_lost(self.world.clock.wall_ns())
 
     # -- the book
