@@ -67,9 +67,9 @@ class BookSources:
         self.current, self._asks = best, 0
         return True
 
-    def is_fit(self, source: int) -> bool:
-        """Whether its last word was of a book that may be believed."""
-        return self._fitness[source] is Fitness.FIT
+    def fitness(self, source: int) -> Fitness:
+        """What is known of its book."""
+        return self._fitness[source]
 
     def _rank(self, source: int) -> tuple[int, bool, int]:
         """FIT before UNKNOWN before UNFIT; among equals none is changed for another."""

@@ -315,14 +315,14 @@ class TopOfBook(Event, tag="bbo", frozen=True):
 
 
 class BookSource(Event, tag="source", frozen=True):
-    """A book is taken from another market-data session from now on: its fresh snapshot makes it LIVE again."""
+    """A book is taken from another market-data session from now on: its fresh snapshot made it LIVE."""
 
     venue: str
     instrument: str
     level: int  # 2 or 3
     session: str  # where it is taken from now
     previous: str
-    reason: str  # what became of the previous one, as a book's reason
+    reason: str  # why the book was LIVE no more: a book's reason
     since_ns: int
 
 

@@ -13,7 +13,7 @@ from base.errors import BusError
 from base.histogram import LogHistogram
 from base.instruments import Instrument
 from base.reactor import Priority
-from ipc.book_sources import BookSources
+from ipc.book_sources import BookSources, Fitness
 from ipc.books import BookReason, BookSpec, BookState, SharedBook, create_region
 from ipc.bus import Subscriber
 from ipc.command_client import CommandClient
@@ -48,6 +48,8 @@ class Kept:
         self.book = book
         self.waiting = True  # for a snapshot
         self.began = False  # it was LIVE before
+        self.live_from = sessions[0]  # the source that made it LIVE last
+        self.why = BookReason.START  # it is LIVE no more
         self.ask_at_ns = 0
         self.asked_id = ""  # of the latest request
         self.px_scale = instrument.px_scale
@@ -141,7 +143,7 @@ class Books:
                 self._status(kept, event)
             elif isinstance(event, Marker) and kept.waiting and event.request_id == kept.asked_id:
                 kept.sources.unfit(source)  # it has no book to give
-                self._go_over(kept, BookReason.SNAPSHOT)
+                self._go_over(kept)
         self._top(kept)
 
     def _beside(self, kept: Kept, source: int, event: AnyEvent) -> None:
@@ -155,26 +157,29 @@ class Books:
             kept.sources.fit(source)
         if not kept.waiting:
             return
-        self._go_over(kept, kept.book.status[1], ask=not isinstance(event, BookSnapshot))
+        self._go_over(kept, ask=not isinstance(event, BookSnapshot))
         if isinstance(event, BookSnapshot) and source == kept.sources.current:
             self._snapshot(kept, event)  # of the source that it is taken from now, whoever asked for it
 
-    def _go_over(self, kept: Kept, reason: BookReason | int, *, ask: bool = True) -> None:
+    def _go_over(self, kept: Kept, *, ask: bool = True) -> None:
         """Take the book from a better source, if there is one: it is asked for a snapshot at once."""
-        previous = kept.sources.session
         if not kept.sources.go_over():
             return
-        self.counters["source_changes"] += 1
-        why = BookReason(reason).name
-        if kept.began:
-            self.gone_over[previous, kept.sources.session, why] += 1
-        event = BookSource(
-            kept.venue, kept.instrument, kept.level, kept.sources.session, previous, why, self.host.clock.wall_ns()
-        )
-        self.host.publish(f"state.{self.host.name}", event)
         kept.ask_at_ns = 0
         if ask:
             self._ask(kept)
+
+    def _lives(self, kept: Kept) -> None:
+        """A snapshot made it LIVE: of another source than before, maybe, and then that is said."""
+        previous, now = kept.live_from, kept.sources.session
+        if previous != now:
+            self.counters["source_changes"] += 1
+            if kept.began:
+                self.gone_over[previous, now, kept.why.name] += 1
+            wall_ns = self.host.clock.wall_ns()
+            event = BookSource(kept.venue, kept.instrument, kept.level, now, previous, kept.why.name, wall_ns)
+            self.host.publish(f"state.{self.host.name}", event)
+        kept.began, kept.live_from = True, now
 
     def _delta(self, kept: Kept, event: BookDelta) -> None:
         if kept.waiting:
@@ -198,11 +203,11 @@ class Books:
         reason = kept.book.replace(event.bids, event.asks, event.last_update_id, event.sending_ns, event.recv_ns)
         kept.waiting = reason != 0
         if not reason:
-            kept.began = True
             kept.sources.fit(kept.sources.current)
+            self._lives(kept)
         else:
             kept.sources.unfit(kept.sources.current)
-            self._go_over(kept, reason)
+            self._go_over(kept)
             self.host.alert("critical", "book", f"{kept.topic}: snapshot refused: {BookReason(reason).name}")
 
     def _status(self, kept: Kept, event: BookStatus) -> None:
@@ -212,22 +217,24 @@ class Books:
             if kept.waiting:
                 return  # kept there, but not here yet: the snapshot is on its way
         else:
+            kept.why = kept.why if kept.waiting else reason
             kept.waiting = True
             kept.ask_at_ns = self.host.clock.mono_ns() + ASK_AGAIN_NS
             kept.sources.unfit(kept.sources.current)
         kept.book.set_status(state, reason, event.since_ns)
         if kept.waiting:
-            self._go_over(kept, reason)
+            self._go_over(kept)
         self._settle()
 
     def _lose(self, kept: Kept, source: int, reason: BookReason) -> None:
         kept.sources.missed(source)
         if source != kept.sources.current:
             return
+        kept.why = kept.why if kept.waiting else reason
         kept.waiting = True
         kept.ask_at_ns = 0
         kept.book.set_status(BookState.STALE, reason, self.host.clock.wall_ns())
-        self._go_over(kept, reason)
+        self._go_over(kept)
         self._settle()
         self._ask(kept)
 
@@ -268,7 +275,7 @@ class Books:
             client.receive()
         for book in self.books:
             if book.waiting:
-                self._go_over(book, book.book.status[1])
+                self._go_over(book)
                 self._ask(book)
         self._tell_sources()
         self.host.counters.update(self.counters)
@@ -280,13 +287,13 @@ class Books:
     def _tell_sources(self) -> None:
         """One alert for all books that went over together; it is over when the source that they left is fit again."""
         for (previous, now, why), n in self.gone_over.items():
-            text = f"{previous}: {n} books are taken from {now} since {previous} is {why}"
+            text = f"{previous}: {n} books are taken from {now} instead: {why}"
             self.host.alert("warning", "book_source", text, previous)
             self.left.add(previous)
         self.gone_over.clear()
         for session in sorted(self.left):
             able = [b.sources for b in self.books if session in b.sources.sessions]
-            if all(s.is_fit(s.sessions.index(session)) for s in able):
+            if all(s.fitness(s.sessions.index(session)) is Fitness.FIT for s in able):
                 self.left.discard(session)
                 self.host.alert(
                     "info", "book_source", f"{session}: all its books could be taken from it again", session
