@@ -23,6 +23,7 @@ import psutil
 import quarterdeck as qd
 from base.config import DeskConfig, Kind, load
 from base.errors import QuarterdeckError
+from base.instruments import Instrument
 from bench.pipeline import counters
 from bench.report import Row, at_most, print_rows
 from bench.soak_desk import wait
@@ -121,6 +122,18 @@ def running(desk: DeskConfig, mode: str, folder: Path) -> Iterator[Deck]:
         deck.close()
 
 
+def best_bid(client: qd.Desk, instrument: Instrument) -> int:
+    """Of the venue's own book, or where it has no market data of the first book of the same base currency elsewhere."""
+    base = instrument.name.partition("-")[0]
+    same = [i for i in client.instruments() if i.name.partition("-")[0] == base]
+    for other in sorted(same, key=lambda i: i.venue != instrument.venue):
+        try:
+            return client.book(other.venue, other.name).bbo()[0] * 10**instrument.px_scale // 10**other.px_scale
+        except qd.ConfigError:
+            continue
+    raise QuarterdeckError(f"no book of {base} anywhere")
+
+
 def place(desk: DeskConfig) -> dict[str, str]:
     """One order a venue, at half of the market; ClOrdID by venue."""
     placed = {}
@@ -128,8 +141,8 @@ def place(desk: DeskConfig) -> dict[str, str]:
         for session in desk.sessions(Kind.TRADING):
             instrument = desk.session_instruments(session)[0]
             lot = max(instrument.lot_size, instrument.min_qty)
-            book = client.book(instrument.venue, instrument.name)
-            price = book.bbo()[0] // 2 // instrument.tick_size * instrument.tick_size
+            bid = best_bid(client, instrument)
+            price = bid // 2 // instrument.tick_size * instrument.tick_size
             placed[instrument.venue] = client.new_order(
                 instrument.venue, instrument.name, qd.BUY, instrument.qty_text(LOTS * lot), instrument.px_text(price),
                 session=session,

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from ipc.once import Once
 from risk.kill_orders import ABSENT
 from risk.kill_proof import Proof, ProofBook
 from risk.kill_trip import Phase, Times, Trip
@@ -155,7 +156,7 @@ def _fields(kind: type, value: Any = None) -> _Fields | None:
     names: tuple[str, ...] = ()
     if issubclass(kind, msgspec.Struct):
         names = () if kind.__struct_config__.frozen else kind.__struct_fields__
-    elif kind.__module__.startswith("risk.") and not issubclass(kind, Enum):
+    elif (kind.__module__.startswith("risk.") or kind is Once) and not issubclass(kind, Enum):
         if value is None:
             return _Fields((), (), tuple, tuple)
         names = tuple(value.__dict__)
@@ -237,6 +238,8 @@ class Key:
             return tuple([(self.trip(t.trip_id), self._of_trip(t)) for t in found])
         if name == "_phases":
             return tuple(sorted((self.trip(k), v) for k, v in value.items()))
+        if name == "_seen":
+            return frozenset(value)  # of reports told: in which order they were forgotten is no matter so few deep
         if name == "_left":
             return tuple(value)  # the proofs of `_proofs` that are still open
         items = sorted(value.items()) if name == "records" else value.items()
