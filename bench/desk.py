@@ -22,6 +22,7 @@ import psutil
 
 import quarterdeck as qd
 from base.config import DeskConfig, Kind, load
+from base.decimals import from_scaled, to_scaled
 from base.errors import QuarterdeckError
 from base.instruments import Instrument
 from bench.pipeline import counters
@@ -128,9 +129,10 @@ def best_bid(client: qd.Desk, instrument: Instrument) -> int:
     same = [i for i in client.instruments() if i.name.partition("-")[0] == base]
     for other in sorted(same, key=lambda i: i.venue != instrument.venue):
         try:
-            return client.book(other.venue, other.name).bbo()[0] * 10**instrument.px_scale // 10**other.px_scale
+            bid: int = client.book(other.venue, other.name).bbo()[0]
         except qd.ConfigError:
             continue
+        return int(to_scaled(from_scaled(bid, other.px_scale).to_integral_value(), instrument.px_scale))
     raise QuarterdeckError(f"no book of {base} anywhere")
 
 

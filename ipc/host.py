@@ -285,10 +285,10 @@ def secret_references(desk: DeskConfig, kind: str, name: str) -> list[str]:
     sessions = config.kill.sessions if kind == "killswitch" else [name] if name in config.session else []
     venues = set(config.venue) if kind == "killswitch" else {config.session[s].venue for s in sessions}
     rests = [r for v in sorted(venues) if (r := config.venue[v].rest) is not None]
-    found = [r for s in sessions for r in (config.session[s].username, config.session[s].password)]
+    logons = [config.session[s] for s in sessions]
+    found = [r for s in logons for r in (s.username, s.password, s.passphrase)]
     for rest in rests:
-        own = kind == "killswitch" and rest.kill_key
-        found += [rest.kill_key, rest.kill_secret] if own else [rest.key, rest.secret]
+        found += rest.kill_references if kind == "killswitch" and rest.kill_key else rest.references
     return [r for r in found if r]
 
 

@@ -192,6 +192,17 @@ def test_each_process_needs_its_own_secrets_and_no_others(desk: DeskConfig) -> N
     assert secret_references(desk, "book", "one") == []
 
 
+def test_a_third_secret_is_waited_for_as_the_others_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QD_STATE_DIR", raising=False)
+    path = tmp_path / "config" / "desk.toml"
+    path.parent.mkdir()
+    path.write_text((Path(__file__).parents[2] / "config" / "examples" / "coinbase_prime.toml").read_text())
+    desk = load(path)
+    assert "env:PRIME_TRD_PASSPHRASE" in secret_references(desk, "trading", "prime-trd")
+    assert "env:PRIME_REST_PASSPHRASE" in secret_references(desk, "trading", "prime-trd")
+    assert "env:PRIME_KILL_PASSPHRASE" in secret_references(desk, "killswitch", "killswitch")
+
+
 def test_missing_secrets_are_waited_for_one_after_the_other_each_by_name(
     desk: DeskConfig, host: ProcessHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
