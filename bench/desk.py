@@ -6,8 +6,10 @@ order on each trading session, and the same fills on the drop copy beside it.
 """
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -120,6 +122,8 @@ def running(desk: DeskConfig, mode: str, folder: Path) -> Iterator[Deck]:
     finally:
         if supervisord.running(desk):
             supervisord.stop(desk)
+        for _, pid in supervisord.orphans(desk):  # no tape cancels the orders: the kill switch starts their owners anew
+            os.kill(pid, signal.SIGKILL)
         deck.close()
 
 
@@ -260,8 +264,6 @@ def measure(desk: DeskConfig, folder: Path, seconds: float, rate: int) -> list[R
         )
         held, shared = memory(desk)
         said = deck.ask("")
-    if said["unanswered"]:
-        raise QuarterdeckError(f"the desk said what no tape answers: {said['unanswered']}")
     if len(placed) * int(seconds * rate) != fills or min(prepared.values()) < seconds * rate:
         raise QuarterdeckError(f"not everything was sent: {prepared}, {sent}")
     own = [p for p in view.processes if p.kind != "simvenue"]
@@ -290,13 +292,14 @@ def measure(desk: DeskConfig, folder: Path, seconds: float, rate: int) -> list[R
         Row("books LIVE at the end", live, "", "of", books, live / books, 1, live == books),
         Row("fills in the ledger", kept["fills"], "", "sent", fills, kept["fills"] / fills, 1, kept["fills"] == fills),
         at_most("breaks between order entry and drop copy in the ledger", kept["breaks"], "", 0),
+        at_most("requests of the desk that no tape answers", sum(map(len, said["unanswered"].values())), "", 0),
         Row("the ledger had all of them after the last was sent", late, "s"),
     ]
 
 
 def run(as_json: bool) -> int:
     """Record, play, print."""
-    folder = Path(tempfile.mkdtemp(prefix="qd-"))
+    folder = Path(tempfile.mkdtemp(prefix="qd-", dir="/dev/shm"))  # a slow disk would be measured along with it
     path = folder / "config" / "desk.toml"
     path.parent.mkdir()
 
