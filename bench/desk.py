@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,9 +120,10 @@ def running(desk: DeskConfig, mode: str, folder: Path) -> Iterator[Deck]:
             raise QuarterdeckError(f"not ready within {READY_S:g} s: {'; '.join(missing)}")
         yield deck
     finally:
-        if supervisord.running(desk):
-            supervisord.stop(desk)
-        for _, pid in supervisord.orphans(desk):  # no tape cancels the orders: the kill switch starts their owners anew
+        with suppress(QuarterdeckError):  # no tape cancels the orders, so the kill switch starts their owners anew
+            if supervisord.running(desk):
+                supervisord.stop(desk)
+        for _, pid in supervisord.orphans(desk):
             os.kill(pid, signal.SIGKILL)
         deck.close()
 

@@ -159,6 +159,8 @@ class Player:
         while True:
             try:
                 data = await asyncio.wait_for(reader.read(65_536), 1.0)
+            except asyncio.CancelledError:
+                return  # standard input has ended
             except TimeoutError:
                 if time.monotonic() - last > 4.0:  # idle: a Heartbeat
                     self._plain(b"0", b"")

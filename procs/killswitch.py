@@ -26,6 +26,7 @@ from ipc.owners import JournalTail, OwnerWatch, Reviver, Told, drain
 from ipc.readiness import Readiness, read_all, read_status
 from ipc.requests import Answer, AnyCommand, Ops
 from procs.kill_drill import DrillWork
+from procs.kill_journals import JournalTurns
 from procs.kill_triggers import Triggers
 from risk.kill import KillSwitch
 from risk.kill_latch import LatchReading, decode
@@ -41,6 +42,7 @@ WATCH_NS = 20 * MS
 BUSY_NS = 1 * MS
 SLOW_NS = 100 * MS
 JOURNAL_BATCH = 2_000
+TURN_BATCH = 50  # while it is at work: an event costs it up to 0.1 ms
 SLICE_NS = 1_000  # between two batches at the start: timers and signals have their turn
 
 log = logging.getLogger("killswitch")
@@ -65,6 +67,9 @@ class Killswitch:
         self.owners = {s: OwnerWatch(self.reactor, desk, s, self._died) for s in topology.owners}
         self.commands = {s: OwnerCommands(self.reactor, host.context, desk, s) for s in topology.owners}
         self.drop_copies = {s: JournalTail(desk.data_dir / s) for s in desk.sessions(Kind.DROPCOPY)}
+        self._tails = {s: o.tail for s, o in self.owners.items()} | self.drop_copies
+        self._turns = JournalTurns(list(self._tails), self._read_turn, self.clock)
+        self._behind = False  # journals hold more than a turn could read
         self.rest = {
             v: RestPath(self.reactor, desk, v, self.files.audit)
             for v, c in desk.config.venue.items()
@@ -162,14 +167,19 @@ class Killswitch:
         self._operator_word()
         for owner in self.owners.values():
             owner.look()
-            self._read(owner.session, owner.tail)
-        for session, tail in self.drop_copies.items():
-            self._read(session, tail)
+        if not self._behind:
+            self._catch_up()
         self._who_runs()
         self._fences()
         self.triggers.look()
         self.switch.tick()
         self.reactor.call_later(WATCH_NS, self._watch, "watch")
+
+    def _catch_up(self) -> None:
+        """Journals, until nothing is left in them; everything else has its turn in between."""
+        self._behind = not self.host.stopping and self._turns.read()
+        if self._behind:
+            self.reactor.call_later(SLICE_NS, self._catch_up, "journals")
 
     def _busy(self) -> None:
         """While owners have not answered: look at their words every millisecond, not only when they ring."""
@@ -289,8 +299,11 @@ class Killswitch:
         self._fences()
         return False
 
-    def _read(self, session: str, tail: JournalTail) -> str:
-        said = drain(tail, lambda told: self._told(session, told), JOURNAL_BATCH)
+    def _read_turn(self, session: str) -> str:
+        return self._read(session, self._tails[session], TURN_BATCH)
+
+    def _read(self, session: str, tail: JournalTail, batch: int = JOURNAL_BATCH) -> str:
+        said = drain(tail, lambda told: self._told(session, told), batch)
         if said != "more":
             self._fault(f"journal {session}", f"journal of {session}: {said}" if said else "")
         return said
