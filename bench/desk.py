@@ -6,10 +6,8 @@ order on each trading session, and the same fills on the drop copy beside it.
 """
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -123,8 +121,7 @@ def running(desk: DeskConfig, mode: str, folder: Path) -> Iterator[Deck]:
         with suppress(QuarterdeckError):  # no tape cancels the orders, so the kill switch starts their owners anew
             if supervisord.running(desk):
                 supervisord.stop(desk)
-        for _, pid in supervisord.orphans(desk):
-            os.kill(pid, signal.SIGKILL)
+        supervisord.end_all(desk)
         deck.close()
 
 

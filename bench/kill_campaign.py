@@ -145,9 +145,7 @@ class Campaign:
                 supervisord.stop(self.desk)
         except QuarterdeckError as e:
             self.say(str(e))
-        for _, pid in supervisord.orphans(self.desk):
-            kill_pid(pid, signal.SIGKILL)
-        self.keeper.end_twins()
+        supervisord.end_all(self.desk)
         self.venues.stop()
         kept = self.desk.data_dir / "kill"
         if not self.report.ok and kept.is_dir():  # what was mounted there goes

@@ -3,11 +3,10 @@ the kill switch.
 """
 
 import json
-import os
 import shutil
-import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,15 +177,10 @@ class SoakDesk:
 
     def stop(self) -> None:
         """Stop everything, in order where that is possible; nothing of it runs afterwards."""
-        try:
+        with suppress(QuarterdeckError):
             if supervisord.running(self.config):
                 supervisord.stop(self.config)
-        except QuarterdeckError:
-            pid = self.config.run_dir / "supervisord.pid"
-            if pid.exists():
-                _end(int(pid.read_text()))
-        for _, pid_left in supervisord.orphans(self.config):
-            _end(pid_left)
+        supervisord.end_all(self.config)
         shutil.rmtree(self.config.shm_dir, ignore_errors=True)
 
     def view(self) -> DeskView:
@@ -280,13 +274,6 @@ class SoakDesk:
             self.kill("reset", scope=scope, reason="soak goes on", force=names)
             self.forced += 1
         self.resets += 1
-
-
-def _end(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def wait(condition: Callable[[], bool], seconds: float, step: float = 0.05) -> bool:

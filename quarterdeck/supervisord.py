@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 from xmlrpc.client import Fault, ServerProxy
@@ -106,6 +108,31 @@ def orphans(desk: DeskConfig) -> list[tuple[str, int]]:
         else:
             held.append((role.name, lock.holder().pid))
     return held
+
+
+def end_all(desk: DeskConfig) -> None:
+    """End by SIGKILL whatever runs for this desk, whoever started it: supervisord and its listener, holders of roles,
+    twins that wait for theirs, what the kill switch just started. Returns when nothing is left.
+    """
+    while found := _running_for(desk):
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(found, timeout=10)
+
+
+def _running_for(desk: DeskConfig) -> list[psutil.Process]:
+    """Processes that were started with the desk's configuration, or with supervisord's; no `qd` among them."""
+    mine = {desk.path.resolve(), (desk.run_dir / "supervisord.conf").resolve()}
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
+        about = process.info
+        words = about["cmdline"] or []
+        given = {Path(about["cwd"] or "/", w).resolve() for flag, w in pairwise(words) if flag in ("--config", "-c")}
+        running = about["status"] != psutil.STATUS_ZOMBIE and process.pid != os.getpid()
+        if running and mine & given and "quarterdeck.cli" not in words:
+            found.append(process)
+    return found
 
 
 def stop(desk: DeskConfig, seconds: float = 60) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import psutil
 import zmq
 
 from base.clock import SystemClock
@@ -134,14 +133,8 @@ class World:
 
     def close(self) -> None:
         """Nothing of it is left; in no order, since that is no matter here."""
-        if self.supervised and (pid := self.pid(SUPERVISORD)):
-            self.signal({SUPERVISORD: pid}, signal.SIGKILL)
-            wait_for(lambda: not psutil.pid_exists(pid), 60, "supervisord is gone")
-        while held := supervisord.orphans(self.desk):  # a twin takes over as its holder ends
-            for name, pid in held:
-                self.signal({name: pid}, signal.SIGKILL)
+        supervisord.end_all(self.desk)
         for child in self._all:
-            child.kill()
             child.wait(10)
         shutil.rmtree(self.desk.shm_dir, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,7 +1,6 @@
 """A whole desk under a real supervisord, on simulated venues, in a place of its own."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -155,13 +154,12 @@ def run_desk(desk: DeskConfig) -> Iterator[RunningDesk]:
 
 
 def end_desk(desk: DeskConfig) -> None:
-    """Stop in order; what a test left behind is ended by its pid."""
+    """Stop in order; what a test left behind is ended, too."""
     try:
         if supervisord.running(desk):
             supervisord.stop(desk)
     finally:
-        for _, pid in supervisord.orphans(desk):
-            os.kill(pid, 9)
+        supervisord.end_all(desk)
         shutil.rmtree(desk.shm_dir, ignore_errors=True)
 
 
