@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PYTHON ?= python3
 SOURCES := setup.py pyproject.toml $(wildcard base/*.pyx base/*.pxd fix/*.pyx fix/*.c fix/*.h ipc/*.pyx ipc/*.pxi ipc/*.h base/*.h)
 
-.PHONY: run test check bench clean setup
+.PHONY: run test check docs bench clean setup
 run: setup
 	@$(PY) -m quarterdeck.cli run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPLAY),--replay "$(REPLAY)")
 
@@ -20,6 +20,11 @@ check: setup
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	tools/check-include
+
+# The documentation as a site of its own: build/site/index.html. A warning is an error.
+docs: setup
+	$(PY) tools/cli-page --check
+	$(PY) -m sphinx -q -W --keep-going -b html docs build/site
 
 bench: setup
 	$(PY) -m quarterdeck.cli bench $(NAME)

@@ -3,7 +3,8 @@
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from types import ModuleType
 
 from base.errors import QuarterdeckError
 
@@ -33,21 +34,28 @@ COMMANDS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; the exit status. Errors that the project raises on purpose are one line, without a traceback."""
-    parser = argparse.ArgumentParser(prog="qd", description="Quarterdeck: sessions, books and kill switch of a desk.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((a for a in arguments if not a.startswith("-")), "")
-    modules = {}
+def parser(chosen: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
+    """What `qd` understands; of verbs that are not chosen the name alone, since each imports its module."""
+    whole = argparse.ArgumentParser(prog="qd", description="Quarterdeck: sessions, books and kill switch of a desk.")
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in COMMANDS.items():
         sub = verbs.add_parser(verb, help=text, description=text)
-        if verb == chosen:  # only the module that runs is imported: `qd` stays quick
-            modules[verb] = importlib.import_module(f"quarterdeck.commands.{verb}")
-            modules[verb].add_arguments(sub)
-    args = parser.parse_args(arguments)
+        if verb in chosen:
+            _module(verb).add_arguments(sub)
+    return whole
+
+
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"quarterdeck.commands.{verb}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; the exit status. Errors that the project raises on purpose are one line, without a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((a for a in arguments if not a.startswith("-")), "")
+    args = parser([chosen]).parse_args(arguments)
     try:
-        status: int = modules[args.verb].run(args)
+        status: int = _module(args.verb).run(args)
     except QuarterdeckError as e:
         sys.stderr.write(f"qd {args.verb}: {e}\n")
         return 1

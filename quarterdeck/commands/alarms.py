@@ -39,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "; ".join(f"{k}: {v}" for k, v in ACTIONS.items())
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help=text)
     parser.add_argument("alarm", nargs="*", metavar="NUMBER|all", help="ack: which")
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
     parser.add_argument("--by", default="", help="ack: your name (default: the login name)")
     parser.add_argument("--note", default="", help="ack: what is done about it; it stays on record")
     parser.add_argument("--last", type=int, default=50, metavar="N", help="history: so many lines (default 50)")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ NAMES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", choices=(*NAMES, "all"))
+    parser.add_argument("name", choices=(*NAMES, "all"), help="which: docs/performance.md says what each measures")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--trips", type=int, default=0, metavar="N", help="kill: trips of each cell (200)")
 

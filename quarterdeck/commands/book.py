@@ -34,13 +34,13 @@ class Shown(msgspec.Struct):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("venue")
-    parser.add_argument("instrument")
+    parser.add_argument("venue", help="as the configuration names it")
+    parser.add_argument("instrument", help="common symbol: BTC-USD")
     parser.add_argument("--depth", type=int, default=10, metavar="N", help="levels a side; 0 = all")
     parser.add_argument("--level", type=int, choices=(2, 3), default=2, help="3: the book of single orders")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--watch", action="store_true", help="keep showing it")
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
 
 
 def find(desk: DeskConfig, venue: str, instrument: str, level: int) -> BookReader:

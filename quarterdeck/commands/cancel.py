@@ -11,7 +11,7 @@ from quarterdeck.orders import Operator
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", help="cl_ord_id or order_id")
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
 
 
 def run(args: argparse.Namespace) -> int:

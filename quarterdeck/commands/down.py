@@ -8,7 +8,7 @@ from quarterdeck import supervisord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", default="config/desk.toml")
+    parser.add_argument("config", nargs="?", default="config/desk.toml", help="the desk's configuration")
 
 
 def run(args: argparse.Namespace) -> int:

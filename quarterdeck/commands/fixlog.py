@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="long messages whole")
     parser.add_argument("--stats", action="store_true", help="lines, bytes and rate at the end")
     parser.add_argument("--folder", default="", help="logs that lie there, without a configuration")
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
 
 
 def run(args: argparse.Namespace) -> int:

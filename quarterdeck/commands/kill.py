@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what", nargs="?", default="", help="why: which trip; trip, reset, plan: the scope; certify: the venue"
     )
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
     parser.add_argument("--trip", dest="trip_id", default="", metavar="TRIP", help="audit: of that trip alone")
     parser.add_argument("--verify", action="store_true", help="audit: check the chain and its end")
     parser.add_argument(
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     probe.add_argument("--path", choices=("own", "rest"), default="", help="the kill session (default), or REST")
     probe.add_argument("--others-may-die", action="store_true", help="go on although other orders are open there")
     probe.add_argument("--production", action="store_true", help="real orders: asked again before anything is sent")
-    parser.add_argument("--reason", default="")
+    parser.add_argument("--reason", default="", help="of a trip, reset or arming: kept in the audit trail")
     parser.add_argument("--force", nargs="+", default=[], metavar="ORDER", help="reset: the unproven orders, repeated")
     parser.add_argument("--all", action="store_true", help="limits: processes and host, too, when all is well")
     parser.add_argument("--full", action="store_true", help="drill: place orders, trip, prove, reset; simulated venues")
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world", nargs="+", default=[], help="states: which, or all; default: those of the suite")
     parser.add_argument("--limit", type=int, default=0, help="states: stop after so many in a world")
     parser.add_argument("--doubt", type=int, default=0, metavar="N", help="states: check the key at every Nth meeting")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sub = _verb(verbs, what, text)
         sub.add_argument("--json", action="store_true", help="one JSON object a line")
         for name in ("strategy", "venue", "instrument"):
-            sub.add_argument(f"--{name}", default="")
+            sub.add_argument(f"--{name}", default="", help=f"of this {name} alone")
         sub.add_argument("--since", default="", help="date, time (UTC unless it says otherwise), or 15m, 8h, 2d ago")
         sub.add_argument("--until", default="", help="as --since, not included")
         if what in ("fills", "orders"):
@@ -78,12 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--out", required=True, help="directory")
     accept = _verb(verbs, "accept", "close breaks that will not heal")
     accept.add_argument("numbers", nargs="+", metavar="NUMBER", help="of a break, or FROM-TO: all open ones of these")
-    accept.add_argument("--reason", required=True)
+    accept.add_argument("--reason", required=True, help="kept with them")
 
 
 def _verb(verbs: Any, what: str, text: str) -> argparse.ArgumentParser:
     sub: argparse.ArgumentParser = verbs.add_parser(what, help=text, description=text)
-    sub.add_argument("--config", default="config/desk.toml")
+    sub.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
     return sub
 
 

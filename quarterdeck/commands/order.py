@@ -14,15 +14,15 @@ TIMES = {"gtc": "1", "ioc": "3", "fok": "4"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("venue")
-    parser.add_argument("instrument")
-    parser.add_argument("side", choices=sorted(SIDES))
+    parser.add_argument("venue", help="as the configuration names it")
+    parser.add_argument("instrument", help="common symbol: BTC-USD")
+    parser.add_argument("side", choices=sorted(SIDES), help="Side(54), as a word or its FIX value")
     parser.add_argument("qty", help="decimal, in base currency")
     parser.add_argument("--price", help="decimal; without it the order is a market order")
     parser.add_argument("--tif", choices=sorted(TIMES), default="gtc", help="time in force")
-    parser.add_argument("--post-only", action="store_true")
+    parser.add_argument("--post-only", action="store_true", help="refused rather than filled at once")
     parser.add_argument("--strategy", default="operator", help="whose order it is")
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
 
 
 def instrument_of(desk: DeskConfig, venue: str, name: str) -> Instrument:

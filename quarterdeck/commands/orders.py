@@ -24,7 +24,7 @@ RIGHT = ("order_qty", "price", "cum_qty", "since_ns")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--all", action="store_true", help="finished orders too")
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
 
 
 def as_dict(order: OrderState) -> dict[str, object]:

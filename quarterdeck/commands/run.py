@@ -19,7 +19,7 @@ DEFAULT_S = 20.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", default="config/desk.toml")
+    parser.add_argument("config", nargs="?", default="config/desk.toml", help="the desk's configuration")
     parser.add_argument("--seconds", type=float, help="run so long, then kill, trip, prove and stop")
     parser.add_argument("--replay", default="", help="recording, or directory of recordings, as the market")
 

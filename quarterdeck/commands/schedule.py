@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", default="", metavar="UTC", help="2026-11-01 or 2026-11-01T17:00")
     parser.add_argument("--all", action="store_true", help="every venue that has a calendar, as documented")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
 
 
 def run(args: argparse.Namespace) -> int:

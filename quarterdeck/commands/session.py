@@ -19,13 +19,13 @@ from venues.context import session_context
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("show", "reset"))
-    parser.add_argument("session")
+    parser.add_argument("what", choices=("show", "reset"), help="show the numbers, or set them")
+    parser.add_argument("session", help="its name in the configuration")
     parser.add_argument("--next-out", type=int, default=1, help="MsgSeqNum of our next message")
     parser.add_argument("--next-in", type=int, default=1, help="MsgSeqNum expected next from the venue")
     parser.add_argument("--sender-comp-id", default="", help="whose numbers; the configured one unless said")
     parser.add_argument("--reason", default="", help="why; required for reset, kept in the log")
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
 
 
 def run(args: argparse.Namespace) -> int:

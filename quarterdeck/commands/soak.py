@@ -6,7 +6,7 @@ import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long faults go on")
     parser.add_argument("--seed", type=int, default=1, help="of faults, strategies and markets")
     parser.add_argument("--every", type=float, default=2.0, metavar="S", help="mean time between faults")
     parser.add_argument("--rate", type=float, default=12.0, help="commands a second of each of the three strategies")

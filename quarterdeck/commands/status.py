@@ -12,7 +12,7 @@ from quarterdeck.screen import desk_screen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", default="config/desk.toml")
+    parser.add_argument("config", nargs="?", default="config/desk.toml", help="the desk's configuration")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

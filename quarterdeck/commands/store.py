@@ -51,7 +51,7 @@ class Log(msgspec.Struct):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("show", "check"))
+    parser.add_argument("what", choices=("show", "check"), help="what they hold, or whether they are whole")
     parser.add_argument("path", type=Path, help="a folder that holds stores or journals, or a folder above them")
     parser.add_argument("--json", action="store_true", help="one JSON object a log")
 

@@ -9,7 +9,7 @@ from quarterdeck.supervise import INCLUDE, render_programs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", default="config/desk.toml")
+    parser.add_argument("config", nargs="?", default="config/desk.toml", help="the desk's configuration")
     parser.add_argument("--write", action="store_true", help=f"write {INCLUDE} instead of printing it")
 
 

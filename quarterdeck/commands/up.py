@@ -9,7 +9,7 @@ from quarterdeck.desk_status import read_desk
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", default="config/desk.toml")
+    parser.add_argument("config", nargs="?", default="config/desk.toml", help="the desk's configuration")
     parser.add_argument("--wait", type=float, default=60, metavar="SECONDS", help="for every process to be ready")
 
 
