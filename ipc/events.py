@@ -65,7 +65,7 @@ class ExecutionReport(Event, tag="exec", frozen=True):
     display_qty: int | None = None
     exec_ref_id: str = ""  # ExecRefID(19): the execution that a correction (150=G) or a bust (150=H) is about
     swept: bool = False  # a cancel that the desk made itself, of all it has: at a stop, a lost lease, a closed gate
-    foreign: bool = False  # of an order that is not this session's: another session's of the account, or a stranger's
+    foreign: bool = False  # of an order that is not this session's: another's of the account, or a stranger's
 
 
 class CancelReject(Event, tag="cxlrej", frozen=True):
@@ -80,7 +80,7 @@ class CancelReject(Event, tag="cxlrej", frozen=True):
     response_to: str  # CxlRejResponseTo(434): "1" cancel, "2" replace
     reason_code: str
     text: str
-    origin: str
+    origin: str  # channel that carried it, as in ExecutionReport
     recv_ns: int
     unknown_order: bool = False  # the venue says it knows no such open order
     strategy: str = ""
@@ -112,7 +112,7 @@ class OrderState(Event, tag="order", frozen=True):
     instrument: str
     cl_ord_id: str
     order_id: str
-    state: str
+    state: str  # one of ORDER_STATES
     side: str
     ord_type: str
     time_in_force: str
@@ -129,12 +129,12 @@ class OrderState(Event, tag="order", frozen=True):
     reason: str = ""
     stop_px: int | None = None
     exec_inst: str = ""  # as in NewOrder
-    inferred: bool = False  # finished without a report: one that shows it alive opens it again
-    display_qty: int | None = None  # these as in NewOrder, too
+    inferred: bool = False  # finished without a report that says so: one that shows it alive opens it again
+    display_qty: int | None = None
     expire_ns: int = 0
     effective_ns: int = 0
-    options: dict[str, str] = {}
-    untold: int = 0  # of cum_qty: filled quantity that no report of a trade accounts for yet
+    options: dict[str, str] = {}  # further venue options, as in NewOrder
+    untold: int = 0  # of cum_qty: filled quantity that no report of a trade accounts for yet, at qty_scale
     trades: bytes = b""  # what is known of its trades, for the publisher's own next life (risk.trades)
 
 
@@ -164,8 +164,8 @@ class Position(Event, tag="position", frozen=True):
     qty_scale: int
     ts_ns: int
     mark_px: int = 0  # price of the last fill, at px_scale
-    px_scale: int = 0
-    opening: int | None = None  # what of it was there before the desk's own fills, at qty_scale; None: not told yet
+    px_scale: int = 0  # scale of mark_px
+    opening: int | None = None  # what of it was there before the desk's own fills, at qty_scale; none: not told yet
 
 
 class Balance(Event, tag="balance", frozen=True):
@@ -174,27 +174,31 @@ class Balance(Event, tag="balance", frozen=True):
     session: str
     venue: str
     account: str
-    currency: str
-    total: str
+    currency: str  # the desk's ticker, as BTC
+    total: str  # all that the account has of it
     available: str  # total less what is held
     held: str  # by working orders, or as margin
     buying_power: str  # what the venue would let be spent or risked now, in this currency
-    ts_ns: int
-    origin: str = "rest"
+    ts_ns: int  # when it was learnt, UTC ns
+    origin: str = "rest"  # channel: rest
 
 
 class Difference(Event, tag="diff", frozen=True):
-    """Reconciliation found the desk and the venue of two minds about an order; what was done is said."""
+    """Reconciliation found the desk and the venue of two minds about an order; what was done is said.
+
+    Kinds: unknown_at_venue, unknown_here, qty, filled_meanwhile, missed_fill, finished_meanwhile, alive_after_all,
+    adopted.
+    """
 
     session: str
     venue: str
     instrument: str
     cl_ord_id: str
     order_id: str
-    kind: str  # what it is about: docs/events.md has the kinds
-    desk: str
-    venue_says: str
-    settled_by: str
+    kind: str  # what it is about: one of the kinds above
+    desk: str  # what the desk held
+    venue_says: str  # what the venue says
+    settled_by: str  # what settled it
     ts_ns: int
 
 
@@ -216,7 +220,7 @@ class ProcessState(Event, tag="process", frozen=True):
     """Readiness of one process; the same words stand in shared memory."""
 
     process: str
-    kind: str
+    kind: str  # kind of process: trading, marketdata, book, killswitch, ...
     pid: int
     readiness: str  # STARTING, RECOVERING, READY, DEGRADED, STOPPING
     reason: str
@@ -236,8 +240,8 @@ class InstrumentDefinition(Event, tag="instrument", frozen=True):
     qty_scale: int
     tick_size: int  # at px_scale
     lot_size: int  # at qty_scale
-    min_qty: int
-    max_qty: int  # 0 = no limit
+    min_qty: int  # at qty_scale
+    max_qty: int  # at qty_scale; 0 = no limit
     min_notional: str  # exact decimal text in quote currency; "" = none
     status: str  # TRADING, CANCEL_ONLY, POST_ONLY, LIMIT_ONLY, REDUCE_ONLY, HALTED, HIDDEN, UNKNOWN
     confirmed: bool  # the venue's own data agrees
@@ -253,8 +257,8 @@ class BookSnapshot(Event, tag="snap", frozen=True):
     level: int  # 2 or 3
     px_scale: int
     qty_scale: int
-    bids: bytes
-    asks: bytes
+    bids: bytes  # packed little-endian int64: L2 (px, qty), L3 (px, qty, key, time_ns), best first
+    asks: bytes  # as bids
     last_update_id: int
     sending_ns: int
     recv_ns: int
@@ -268,11 +272,11 @@ class BookDelta(Event, tag="delta", frozen=True):
     """
 
     level: int
-    changes: bytes
+    changes: bytes  # packed little-endian int64: L2 (what, px, qty), L3 (what, px, qty, key, time_ns)
     last_update_id: int
     sending_ns: int
     recv_ns: int
-    n_messages: int = 1
+    n_messages: int = 1  # venue messages that the changes come from
 
 
 class PublicTrade(Event, tag="trade", frozen=True):
@@ -295,7 +299,7 @@ class BookStatus(Event, tag="book", frozen=True):
 
     venue: str
     instrument: str
-    status: str
+    status: str  # LIVE, RECOVERING, STALE, CROSSED or HALTED
     reason: str
     since_ns: int
 
@@ -320,9 +324,9 @@ class BookSource(Event, tag="source", frozen=True):
     venue: str
     instrument: str
     level: int  # 2 or 3
-    session: str  # where it is taken from now
-    previous: str
-    reason: str  # why the book was LIVE no more: a book's reason
+    session: str  # market-data session that it is taken from now
+    previous: str  # the one before
+    reason: str  # why the book was LIVE no more: a book's reason, as in BookStatus
     since_ns: int
 
 
@@ -331,24 +335,24 @@ class KillState(Event, tag="kill", frozen=True):
 
     scope: str  # "desk", "venue:X", "account:X", "session:X", "strategy:X", "instrument:X"
     state: str  # DISARMED, ARMED, TRIPPING, TRIPPED, RESETTING
-    generation: int
+    generation: int  # generation of the gate word
     reason: str
     cause: str  # operator, limit, process, session, lease, ...
     since_ns: int
-    working: int  # orders not yet proven dead
+    working: int
     proven: int
-    uncertain: int
+    uncertain: int  # orders of unknown fate
 
 
 class KillProgress(Event, tag="killstep", frozen=True):
     """One step of a trip: what was done and what it brought."""
 
-    trip_id: str
-    step: str
-    detail: str
+    trip_id: str  # which trip
+    step: str  # which step
+    detail: str  # what was done and what it brought
     working: int
     proven: int
-    filled: int
+    filled: int  # orders that filled on the way
     ts_ns: int
 
 
@@ -358,13 +362,13 @@ class Alert(Event, tag="alert", frozen=True):
     An info of the same source, code and subject says that what a warning or critical told is over.
     """
 
-    source: str
+    source: str  # process that says it
     severity: str
     code: str
     text: str
     ts_ns: int
-    subject: str = ""  # what it is about, where a source has several: a session, a scope, an order
-    mark: int = 0  # how far it has come, where that rises (percent of a limit): each further mark is said at once
+    subject: str = ""  # what it is about: a session, a scope, an order; "" = the word before the first ": " of the text
+    mark: int = 0  # how far it has come, where that rises (percent of a limit): each further one is said; 0 else
 
 
 def told_beside(report: ExecutionReport) -> bool:
@@ -384,10 +388,10 @@ class VenueLimit(Event, tag="limit", frozen=True):
     session: str
     venue: str
     name: str  # messages, orders, ... as the dialect calls it
-    used: int
-    most: int
-    interval_s: int
-    ts_ns: int
+    used: int  # counted so far
+    most: int  # allowed
+    interval_s: int  # length of the window, s
+    ts_ns: int  # when the venue said it, UTC ns
 
 
 class Marker(Event, tag="marker", frozen=True):
@@ -414,8 +418,8 @@ class Break(Event, tag="break", frozen=True):
     order_entry: str  # what order entry says
     drop_copy: str  # what the drop copy says
     text: str
-    opened_ns: int
-    closed_ns: int = 0  # 0 while it is open
+    opened_ns: int  # since when, UTC ns
+    closed_ns: int = 0  # when it was over, UTC ns; 0 while it is open
     closed_by: str = ""  # what ended it: "healed", or a person's word
 
 
@@ -451,8 +455,8 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     A heartbeat is an envelope without events: `first_seq` is then the number the next event will have.
     """
 
-    schema: int
-    epoch: int  # wall_ns at which the publisher started
+    schema: int  # SCHEMA_VERSION
+    epoch: int  # UTC ns at which the publisher started; another one is another life
     first_seq: int  # 1 for the first event of an epoch and topic
-    sent_ns: int
-    events: tuple[AnyEvent, ...]
+    sent_ns: int  # when the frame was sent, UTC ns
+    events: tuple[AnyEvent, ...]  # in order; none in a heartbeat

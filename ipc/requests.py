@@ -14,9 +14,9 @@ from ipc.events import Marker, OrderState
 class Command(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Base of every command. `deadline_ns`: wall clock UTC, 0 = none; older commands are refused."""
 
-    client_id: str
-    command_id: str
-    deadline_ns: int
+    client_id: str  # whose command ids these are
+    command_id: str  # the client's own, never used before
+    deadline_ns: int  # UTC ns after which it is refused; 0 = none
 
 
 class NewOrder(Command, tag="new", frozen=True):
@@ -41,7 +41,7 @@ class NewOrder(Command, tag="new", frozen=True):
 class CancelOrder(Command, tag="cancel", frozen=True):
     """Cancel one order by its cl_ord_id (or order_id)."""
 
-    cl_ord_id: str = ""
+    cl_ord_id: str = ""  # ClOrdID(11) of the order; "" = order_id names it
     order_id: str = ""
     instrument: str = ""
 
@@ -50,8 +50,8 @@ class ReplaceOrder(Command, tag="replace", frozen=True):
     """Change quantity or price of a working order, by the means the venue has."""
 
     cl_ord_id: str
-    order_qty: int
-    price: int | None = None
+    order_qty: int  # the whole quantity from now on, at qty_scale
+    price: int | None = None  # at px_scale; none = as it is
     stop_px: int | None = None
 
 
@@ -64,14 +64,14 @@ class StatusOrder(Command, tag="status", frozen=True):
 class MassCancel(Command, tag="masscancel", frozen=True):
     """Cancel all orders of this session, or of one instrument of it."""
 
-    instrument: str = ""
+    instrument: str = ""  # of this one alone; "" = of all
     reason: str = ""
 
 
 class ListOrders(Command, tag="orders", frozen=True):
     """The orders a trading process knows; `open_only` leaves out finished ones."""
 
-    open_only: bool = True
+    open_only: bool = True  # without those that ended
 
 
 class SnapshotRequest(Command, tag="snapshot", frozen=True):
@@ -87,15 +87,15 @@ class ReplayRequest(Command, tag="replay", frozen=True):
     """
 
     topic: str = ""
-    epoch: int = 0
-    from_seq: int = 0
+    epoch: int = 0  # of the first event wanted; 0 = the oldest that is kept
+    from_seq: int = 0  # its number
 
 
 class Ops(Command, tag="ops", frozen=True):
     """An operator's word: verb is one of trip, reset, status, arm, plan; arguments by name."""
 
-    verb: str = ""
-    args: dict[str, str] = {}
+    verb: str = ""  # what to do
+    args: dict[str, str] = {}  # by name
 
 
 AnyCommand: TypeAlias = (
@@ -114,21 +114,21 @@ AnyCommand: TypeAlias = (
 class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="answer"):
     """Immediate answer. `reason` is empty when accepted."""
 
-    command_id: str
-    accepted: bool
-    reason: str = ""
-    cl_ord_id: str = ""
+    command_id: str  # of the command that it answers
+    accepted: bool  # taken; what becomes of it arrives as events
+    reason: str = ""  # why it was not accepted
+    cl_ord_id: str = ""  # ClOrdID(11) of the order that the command became
     duplicate: bool = False  # this command id was answered before; nothing was done again
-    orders: tuple[OrderState, ...] = ()
+    orders: tuple[OrderState, ...] = ()  # of a ListOrders
     data: bytes = b""  # verb-specific JSON; a packed ReplayChunk for a ReplayRequest
     epoch: int = 0  # with `next_seq`: `orders` are as of this place in the process's exec topic; 0 = not said
-    next_seq: int = 0
+    next_seq: int = 0  # number of the first event after `orders`
 
 
 class ReplayChunk(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="chunk"):
     """Journalled bus frames from where a ReplayRequest asked. Without `marker` there is more: ask on behind them."""
 
-    frames: tuple[bytes, ...]
+    frames: tuple[bytes, ...]  # as they went out: topic NUL Envelope
     truncated: bool = False  # the journal no longer holds what was asked for; `frames` begin with its oldest
     marker: Marker | None = None  # nothing is left out up to here
     epoch: int = 0  # epoch that the marker's number belongs to

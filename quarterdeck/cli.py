@@ -29,6 +29,7 @@ COMMANDS = {
     "kill": "trip, reset and look at the kill switch",
     "sim": "a simulated venue",
     "fix": "an echoing FIX acceptor; the session layer held against its scenarios",
+    "schema": "events and commands of the wire as JSON Schema, or as a page",
     "bench": "benchmarks, each beside its peer",
     "soak": "a desk on simulated venues with faults every few seconds: nothing may be lost or doubled",
 }
