@@ -22,7 +22,8 @@ EXTENSIONS = [
     extension("fix._store", ["fix/_store.pyx"], ["base/_segments.pxd"], []),
     extension("fix._fixlog", ["fix/_fixlog.pyx"], ["fix/logline.h"], []),
     extension("ipc._book", ["ipc/_book.pyx"], [*glob("ipc/book*.h"), *glob("base/*.h")], []),
-    extension("ipc._bus", ["ipc/_bus.pyx"], [], []),
+    extension("ipc._bus", ["ipc/_bus.pyx"], ["ipc/_metrics.pxd"], []),
+    extension("ipc._metrics", ["ipc/_metrics.pyx"], ["ipc/_metrics.pxd"], []),
     extension("ipc._words", ["ipc/_words.pyx"], ["ipc/_row_sums.pxi"], []),
 ]
 wanted = os.environ.get("QD_BUILD", "").split()

@@ -16,7 +16,7 @@ class LogHistogram:
         ns = max(ns, 0)
         self.count += 1
         self.largest = max(self.largest, ns)
-        self._counts[_bucket(ns, self._bits)] += 1
+        self._counts[bucket_of(ns, self._bits)] += 1
 
     def percentile(self, percent: float) -> int:
         """Upper edge in ns of the bucket in which that share of all durations is reached; 0 when there are none."""
@@ -25,7 +25,7 @@ class LogHistogram:
         for bucket, n in enumerate(self._counts):
             seen += n
             if n and seen >= wanted:
-                return min(_edge(bucket, self._bits), self.largest)
+                return min(edge_of(bucket, self._bits), self.largest)
         return 0
 
     def clear(self) -> None:
@@ -34,14 +34,15 @@ class LogHistogram:
         self.count = self.largest = 0
 
 
-def _bucket(ns: int, bits: int) -> int:
+def bucket_of(ns: int, bits: int) -> int:
+    """The bucket, of 2^`bits` an octave, that a duration falls into."""
     octave = ns.bit_length()
     if octave <= bits:
         return ns
     return (octave - bits << bits) + (ns >> octave - 1 - bits & (1 << bits) - 1)
 
 
-def _edge(bucket: int, bits: int) -> int:
+def edge_of(bucket: int, bits: int) -> int:
     """The largest duration that falls into `bucket`."""
     if bucket < 1 << bits:
         return bucket
