@@ -214,7 +214,7 @@ def _deadline(seconds: float, sock: Callable[[], socket.socket | None]) -> Itera
     try:
         yield
     except Exception as e:
-        if over.is_set():
+        if over.is_set() or isinstance(e.__context__, TimeoutError):  # smtplib makes of a time-out a lost connection
             raise _CutOff from e
         raise
     finally:

@@ -14,4 +14,5 @@ root_doc = "index"
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = f"Quarterdeck {release}"
+html_show_copyright = False
 nitpicky = True

@@ -226,3 +226,14 @@ def test_two_notifiers_of_a_name_are_refused() -> None:
     config = AlarmsConfig(notifiers=[command("cat"), command("cat")])
     with pytest.raises(ConfigError, match="also that of"):
         check_alarms(config, "desk.toml: alarms")
+
+
+def test_a_time_out_that_the_mail_library_hides_is_a_time_out(
+    tmp_path: Path, certificates: Certificates, closing: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail = Mail(silent=True)
+    closing.append(mail)
+    monkeypatch.setattr("base.notify.threading.Timer.start", lambda timer: None)  # the socket's own time ends first
+    monkeypatch.setattr("base.notify.threading.Timer.cancel", lambda timer: None)
+    with pytest.raises(NotifyError, match="no answer within 500 ms"):
+        deliver(email(mail, certificates, "none", timeout_ms=500), MESSAGE, tmp_path)
