@@ -29,9 +29,10 @@ from bench.pipeline import counters
 from bench.report import Row, at_most, print_rows
 from bench.soak_desk import wait
 from ipc.ledger_read import LedgerReader
+from ipc.view.sight import SESSION_KINDS
+from ipc.view.status import read_desk
 from quarterdeck import supervisord
 from quarterdeck.demo import fresh_state
-from quarterdeck.desk_status import SESSION_KINDS, read_desk
 from sim.client import call, control_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent

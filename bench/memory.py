@@ -9,8 +9,8 @@ import psutil
 from base.config import load
 from base.errors import QuarterdeckError
 from bench.report import Row, at_most, print_rows
+from ipc.view.status import read_desk
 from quarterdeck import supervisord
-from quarterdeck.desk_status import read_desk
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_MB = 40

@@ -16,8 +16,8 @@ import psutil
 from base.config import DeskConfig, load
 from base.errors import CommandError, QuarterdeckError
 from ipc.requests import Ops
+from ipc.view.status import DeskView, read_desk
 from quarterdeck import supervisord
-from quarterdeck.desk_status import DeskView, read_desk
 from quarterdeck.orders import Operator
 from sim.client import call, control_of
 

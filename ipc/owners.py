@@ -19,6 +19,7 @@ from base.segments import SegmentReader
 from ipc.events import AnyEvent
 from ipc.exposure import ExposureRow, read_exposure
 from ipc.journal import FRAME, NAME
+from ipc.journal_restart import newest_writing
 from ipc.readiness import Readiness, Status, StatusReader
 from ipc.sequence import Gap, Tracker
 
@@ -44,6 +45,17 @@ class JournalTail:
         self._reader = SegmentReader(folder, NAME)
         self._tracker = Tracker()
         self.at_end = False  # all that there was at the last read was read
+
+    def begin_at_restart(self) -> None:
+        """Before the first read: leave out what a restart of the owner leaves out, since it is all told again later
+        (ipc/journal_restart.py). QuarterdeckError when the journal cannot be read.
+        """
+        try:
+            began = newest_writing(self._folder, NAME)
+            if began:
+                self._reader.seek_segment(max(began - 1, self._reader.first_number()))
+        except OSError as e:
+            raise StoreError(f"{e.filename or self._folder}: {e.strerror} (as uid {os.geteuid()})") from None
 
     def read(self, limit: int) -> tuple[list[Told], bool]:
         """Events since the last call, and whether more wait. QuarterdeckError when the journal cannot be read."""

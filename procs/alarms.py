@@ -19,7 +19,7 @@ from base.blocking import Helpers
 from base.errors import CommandError, QuarterdeckError, RegionError, SchemaError
 from base.notify import Message, deliver, one_line
 from base.reactor import Priority
-from ipc.alarm_files import HISTORY, STATE, alarm_folder
+from ipc.alarm_files import HISTORY, STATE, Stored, alarm_folder, decode_stored
 from ipc.alert_spool import SpoolReader
 from ipc.audit import trail_files
 from ipc.bus import Subscriber
@@ -34,7 +34,7 @@ from ipc.roster import publisher_endpoint, roster
 from risk.alarm_lines import Batch
 from risk.alarm_text import batch_message
 from risk.alarm_watch import PageView, ProcessWatch
-from risk.alarms import SOURCE, AlarmBook, Stored, decode_stored
+from risk.alarms import SOURCE, AlarmBook
 
 MS = 1_000_000
 LOOK_NS = 100 * MS

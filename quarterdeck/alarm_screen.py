@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
+from ipc.alarm_files import Alarm
 from risk.alarm_text import alarm_line, clock_text
-from risk.alarms import Alarm
 
 
 def screen(found: dict[str, Any]) -> list[str]:

@@ -20,9 +20,9 @@ from base.config import DeskConfig, Kind
 from base.errors import CommandError, ConfigError, QuarterdeckError
 from ipc.ledger_read import LedgerReader
 from ipc.requests import Ops
+from ipc.view.status import DeskView, read_desk
 from quarterdeck import supervisord
 from quarterdeck.alarm_screen import screen
-from quarterdeck.desk_status import DeskView, read_desk
 from quarterdeck.orders import Operator
 from sim.client import call, control_of
 

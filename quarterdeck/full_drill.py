@@ -12,7 +12,7 @@ from base.errors import CommandError, QuarterdeckError
 from base.instruments import Instrument
 from ipc.drills import DrillRecord, DrillStep
 from ipc.requests import CancelOrder, NewOrder, Ops
-from quarterdeck.desk_status import read_desk
+from ipc.view.status import read_desk
 from quarterdeck.orders import Operator
 from quarterdeck.supervisord import wait_until
 from quarterdeck.who import who

@@ -4,7 +4,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from quarterdeck.desk_status import DeskView
+from ipc.view.status import DeskView
 
 # Colour is never the only sign: each word stands beside it.
 STYLE = {

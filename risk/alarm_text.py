@@ -3,8 +3,8 @@
 import time
 from collections.abc import Iterable
 
+from ipc.alarm_files import Alarm
 from risk.alarm_lines import Batch
-from risk.alarms import Alarm
 
 SHOWN = 20  # alarms of one message
 _SAID = {"raised": "", "repeated": "still ", "escalated": "ESCALATED ", "over": "over: "}

@@ -5,7 +5,6 @@ to the notifiers of its level again and again, climbs a level when nobody acknow
 level fails, and leaves once it is acknowledged and over.
 """
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
@@ -13,6 +12,7 @@ import msgspec
 
 from base.alarm_config import AlarmsConfig
 from base.errors import CommandError
+from ipc.alarm_files import SCHEMA, Alarm, Key, Stored, encode_stored
 from ipc.events import Alert, alert_subject
 from risk.alarm_lines import Batch, Extra, Line
 
@@ -20,37 +20,8 @@ SECOND_NS = 1_000_000_000
 MOST = 500  # standing alarms; further kinds are counted in one that says so
 REMEMBERED = 20_000  # alerts that came by one way and may come by the other
 SOURCE = "alarms"  # of the alarms that are raised here
-SCHEMA = 1
 _RANK = {"warning": 1, "critical": 2}
-Key = tuple[str, str, str]
 Note = Callable[[str, dict[str, object]], object]
-
-
-class Alarm(msgspec.Struct, forbid_unknown_fields=True):
-    """One alarm. `*_ns` are UTC; 0 = not yet."""
-
-    number: int
-    source: str
-    code: str
-    subject: str
-    severity: str
-    text: str  # of the latest alert
-    first_ns: int
-    last_ns: int
-    count: int = 1
-    level: int = 0
-    told: list[str] = []  # notifiers that delivered it
-    sent_ns: int = 0  # the last of these deliveries
-    acked_by: str = ""
-    ack_note: str = ""
-    acked_ns: int = 0
-    over_ns: int = 0
-    over_text: str = ""
-    mark: int = 0  # the furthest since it was raised, or raised again
-
-    @property
-    def key(self) -> Key:
-        return self.source, self.code, self.subject
 
 
 class Due(msgspec.Struct):
@@ -59,15 +30,6 @@ class Due(msgspec.Struct):
     repeat_ns: int
     escalate_ns: int
     quiet_ns: int = 0  # acknowledged: until then, what repeats it is only counted
-
-
-class Stored(msgspec.Struct, forbid_unknown_fields=True):
-    """What survives a restart."""
-
-    schema: int
-    next_number: int
-    alarms: list[Alarm]
-    places: dict[str, tuple[int, int]]
 
 
 class AlarmBook:
@@ -237,8 +199,7 @@ class AlarmBook:
 
     def encode(self, places: dict[str, tuple[int, int]]) -> bytes:
         """What is stored: one line of JSON and its SHA-256."""
-        body = msgspec.json.encode(Stored(SCHEMA, self._next, list(self.alarms.values()), places))
-        return body + b"\n" + hashlib.sha256(body).hexdigest().encode() + b"\n"
+        return encode_stored(Stored(SCHEMA, self._next, list(self.alarms.values()), places))
 
     def restore(self, stored: Stored, wall_ns: int, mono_ns: int) -> None:
         """Go on where the process before ended. What was said just now is not said again at once."""
@@ -333,20 +294,6 @@ class AlarmBook:
         del self._keys[alarm.key]
         del self._due[alarm.number]
         self.changed = True
-
-
-def decode_stored(data: bytes) -> Stored | str:
-    """What `encode` made, or why it cannot be believed. Never raises for what the file holds."""
-    body, _, rest = data.partition(b"\n")
-    if hashlib.sha256(body).hexdigest().encode() != rest.strip():
-        return "it contradicts its checksum"
-    try:
-        stored = msgspec.json.decode(body, type=Stored)
-    except msgspec.DecodeError as e:
-        return f"it cannot be read: {e}"
-    if stored.schema != SCHEMA or any(a.severity not in _RANK for a in stored.alarms):
-        return f"it has schema {stored.schema}, or a severity that there is not"
-    return stored
 
 
 def _headline(alarm: Alarm) -> str:

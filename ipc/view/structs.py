@@ -13,7 +13,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every part of a view."""
 
 
-class DeskPart(Part, frozen=True):
+class DeskPart(Part, frozen=True, kw_only=True):
     """The desk in one word, and why.
 
     `state`: DOWN (nothing runs), TRIPPED, TRIPPING, RESETTING (a scope of the kill switch), LAPSED (the lease is out:
@@ -44,7 +44,7 @@ class DeskPart(Part, frozen=True):
     alarms_critical: int  # of these
 
 
-class ScopePart(Part, frozen=True):
+class ScopePart(Part, frozen=True, kw_only=True):
     """One scope of the kill switch that has a word of its own."""
 
     scope: str
@@ -58,7 +58,7 @@ class ScopePart(Part, frozen=True):
     uncertain: int
 
 
-class TripPart(Part, frozen=True):
+class TripPart(Part, frozen=True, kw_only=True):
     """A trip: under way, or the last one. Times count from its receipt, as decimal text in ms; "" = not yet."""
 
     trip_id: str
@@ -82,7 +82,7 @@ class TripPart(Part, frozen=True):
     leaves: tuple[str, ...]
 
 
-class StepPart(Part, frozen=True):
+class StepPart(Part, frozen=True, kw_only=True):
     """A step of a trip, as it was said on the bus."""
 
     trip_id: str
@@ -94,7 +94,7 @@ class StepPart(Part, frozen=True):
     ts_ns: int
 
 
-class KillPart(Part, frozen=True):
+class KillPart(Part, frozen=True, kw_only=True):
     """The kill switch."""
 
     answers: bool  # it answered the last time it was asked
@@ -110,7 +110,7 @@ class KillPart(Part, frozen=True):
     sessions: tuple[tuple[str, str, str], ...]  # (session of its own, phase, reason)
 
 
-class RoundTrip(Part, frozen=True):
+class RoundTrip(Part, frozen=True, kw_only=True):
     """Round trips in us: the last, and percentiles of those that were met; None where none was."""
 
     count: int = 0
@@ -119,7 +119,7 @@ class RoundTrip(Part, frozen=True):
     p99_us: int | None = None
 
 
-class SessionPart(Part, frozen=True):
+class SessionPart(Part, frozen=True, kw_only=True):
     """One venue session. `state`: the session's phase; DOWN, when its process does not run; UNKNOWN before the first
     word of it.
     """
@@ -147,7 +147,7 @@ class SessionPart(Part, frozen=True):
     counters: dict[str, int]
 
 
-class ProcessPart(Part, frozen=True):
+class ProcessPart(Part, frozen=True, kw_only=True):
     """One process. `readiness`: its word, or DEAD when nobody writes its page."""
 
     name: str
@@ -165,9 +165,10 @@ class ProcessPart(Part, frozen=True):
     build: str
     config: str
     disagrees: str  # which fingerprint differs from most others': "", "build", "config", "build and config"
+    counters: dict[str, int]
 
 
-class BookPart(Part, frozen=True):
+class BookPart(Part, frozen=True, kw_only=True):
     """One book. Prices are "" unless it is LIVE."""
 
     venue: str
@@ -191,7 +192,7 @@ class BookPart(Part, frozen=True):
     shard: str
 
 
-class Level(Part, frozen=True):
+class Level(Part, frozen=True, kw_only=True):
     """One price of a book."""
 
     px: str
@@ -200,7 +201,7 @@ class Level(Part, frozen=True):
     sum_qty: str  # of this and all better levels
 
 
-class DepthPart(Part, frozen=True):
+class DepthPart(Part, frozen=True, kw_only=True):
     """A book with its depth, asked for by itself: `Eyes.depth`."""
 
     book: BookPart
@@ -209,7 +210,7 @@ class DepthPart(Part, frozen=True):
     fault: str  # why there is no depth
 
 
-class OrderPart(Part, frozen=True):
+class OrderPart(Part, frozen=True, kw_only=True):
     """One order, as the session that owns it has it."""
 
     session: str
@@ -238,7 +239,7 @@ class OrderPart(Part, frozen=True):
     events: int  # of its life that were heard
 
 
-class LifePart(Part, frozen=True):
+class LifePart(Part, frozen=True, kw_only=True):
     """One moment of an order's life."""
 
     ts_ns: int
@@ -246,7 +247,7 @@ class LifePart(Part, frozen=True):
     text: str
 
 
-class OrderLife(Part, frozen=True):
+class OrderLife(Part, frozen=True, kw_only=True):
     """An order and its events in order, asked for by itself. `dropped`: so many in the middle were not kept."""
 
     order: OrderPart
@@ -254,7 +255,7 @@ class OrderLife(Part, frozen=True):
     dropped: int
 
 
-class PositionPart(Part, frozen=True):
+class PositionPart(Part, frozen=True, kw_only=True):
     """One instrument of one session: what is held, and what works."""
 
     session: str
@@ -278,7 +279,7 @@ class PositionPart(Part, frozen=True):
     unknown_ns: int
 
 
-class BalancePart(Part, frozen=True):
+class BalancePart(Part, frozen=True, kw_only=True):
     """What the venue said of one currency."""
 
     session: str
@@ -292,7 +293,7 @@ class BalancePart(Part, frozen=True):
     ts_ns: int
 
 
-class LimitPart(Part, frozen=True):
+class LimitPart(Part, frozen=True, kw_only=True):
     """One limit, the nearest first. `state`: ok, "75 %", confirming ..., over ... in the kill switch's own words."""
 
     scope: str
@@ -309,7 +310,7 @@ class LimitPart(Part, frozen=True):
     detail: str
 
 
-class AlarmPart(Part, frozen=True):
+class AlarmPart(Part, frozen=True, kw_only=True):
     """An alarm that stands. Without an alarms process number is 0, and nobody can acknowledge it."""
 
     number: int
@@ -330,7 +331,7 @@ class AlarmPart(Part, frozen=True):
     over_text: str
 
 
-class EventPart(Part, frozen=True):
+class EventPart(Part, frozen=True, kw_only=True):
     """Something that happened, in one line."""
 
     number: int  # rises; the same event keeps it
@@ -342,7 +343,7 @@ class EventPart(Part, frozen=True):
     text: str
 
 
-class View(Part, frozen=True):
+class View(Part, frozen=True, kw_only=True):
     """A desk at one moment."""
 
     schema: int = 1

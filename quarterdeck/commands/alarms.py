@@ -14,7 +14,7 @@ import msgspec
 
 from base.config import DeskConfig, load
 from base.errors import BusError, CommandError
-from ipc.alarm_files import HISTORY, STATE, alarm_folder
+from ipc.alarm_files import HISTORY, STATE, alarm_folder, decode_stored
 from ipc.audit_check import audit_lines, check_trail
 from ipc.kill_files import read_latch
 from ipc.requests import Ops
@@ -22,7 +22,6 @@ from quarterdeck.alarm_screen import screen
 from quarterdeck.orders import Operator
 from quarterdeck.who import who
 from risk.alarm_text import clock_text
-from risk.alarms import decode_stored
 
 ACTIONS = {
     "list": "alarms that stand, and the notifiers",

@@ -11,8 +11,8 @@ from rich.live import Live
 
 from base.config import DeskConfig, load
 from base.errors import ConfigError
+from ipc.view.status import read_desk
 from quarterdeck.demo import Demo, timed
-from quarterdeck.desk_status import read_desk
 from quarterdeck.screen import desk_screen
 
 DEFAULT_S = 20.0

@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 
 from base.config import load
-from quarterdeck.desk_status import read_desk
+from ipc.view.status import read_desk
 from quarterdeck.screen import desk_screen
 
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from base.config import load
+from ipc.view.status import read_desk
 from quarterdeck import supervisord
-from quarterdeck.desk_status import read_desk
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

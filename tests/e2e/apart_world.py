@@ -29,8 +29,8 @@ from ipc.gate import GateReader, read_gate, session_scopes, set_operator_word
 from ipc.operator_client import ask_line, line_path
 from ipc.requests import NewOrder, Ops
 from ipc.roster import command_endpoint, roster
+from ipc.view.status import read_desk
 from quarterdeck import supervisord
-from quarterdeck.desk_status import read_desk
 from sim.client import call, control_of
 from tests.e2e.apart_desk import (
     ALARMS,

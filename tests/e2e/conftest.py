@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from base.config import DeskConfig, load
+from ipc.view.status import DeskView, read_desk
 from quarterdeck import supervisord
-from quarterdeck.desk_status import DeskView, read_desk
 from sim.client import call, control_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,8 +21,8 @@ from fix.file_store import FileStore
 from ipc.events import ExecutionReport, OrderState
 from ipc.gate import GateState, GateWriter
 from ipc.journal import read_events
+from ipc.view.status import read_desk
 from quarterdeck import supervisord
-from quarterdeck.desk_status import read_desk
 from tests.fix.interop_kit import LONG, acceptor, free_port
 
 pytestmark = pytest.mark.e2e

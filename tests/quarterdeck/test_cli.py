@@ -13,8 +13,8 @@ import pytest
 
 from base.config import Kind, load
 from ipc.readiness import Readiness, StatusPage
+from ipc.view.status import BookView, DeskView, read_desk
 from quarterdeck import cli
-from quarterdeck.desk_status import BookView, DeskView, read_desk
 from quarterdeck.screen import desk_screen
 
 ROOT = Path(__file__).resolve().parents[2]

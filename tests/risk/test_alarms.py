@@ -6,11 +6,12 @@ import pytest
 
 from base.alarm_config import AlarmsConfig, NotifierConfig
 from base.errors import CommandError
+from ipc.alarm_files import decode_stored
 from ipc.events import Alert, alert_subject
 from risk.alarm_lines import BACKOFF_CAP_S, Batch
 from risk.alarm_text import batch_message
 from risk.alarm_watch import PageView, ProcessWatch
-from risk.alarms import MOST, AlarmBook, decode_stored
+from risk.alarms import MOST, AlarmBook
 
 S = 1_000_000_000
 T0 = 1_700_000_000 * S
