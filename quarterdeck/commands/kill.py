@@ -9,20 +9,18 @@ It depends on little: of the configuration only [desk] has to be sound, and neit
 import argparse
 import importlib
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from base.errors import BusError, CommandError, RegionError
+from base.errors import BusError, CommandError
 from base.places import Places, read_places
 from ipc.operator_client import ask_line
-from ipc.operator_word import check_scope, set_operator_word
+from ipc.operator_trip import trip
+from ipc.operator_word import check_scope
 from quarterdeck.who import who
 
-TRIP_TIMEOUT_S = 0.2
 TIMEOUT_S = 3.0
 VERBS = {
     "trip": "close the gate of a scope, cancel everything in it, prove it",
@@ -146,59 +144,15 @@ def _states(args: argparse.Namespace) -> int:
 
 
 def _trip(desk: Places, args: argparse.Namespace) -> int:
-    began_ns = time.monotonic_ns()
-    try:
-        found = _ask(desk, args, TRIP_TIMEOUT_S)
-    except BusError as e:
-        return _by_word(desk, args, str(e))
-    took_ms = (time.monotonic_ns() - began_ns) / 1e6
-    found = {**found, "scope": args.scope, "by": "kill switch", "answered_ms": round(took_ms, 2)}
-    if args.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+    answer = trip(desk, args.scope, args.reason, who())
+    if not args.json:
+        sys.stdout.write(answer.said + "\n")
+    elif answer.proven_later:
+        head = {"scope": answer.scope, "by": answer.by, "answered_ms": answer.answered_ms}
+        sys.stdout.write(json.dumps({**answer.found, **head}) + "\n")
     else:
-        touches, leaves = ("; ".join(found[k]) or "nothing" for k in ("touches", "leaves"))
-        sys.stdout.write(f"tripped {args.scope} in {took_ms:.1f} ms\ncancels: {touches}\nleaves alone: {leaves}\n")
-    return 0
-
-
-def _by_word(desk: Places, args: argparse.Namespace, why: str) -> int:
-    """The kill switch did not answer: the operator word closes the whole desk, whatever scope was asked for."""
-    try:
-        set_operator_word(desk.shm_dir / "operator", f"{args.reason or 'qd kill trip'} (by {who()})", time.time_ns())
-    except RegionError as e:
-        return _by_signal(desk, args, f"{why}; {e}")
-    said = (
-        "the kill switch did not answer: the operator word is set, which closes the WHOLE desk; each owner of orders "
-        f"cancels its own. Nothing is proven until the kill switch runs again. ({why})"
-    )
-    _say(args, {"scope": "desk", "by": "operator word", "said": said})
-    return 2
-
-
-def _by_signal(desk: Places, args: argparse.Namespace, why: str) -> int:
-    """Not even the word can be set. What is left is a signal to a kill switch that perhaps only does not talk."""
-    from base.locks import role_holder
-
-    pid, then = role_holder(desk.run_dir / "lock" / "killswitch"), ""
-    if pid:
-        then = (
-            f" End it (kill -9 {pid}): without it no new order leaves after kill.lease_ms, and each owner of orders "
-            "cancels its own after kill.lease_lost_cancel_s."
-        )
-        try:
-            os.kill(pid, signal.SIGUSR1)
-            then = f" SIGUSR1 was sent to it (pid {pid}): look at `qd kill status`. If it does not act:{then}"
-        except OSError as e:
-            then = f" SIGUSR1 could not be sent to it (pid {pid}): {e.strerror}.{then}"
-    else:
-        then = " No kill switch runs: no new order leaves without its lease; if in doubt end the trading processes."
-    said = f"NOTHING IS KNOWN TO BE CLOSED: neither the kill switch answered nor can the operator word be set.{then}"
-    _say(args, {"scope": "desk", "by": "signal" if pid else "nothing", "said": f"{said} ({why})"})
-    return 1
-
-
-def _say(args: argparse.Namespace, found: dict[str, str]) -> None:
-    sys.stdout.write((json.dumps(found) if args.json else found["said"]) + "\n")
+        sys.stdout.write(json.dumps({"scope": answer.scope, "by": answer.by, "said": answer.said}) + "\n")
+    return answer.exit_status
 
 
 def _without(desk: Places, why: str, as_json: bool) -> int:
