@@ -167,7 +167,9 @@ class FixVenueSession(ABC):
     def counters(self) -> dict[str, int]:
         """Counts since the session was made; lines that the FIX logs could not take are among them."""
         lost = sum(log.lost for log in (self._log, self._fix.md_log) if log is not None)
-        return {**self._counters, "fix_log_lost": lost}
+        count, last_ns = self.round_trip
+        trips = {"test_round_trips": count, "test_last_us": last_ns // 1000} if count else {}
+        return {**self._counters, "fix_log_lost": lost, **trips}
 
     def reset_numbers(self, next_out: int, next_in: int, reason: str, wall_ns: int) -> None:
         """Set MsgSeqNum both ways while disconnected; leaves HALTED."""

@@ -249,7 +249,7 @@ def _process(p: ProcessSight, everybody: Sequence[ProcessSight], counters: Mappi
         name=p.name, kind=p.kind, pid=p.pid, readiness=p.readiness, reason=p.reason, since_ns=p.since_ns,
         known=p.alive, unknown_ns=p.unknown_ns, started_ns=p.started_ns, beat_ms=p.beat_age_ms,
         memory_mb=p.memory_mb, cpu_pct=p.cpu_pct, build=p.build, config=p.config, disagrees=" and ".join(differs),
-        counters=dict(counters),
+        counters=dict(counters), latencies=p.latencies,
     )  # fmt: skip
 
 

@@ -97,7 +97,8 @@ class SessionsSeen:
             name=name, venue=config.venue, kind=config.kind.value, state=state, reason=reason, since_ns=since_ns,
             known=alive and seen is not None, unknown_ns=unknown_ns,
             next_out=seen.state.next_out if seen else None, next_in=seen.state.next_in if seen else None,
-            test=_round_trip(counters), order=orders.trips[name].part() if name in orders.trips else RoundTrip(),
+            test=_test_trip(counters, process),
+            order=orders.trips[name].part() if name in orders.trips else RoundTrip(),
             in_per_s=seen.incoming.text(mono_ns) if seen else "",
             out_per_s=seen.outgoing.text(mono_ns) if seen else "",
             orders_sent=counters.get("orders"), refused=counters.get("refused"), rejects=counters.get("rejects"),
@@ -106,12 +107,14 @@ class SessionsSeen:
         )  # fmt: skip
 
 
-def _round_trip(counters: dict[str, int]) -> RoundTrip:
-    """TestRequest to Heartbeat, as the session's own counters have it (venues/fix_session.py)."""
+def _test_trip(counters: dict[str, int], process: ProcessSight | None) -> RoundTrip:
+    """TestRequest to Heartbeat: the last one as the session counts it, percentiles as its metrics have them."""
     count = counters.get("test_round_trips", 0)
-    if not count:
+    found = process.latencies.get("session_round_trip") if process is not None else None
+    if not count and found is None:
         return RoundTrip()
+    if found is None:
+        return RoundTrip(count=count, last_us=counters.get("test_last_us"))
     return RoundTrip(
-        count=count, last_us=counters.get("test_last_us"), p50_us=counters.get("test_p50_us"),
-        p99_us=counters.get("test_p99_us"),
+        count=max(count, found.count), last_us=counters.get("test_last_us"), p50_us=found.p50_us, p99_us=found.p99_us
     )  # fmt: skip

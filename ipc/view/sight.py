@@ -17,14 +17,16 @@ from ipc.exposure import ExposureRow, read_exposure
 from ipc.gate import OPERATOR_KIND, GateWord, account_scope, read_gate, read_scopes
 from ipc.gate_names import ScopeNames
 from ipc.health import HealthSampler
+from ipc.metrics import MetricsReader, metrics_path
 from ipc.operator_word import operator_reason
 from ipc.readiness import Status, StatusReader
 from ipc.roster import roster
-from ipc.view.structs import Level
+from ipc.view.structs import Level, RoundTrip
 
 SILENT_NS = 1_000_000_000
 SESSION_KINDS = ("trading", "marketdata", "dropcopy")
-METERED = 4  # a process's memory and CPU are looked at every so many looks
+METERED = 4  # a process's memory, CPU and latencies are looked at every so many looks
+_OWN_LABELS = frozenset({"process", "session", "venue"})
 Key = tuple[str, str, int]  # venue, instrument, level
 
 
@@ -46,6 +48,7 @@ class ProcessSight(msgspec.Struct, frozen=True, kw_only=True):
     config: str = ""
     memory_mb: int | None = None
     cpu_pct: int | None = None
+    latencies: dict[str, RoundTrip] = {}
 
     @property
     def alive(self) -> bool:
@@ -110,13 +113,15 @@ class MemoryReader:
     """Reads again and again. One thread."""
 
     def __init__(self, desk: DeskConfig, *, metered: bool = True) -> None:
-        """`metered`: memory and CPU of each process, too."""
+        """`metered`: memory, CPU and latencies of each process, too."""
         self.desk = desk
         self.scopes = known_scopes(desk)
         self._roles = roster(desk)
         self._pages = {r.name: StatusReader(desk.shm_dir / "proc" / r.name) for r in self._roles}
         self._shards = {shard: _Shard(desk, shard) for shard in desk.config.book}
         self._meter = HealthSampler(desk, [r.name for r in self._roles], 0) if metered else None
+        self._metrics = {r.name: MetricsReader(metrics_path(desk.shm_dir, r.name)) for r in self._roles}
+        self._latencies: dict[str, dict[str, RoundTrip]] = {}
         self._looks = 0
 
     def look(self, mono_ns: int, wall_ns: int) -> Sight:
@@ -154,10 +159,12 @@ class MemoryReader:
             return found
         if self._looks % METERED == index % METERED:
             self._meter.sample(name)
+            self._latencies[name] = _latencies(self._metrics[name])
         health = self._meter.processes.get(name)
-        if health is None:
-            return found
-        return msgspec.structs.replace(found, memory_mb=health.memory_mb, cpu_pct=health.cpu_pct)
+        memory_mb, cpu_pct = (None, None) if health is None else (health.memory_mb, health.cpu_pct)
+        return msgspec.structs.replace(
+            found, memory_mb=memory_mb, cpu_pct=cpu_pct, latencies=self._latencies.get(name, {})
+        )
 
     def _twins(self, mono_ns: int, wall_ns: int) -> Iterable[ProcessSight]:
         """A second process of a role that is taken: it waits, and says for whom."""
@@ -212,6 +219,24 @@ def sighted(name: str, kind: str, status: Status, mono_ns: int, wall_ns: int) ->
         since_ns=status.since_ns, started_ns=status.started_ns, beat_age_ms=age_ns // 1_000_000,
         unknown_ns=max(0, unknown_ns), build=status.build, config=status.config,
     )  # fmt: skip
+
+
+def _latencies(reader: MetricsReader) -> dict[str, RoundTrip]:
+    """Each histogram that holds anything; none where the process writes no metrics."""
+    try:
+        samples = reader.samples()
+    except RegionError:
+        return {}
+    found = {}
+    for sample in samples:
+        reading = sample.histogram
+        if reading is None or not reading.count:
+            continue
+        labels = [v for k, v in sample.labels.items() if k not in _OWN_LABELS]
+        name = " ".join([sample.name.removeprefix("quarterdeck_").removesuffix("_seconds"), *labels])
+        p50, p99 = reading.percentile(50) // 1000, reading.percentile(99) // 1000
+        found[name] = RoundTrip(count=reading.count, p50_us=p50, p99_us=p99)
+    return found
 
 
 class _Shard:

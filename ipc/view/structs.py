@@ -164,6 +164,7 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     cpu_pct: int | None  # of one core
     build: str
     config: str
+    latencies: dict[str, RoundTrip]  # by metric and labels, as in docs/metrics.md: how long things took in it
     disagrees: str  # which fingerprint differs from most others': "", "build", "config", "build and config"
     counters: dict[str, int]
 
