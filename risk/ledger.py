@@ -108,7 +108,7 @@ class Ledger:
                     self.watch.look_order(fills, two, now_ns)
                     self.orders[order] = fills.order
                 continue
-            fill = next((f for f in fills.fills if f.id == fill_id), None)
+            fill = fills.fill(fill_id)
             if fill is not None and fill.due_ns == when:
                 self.watch.look_fill(fill, fills.order, two, now_ns)
                 self.fills[fill.id] = fill

@@ -41,19 +41,31 @@ class Told(msgspec.Struct, gc=False):
 class FillSet:
     """All fills of one order."""
 
-    __slots__ = ("_by_cum", "_by_name", "added", "fills", "live_qty", "nameless", "order", "taken_back")
+    __slots__ = (
+        "_by_cum", "_by_id", "_by_name", "_of_rest", "_untraded", "added", "fills", "live_qty", "nameless", "order",
+        "taken_back",
+    )  # fmt: skip
 
     def __init__(self, order: OrderRecord, fills: list[Fill]) -> None:
         self.order = order
         self.fills: list[Fill] = []
         self._by_name: dict[str, Fill] = {}
         self._by_cum: dict[int, list[Fill]] = {}
+        self._by_id: dict[int, Fill] = {}
+        # An order may have thousands of fills: what only few of them are is not searched for among all. Both lists may
+        # hold some that are no longer so, until they are looked through.
+        self._untraded: list[Fill] = []  # without a trade id
+        self._of_rest: list[Fill] = []  # that REST alone has told
         self.live_qty = 0
         self.taken_back = 0  # by busts and corrections
         self.added = 0  # by corrections
         self.nameless = 0  # fills whose running quantity nobody told
         for fill in fills:
             self._index(fill)
+
+    def fill(self, fill_id: int) -> Fill | None:
+        """A fill of this order by its number; None when it is not one, or not any more."""
+        return self._by_id.get(fill_id)
 
     def tell(self, told: Told, new_id: int) -> Fill:
         """Take in a fill that `find` does not know."""
@@ -145,7 +157,8 @@ class FillSet:
         A trading process that does not know any more what its session told has all trades of an order told again.
         """
         found = []
-        for fill in [f for f in self.fills if f.channels == REST and not f.trade_id and f.qty == f.first_qty]:
+        self._of_rest = [f for f in self._of_rest if f.channels == REST]
+        for fill in [f for f in self._of_rest if not f.trade_id and f.qty == f.first_qty]:
             twin = self._twin(fill) if fill.qty <= excess else None
             if twin is None:
                 continue
@@ -154,6 +167,9 @@ class FillSet:
             self.nameless -= fill.cum_qty is None
             self.order.fills -= 1
             self.fills = [f for f in self.fills if f is not fill]
+            self._of_rest = [f for f in self._of_rest if f is not fill]
+            self._untraded = [f for f in self._untraded if f is not fill]
+            del self._by_id[fill.id]
             self._by_name.update(dict.fromkeys(fill.names, twin))
             self._unite(twin, fill)
             found.append((fill, twin))
@@ -189,6 +205,11 @@ class FillSet:
 
     def _index(self, fill: Fill) -> None:
         self.fills.append(fill)
+        self._by_id[fill.id] = fill
+        if not fill.trade_id:
+            self._untraded.append(fill)
+        if fill.channels == REST:
+            self._of_rest.append(fill)
         self.live_qty += fill.qty
         self.taken_back += max(fill.first_qty - fill.qty, 0)
         self.added += max(fill.qty - fill.first_qty, 0)
@@ -250,7 +271,12 @@ class FillSet:
 
     def _by_facts(self, told: Told) -> Fill | None:
         """For channels that share no name of the trade: quantity, price and time, one for one."""
-        found = [f for f in self.fills if self._may_be(f, told)]
+        if told.cum_qty is not None and not self.nameless:
+            return None  # each of them stands at a quantity of its own
+        among = self.fills
+        if told.trade_id and not told.foreign:
+            among = self._untraded = [f for f in self._untraded if not f.trade_id]
+        found = [f for f in among if self._may_be(f, told)]
         return min(found, key=lambda f: abs(f.transact_ns - told.transact_ns), default=None)
 
     def _may_be(self, fill: Fill, told: Told) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from ipc.events import Balance
 from ipc.ledger_records import BookRecord, Fill
+from risk.ledger_fills import FillSet
 from risk.ledger_positions import add_exactly, add_fill, is_amount, open_value
 from tests.risk.ledger_kit import Kept
 from tests.risk.ledger_world import AFTER_NS, COPY_SOURCE, ENTRY_SOURCE, LONE_SOURCE, T0, S, placed, report
@@ -39,6 +40,23 @@ def test_two_own_orders_that_trade_with_each_other_share_a_trade_id_and_are_two_
     kept.take(OWN, placed(), placed(cl_ord_id="c2", side="2"))
     kept.take(OWN, report(trade_id="7"), report(cl_ord_id="c2", order_id="o2", side="2", trade_id="7"))
     assert len(kept.fills()) == 2
+
+
+def test_a_new_fill_of_an_order_with_thousands_is_held_against_none_that_has_a_name(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+    may_be = FillSet._may_be
+    monkeypatch.setattr(FillSet, "_may_be", lambda s, fill, told: compared.append(fill) or may_be(s, fill, told))
+    kept.take(OWN, placed())
+    for n in range(1, 301):
+        kept.take(OWN, report(trade_id=f"{n}", exec_id=f"e{n}", last_qty=1, cum_qty=n))
+    for n in range(301, 401):  # and where no running quantity is told
+        kept.take(OWN, report(trade_id=f"{n}", exec_id=f"e{n}", last_qty=1, cum_qty=None))
+    assert (len(kept.fills()), compared) == (400, [])
+    kept.take(OWN, report(trade_id="", exec_id="own", last_qty=1, cum_qty=None, transact_ns=T0 + 5 * S))
+    kept.take(COPY, report(COPY, trade_id="t", exec_id="its", last_qty=1, cum_qty=None, transact_ns=T0 + 5 * S))
+    assert [f.trade_id for f in kept.fills() if f.transact_ns == T0 + 5 * S] == ["t"]  # one fill: the facts agree
 
 
 def test_order_ids_are_a_venues_per_instrument(kept: Kept) -> None:
