@@ -406,6 +406,7 @@ class Killswitch:
         self.files.audit("stopped", {})
         if not self.files.close():
             self.host.alert("critical", "disk", f"latch or audit not written: {self.files.fault()}")
+        self.reactor.remove(self.bell.fd)  # the loop turns on until `finish`
         self.bell.close()
         if self._line is not None:
             self._line.close()
