@@ -1,8 +1,9 @@
 """Every venue at once: a desk with one trading, one market-data and one drop-copy session at each, at rest and busy.
 
 The desk is config/all_simulated.toml, as supervisord runs it. What its venues say was put down in a run before and is
-played back (bench/desk_tape.py): 1,000 book changes a second on each market-data session, 1,000 fills a second of one
-order on each trading session, and the same fills on the drop copy beside it.
+played back (bench/desk_tape.py): book changes on each market-data session, fills of one order on each trading session,
+and the same fills on the drop copy beside it. Twice: 1,000 messages a second at each venue, shared by its sessions, and
+1,000 a second on each session.
 """
 
 import json
@@ -18,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import psutil
 
 import quarterdeck as qd
@@ -29,24 +31,29 @@ from bench.pipeline import counters
 from bench.report import Row, at_most, print_rows
 from bench.soak_desk import wait
 from ipc.ledger_read import LedgerReader
+from ipc.requests import Ops
 from ipc.view.sight import SESSION_KINDS
 from ipc.view.status import read_desk
 from quarterdeck import supervisord
 from quarterdeck.demo import fresh_state
+from quarterdeck.orders import Operator
 from sim.client import call, control_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DESK: Final = ROOT / "config" / "all_simulated.toml"
-RATE: Final = 1_000  # messages a second on each session
-SECONDS: Final = 15
+RATE: Final = 1_000  # messages a second
+SECONDS: Final = 8  # of each round
+SLOW: Final = 1.5  # a round that takes so many times as long is ended, and counts for what was sent
 RECORD_RATE: Final = 400  # actions of the crowd a second while tapes are made
-RECORD_S: Final = 300.0
+RECORD_S: Final = 200.0  # then a tape is as long as it is
+SPARE: Final = 1_000  # messages on a tape beyond those to be sent: some answer the desk's requests
 READY_S: Final = 120.0
-REST_S: Final = 10.0
-DONE_S: Final = 60.0
+REST_S: Final = 8.0
+DONE_S: Final = 30.0
 CORES: Final = 2
 MEMORY_MB: Final = 24 * 1024
 LOTS: Final = 1_000_000  # of the order whose fills are sent, each of one lot
+BESIDE: Final = ("simvenue", "tapes")  # processes that are no part of a desk
 
 
 def adapted(text: str, rate: int) -> str:
@@ -185,8 +192,7 @@ def record(desk: DeskConfig, folder: Path, messages: int) -> None:
         def enough() -> bool:
             return all(n >= messages for s, n in deck.ask("length").items() if s.endswith(".marketdata"))
 
-        if not wait(enough, RECORD_S, 1.0):
-            raise QuarterdeckError(f"tapes too short after {RECORD_S:g} s: {deck.ask('length')}")
+        wait(enough, RECORD_S, 1.0)  # a tape that is too short shows in the rows of what was sent
         deck.ask("save")
 
 
@@ -203,12 +209,15 @@ class Load:
         times = psutil.Process(pid).cpu_times()
         return times.user + times.system
 
-    def cores(self, seconds: float = 0.0) -> Counter[str]:
-        """Cores in use by kind of process since; over `seconds`, where that is not how long it was."""
-        seconds = seconds or time.monotonic() - self._at
+    def cores(self) -> Counter[str]:
+        """Cores in use by kind of process since. QuarterdeckError: one of them is gone."""
+        seconds = time.monotonic() - self._at
         found = Counter[str]()
         for pid, kind in self._kind.items():
-            found[kind] += (self._used(pid) - self._begin[pid]) / seconds  # type: ignore[assignment]
+            try:
+                found[kind] += (self._used(pid) - self._begin[pid]) / seconds  # type: ignore[assignment]
+            except psutil.NoSuchProcess:
+                raise QuarterdeckError(f"a {kind} process (pid {pid}) ended while it was measured") from None
         return found
 
 
@@ -235,68 +244,118 @@ def parts(cores: Counter[str]) -> str:
     return ", ".join(f"{kind} {used:.2f}" for kind, used in cores.most_common() if used >= 0.005)
 
 
-def measure(desk: DeskConfig, folder: Path, seconds: float, rate: int) -> list[Row]:
-    """At rest, then with everything at `rate`."""
+class Round(msgspec.Struct):
+    """One rate: what was asked for, what came of it."""
+
+    name: str
+    rate: float  # messages a second, all sessions, as asked for
+    asked: int  # messages
+    sent: dict[str, int]
+    sent_s: float
+    cores: Counter[str]
+    changed: int  # book messages in shared memory
+    filled: int  # fills in the ledger
+    counted: int  # fills that the kill switch has read
+    ledger_s: float  # after the last was sent, until it had all of them
+    done_s: float  # the same of the kill switch, which is asked when the ledger has them
+
+
+def counted_fills(operator: Operator) -> int:
+    """Fills that the kill switch has read in the owners' journals."""
+    answer = operator.ask("killswitch", Ops(*operator.head("killswitch"), "limits"))
+    return sum(h["fills"] for h in json.loads(answer.data)["holdings"])
+
+
+def of_kind(sent: dict[str, int], kind: Kind) -> int:
+    """Messages of sessions of one kind."""
+    return sum(n for s, n in sent.items() if s.endswith(f".{kind}"))
+
+
+def play(
+    desk: DeskConfig, deck: Deck, rates: tuple[str, dict[str, float]], seconds: float, pids: dict[str, int]
+) -> Round:
+    """A round; `rates`: what it is called, and messages a second by VENUE.KIND."""
+    name, by_end = rates
+    wanted = {end: int(rate * seconds) for end, rate in by_end.items()}
+    with Operator(desk) as operator:
+        deck.ask("prepare", messages=wanted)
+        changed = sum(b.messages for b in read_desk(desk).books)
+        filled, counted = ledger_counts(desk)["fills"], counted_fills(operator)
+        busy, begin = Load(desk, pids), time.monotonic()
+        sent = deck.ask("go", rates=by_end, at_most_s=SLOW * seconds)
+        sent_s, fills = time.monotonic() - begin, of_kind(sent, Kind.TRADING)
+        wait(lambda: ledger_counts(desk)["fills"] >= filled + fills, DONE_S, 0.05)
+        ledger_s = time.monotonic() - begin - sent_s
+        wait(lambda: counted_fills(operator) >= counted + fills, DONE_S, 0.05)
+        done_s = time.monotonic() - begin - sent_s
+        return Round(
+            name, sum(by_end.values()), sum(wanted.values()), sent, sent_s, busy.cores(),
+            sum(b.messages for b in read_desk(desk).books) - changed, ledger_counts(desk)["fills"] - filled,
+            counted_fills(operator) - counted, ledger_s, done_s,
+        )  # fmt: skip
+
+
+def rows_of(r: Round) -> list[Row]:
+    """Of one round. Processor time is that until all was taken in, over as long as that took."""
+    own = Counter({k: v for k, v in r.cores.items() if k not in BESIDE})
+    total, fills, changes = sum(r.sent.values()), of_kind(r.sent, Kind.TRADING), of_kind(r.sent, Kind.MARKETDATA)
+    taken = total / (r.sent_s + r.done_s)
+    beside = sum(r.cores[k] for k in BESIDE)
+    rows = [
+        Row("messages sent", total, "", "asked for", r.asked, total / r.asked, 1, total >= r.asked),
+        Row("messages a second taken in", taken, "", "asked for", r.rate, taken / r.rate),
+        at_most(f"CPU ({parts(own)})", sum(own.values()), "cores", CORES),
+        Row("CPU of simulated venues and players, which are no part of it", beside, "cores"),
+        Row("fills in the ledger", r.filled, "", "sent", fills, r.filled / fills, 1, r.filled == fills),
+        Row("fills the kill switch counted", r.counted, "", "sent", fills, r.counted / fills, 1, r.counted == fills),
+        Row("book messages; the rest are trades", r.changed, "", "sent", changes, r.changed / changes),
+        Row("the ledger had all after the last was sent", r.ledger_s, "s"),
+        Row("the kill switch had all after the last was sent", r.done_s, "s"),
+    ]  # fmt: skip
+    return [msgspec.structs.replace(row, name=f"{r.name}: {row.name}") for row in rows]
+
+
+def measure(desk: DeskConfig, folder: Path, seconds: float) -> list[Row]:
+    """At rest, then 1,000 messages a second at each venue, then on each session."""
     with running(desk, "play", folder) as deck:
         view = read_desk(desk)
         extra = {"tapes": deck.process.pid, "supervisord": int((desk.run_dir / "supervisord.pid").read_text())}
         rest = Load(desk, extra)
         wait(lambda: False, REST_S)
         at_rest = rest.cores()
-        placed = place(desk)
-        prepared = deck.ask("prepare", messages=int(seconds * rate))
-        before = sum(b.messages for b in read_desk(desk).books)
-        busy = Load(desk, extra)
-        begin = time.monotonic()
-        deck.tell("go", rate=rate)
-        sent = deck.answer()
-        took = time.monotonic() - begin
-        fills = sum(n for s, n in sent.items() if s.endswith(".trading"))
-        changes = sum(n for s, n in sent.items() if s.endswith(".marketdata"))
-        wait(lambda: ledger_counts(desk)["fills"] >= fills, DONE_S, 0.05)
-        late = time.monotonic() - begin - took
-        at_work = busy.cores(took)  # what was left to do when the last message was sent counts as well
+        held_at_rest, _ = memory(desk)
+        place(desk)
+        ends = list(deck.ask("ends"))
+        at_venue = Counter(e.partition(".")[0] for e in ends)
+        each_venue = {e: RATE / at_venue[e.partition(".")[0]] for e in ends}
+        each_session = {e: float(RATE) for e in ends}
+        named = ((f"{RATE:,} a second at each venue", each_venue), (f"{RATE:,} a second on each session", each_session))
+        rounds = [play(desk, deck, rates, seconds, extra) for rates in named]
         kept, after = ledger_counts(desk), read_desk(desk)
-        changed = sum(b.messages for b in after.books) - before
         lost = sum(
             counters(desk, f"book-{shard}")[n] for shard in desk.config.book for n in ("gaps", "refused_changes")
         )
         held, shared = memory(desk)
         said = deck.ask("")
-    if len(placed) * int(seconds * rate) != fills or min(prepared.values()) < seconds * rate:
-        raise QuarterdeckError(f"not everything was sent: {prepared}, {sent}")
     own = [p for p in view.processes if p.kind != "simvenue"]
-    beside = ("simvenue", "tapes")
-    rest_cores, work_cores = (Counter({k: v for k, v in c.items() if k not in beside}) for c in (at_rest, at_work))
+    rest_cores = Counter({k: v for k, v in at_rest.items() if k not in BESIDE})
     sessions = sum(p.kind in SESSION_KINDS for p in own)
-    total, all_of_it = sum(sent.values()) / took, len(sent) * rate
     live, books = after.books_live, after.books_total
     return [
         Row(f"processes: {sessions} sessions at {len(desk.config.sim)} venues, and what serves them", len(own), ""),
-        at_most("memory, proportional", held, "MB", MEMORY_MB / 2),
+        at_most("at rest: memory, proportional", held_at_rest, "MB", MEMORY_MB / 2),
+        at_most(f"at rest: CPU ({parts(rest_cores)})", sum(rest_cores.values()), "cores", CORES / 2),
+        *(row for r in rounds for row in rows_of(r)),
+        at_most("memory afterwards, proportional", held, "MB", MEMORY_MB / 2),
         at_most("shared memory", shared, "MB", MEMORY_MB / 2),
-        at_most(f"CPU at rest ({parts(rest_cores)})", sum(rest_cores.values()), "cores", CORES / 2),
-        at_most(f"CPU at {rate:,} messages/s each ({parts(work_cores)})", sum(work_cores.values()), "cores", CORES),
-        Row("simulated venues and players, which are no part of it", sum(at_work[k] for k in beside), "cores"),
-        Row("messages a second, all sessions", total, "", "asked for", all_of_it, total / all_of_it),
-        Row(
-            "book messages in shared memory; the rest are trades",
-            changed,
-            "",
-            "sent",
-            changes,
-            changed / changes,
-        ),
         at_most("gaps and refused changes", lost, "", 0),
         Row("books LIVE at the end", live, "", "of", books, live / books, 1, live == books),
-        Row("fills in the ledger", kept["fills"], "", "sent", fills, kept["fills"] / fills, 1, kept["fills"] == fills),
         at_most("breaks between order entry and drop copy in the ledger", kept["breaks"], "", 0),
         at_most("requests of the desk that no tape answers", sum(map(len, said["unanswered"].values())), "", 0),
-        Row("the ledger had all of them after the last was sent", late, "s"),
     ]
 
 
-def run(as_json: bool) -> int:
+def run(as_json: bool, seconds: int = SECONDS) -> int:
     """Record, play, print."""
     folder = Path(tempfile.mkdtemp(prefix="qd-", dir="/dev/shm"))  # a slow disk would be measured along with it
     path = folder / "config" / "desk.toml"
@@ -307,8 +366,8 @@ def run(as_json: bool) -> int:
         return load(path)
 
     try:
-        record(configured(RECORD_RATE), folder, SECONDS * RATE + 2_000)
-        rows = measure(configured(1), folder, SECONDS, RATE)
+        record(configured(RECORD_RATE), folder, 2 * RATE * seconds + SPARE)  # both rounds
+        rows = measure(configured(1), folder, seconds)
     finally:
         shutil.rmtree(load(path).shm_dir, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)

@@ -22,20 +22,15 @@ from typing import Any, Final
 
 import msgspec
 
-from base.decimals import format_scaled, to_scaled
+from bench.desk_messages import SOH, Framer, Pieces, fields, frames, is_fill, many_fills, pieces_of, prepared, value
 from sim.tls import authority, server_context
 
 SERVICES: Final = ("trading", "marketdata", "dropcopy")
-SOH: Final = b"\x01"
-HEAD: Final = re.compile(rb"8=FIX[^\x01]*\x019=(\d+)\x01")
-TRAILER: Final = 7  # 10=nnn and SOH
 # What a request is called by, so that its answer can say it: ClOrdID, MDReqID, SecurityReqID, MassStatusReqID, ...
 IDS: Final = frozenset((b"11", b"262", b"320", b"335", b"568", b"584", b"909", b"710", b"112"))
-EXEC_IDS: Final = frozenset((b"17", b"527", b"571", b"880", b"1003"))
-"""Of a fill: ExecID, SecondaryExecID, TradeReportID, TrdMatchID, TradeID."""
 QUIET: Final = frozenset((b"0", b"1", b"2", b"4"))  # session messages from the desk that no tape answers
-TURN_S: Final = 0.01
-QTY_SCALE: Final = 8
+TURN_S: Final = 0.01  # between two batches
+UNSENT: Final = 65_536  # bytes that may wait for the desk to read them: no more is sent to one that does not
 
 
 class Line(msgspec.Struct, array_like=True):
@@ -50,59 +45,6 @@ class Tape(msgspec.Struct):
 
     lines: list[Line] = []
     settled: int = 0
-
-
-def frames(buffer: bytearray) -> list[bytes]:
-    """The whole messages at the beginning of `buffer`, which they leave."""
-    found = []
-    while (head := HEAD.match(buffer)) and len(buffer) >= (end := head.end() + int(head[1]) + TRAILER):
-        found.append(bytes(buffer[:end]))
-        del buffer[:end]
-    return found
-
-
-def fields(data: bytes) -> list[tuple[bytes, bytes]]:
-    """(tag, value) of a message in their order."""
-    return [(tag, value) for tag, _, value in (f.partition(b"=") for f in data.split(SOH)[:-1])]
-
-
-def value(data: bytes, tag: bytes) -> bytes:
-    """The first value of a tag; b"" when there is none."""
-    found = re.search(rb"\x01" + tag + rb"=([^\x01]*)", data)
-    return found[1] if found else b""
-
-
-class Framer:
-    """Messages of a session as they leave: body rendered, number and time new."""
-
-    def __init__(self) -> None:
-        self.seq = 1
-
-    def __call__(self, pieces: tuple[bytes, bytes, bytes, int]) -> bytes:
-        """`pieces` as of `prepared`."""
-        begin, before, after, digits = pieces
-        now = time.time_ns()
-        clock = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime(now // 10**9))
-        clock += f".{now % 10**9:09d}"[: digits + 1] if digits else ""
-        body = b"%b\x0134=%d\x0152=%b\x01%b" % (before, self.seq, clock.encode(), after)
-        self.seq += 1
-        text = b"%b\x019=%d\x01%b" % (begin, len(body), body)
-        return text + b"10=%03d\x01" % (sum(text) & 255)
-
-
-def prepared(data: bytes) -> tuple[bytes, bytes, bytes, int]:
-    """(BeginString, MsgType and comp ids, the rest, digits of a second's fraction): what `Framer` sends."""
-    head, rest = [], []
-    digits = 3
-    found = fields(data)
-    for tag, text in found[2:-1]:
-        if tag == b"52":
-            digits = len(text.partition(b".")[2])
-        elif tag in (b"35", b"49", b"56", b"50", b"57", b"1128"):
-            head.append(tag + b"=" + text)
-        elif tag not in (b"34", b"43", b"122"):
-            rest.append(tag + b"=" + text + SOH)
-    return b"8=" + found[0][1], SOH.join(head), b"".join(rest), digits
 
 
 class Recorder:
@@ -149,8 +91,9 @@ class Player:
         self._framer = Framer()
         self._writer: asyncio.StreamWriter | None = None
         self.unanswered: list[str] = []
-        self.rendered: list[tuple[bytes, bytes, bytes, int]] = []
-        self.sent = 0
+        self.rendered: list[Pieces] = []
+        self.sent = 0  # of what is rendered
+        self._told = 0  # of the stream, or of the fills, in the rounds before
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of the desk, from its Logon on."""
@@ -227,64 +170,35 @@ class Player:
                 self._write(prepared(self._renamed(line.data)))
 
     def prepare(self, messages: int) -> int:
-        """Render what `go` will send; how much there is."""
+        """Render what comes next on the tape; how much there is."""
+        self._told, self.sent = self._told + self.sent, 0
         fills = [m.data for m in (*self._script, *self._stream) if not m.desk and is_fill(m.data)]
         if fills:
-            self.rendered = many_fills(self._renamed(fills[-1]), messages)
+            self.rendered = many_fills(self._renamed(fills[0]), messages, self._told)
         else:
             rest = [m.data for m in self._stream if value(m.data, b"35") not in QUIET]
-            self.rendered = [prepared(self._renamed(m)) for m in rest[:messages]]
+            self.rendered = [prepared(self._renamed(m)) for m in rest[self._told : self._told + messages]]
         return len(self.rendered)
 
-    async def go(self, rate: int) -> None:
-        """Send what was rendered at `rate` a second."""
-        begin, total = time.monotonic(), len(self.rendered)
-        while self.sent < total and self._writer is not None and not self._writer.is_closing():
-            due = min(total, int((time.monotonic() - begin) * rate) + 1)
-            self._writer.write(b"".join(map(self._framer, self.rendered[self.sent : due])))
+    def send(self, due: int, now_ns: int) -> bool:
+        """Send on, up to so many of what was rendered, while the desk reads; whether more is rendered."""
+        if self._writer is None or self._writer.is_closing():
+            return False
+        due = min(due, len(self.rendered))
+        if due > self.sent and self._writer.transport.get_write_buffer_size() <= UNSENT:
+            frame = self._framer
+            self._writer.write(b"".join([frame(m, now_ns) for m in self.rendered[self.sent : due]]))
             self.sent = due
-            await asyncio.sleep(TURN_S)
+        return self.sent < len(self.rendered)
 
     def _plain(self, kind: bytes, body: bytes) -> None:
         first = next(m.data for m in self._script if not m.desk)
-        begin, head, _, digits = prepared(first)
-        self._write((begin, re.sub(rb"35=[^\x01]*", b"35=" + kind, head), body, digits))
+        begin, head, _, digits, _, _ = prepared(first)
+        self._write(pieces_of(begin, re.sub(rb"35=[^\x01]*", b"35=" + kind, head), body, digits))
 
-    def _write(self, pieces: tuple[bytes, bytes, bytes, int]) -> None:
+    def _write(self, pieces: Pieces) -> None:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(self._framer(pieces))
-
-
-def is_fill(data: bytes) -> bool:
-    """Whether it is an ExecutionReport or a trade capture report of a fill: LastQty(32) above zero."""
-    return value(data, b"35") in (b"8", b"AE") and float(value(data, b"32") or 0) > 0
-
-
-def many_fills(template: bytes, messages: int) -> list[tuple[bytes, bytes, bytes, int]]:
-    """The fill, over and over: each of the same quantity, with ids and sums that go on from the template's."""
-
-    def number(tag: bytes) -> int:
-        return to_scaled(value(template, tag).decode(), QTY_SCALE)
-
-    def text_of(qty: int) -> bytes:
-        return format_scaled(qty, QTY_SCALE).encode()
-
-    last = number(b"32")
-    sums = {tag: (number(tag), sign) for tag, sign in ((b"14", 1), (b"151", -1)) if value(template, tag)}
-    found = []
-    for n in range(messages):
-        new = {tag: text_of(begin + sign * n * last) for tag, (begin, sign) in sums.items()}
-        new |= {tag: later(text, n) for tag, text in fields(template) if tag in EXEC_IDS}
-        found.append(prepared(SOH.join(tag + b"=" + new.get(tag, text) for tag, text in fields(template)) + SOH))
-    return found
-
-
-def later(text: bytes, n: int) -> bytes:
-    """An id that is `n` after this one: its last digits count on."""
-    tail = re.search(rb"\d*$", text)
-    assert tail is not None
-    digits = tail[0][-12:]
-    return text[: len(text) - len(digits)] + b"%0*d" % (len(digits) or 9, int(digits or b"0") + n)
 
 
 class Deck:
@@ -357,11 +271,24 @@ class Deck:
                 if recorder.tape.lines:
                     (self._folder / f"{v}.{s}.tape").write_bytes(msgspec.msgpack.encode(recorder.tape))
         elif what == "prepare":
-            return {f"{v}.{s}": p.prepare(said["messages"]) for (v, s), p in players.items()}
+            wanted = said["messages"]
+            return {f"{v}.{s}": p.prepare(wanted[f"{v}.{s}"]) for (v, s), p in players.items()}
         elif what == "go":
-            await asyncio.gather(*(p.go(said["rate"]) for p in players.values()))
-            return {f"{v}.{s}": p.sent for (v, s), p in players.items()}
+            rates = said["rates"]
+            return await self._play({p: rates[f"{v}.{s}"] for (v, s), p in players.items()}, said["at_most_s"])
+        elif what == "ends":
+            return {f"{v}.{s}": 0 for v, s in players}
         return {"unanswered": {f"{v}.{s}": p.unanswered for (v, s), p in players.items() if p.unanswered}}
+
+    async def _play(self, rates: dict[Player, float], at_most_s: float) -> dict[str, int]:
+        """Send what was rendered, each at its rate a second; how much of it was sent when the time was over."""
+        begin = time.monotonic()
+        going = list(rates)
+        while going and (passed := time.monotonic() - begin) < at_most_s:
+            now_ns = time.time_ns()
+            going = [p for p in going if p.send(int(passed * rates[p]) + 1, now_ns)]
+            await asyncio.sleep(TURN_S)
+        return {f"{v}.{s}": e.sent for (v, s), e in self._ends.items() if isinstance(e, Player)}
 
     def _answer(self, what: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(what) + "\n")

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=(*NAMES, "all"), help="which: docs/performance.md says what each measures")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--trips", type=int, default=0, metavar="N", help="kill: trips of each cell (200)")
+    parser.add_argument("--seconds", type=int, default=0, metavar="N", help="desk: of each round (8)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,5 +40,6 @@ def run(args: argparse.Namespace) -> int:
             sys.stderr.write(f"qd bench {name}: {e}; benchmarks need requirements/dev.txt\n")
             return 2
         more = {"trips": args.trips} if args.trips and name == "kill" else {}
+        more |= {"seconds": args.seconds} if args.seconds and name == "desk" else {}
         worst = max(worst, module.run(args.json, **more))
     return worst

@@ -1,6 +1,6 @@
 """Tapes say again what was said, with ids, numbers and times that go on."""
 
-from bench.desk_tape import Framer, frames, is_fill, later, many_fills, prepared, value
+from bench.desk_messages import Framer, frames, is_fill, later, many_fills, prepared, value
 
 FILL = (
     b"8=FIX.4.4\x019=000\x0135=8\x0149=VENUE\x0156=DESK\x0134=7\x0152=20261122-10:00:00.123456\x0137=V1\x0111=A1\x01"
