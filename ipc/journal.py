@@ -1,8 +1,9 @@
 """A process's journal: its published execution events and its commands' order ids, on disk before they are told.
 
 A segment log (base/segments.py) named "journal" in the process's data directory. Records of type FRAME are bus frames
-as they went out; of type ORDER_ID a MessagePack array [client_id, command_id, cl_ord_id, wall_ns]; of type WRITTEN the
-number of a file in an array (ipc/journal_restart.py). Other processes may read a journal while its owner writes it.
+as they went out; of type ORDER_ID a MessagePack array [client_id, command_id, cl_ord_id, wall_ns]; of type TOLD an
+array of names (ipc/told.py); of type WRITTEN the number of a file in an array (ipc/journal_restart.py). Other processes
+may read a journal while its owner writes it.
 """
 
 import logging
@@ -16,12 +17,13 @@ import msgspec
 from base.errors import CorruptError, SchemaError, StoreError
 from base.segments import Record, SegmentReader, SegmentSettings, SegmentWriter
 from ipc import frames
-from ipc.journal_index import FRAME, ORDER_ID, WRITTEN, Index, OrderId, Place, Run, read_order_id
+from ipc.journal_index import FRAME, ORDER_ID, TOLD, WRITTEN, Index, OrderId, Place, Run, read_order_id
 from ipc.journal_restart import look_back
 from ipc.sequence import Delivery, Tracker
+from ipc.told import Told
 
 __all__ = [
-    "CHUNK_BYTES", "FRAME", "NAME", "ORDER_ID", "SETTINGS", "WRITTEN", "Chunk", "Journal", "OrderId",
+    "CHUNK_BYTES", "FRAME", "NAME", "ORDER_ID", "SETTINGS", "TOLD", "WRITTEN", "Chunk", "Journal", "OrderId",
     "journal_settings", "read_events", "read_order_ids",
 ]  # fmt: skip
 
@@ -32,6 +34,7 @@ SETTINGS: Final = SegmentSettings(recycle=True)
 
 _EAGER_SEGMENTS: Final = 2  # indexed at the start; the rest bit by bit beside the traffic, or when a replay wants it
 _INDEX_STEP: Final = 64  # records; under half a millisecond
+_TOLD_SHARE: Final = 8  # of a file, at most, for the names of reports in a writing
 
 log = logging.getLogger("journal")
 
@@ -113,11 +116,14 @@ class Journal:
             self._writer.hold = 0
         return self._written
 
-    def written(self, began: int) -> None:
+    def written(self, began: int, told: Told | None = None) -> None:
         """All that must outlive older files was written again, since the file `began`: a restart reads from there on.
 
-        StoreError: it does not count.
+        `told`: which reports were told goes with it. StoreError: it does not count.
         """
+        names = told.latest(self._writer.settings.segment_bytes // _TOLD_SHARE) if told else []
+        if names:
+            self._writer.append(TOLD, _encode(names))
         self._writer.append(WRITTEN, _encode([began]))
         if self._sync_each:
             self._writer.sync()

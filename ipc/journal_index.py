@@ -14,6 +14,7 @@ Place: TypeAlias = tuple[int, int]  # segment number and offset
 FRAME: Final = 1
 ORDER_ID: Final = 2
 WRITTEN: Final = 3  # all that must outlive older files was written again since the file it names (journal_restart.py)
+TOLD: Final = 4  # names of the latest reports, part of such a writing (told.py)
 _MARK_EVERY: Final = 64  # frames of a topic between two entries of the index
 
 

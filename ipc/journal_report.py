@@ -6,8 +6,8 @@ from base.errors import BusError
 from base.segment_check import LogReport, whole_records
 from base.segment_file import Found
 from ipc import frames
-from ipc.journal_index import FRAME, ORDER_ID, WRITTEN, read_order_id
-from ipc.journal_restart import read_written
+from ipc.journal_index import FRAME, ORDER_ID, TOLD, WRITTEN, read_order_id
+from ipc.journal_restart import read_names, read_written
 
 
 @dataclass
@@ -54,6 +54,8 @@ def _apply(report: JournalReport, found: Found, oldest: int) -> None:
         report.last_command_ns = read_order_id(record).wall_ns
         report.first_command_ns = report.first_command_ns or report.last_command_ns
         report.commands += 1
+    elif record.type == TOLD:
+        read_names(record)
     elif record.type == WRITTEN and (began := read_written(record)) >= oldest:
         report.restart_file = began
 

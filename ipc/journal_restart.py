@@ -3,7 +3,8 @@
 A process that carries things over writes all that must outlive older files again, now and then (venues/carry_over.py),
 and a record WRITTEN behind it that names the file in which that writing began. The newest one is looked for from the
 end backwards. From one file before that writing on, the journal tells all: what was open when it began, what happened
-since, and, in the file before, what a venue may still repeat or add to.
+since, and, in the file before, what a venue may still repeat or add to. What it may repeat of older files a writing has
+by name (told.py).
 """
 
 import logging
@@ -18,14 +19,16 @@ from base.errors import CorruptError, SchemaError
 from base.segments import Record, SegmentReader
 from ipc import frames
 from ipc.events import AnyEvent
-from ipc.journal_index import FRAME, ORDER_ID, WRITTEN, OrderId, read_order_id
+from ipc.journal_index import FRAME, ORDER_ID, TOLD, WRITTEN, OrderId, read_order_id
 from ipc.sequence import Gap, decode
+from ipc.told import Name
 
 _NEEDED_FILES: Final = 2  # read at every start, whether anything was written again or not
 
 log = logging.getLogger("journal")
 
 _decode_began: Final = msgspec.msgpack.Decoder(tuple[int]).decode
+_decode_names: Final = msgspec.msgpack.Decoder(tuple[Name, ...]).decode
 
 
 class Past(NamedTuple):
@@ -34,6 +37,20 @@ class Past(NamedTuple):
 
     ids: dict[tuple[str, str], str]
     written: int
+
+
+class Names(NamedTuple):
+    """The names of the latest reports told, oldest first, when a writing was made."""
+
+    names: tuple[Name, ...]
+
+
+def read_names(record: Record) -> Names:
+    """The record's content; SchemaError naming it."""
+    try:
+        return Names(_decode_names(record.payload))
+    except frames.UNREADABLE as e:
+        raise SchemaError(f"journal record {record.index}: not names of reports: {e}") from None
 
 
 def read_written(record: Record) -> int:
@@ -79,7 +96,7 @@ def newest_writing(folder: str | Path, name: str) -> int:
     return 0
 
 
-def read_restart(folder: str | Path, name: str, *, whole: bool = False) -> Iterator[AnyEvent | OrderId]:
+def read_restart(folder: str | Path, name: str, *, whole: bool = False) -> Iterator[AnyEvent | OrderId | Names]:
     """What a restart needs to know, in order; `whole`: all that is kept. What cannot be read of a frame is left out.
 
     CorruptError and SchemaError name file and offset, or record.
@@ -94,6 +111,8 @@ def read_restart(folder: str | Path, name: str, *, whole: bool = False) -> Itera
                 yield from _events(record.payload)
             elif record.type == ORDER_ID:
                 yield read_order_id(record)
+            elif record.type == TOLD:
+                yield read_names(record)
 
 
 def _events(data: bytes) -> Iterable[AnyEvent]:

@@ -22,6 +22,7 @@ from ipc.journal import Journal, OrderId, journal_settings
 from ipc.readiness import VENUE_CLOSED, Readiness
 from ipc.requests import NewOrder
 from ipc.room import FULL, RoomWatch
+from ipc.told import Told
 from risk.exposure import ExposureBook
 from risk.order import Order
 from risk.orders import Applied, OrderTable
@@ -91,12 +92,13 @@ class Trading:
         self.journal = Journal(folder, host.clock.wall_ns(), settings=settings, sync_each=sync == "every")
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
         self.room = RoomWatch(self.journal, session, ONLY_CANCELS, host.alert)
-        self.carrier = Carrier(self.journal, self._write_again)
+        told = Told()
+        self.carrier = Carrier(self.journal, self._write_again, told)
         self.table = OrderTable(shared_trade_ids=self.capabilities.shared_trade_ids)
         positions: dict[str, tuple[int, int]] = {}
         scales: dict[str, tuple[int, int]] = {}
         openings: dict[str, int] = {}
-        unsaid = restore(folder, self.table, positions, scales, openings)
+        unsaid = restore(folder, self.table, positions, scales, openings, told=told)
         self.checks.restored(self.table)
         host.open_bus(self.journal, [self.topic])
 
@@ -119,6 +121,7 @@ class Trading:
             mass_is_wide=self.mass_is_wide,
             throttle=rates.orders(session),
             checks=self.checks,
+            told=told,
         )
         self.sweep = Sweep(self.entry)
         self.entry.on_open_report = self.sweep.seen_open

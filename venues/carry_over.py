@@ -5,13 +5,15 @@ from pathlib import Path
 
 from ipc.events import ExecutionReport, OrderState, Position
 from ipc.journal import NAME, Journal, OrderId
-from ipc.journal_restart import read_restart
+from ipc.journal_restart import Names, read_restart
+from ipc.told import Told
 from risk.orders import OrderTable
 
 
 def restore(
     folder: Path, table: OrderTable, positions: dict[str, tuple[int, int]],
     scales: dict[str, tuple[int, int]] | None = None, openings: dict[str, int] | None = None, *, whole: bool = False,
+    told: Told | None = None,
 ) -> list[OrderId]:  # fmt: skip
     """Orders and positions (with the last fill's price) as the journal in `folder` left them; the commands whose order
     it does not have.
@@ -19,17 +21,22 @@ def restore(
     The order is journalled before it is sent, so what is returned never left. Read is what came after the newest
     complete writing began, and the file before (Carrier); `whole`: everything that is kept. `scales` takes in the
     (px_scale, qty_scale) of each position: a configuration may have others by now; `openings` what of it was held
-    before the desk's own fills, where the venue told.
+    before the desk's own fills, where the venue told; `told` which reports were told, also in older files.
     """
     scales = {} if scales is None else scales
+    told = Told() if told is None else told
     unsaid: dict[str, OrderId] = {}
     for event in read_restart(folder, NAME, whole=whole):
         if isinstance(event, OrderId):
             unsaid[event.cl_ord_id] = event
+        elif isinstance(event, Names):
+            told.replace(event.names)
         elif isinstance(event, OrderState):
             table.restore(event)
             unsaid.pop(event.cl_ord_id, None)
         elif isinstance(event, ExecutionReport):
+            if not event.foreign:
+                told.note(event)
             applied = table.apply(event, event.recv_ns)
             if applied.order is not None and applied.fill_qty:
                 signed = applied.fill_qty if applied.order.side == "1" else -applied.fill_qty
@@ -75,9 +82,11 @@ class Carrier:
     the newest writing is the next to make room on a full disk.
     """
 
-    def __init__(self, journal: Journal, write: Callable[[], None]) -> None:
+    def __init__(self, journal: Journal, write: Callable[[], None], told: Told | None = None) -> None:
+        """`told`: which reports were told; it is carried over with what `write` writes."""
         self._journal = journal
         self._write = write
+        self._told = told
         self._began = self._ended = journal.carry()
         self._busy = True
 
@@ -106,7 +115,7 @@ class Carrier:
         self._busy = True
         try:
             self._write()
-            self._journal.written(segment)
+            self._journal.written(segment, self._told)
         finally:
             self._busy = False
         self._began, self._ended = segment, self._journal.segment

@@ -23,6 +23,7 @@ from ipc.requests import (
     ReplaceOrder,
     StatusOrder,
 )
+from ipc.told import Told
 from risk.order import Order, order_of, successor_of
 from risk.orders import AMENDS, Applied, OrderTable
 from venues.cancel_batches import batches, cancel_together
@@ -53,10 +54,12 @@ class OrderEntry:
         mass_is_wide: bool = False,
         throttle: Throttle | None = None,
         checks: Checks | None = None,
+        told: Told | None = None,
     ) -> None:
         """`throttle`: the venue's limits as this process shares them with others; by default they are kept alone.
 
-        `checks`: the desk's own limits on orders; by default there are none.
+        `checks`: the desk's own limits on orders; by default there are none. `told`: which reports were told, also in
+        earlier lives of the process.
         """
         self.name = name
         self.account = account
@@ -71,6 +74,7 @@ class OrderEntry:
         self.ready_reason = "starting"  # why new orders are not let through yet; "" once reconciled
         self.throttle = throttle or Throttle(capabilities.limits.orders, self.instruments)
         self.checks = checks or NoChecks()
+        self.told = told or Told()
         self.is_swept: Callable[[Order], bool] | None = None  # whether the desk cancels it with all that it has
         self.on_open_report: Callable[[Order], None] | None = None  # told of orders a report shows to be open
         self.on_status: Callable[[Order, bool], None] | None = None  # a status request's answer: order, whether known
@@ -379,6 +383,9 @@ class OrderEntry:
     def report(self, report: ExecutionReport) -> None:
         """Apply one report; a duplicate is counted and not published again."""
         self.counters["reports"] += 1
+        if report in self.told:
+            self.counters["duplicates"] += 1
+            return
         applied = self.table.apply(report, self.clock.wall_ns())
         order = applied.order
         if applied.duplicate:
@@ -390,6 +397,7 @@ class OrderEntry:
         if order is None:
             self._not_here(report)
             return
+        self.told.note(report)
         if report.exec_type == "8":
             self._heed(report.reason_code, report.text, order.instrument)
         swept = self.is_swept is not None and self.is_swept(order)
@@ -417,6 +425,8 @@ class OrderEntry:
             self.counters["duplicates"] += 1
             return
         self.counters["unknown_orders"] += 1
+        if not foreign:
+            self.told.note(report)
         self.port.record(msgspec.structs.replace(report, foreign=foreign))
         if not foreign:
             self._lost(report)

@@ -10,7 +10,7 @@ from base.segment_file import HEAD_SIZE, HEADER_SIZE, segment_path
 from base.segments import SegmentSettings, SegmentWriter
 from ipc import frames
 from ipc.events import Alert
-from ipc.journal import NAME, WRITTEN, Journal, OrderId
+from ipc.journal import NAME, TOLD, WRITTEN, Journal, OrderId
 from ipc.journal_restart import newest_writing, read_restart
 
 SMALL = SegmentSettings(segment_bytes=8 * 1024, retain_bytes=1 << 20, recycle=True)
@@ -143,3 +143,12 @@ def test_an_end_of_a_writing_that_makes_no_sense_is_named(tmp_path: Path, payloa
         newest_writing(tmp_path, NAME)
     with pytest.raises(SchemaError, match=f"record {index}"):
         Journal(tmp_path, 2)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"\x91\x91\xa1x", b"\x91\x96\xa1x\xa1x\xa1x\xa1x\xa1x\xa1x"])
+def test_names_of_reports_that_make_no_sense_are_named(tmp_path: Path, payload: bytes) -> None:
+    writer = SegmentWriter(tmp_path, NAME, 1)
+    index = writer.append(TOLD, payload)
+    writer.close()
+    with pytest.raises(SchemaError, match=f"record {index}: not names of reports"):
+        list(read_restart(tmp_path, NAME))

@@ -28,6 +28,7 @@ from ipc import frames
 from ipc.events import AnyEvent, ExecutionReport, Position
 from ipc.journal import Journal, read_events
 from ipc.requests import NewOrder
+from ipc.told import Told
 from risk.order import Order
 from risk.orders import Applied, OrderTable
 from tests.stress.killing import Hook, named, no_room
@@ -39,10 +40,7 @@ from venues.order_entry import OrderEntry
 
 INSTRUMENT = Instrument("v", "BTC-USD", "BTC/USD", 2, 4)
 STORE = SegmentSettings(segment_bytes=2048, retain_bytes=5 * 2048, recycle=True)
-# All is kept, to be compared with. A writing of every open order fits a file with room to spare, as it does in a desk:
-# lives that die one after the other inside writings longer than a file push a report that was journalled and not
-# counted out of what is read.
-JOURNAL = SegmentSettings(segment_bytes=12 * 1024, retain_bytes=1 << 30)
+JOURNAL = SegmentSettings(segment_bytes=6 * 1024, retain_bytes=1 << 30)  # all is kept, to be compared with
 PATIENCE_S = 10.0
 ORDERS = 6  # of one life
 TOPIC = "exec.kill"
@@ -92,15 +90,16 @@ class Desk:
         self.head = frames.prefix(TOPIC.encode(), self.journal.next_epoch(self.clock.wall_ns()))
         self.seq = 1
         self.table = OrderTable()
-        self.carrier = Carrier(self.journal, self.write_again)
+        told = Told()
+        self.carrier = Carrier(self.journal, self.write_again, told)
         self.positions: dict[str, tuple[int, int]] = {}
-        unsaid = restore(folder, self.table, self.positions)
+        unsaid = restore(folder, self.table, self.positions, told=told)
         store = HookedStore(folder, hook, disk_full)
         fix44.open_store = lambda context: store  # type: ignore[attr-defined]  # in this process alone: it is a fork
         given = context("fix44", Kind.TRADING, [INSTRUMENT], "DESK", "VENUE")
         self.session = fix44.DIALECT.trading(given, self)
         capabilities = fix44.DIALECT.capabilities(given.venue)
-        self.entry = OrderEntry("kill", "main", capabilities, [INSTRUMENT], self.table, self, self.clock)
+        self.entry = OrderEntry("kill", "main", capabilities, [INSTRUMENT], self.table, self, self.clock, told=told)
         self.entry.lost_session("process restarted")
         for known in unsaid:
             self.record(never_sent(known, "kill", "v", "main", 1))

@@ -258,7 +258,7 @@ def test_no_kill_reuses_a_number_loses_a_message_or_sends_an_order_twice(
     assert total["gap fills"] > 0
     assert total["replayed reports"] > 0
     assert total["restarts that read a part"] > KILLS // 2
-    assert 3 * total["files read"] < 2 * total["files kept"]  # of files that hold one writing each: most lives have few
+    assert total["files read"] < total["files kept"] // 2
 
 
 def finish(folder: Path, peer: Peer, total: Counter[str]) -> None:

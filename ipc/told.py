@@ -1,0 +1,67 @@
+"""Which reports of a venue the owner of a journal has told: by name, and over restarts.
+
+A report is journalled before the session counts the message that carried it. When the process dies between the two, or
+the host and with it what was counted last, the venue tells the report again. It is known again by its name. The names
+of the latest reports stand in each writing of what a journal's owner carries over (ipc/journal_restart.py), so that it
+does not matter how many files were begun since.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final, TypeAlias
+
+import msgspec
+
+from ipc.events import ExecutionReport
+
+Name: TypeAlias = tuple[str, str, str, str, str, int | None]
+"""Symbol, OrderID (ClOrdID where there is none), ExecID, trade id, ExecType, CumQty: the venue's words alone."""
+
+KEPT: Final = 2_000  # names; what is not counted at a death is one message, after a power cut what came in a second
+_OURS: Final = ("rest", "local")  # origins of reports that no session carried
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Told:
+    """The names of the latest reports."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._names: dict[Name, None] = {}
+
+    def __contains__(self, report: ExecutionReport) -> bool:
+        """Whether it was told before."""
+        return _name(report) in self._names
+
+    def note(self, report: ExecutionReport) -> None:
+        """It is about to be told. One without a name leaves nothing behind."""
+        name = _name(report)
+        if name is None:
+            return
+        self._names[name] = None
+        if len(self._names) > self._kept:
+            del self._names[next(iter(self._names))]
+
+    def replace(self, names: Iterable[Name]) -> None:
+        """These are the latest, oldest first, as a writing has them."""
+        self._names = dict.fromkeys(names)
+
+    def latest(self, room: int) -> list[Name]:
+        """Those that fit into so many bytes of a record, oldest first."""
+        found: list[Name] = []
+        for name in islice(reversed(self._names), self._kept):
+            room -= len(_encode(name))
+            if room < 0:
+                break
+            found.append(name)
+        found.reverse()
+        return found
+
+
+def _name(report: ExecutionReport) -> Name | None:
+    """None where the venue gave it none, where it answers a question, and where no session carried it."""
+    if not (report.exec_id or report.trade_id) or report.exec_type == "I" or report.origin in _OURS:
+        return None
+    order = report.venue_symbol or report.instrument, report.order_id or report.cl_ord_id
+    return *order, report.exec_id, report.trade_id, report.exec_type, report.cum_qty
