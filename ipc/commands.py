@@ -18,11 +18,21 @@ from ipc.command_client import CommandClient
 from ipc.frames import UNREADABLE
 from ipc.journal import Journal
 from ipc.replay import replay_chunk
-from ipc.requests import Answer, AnyCommand, ListOrders, ReplayRequest, SnapshotRequest
+from ipc.requests import (
+    TOGETHER_MOST,
+    Answer,
+    AnyCommand,
+    ListOrders,
+    NewOrder,
+    NewOrders,
+    ReplayRequest,
+    SnapshotRequest,
+)
 
 __all__ = ["CommandClient", "CommandServer", "Handler", "ServerCounters"]
 
 Handler = Callable[[AnyCommand, bytes], Answer]
+_Key = tuple[str, str]  # client id and command id
 
 QUEUE: Final = 1000  # answers waiting for one client; an answer beyond is dropped, the client may ask again
 MAX_COMMAND_BYTES: Final = 1 << 16
@@ -32,6 +42,7 @@ REMEMBER_BYTES: Final = 4_000_000
 _decode: Final = msgspec.msgpack.Decoder(AnyCommand).decode
 _decode_any: Final = msgspec.msgpack.Decoder().decode
 _encode: Final = msgspec.msgpack.Encoder().encode
+_decode_answer: Final = msgspec.msgpack.Decoder(Answer).decode
 _READS: Final = (ListOrders, SnapshotRequest, ReplayRequest)  # act on nothing: answered afresh each time
 
 
@@ -49,13 +60,13 @@ class _Answers:
     """Answers by (client_id, command_id), the oldest given up first."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._kept: OrderedDict[_Key, bytes] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: tuple[str, str]) -> bytes | None:
+    def get(self, key: _Key) -> bytes | None:
         return self._kept.get(key)
 
-    def put(self, key: tuple[str, str], answer: Answer) -> None:
+    def put(self, key: _Key, answer: Answer) -> None:
         data = _encode(msgspec.structs.replace(answer, duplicate=True))
         self._kept[key] = data
         self._bytes += len(data)
@@ -101,20 +112,21 @@ class CommandServer:
             raise
 
     def serve(self, budget: int = 64) -> bool:
-        """Answer up to `budget` waiting commands; True when there may be more."""
-        for _ in range(budget):
+        """Answer waiting commands, about `budget` of them, each order counted; True when there may be more."""
+        while budget > 0:
             try:
                 parts = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return False
-            self._one(parts)
+            budget -= self._one(parts)
         return True
 
     def close(self) -> None:
         """Close the socket; answers not taken yet are dropped."""
         self.socket.close(0)
 
-    def _one(self, parts: list[bytes]) -> None:
+    def _one(self, parts: list[bytes]) -> int:
+        """Answer one; how many commands it was."""
         identity, data = parts[0], parts[1] if len(parts) == 2 else b""
         self.counters.commands += 1
         try:
@@ -123,23 +135,60 @@ class CommandServer:
             command = _decode(data)
             if not command.client_id or not command.command_id:
                 raise msgspec.DecodeError("client_id and command_id must not be empty")
+            if isinstance(command, NewOrders):
+                _check_orders(command)
         except UNREADABLE as e:
             self.counters.malformed += 1
             self._send(identity, _encode(Answer(_command_id(data), False, f"malformed command: {e}")))
-            return
+            return 1
         self._send(identity, self._answer(command, identity))
+        return len(command.orders) if isinstance(command, NewOrders) else 1
 
     def _answer(self, command: AnyCommand, identity: bytes) -> bytes:
         if isinstance(command, _READS):
             return _encode(self._late(command) or self._read(command, identity))
-        key = command.client_id, command.command_id
-        known = self._answers.get(key) or self._from_journal(command)
+        if isinstance(command, NewOrders):
+            return _encode(self._each(command, identity))
+        known = self._known(command)
         if known is not None:
-            self.counters.duplicates += 1
             return known
         answer = self._late(command) or self._act(command, identity)
-        self._answers.put(key, answer)
+        self._answers.put(_key(command), answer)
         return _encode(answer)
+
+    def _each(self, command: NewOrders, identity: bytes) -> Answer:
+        """Every order is a command of its own; what is new among them goes to the handler together."""
+        known: dict[_Key, Answer] = {}
+        fresh: dict[_Key, NewOrder] = {}
+        first: dict[_Key, Answer] = {}
+        for order in command.orders:
+            key = _key(order)
+            if key in known or key in fresh or key in first:
+                self.counters.duplicates += 1
+            elif (said := self._known(order)) is not None:
+                known[key] = _decode_answer(said)
+            elif late := self._late(order) or self._late(command):
+                first[key] = msgspec.structs.replace(late, command_id=order.command_id)
+            else:
+                fresh[key] = order
+        if fresh:
+            answer = self._act(msgspec.structs.replace(command, orders=tuple(fresh.values())), identity)
+            told = answer.answers or [msgspec.structs.replace(answer, command_id=o.command_id) for o in fresh.values()]
+            first |= zip(fresh, told, strict=True)
+        for key, answer in first.items():
+            self._answers.put(key, answer)
+            known[key] = msgspec.structs.replace(answer, duplicate=True)
+        answers = tuple(first.pop(key) if key in first else known[key] for key in map(_key, command.orders))
+        refused = [a.reason for a in answers if not a.accepted]
+        reason = f"{len(refused)} of {len(answers)} orders refused, the first: {refused[0]}" if refused else ""
+        return Answer(command.command_id, not refused, reason, answers=answers)
+
+    def _known(self, command: AnyCommand) -> bytes | None:
+        """The answer to a command that was acted on before, in this life or an earlier one."""
+        known = self._answers.get(_key(command)) or self._from_journal(command)
+        if known is not None:
+            self.counters.duplicates += 1
+        return known
 
     def _from_journal(self, command: AnyCommand) -> bytes | None:
         if self._journal is None:
@@ -178,6 +227,22 @@ class CommandServer:
             if e.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
                 raise
             self.counters.undelivered += 1
+
+
+def _key(command: AnyCommand) -> _Key:
+    return command.client_id, command.command_id
+
+
+def _check_orders(command: NewOrders) -> None:
+    """DecodeError, with the place, for what cannot be told apart or answered one by one."""
+    if not 1 <= len(command.orders) <= TOGETHER_MOST:
+        raise msgspec.DecodeError(f"{len(command.orders)} orders, expected 1 to {TOGETHER_MOST} - at `$.orders`")
+    for n, order in enumerate(command.orders):
+        if order.client_id != command.client_id:
+            text = f"client_id {order.client_id!r} is not the command's {command.client_id!r}"
+            raise msgspec.DecodeError(f"{text} - at `$.orders[{n}]`")
+        if not order.command_id:
+            raise msgspec.DecodeError(f"command_id must not be empty - at `$.orders[{n}]`")
 
 
 def _command_id(data: bytes) -> str:

@@ -4,11 +4,13 @@ Each command carries the client's id, the client's own command id (idempotent: t
 acted on twice) and a deadline. The answer says accepted or why not; what happens afterwards arrives as events.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from ipc.events import Marker, OrderState
+
+TOGETHER_MOST: Final = 100  # orders in one NewOrders: what one turn of a process, and a command's size, can bear
 
 
 class Command(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -36,6 +38,15 @@ class NewOrder(Command, tag="new", frozen=True):
     expire_ns: int = 0  # ExpireTime(126)
     effective_ns: int = 0  # EffectiveTime(168)
     options: dict[str, str] = {}  # further venue options by FIX name, as the venue's page in docs/venues lists
+
+
+class NewOrders(Command, tag="news", frozen=True):
+    """Place several orders: each is judged, stored and answered by itself, in turn, those before it counted in.
+
+    Each is of the same client, with a command id and a deadline of its own, and is acted on once, as a NewOrder is.
+    """
+
+    orders: tuple[NewOrder, ...] = ()  # at least one, at most 100
 
 
 class CancelOrder(Command, tag="cancel", frozen=True):
@@ -100,6 +111,7 @@ class Ops(Command, tag="ops", frozen=True):
 
 AnyCommand: TypeAlias = (
     NewOrder
+    | NewOrders
     | CancelOrder
     | ReplaceOrder
     | StatusOrder
@@ -123,6 +135,7 @@ class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="answer
     data: bytes = b""  # verb-specific JSON; a packed ReplayChunk for a ReplayRequest
     epoch: int = 0  # with `next_seq`: `orders` are as of this place in the process's exec topic; 0 = not said
     next_seq: int = 0  # number of the first event after `orders`
+    answers: tuple["Answer", ...] = ()  # to NewOrders: of each order, as they were given; `accepted`: all of them were
 
 
 class ReplayChunk(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="chunk"):

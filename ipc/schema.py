@@ -87,8 +87,8 @@ TOPICS: Final = {
     "KillProgress": "`kill`", "Alert": "`alert.PROCESS`", "Marker": "the one that was asked about", "Break": "`ledger`",
 }  # fmt: skip
 TAKEN_BY: Final = {
-    "NewOrder": "trading", "CancelOrder": "trading", "ReplaceOrder": "trading", "StatusOrder": "trading",
-    "MassCancel": "trading", "ListOrders": "trading", "SnapshotRequest": "marketdata",
+    "NewOrder": "trading", "NewOrders": "trading", "CancelOrder": "trading", "ReplaceOrder": "trading",
+    "StatusOrder": "trading", "MassCancel": "trading", "ListOrders": "trading", "SnapshotRequest": "marketdata",
     "ReplayRequest": "whoever journals the topic", "Ops": "killswitch, alarms",
 }  # fmt: skip
 

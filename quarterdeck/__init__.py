@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from ipc.sequence import Delivery, Gap
     from quarterdeck.client import BUY, SELL, Desk, connect
+    from quarterdeck.ordering import OrderTerms
 
 _WHERE = {
     "quarterdeck.client": "BUY SELL Desk connect",
@@ -60,14 +61,16 @@ _WHERE = {
         "ProcessState PublicTrade SessionState TopOfBook"
     ),
     "ipc.sequence": "Delivery Gap",
+    "quarterdeck.ordering": "OrderTerms",
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}
 
 __all__ = [
     "BUY", "SELL", "Alert", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookSource", "BookStatus",
     "BusError", "CancelReject", "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap",
-    "Instrument", "KillState", "NumberError", "OrderState", "ProcessState", "PublicTrade", "QuarterdeckError",
-    "RegionError", "SchemaError", "SessionState", "TopOfBook", "connect", "decimal", "format_scaled", "to_scaled",
+    "Instrument", "KillState", "NumberError", "OrderState", "OrderTerms", "ProcessState", "PublicTrade",
+    "QuarterdeckError", "RegionError", "SchemaError", "SessionState", "TopOfBook", "connect", "decimal",
+    "format_scaled", "to_scaled",
 ]  # fmt: skip
 
 

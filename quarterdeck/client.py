@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from ipc.roster import command_endpoint, publisher_endpoint, roster
 from ipc.sequence import Delivery
 from quarterdeck.feed import Feed
 from quarterdeck.one_stream import OneStream
-from quarterdeck.ordering import Ordering
+from quarterdeck.ordering import Ordering, OrderTerms
 
 if TYPE_CHECKING:
     from ipc.books import BookReader, BookRegion
@@ -185,6 +185,14 @@ class Desk:
             venue, instrument, side, qty, price, ord_type=ord_type, time_in_force=time_in_force, stop_px=stop_px,
             exec_inst=exec_inst, session=session, command_id=command_id,
         )  # fmt: skip
+
+    def new_orders(self, orders: Sequence[OrderTerms], *, session: str = "", command_id: str = "") -> list[Answer]:
+        """Place up to 100 orders with one trading session, in as few messages as its venue takes; an answer for each.
+
+        A refused order keeps no other back: `accepted`, `reason`, `cl_ord_id` of its answer say what became of it.
+        ConfigError, NumberError: nothing was asked. BusError as `new_order`, the id being that of the whole call.
+        """
+        return self._ordering.new_orders(orders, session, command_id)
 
     def replace(self, cl_ord_id: str, qty: Number, price: Number | None = None) -> None:
         """Change quantity or price of a working order, by the means the venue has. Errors as `new_order`."""

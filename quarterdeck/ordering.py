@@ -2,9 +2,11 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final
+
+import msgspec
 
 from base.config import DeskConfig, Kind
 from base.decimals import to_scaled
@@ -12,10 +14,36 @@ from base.errors import CommandError, ConfigError, NumberError
 from base.instruments import Instrument
 from ipc.command_client import CommandClient
 from ipc.events import OrderState
-from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel, NewOrder, Ops, ReplaceOrder
+from ipc.requests import (
+    TOGETHER_MOST,
+    Answer,
+    AnyCommand,
+    CancelOrder,
+    ListOrders,
+    MassCancel,
+    NewOrder,
+    NewOrders,
+    Ops,
+    ReplaceOrder,
+)  # fmt: skip
 
 REMEMBER: Final = 50_000  # orders whose session is kept in mind; of others, every session is asked
 Number = str | Decimal | int
+
+
+class OrderTerms(msgspec.Struct, frozen=True):
+    """One order of Desk.new_orders. Terms as in Desk.new_order; `options`: as the venue's page in docs/venues lists."""
+
+    venue: str
+    instrument: str
+    side: str
+    qty: Number
+    price: Number | None = None
+    ord_type: str = ""
+    time_in_force: str = "1"
+    stop_px: Number | None = None
+    exec_inst: str = ""
+    options: dict[str, str] = {}
 
 
 class Ordering:
@@ -61,28 +89,55 @@ class Ordering:
         command_id: str,
     ) -> str:
         """Place an order; see Desk.new_order."""
+        terms = OrderTerms(venue, instrument, side, qty, price, ord_type, time_in_force, stop_px, exec_inst)
         inst = self.instrument(venue, instrument)
         process = self._session(inst, session)
-        command = NewOrder(
-            client_id=self._client_id,
-            command_id=command_id or self._client(process).next_command_id(),
-            deadline_ns=self._deadline(),
-            venue=venue,
-            instrument=instrument,
-            side=side,
-            ord_type=ord_type or ("1" if price is None else "2"),
-            order_qty=_scaled("qty", qty, inst.qty_scale, inst),
-            price=None if price is None else _scaled("price", price, inst.px_scale, inst),
-            stop_px=None if stop_px is None else _scaled("stop_px", stop_px, inst.px_scale, inst),
-            time_in_force=time_in_force,
-            strategy=self._strategy,
-            exec_inst=exec_inst,
-        )
+        command = self._command(terms, inst, command_id or self._client(process).next_command_id())
         answer = self._accepted(process, command)
+        self._remember(answer, process, inst)
+        return answer.cl_ord_id
+
+    def new_orders(self, orders: Sequence[OrderTerms], session: str, command_id: str) -> list[Answer]:
+        """Place several; see Desk.new_orders."""
+        placed = [self.instrument(terms.venue, terms.instrument) for terms in orders]
+        if not 1 <= len(orders) <= TOGETHER_MOST:
+            raise ConfigError(f"new_orders: {len(orders)} orders; a call has 1 to {TOGETHER_MOST}")
+        process, *others = dict.fromkeys(self._session(inst, session) for inst in placed)
+        if others:
+            raise ConfigError(f"new_orders: one trading session a call; these are for {', '.join([process, *others])}")
+        whole = command_id or self._client(process).next_command_id()
+        each = enumerate(zip(orders, placed, strict=True))
+        commands = tuple(self._command(terms, inst, f"{whole}/{n}") for n, (terms, inst) in each)
+        answer = self.request(process, NewOrders(self._client_id, whole, self._deadline(), commands), self._timeout)
+        if not answer.answers:
+            raise CommandError(f"{process}: {answer.reason}")
+        for told, inst in zip(answer.answers, placed, strict=True):
+            if told.accepted:
+                self._remember(told, process, inst)
+        return list(answer.answers)
+
+    def _command(self, terms: OrderTerms, inst: Instrument, command_id: str) -> NewOrder:
+        return NewOrder(
+            client_id=self._client_id,
+            command_id=command_id,
+            deadline_ns=self._deadline(),
+            venue=terms.venue,
+            instrument=terms.instrument,
+            side=terms.side,
+            ord_type=terms.ord_type or ("1" if terms.price is None else "2"),
+            order_qty=_scaled("qty", terms.qty, inst.qty_scale, inst),
+            price=None if terms.price is None else _scaled("price", terms.price, inst.px_scale, inst),
+            stop_px=None if terms.stop_px is None else _scaled("stop_px", terms.stop_px, inst.px_scale, inst),
+            time_in_force=terms.time_in_force,
+            strategy=self._strategy,
+            exec_inst=terms.exec_inst,
+            options=terms.options,
+        )
+
+    def _remember(self, answer: Answer, process: str, inst: Instrument) -> None:
         self._placed[answer.cl_ord_id] = process, inst
         if len(self._placed) > REMEMBER:
             self._placed.popitem(last=False)
-        return answer.cl_ord_id
 
     def arm(self, reason: str) -> None:
         """See Desk.arm."""

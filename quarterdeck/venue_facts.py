@@ -61,6 +61,7 @@ class Supported(msgspec.Struct, kw_only=True):
     ord_types: dict[str, str]
     times_in_force: dict[str, str]
     replace: str
+    order_batch: int
     cancel_batch: int
     mass_cancels: list[CancelStep]
     mass_cancel_by_instrument: bool
@@ -131,7 +132,8 @@ def _facts(name: str, variant: str, venue: VenueConfig, dialect: Dialect) -> Sup
         simulated=registry.simulated(name), sessions=list(_sessions(claims)),
         ord_types=_named(words, _ORD_TYPE, claims.new_types, DESK_TYPES),
         times_in_force=_named(words, _TIME_IN_FORCE, claims.times_in_force),
-        replace=claims.replace.value, cancel_batch=claims.cancel_batch, mass_cancels=_mass_cancels(plan),
+        replace=claims.replace.value, order_batch=claims.order_batch, cancel_batch=claims.cancel_batch,
+        mass_cancels=_mass_cancels(plan),
         mass_cancel_by_instrument=claims.mass_cancel and claims.mass_cancel_by_instrument,
         mass_cancel_report=claims.mass_cancel_report, disconnect=claims.disconnect.value,
         on_disconnect=next((s for s in plan.steps if s.action == "owner_disconnect"), None), dead_man=plan.dead_man,

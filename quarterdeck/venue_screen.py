@@ -116,14 +116,15 @@ def _session(s: SessionFacts) -> str:
 
 def _orders(found: list[Supported]) -> Table:
     table = _table(
-        "venue", "order types", "time in force", "replace", "cancels\na message", "status of\none order", "of all"
-    )
+        "venue", "order types", "time in force", "replace", "orders, cancels\na message", "status of\none order",
+        "of all",
+    )  # fmt: skip
     for f in found:
         one = " ".join(w for w, there in (("session", f.status_session), ("REST", f.status_rest)) if there)
         table.add_row(
             _label(f), ", ".join(name or code for code, name in f.ord_types.items()) or "-",
             " ".join(_TIFS.get(code, code) for code in f.times_in_force) or "-", _REPLACE[f.replace][0],
-            str(f.cancel_batch), one or "-", "session" if f.mass_status else "-",
+            f"{f.order_batch}, {f.cancel_batch}", one or "-", "session" if f.mass_status else "-",
         )  # fmt: skip
     return table
 
@@ -258,6 +259,7 @@ def _words(f: Supported) -> Iterable[tuple[str, list[str]]]:
     yield "status of one order", [_status_words(f)]
     yield "status of all orders", ["by the session" if f.mass_status else "not by the session"]
     yield "after a logon", [f"open orders are learnt by {_LISTS[f.open_orders][1]}"]
+    yield "orders a message", [str(f.order_batch)]
     yield "cancels a message", [str(f.cancel_batch)]
     yield "mass cancel", [_step_words(s) for s in f.mass_cancels]
     yield "a lost connection", [_lost_words(f)]

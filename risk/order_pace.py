@@ -23,6 +23,10 @@ class OwnPace:
         """One more left. Times do not fall."""
         self.times.append(mono_ns)
 
+    def unsent(self) -> None:
+        """The latest did not leave."""
+        self.times.pop()
+
     def within_a_second(self, mono_ns: int) -> int:
         """How many left less than a second ago."""
         times = self.times
@@ -94,6 +98,10 @@ class Recent:
             at_ns, old = order.popleft()
             if self._at.get(old) == at_ns:
                 del self._at[old]
+
+    def unsent(self, terms: Terms) -> None:
+        """The latest order of these terms did not leave, and none of them did within the window before it."""
+        self._at.pop(terms, None)
 
     def age_ns(self, terms: Terms, mono_ns: int) -> int | None:
         """How long ago the same left; None when not within the window."""

@@ -196,6 +196,14 @@ class PreTrade:
             terms = asked[1] if asked is not None and asked[0] is command else _terms(command)
             self._recent.sent(terms, mono_ns)
 
+    def unsent(self, command: NewOrder) -> None:
+        """One that was noted as sent, with nothing else sent since that left, did not leave."""
+        self._all.unsent()
+        if command.strategy in self._strategies:
+            self._own[command.strategy].unsent()
+        if self._window_ns:
+            self._recent.unsent(_terms(command))
+
     def changed(self, order: Order, mono_ns: int) -> None:
         """A replace left."""
         self._paced(order.strategy, mono_ns)

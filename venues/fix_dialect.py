@@ -188,7 +188,21 @@ class TradingProfile(FixProfile, Protocol):
 
 
 class BatchProfile(Protocol):
-    """Several cancels in one message."""
+    """Several orders, or several cancels, in one message."""
+
+    def may_join(self, order: NewOrder) -> bool:
+        """Whether a batch may hold such an order."""
+        ...
+
+    def new_entry(
+        self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int
+    ) -> None:
+        """One order of a batch, as its fields stand in the group. VenueError as `TradingProfile.new_order`."""
+        ...
+
+    def new_orders(self, body: BodyWriter, count: int, batch_id: str) -> str:
+        """What stands before the entries, of which there are so many; the MsgType."""
+        ...
 
     def cancel_orders(self, body: BodyWriter, orders: Sequence[tuple[WorkingOrder, str]], batch_id: str) -> str: ...
 

@@ -207,9 +207,6 @@ class ReportDecoder:
         code = code or (str(event.reason) if event.reason >= 0 else "")
         text = event.text if event.ref_tag_id < 0 else f"{event.text} (tag {event.ref_tag_id})"
         request = self._requests.by_seq(event.ref_seq_num)
-        if request is not None and self._rules.reject_is_doubt and (request.kind == "new" or request.successor):
-            said = f"35=3 of {request.request_id}, which does not prove that it was not taken: {code} {text}"
-            return [Notice("warning", "rejected", said.rstrip())]
         return self._refused(request, "3", event.ref_msg_type, code, text, recv_ns)
 
     def _exec_type(self, message: Message, read: FieldReader) -> str:
@@ -324,6 +321,9 @@ class ReportDecoder:
         if request is None or (request.kind == "status" and not unknown):
             said = f"35={origin} of our 35={ref_type or '?'}: {code} {text}".rstrip()
             return [Notice("warning", "rejected", said)]
+        if origin == "3" and self._rules.reject_is_doubt and (request.kind == "new" or request.successor):
+            said = f"35=3 of {request.request_id}, which does not prove that it was not taken: {code} {text}"
+            return [Notice("warning", "rejected", said.rstrip())]
         if request.kind == "new":
             return [self._refused_order(request, request.cl_ord_id, origin, code, text, recv_ns)]
         if request.kind == "mass":

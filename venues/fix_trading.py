@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from base.errors import VenueError
+from base.errors import CodecError, VenueError
 from base.instruments import Instrument
 from fix.codec import BodyWriter, Message
 from fix.session_events import FieldDefect, RejectReceived
@@ -62,6 +62,34 @@ class FixTradingSession(FixVenueSession):
         request = Request("new", cl_ord_id, instrument, cl_ord_id, order=order, side=order.side)
         self._requests.add(self._send(msg_type, body.take(), mono_ns, wall_ns), request)
 
+    def may_join(self, order: NewOrder) -> bool:
+        """Whether it may be one of several in a message."""
+        return self._batching is not None and self._batching.may_join(order)
+
+    def new_orders(
+        self, orders: Sequence[tuple[NewOrder, str]], instrument: Instrument, mono_ns: int, wall_ns: int
+    ) -> list[str]:
+        """Place several orders in one message; why each is not in it."""
+        if self._batching is None:
+            raise VenueError(f"{self._name}: the venue takes one order a message")
+        problems, entries, requests = [], [], []
+        for order, cl_ord_id in orders:
+            body = BodyWriter()
+            try:
+                self._batching.new_entry(body, order, instrument, cl_ord_id, wall_ns)
+            except (VenueError, CodecError) as e:
+                problems.append(str(e))
+                continue
+            problems.append("")
+            entries.append(body.take())
+            requests.append(Request("new", cl_ord_id, instrument, cl_ord_id, order=order, side=order.side))
+        if entries:
+            body, batch_id = BodyWriter(), self._orders.ids.next(wall_ns)
+            msg_type = self._batching.new_orders(body, len(entries), batch_id)
+            seq = self._send(msg_type, body.take() + b"".join(entries), mono_ns, wall_ns)
+            self._keep_batch(seq, batch_id, requests)
+        return problems
+
     def cancel_order(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None:
         """Ask for an order to be cancelled."""
         body = BodyWriter()
@@ -75,10 +103,7 @@ class FixTradingSession(FixVenueSession):
         body, batch_id = BodyWriter(), self._orders.ids.next(wall_ns)
         msg_type = self._batching.cancel_orders(body, orders, batch_id)
         seq = self._send(msg_type, body.take(), mono_ns, wall_ns)
-        requests = [cancel_like("cancel", request_id, order) for order, request_id in orders]
-        for request in requests:
-            self._requests.add(seq, request)
-        self._batches.add(seq, batch_id, requests)
+        self._keep_batch(seq, batch_id, [cancel_like("cancel", request_id, order) for order, request_id in orders])
 
     def replace_order(
         self,
@@ -131,6 +156,11 @@ class FixTradingSession(FixVenueSession):
     def _keep(self, seq: int, request: Request, *aliases: str) -> None:
         named = request.aliases() if self._orders.report_rules.swapped_ids else ()
         self._requests.add(seq, request, *aliases, *named)
+
+    def _keep_batch(self, seq: int, batch_id: str, requests: list[Request]) -> None:
+        for request in requests:
+            self._requests.add(seq, request)
+        self._batches.add(seq, batch_id, requests)
 
     def _ready(self) -> None:
         for msg_type, body in self._orders.after_logon():

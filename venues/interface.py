@@ -66,6 +66,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     account_wide_reports: bool  # this session also hears of orders that others placed
     limits: RateLimits = RateLimits()
     cancel_batch: int = 1  # cancels of one instrument's orders that one message may hold
+    order_batch: int = 1  # new orders of one instrument that one message may hold, those that `may_join` allows
     mass_cancel_by_instrument: bool = True  # a mass cancel can be of one instrument alone
     numbers_go_on: bool = True  # our own sequence numbers do, over connections
     drop_copy_fills_only: bool = False  # drop copy tells trades, and nothing of orders and cancels
@@ -380,6 +381,19 @@ class TradingSession(VenueSession, Protocol):
     def new_order(
         self, order: NewOrder, instrument: Instrument, cl_ord_id: str, mono_ns: int, wall_ns: int
     ) -> None: ...
+    def may_join(self, order: NewOrder) -> bool:
+        """Whether the venue takes such an order as one of several in a message."""
+        ...
+
+    def new_orders(
+        self, orders: Sequence[tuple[NewOrder, str]], instrument: Instrument, mono_ns: int, wall_ns: int
+    ) -> list[str]:
+        """Orders of one instrument, each with its ClOrdID, in one message; VenueError where there is none.
+
+        Answers why each is not in the message, "" where it is: one that is not fit to be sent keeps no other back.
+        """
+        ...
+
     def cancel_order(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None: ...
     def cancel_orders(self, orders: Sequence[tuple[WorkingOrder, str]], mono_ns: int, wall_ns: int) -> None:
         """Orders of one instrument, each with its request's id, in one message; VenueError where there is none."""

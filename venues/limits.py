@@ -22,7 +22,8 @@ at our address."""
 REQUESTS = ("new", "amend", "swap", "cancel", "mass", "status")
 """Requests of order entry: `amend` changes in place, `swap` cancels and places anew, `mass` is a mass cancel.
 
-Beside them `swept`: an order that a mass cancel reaches, where a venue may count it as a cancel. Messages are not."""
+Beside them `swept`: an order that a mass cancel reaches, where a venue may count it as a cancel; and `joined`: a new
+order in the message of another. Messages are not."""
 
 
 class Cost(msgspec.Struct, frozen=True):

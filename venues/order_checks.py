@@ -71,7 +71,7 @@ class OrderChecks:
         )  # fmt: skip
         self.new = self._rules.new
         self.replace = self._rules.replace
-        self.sent = self._rules.sent
+        self.sent, self.unsent = self._rules.sent, self._rules.unsent
         self.changed = self._rules.changed
         scope = account_scope(ours.venue, ours.account)
         self._held = {name: self._sums.held(scope, name) for name in names}

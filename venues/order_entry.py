@@ -1,15 +1,14 @@
 """Order entry over one trading session: commands in, answers and events out. No I/O of its own.
 
-Order of things for a new order: checks (terms, the desk's limits, the venue's rates), ClOrdID, journal, gate, bytes.
-A report is journalled before the session's expected number advances (`event` returns). What the gate forbids never
-leaves; cancels always pass.
+New orders are placed by venues/new_orders.py. A report is journalled before the session's expected number advances
+(`event` returns). What the gate forbids never leaves; cancels always pass.
 """
 
 from collections.abc import Callable
 
 import msgspec
 
-from base.errors import CodecError, SessionError, StoreError, VenueError
+from base.errors import SessionError, StoreError
 from base.instruments import Instrument
 from ipc.events import AnyEvent, CancelReject, Difference, ExecutionReport, VenueLimit
 from ipc.once import Once
@@ -20,21 +19,22 @@ from ipc.requests import (
     ListOrders,
     MassCancel,
     NewOrder,
+    NewOrders,
     ReplaceOrder,
     StatusOrder,
 )
 from ipc.told import Told
-from risk.order import Order, order_of, successor_of
+from risk.order import Order, successor_of
 from risk.orders import AMENDS, Applied, OrderTable
 from venues.cancel_batches import batches, cancel_together
 from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
+from venues.new_orders import REFUSALS, place
 from venues.order_port import Checks, NoChecks, Port, Times
-from venues.order_terms import age_at_venue, check_figures, check_new, owned, working
+from venues.order_terms import age_at_venue, check_figures, owned, working
 from venues.throttle import Throttle
 
 LOST_KEPT = 1_000  # orders reported as lost by name, in one life of the process
 FOREIGN_KEPT = 20_000  # reports on others' orders, told once however often they come
-REFUSALS = (SessionError, VenueError, CodecError)
 
 
 class OrderEntry:
@@ -89,7 +89,9 @@ class OrderEntry:
         """Act on a command; the answer is immediate. Never raises for what a client says."""
         match command:
             case NewOrder():
-                return self._new(command)
+                return place(self, (command,))[0]
+            case NewOrders():
+                return Answer(command.command_id, True, answers=place(self, command.orders))
             case CancelOrder():
                 return self._on_order(command, command.cl_ord_id, command.order_id, self.cancel, command.instrument)
             case ReplaceOrder():
@@ -103,64 +105,6 @@ class OrderEntry:
                 return Answer(command.command_id, True, orders=tuple(o.snapshot() for o in orders))
             case _:
                 return Answer(command.command_id, False, f"{self.name} does not take {type(command).__name__}")
-
-    def _new(self, command: NewOrder) -> Answer:
-        reason = self._objection(command)
-        session = self.session
-        if reason or session is None:
-            return self._refuse(command, reason or "session is not connected")
-        mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
-        instrument = self.instruments[command.instrument]
-        # What the desk itself refuses takes nothing of the venue's rates.
-        if over := self.checks.new(command, instrument, mono_ns):
-            return self._refuse(command, over)
-        if late := self.throttle.take("new", mono_ns, wall_ns, command.instrument):
-            return self._refuse(command, late)
-        cl_ord_id = session.make_cl_ord_id(wall_ns)
-        scales = (instrument.px_scale, instrument.qty_scale)
-        order = order_of(command, self.name, self.account, cl_ord_id, scales, wall_ns)
-        self.table.add(order)
-        try:
-            self.port.remember(command, cl_ord_id)
-            self.port.record(order.snapshot())
-        except StoreError as e:
-            # Not written, so not sent: a full disk stops new orders and nothing else.
-            self.table.reject(order, f"journal: {e}", wall_ns)
-            return self._refuse(command, f"journal: {e}")
-        # The gate is read last, with nothing but the send behind it.
-        closed = self.port.gate(command.strategy, command.instrument)
-        if not closed:
-            try:
-                session.new_order(command, instrument, cl_ord_id, mono_ns, wall_ns)
-            except REFUSALS as e:
-                closed = str(e)
-        if closed:
-            self.table.reject(order, closed, wall_ns)
-            self.port.record(order.snapshot())
-            self.counters["refused"] += 1
-            return Answer(command.command_id, False, closed, cl_ord_id)
-        self.counters["orders"] += 1
-        self.asked_ns = self.asked_ns or mono_ns
-        self.checks.sent(command, mono_ns)
-        self.port.moved(order)
-        return Answer(command.command_id, True, cl_ord_id=cl_ord_id)
-
-    def _refuse(self, command: NewOrder, reason: str) -> Answer:
-        self.counters["refused"] += 1
-        return Answer(command.command_id, False, reason)
-
-    def _objection(self, command: NewOrder) -> str:
-        closed = self.port.gate(command.strategy, command.instrument)
-        if closed:
-            return closed
-        if self.session is None or self.session.phase != SessionPhase.READY:
-            return f"session {self.name} is not ready: {self.session.phase if self.session else 'not connected'}"
-        if self.ready_reason:
-            return f"session {self.name} is not ready: {self.ready_reason}"
-        instrument = self.instruments.get(command.instrument)
-        if instrument is None:
-            return f"instrument: {self.name} has no {command.instrument!r}; it has {sorted(self.instruments)}"
-        return check_new(command, instrument, self.capabilities)
 
     def _on_order(
         self, command: AnyCommand, cl_ord_id: str, order_id: str, act: Callable[[Order], str], instrument: str = ""

@@ -63,7 +63,11 @@ class Checks(Protocol):
         ...
 
     def sent(self, command: NewOrder, mono_ns: int) -> None:
-        """A new order left."""
+        """A new order left, or is about to with others: it counts from now on."""
+        ...
+
+    def unsent(self, command: NewOrder) -> None:
+        """It did not leave after all. Asked before anything else leaves."""
         ...
 
     def changed(self, order: Order, mono_ns: int) -> None:
@@ -84,5 +88,7 @@ class NoChecks:
         return ""
 
     def sent(self, command: NewOrder, mono_ns: int) -> None: ...
+
+    def unsent(self, command: NewOrder) -> None: ...
 
     def changed(self, order: Order, mono_ns: int) -> None: ...

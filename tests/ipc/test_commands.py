@@ -18,7 +18,7 @@ from ipc.command_client import CommandClient
 from ipc.commands import CommandServer
 from ipc.events import Alert
 from ipc.journal import Journal
-from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, NewOrder, ReplayChunk, ReplayRequest
+from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, NewOrder, NewOrders, ReplayChunk, ReplayRequest
 from tests.ipc.bus_tools import private_folder, wait_for, zmq_context
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -70,6 +70,11 @@ class Desk:
 
     def order(self, command_id: str = "", deadline_ns: int = 0) -> NewOrder:
         return NewOrder("me", command_id or self.client.next_command_id(), deadline_ns, "v", "BTC-USD", "1", "2", 5)
+
+
+def several(*clients: str, name: str = "o") -> bytes:
+    orders = [["new", client, name, 0, "v", "BTC-USD", "1", "2", 5] for client in clients]
+    return msgspec.msgpack.encode(["news", "me", "77", 0, orders])
 
 
 def test_a_command_is_acted_on_and_answered(context: Context, endpoint: str) -> None:
@@ -140,6 +145,10 @@ def test_a_command_after_its_deadline_is_refused_unacted(context: Context, endpo
         ((msgspec.msgpack.encode(["new", "me", "77", 0, "v"]),), "length", "77"),
         ((msgspec.msgpack.encode(["new", "me", "77", "soon", "v", "i", "1", "2", 5]),), "$[3]", "77"),
         ((msgspec.msgpack.encode(["cancel", "", "77", 0]),), "must not be empty", "77"),
+        ((msgspec.msgpack.encode(["news", "me", "77", 0, []]),), "0 orders, expected 1 to 100 - at `$.orders`", "77"),
+        ((several("me", "you"),), "'you' is not the command's 'me' - at `$.orders[1]`", "77"),
+        ((several("me", name=""),), "must not be empty - at `$.orders[0]`", "77"),
+        ((several(*["me"] * 101),), "101 orders", "77"),
         ((msgspec.msgpack.encode({"a": 1}),), "malformed command", ""),
         ((b"\x94\xa6cancel\xa1\xff\xa277\x00",), "utf-8", ""),
         ((b"\x94\xa3new\xa2me\xa277" + b"\x91" * 60_000,), "malformed command", ""),
@@ -314,3 +323,90 @@ def test_a_cancel_without_a_deadline_is_never_late(context: Context, endpoint: s
     desk = Desk(context, endpoint)
     desk.clock.advance(10**18)
     assert desk.ask(CancelOrder("me", "1", 0, cl_ord_id="x")).accepted
+
+
+# --- several orders in one command
+
+
+class Several(Desk):
+    """One that answers each order of a command; those of 9 it refuses."""
+
+    def handle(self, command: AnyCommand, identity: bytes) -> Answer:
+        if not isinstance(command, NewOrders) or self.refusal:
+            return super().handle(command, identity)
+        self.acted.append(command)
+        answers = [
+            Answer(o.command_id, o.order_qty != 9, "nine" * (o.order_qty == 9), f"of-{o.command_id}")
+            for o in command.orders
+        ]
+        return Answer(command.command_id, True, answers=tuple(answers))
+
+    def several(self, *ids: str, deadline_ns: int = 0) -> NewOrders:
+        return NewOrders("me", self.client.next_command_id(), deadline_ns, tuple(self.order(i) for i in ids))
+
+
+def test_each_order_of_a_command_is_answered_as_it_was_given(context: Context, endpoint: str) -> None:
+    desk = Several(context, endpoint)
+    nine = msgspec.structs.replace(desk.order("b"), order_qty=9)
+    answer = desk.ask(NewOrders("me", "x", 0, (desk.order("a"), nine)))
+    assert answer == Answer(
+        "x", False, "1 of 2 orders refused, the first: nine",
+        answers=(Answer("a", True, cl_ord_id="of-a"), Answer("b", False, "nine", "of-b")),
+    )  # fmt: skip
+    assert desk.ask(desk.several("c", "d")).accepted
+
+
+def test_each_order_is_acted_on_once_whatever_command_it_comes_in(context: Context, endpoint: str) -> None:
+    desk = Several(context, endpoint)
+    single = desk.ask(desk.order("a"))
+    first = desk.ask(desk.several("a", "b", "b", "c")).answers
+    assert [(a.command_id, a.cl_ord_id, a.duplicate) for a in first] == [
+        ("a", single.cl_ord_id, True), ("b", "of-b", False), ("b", "of-b", True), ("c", "of-c", False),
+    ]  # fmt: skip
+    assert isinstance(desk.acted[-1], NewOrders)
+    assert [o.command_id for o in desk.acted[-1].orders] == ["b", "c"]
+    again = desk.ask(desk.several("c", "b"))
+    assert [(a.cl_ord_id, a.duplicate) for a in again.answers] == [("of-c", True), ("of-b", True)]
+    assert desk.ask(desk.order("b")) == Answer("b", True, cl_ord_id="of-b", duplicate=True)
+    assert (len(desk.acted), desk.server.counters.duplicates) == (2, 5)
+
+
+def test_orders_after_their_own_deadline_or_the_command_s_are_refused_unacted(context: Context, endpoint: str) -> None:
+    desk = Several(context, endpoint)
+    now = desk.clock.wall_ns()
+    late = msgspec.structs.replace(desk.order("a"), deadline_ns=now - 1_000_000)
+    answer = desk.ask(NewOrders("me", "x", now, (late, desk.order("b"))))
+    assert [(a.command_id, a.accepted) for a in answer.answers] == [("a", False), ("b", True)]
+    assert "1.0 ms before" in answer.reason
+    answer = desk.ask(desk.several("c", "d", deadline_ns=now - 1))
+    assert [(a.command_id, a.accepted) for a in answer.answers] == [("c", False), ("d", False)]
+    assert len(desk.acted) == 1
+    assert desk.ask(desk.several("c")).answers[0].duplicate
+
+
+def test_who_takes_no_orders_refuses_each_of_them(context: Context, endpoint: str) -> None:
+    desk = Several(context, endpoint)
+    desk.refusal = "not I"
+    answers = desk.ask(desk.several("a", "b")).answers
+    assert answers == (Answer("a", False, "not I"), Answer("b", False, "not I"))
+
+
+def test_orders_of_an_earlier_life_are_known_one_by_one(context: Context, endpoint: str, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", 7)
+    journal.order_id("me", "a", "old", 5)
+    desk = Several(context, endpoint, journal=journal)
+    old, new = desk.ask(desk.several("a", "b")).answers
+    assert (old.cl_ord_id, old.accepted, old.duplicate) == ("old", True, True)
+    assert "the state of the order says" in old.reason
+    assert (new.cl_ord_id, new.duplicate) == ("of-b", False)
+
+
+def test_a_command_of_many_orders_uses_up_its_turn(context: Context, endpoint: str) -> None:
+    desk = Several(context, endpoint)
+    wait_for(lambda: desk.client.connected, "the connection")
+    desk.client.send(desk.several(*map(str, range(60))))
+    for n in range(10):
+        desk.client.send(desk.order(f"more-{n}"))
+    wait_for(lambda: bool(desk.server.socket.poll(10)), "the commands")
+    assert desk.server.serve()
+    assert len(desk.acted) == 5

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ipc import frames
 from ipc.events import ORDER_STATES, SCHEMA_VERSION, AnyEvent
-from ipc.requests import AnyCommand
+from ipc.requests import AnyCommand, NewOrder
 from ipc.sequence import decode
 
 EVENTS: tuple[Any, ...] = get_args(AnyEvent)
@@ -28,6 +28,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return INT64
     if hint == int | None:
         return st.none() | INT64
+    if hint == tuple[NewOrder, ...]:
+        return st.lists(fields(NewOrder), max_size=3).map(tuple)
     if hint == dict[str, int]:
         return st.dictionaries(st.text(), INT64, max_size=3)
     return st.from_type(hint)

@@ -17,7 +17,7 @@ from ipc.bus import Publisher
 from ipc.commands import CommandServer
 from ipc.events import OrderState
 from ipc.journal import Journal
-from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel, NewOrder, ReplaceOrder
+from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel, NewOrder, NewOrders, ReplaceOrder
 from ipc.roster import command_endpoint, publisher_endpoint
 from tests.ipc.bus_tools import wait_for
 
@@ -101,6 +101,8 @@ class TradingStub:
         self.commands.append(command)
         if self.refuse:
             raise qd.CommandError(self.refuse)
+        if isinstance(command, NewOrders):
+            return Answer(command.command_id, True, answers=tuple(self._handle(o, _identity) for o in command.orders))
         if isinstance(command, NewOrder):
             self.count += 1
             cl_ord_id = f"order-{self.count}"
@@ -150,8 +152,9 @@ def test_the_exports_are_these() -> None:
     assert sorted(qd.__all__) == [
         "Alert", "BUY", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookSource", "BookStatus", "BusError",
         "CancelReject", "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap", "Instrument",
-        "KillState", "NumberError", "OrderState", "ProcessState", "PublicTrade", "QuarterdeckError", "RegionError",
-        "SELL", "SchemaError", "SessionState", "TopOfBook", "connect", "decimal", "format_scaled", "to_scaled",
+        "KillState", "NumberError", "OrderState", "OrderTerms", "ProcessState", "PublicTrade", "QuarterdeckError",
+        "RegionError", "SELL", "SchemaError", "SessionState", "TopOfBook", "connect", "decimal", "format_scaled",
+        "to_scaled",
     ]  # fmt: skip
     assert all(getattr(qd, name) is not None for name in qd.__all__)
     assert dir(qd) == sorted(qd.__all__)
@@ -265,6 +268,39 @@ def test_without_a_process_it_is_said_that_nothing_was_sent(config: DeskConfig) 
 def test_a_repeated_command_id_places_no_second_order(desk: qd.Desk, trading: TradingStub) -> None:
     ids = {desk.new_order("v", "BTC-USD", qd.BUY, "1", "1", command_id="7") for _ in range(2)}
     assert (ids, len(trading.commands)) == ({"order-1"}, 1)
+
+
+def test_several_orders_are_one_command_and_answered_one_by_one(desk: qd.Desk, trading: TradingStub) -> None:
+    stop = qd.OrderTerms("v", "BTC-USD", qd.SELL, 1, "99.5", "4", "6", "98", "post_only", {"x": "y"})
+    orders = [qd.OrderTerms("v", "BTC-USD", qd.BUY, "0.5"), stop]
+    answers = desk.new_orders(orders, command_id="mine")
+    assert [(a.command_id, a.accepted, a.cl_ord_id) for a in answers] == [
+        ("mine/0", True, "order-1"), ("mine/1", True, "order-2"),
+    ]  # fmt: skip
+    whole = trading.commands[0]
+    assert isinstance(whole, NewOrders)
+    market, limit = whole.orders
+    assert (market.ord_type, market.order_qty, market.price, market.strategy) == ("1", 500, None, "s")
+    assert (limit.side, limit.order_qty, limit.price, limit.stop_px, limit.options) == ("2", 1000, 995, 980, {"x": "y"})
+    assert (limit.ord_type, limit.time_in_force, limit.exec_inst) == ("4", "6", "post_only")
+    assert [a.duplicate for a in desk.new_orders(orders, command_id="mine")] == [True, True]
+    desk.cancel("order-2")
+    assert isinstance(trading.commands[-1], CancelOrder), "whose order it is was remembered"
+    trading.refuse = "gate: desk TRIPPED"
+    assert [(a.accepted, a.reason) for a in desk.new_orders(orders)] == [(False, "gate: desk TRIPPED")] * 2
+
+
+@pytest.mark.parametrize(
+    ("orders", "says"),
+    [([], "0 orders"), ([("v", "BTC-USD", "1", 1)] * 101, "101 orders"), ([("v", "X", "1", 1)], "no instrument v X")],
+    ids=["none", "too many", "unknown"],
+)
+def test_several_orders_that_are_no_command_are_an_error_before_anything_is_asked(
+    desk: qd.Desk, trading: TradingStub, orders: list[tuple[str, str, str, int]], says: str
+) -> None:
+    with pytest.raises(qd.ConfigError, match=says):
+        desk.new_orders([qd.OrderTerms(*terms) for terms in orders])
+    assert trading.commands == []
 
 
 def test_orders_are_changed_cancelled_and_listed(desk: qd.Desk, trading: TradingStub) -> None:

@@ -143,14 +143,16 @@ def test_what_books_are_checked_by_and_what_drop_copy_tells(
 def test_orders_are_the_dialects(odd: Odd, capsys: pytest.CaptureFixture[str]) -> None:
     odd.changes = {
         "new_types": frozenset({"P", "~"}), "times_in_force": frozenset({"7", "X"}), "replace": Replace.CANCEL_NEW,
-        "cancel_batch": 77, "session_status": False, "rest": frozenset({"order"}), "mass_status": True,
+        "order_batch": 5, "cancel_batch": 77, "session_status": False, "rest": frozenset({"order"}),
+        "mass_status": True,
     }  # fmt: skip
     (line,) = block(qd(capsys), "Orders")[2:]
-    assert line == ["odd", "pegged, ~", "ATC X", "cancel + new", "77", "REST", "session"]
+    assert line == ["odd", "pegged, ~", "ATC X", "cancel + new", "5, 77", "REST", "session"]
     (one,) = data(capsys)
-    assert (one["ord_types"], one["replace"], one["cancel_batch"]) == ({"P": "pegged", "~": ""}, "cancel_new", 77)
+    assert (one["ord_types"], one["replace"]) == ({"P": "pegged", "~": ""}, "cancel_new")
+    assert (one["order_batch"], one["cancel_batch"]) == (5, 77)
     odd.changes = {"new_types": frozenset(), "times_in_force": frozenset(), "replace": Replace.NONE}
-    assert block(qd(capsys), "Orders")[2:] == [["odd", "-", "-", "-", "1", "session", "-"]]
+    assert block(qd(capsys), "Orders")[2:] == [["odd", "-", "-", "-", "1, 1", "session", "-"]]
 
 
 def test_cancelling_is_the_plans(odd: Odd, capsys: pytest.CaptureFixture[str]) -> None:

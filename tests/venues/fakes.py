@@ -77,6 +77,16 @@ class FakeSession:
     def new_order(self, order: NewOrder, instrument: Instrument, cl_ord_id: str, mono_ns: int, wall_ns: int) -> None:
         self._send("new", cl_ord_id)
 
+    def may_join(self, order: NewOrder) -> bool:
+        return order.ord_type == "2"
+
+    def new_orders(
+        self, orders: Sequence[tuple[NewOrder, str]], instrument: Instrument, mono_ns: int, wall_ns: int
+    ) -> list[str]:
+        problems = ["options: none" if order.options else "" for order, _ in orders]
+        self._send("orders", " ".join(i for (_, i), why in zip(orders, problems, strict=True) if not why))
+        return problems
+
     def cancel_order(self, order: WorkingOrder, request_id: str, mono_ns: int, wall_ns: int) -> None:
         self._send("cancel", order.cl_ord_id)
 

@@ -320,6 +320,81 @@ def test_one_order_of_a_batch_is_answered_by_itself() -> None:
     assert heard.one(CancelReject).cl_ord_id == OTHER
 
 
+# --- batches of orders
+
+
+def placed(session: Any, venue: Venue, *orders: NewOrder) -> tuple[Any, str]:
+    """The message that places them, the first as OURS, the second as OTHER, and its BatchID."""
+    given = list(zip(orders, (OURS, OTHER), strict=True))
+    assert session.new_orders(given, BTC, venue.mono, venue.wall) == ["", ""]
+    message = venue.last("U6")
+    return message, message.need_str(8014)
+
+
+def test_several_orders_are_one_message_with_the_documented_group() -> None:
+    session, _, venue = logged_on()
+    market = order(side="2", ord_type="1", price=None, time_in_force="3", options={"cash_order_qty": "25.5"})
+    gtd = {"time_in_force": "6", "expire_ns": WALL + SECOND, "options": {"self_trade_prevention": "D"}}
+    message, batch_id = placed(
+        session, venue, order(ord_type="4", stop_px=990_000, exec_inst="post_only", **gtd), market
+    )
+    body = [(t, v.decode()) for t, v in message.fields() if t not in (8, 9, 35, 49, 56, 34, 52, 10)]
+    assert body == [
+        (8014, batch_id), (73, "2"),
+        (11, OURS), (18, "A"), (38, "1.5"), (40, "4"), (44, "10000.5"), (54, "1"), (55, "BTC-USD"), (59, "6"),
+        (126, "20260407-14:32:06.000"), (99, "9900"), (7928, "D"),
+        (11, OTHER), (152, "25.5"), (40, "1"), (54, "2"), (55, "BTC-USD"), (59, "3"), (7928, "N"),
+    ]  # fmt: skip
+    assert session.owns(batch_id)
+
+
+@pytest.mark.parametrize(
+    "alone",
+    [
+        {"ord_type": "O", "stop_px": 1, "options": {"stop_limit_px": "1"}},
+        {"options": {"cash_order_qty": "1"}},
+        {"options": {"handl_inst": "E"}},
+        {"ord_type": "4", "stop_px": 1, "options": {"trigger_price_direction": "U"}},
+    ],
+    ids=["bracket", "limit by funds", "exn", "direction"],
+)
+def test_what_the_group_has_no_field_for_goes_alone(alone: dict[str, Any]) -> None:
+    session, _, _ = logged_on()
+    assert not session.may_join(order(**alone))
+    assert session.may_join(order())
+
+
+@pytest.mark.parametrize("how", ["U7", "j", "3"])
+def test_the_refusal_of_a_batch_of_orders_ends_each_of_them_once(how: str) -> None:
+    session, heard, venue = logged_on()
+    message, batch_id = placed(session, venue, order(), order(side="2"))
+    said = {
+        "U7": f"8014={batch_id}|58=no funds|",
+        "j": f"45={message.seq_num}|372=U6|379={batch_id}|380=1|58=no funds|",
+        "3": f"45={message.seq_num}|372=U6|373=5|58=no funds|",
+    }
+    venue.send(how, said[how])
+    ends = [(e.cl_ord_id, e.exec_type, e.ord_status, e.side, e.text, e.origin) for e in heard.events]
+    assert ends == [(OURS, "8", "8", "1", "no funds", how), (OTHER, "8", "8", "2", "no funds", how)]
+    heard.events.clear()
+    venue.send("U7", f"8014={batch_id}|58=again|")
+    assert (heard.events, heard.codes()) == ([], ["rejected"])
+
+
+def test_one_refused_order_of_a_batch_is_a_report_of_its_own() -> None:
+    session, heard, venue = logged_on()
+    placed(session, venue, order(), order())
+    venue.send("8", f"11={OTHER}|37=0|17=E|150=8|39=8|55=BTC-USD|103=0|58=price increment|")
+    assert heard.one(ExecutionReport).cl_ord_id == OTHER
+
+
+def test_a_batch_of_orders_is_never_sent_twice() -> None:
+    session, _, venue = logged_on()
+    placed(session, venue, order(), order())
+    venue.send("2", "7=1|16=0|")
+    assert [m.msg_type for m in venue.take()] == ["4"]
+
+
 # --- reports
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ipc.requests import CancelOrder, MassCancel
+from ipc.requests import CancelOrder, MassCancel, NewOrders
 from sim import timetext
 from sim.flow import Crowd
 from sim.setup import Grant, RestKey, Setup
@@ -509,6 +509,24 @@ def test_a_desk_s_cancels_of_one_instrument_leave_in_batches_and_prove_themselve
         desk.until(lambda: all(o.state == "CANCELED" for o in orders), "cancelled")
         assert desk.session.numbers()[0] == before + 2
         assert bench.running.working() == []
+    finally:
+        bench.close()
+
+
+def test_a_desk_s_orders_leave_in_batches_as_long_as_the_venue_takes(tmp_path: Path) -> None:
+    bench = Bench(CASE, tmp_path)
+    try:
+        desk = LiveDesk(bench)
+        desk.connect()
+        before = desk.session.numbers()[0]
+        bracket = {"ord_type": "O", "stop_px": 10_100, "options": {"stop_limit_px": "102"}}
+        terms: list[dict[str, Any]] = [{}] * 16 + [bracket] + [{}] * 3
+        given = tuple(CASE.order(command_id=f"o{n}", **more) for n, more in enumerate(terms))
+        answers = desk.entry.handle(NewOrders("c", "all", 0, given)).answers
+        orders = [desk.entry.table.find(a.cl_ord_id) for a in answers]
+        desk.until(lambda: all(o is not None and o.state == "NEW" for o in orders), "acknowledged")
+        assert desk.session.numbers()[0] == before + 4  # fifteen, one, the bracket by itself, three
+        assert len(bench.running.working()) == 20
     finally:
         bench.close()
 

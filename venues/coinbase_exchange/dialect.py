@@ -54,7 +54,7 @@ _REPORTS = ReportRules(
     required=(11, 17, 37, 39, 55, 150),
     unknown_order=_unknown_order,
     no_order_ids=("", "NONE", "0"),
-    batch_rejects=frozenset({"U5"}),
+    batch_rejects=frozenset({"U5", "U7"}),
 )
 
 
@@ -73,6 +73,7 @@ class _Profile:
             supports_resend=resumes,
             resend_end_zero=not resumes,
             resend_most=RESEND_MOST if resumes else 0,
+            order_types=frozenset({"D", "G", "U6"}),
         )
         self._kind = kind
         self._key, self._passphrase = context.username or self.settings.sender_comp_id, context.passphrase
@@ -134,6 +135,7 @@ class CoinbaseExchange(FixVenue):
             mass_cancel_report=True,
             mass_cancel_by_instrument=False,
             cancel_batch=BATCH_MOST,
+            order_batch=BATCH_MOST,
             open_orders=open_orders(venue),
             disconnect=_DISCONNECT[settings.on_loss],
             resend=settings.resumes,
@@ -168,7 +170,7 @@ class CoinbaseExchange(FixVenue):
         return cancel_plan(venue, _settings(venue))
 
     def trading(self, context: SessionContext, sink: Sink) -> FixTradingSession:
-        """An order-entry session, whose cancels may leave in batches."""
+        """An order-entry session, whose orders and cancels may leave in batches."""
         profile = _Trading(context, _read(context))
         return FixTradingSession(context, sink, profile, profile.store, batching=profile)
 

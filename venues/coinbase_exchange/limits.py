@@ -4,17 +4,17 @@ from base.config import Kind
 from venues.coinbase_exchange.settings import Settings
 from venues.limits import FREE, ONE, ConnectLimit, Limit, RateLimits, Refusal
 
-_SWEPT = {"swept": FREE}
+_BY_MESSAGE = {"swept": FREE, "joined": FREE}
 
 
 def rate_limits(settings: Settings) -> RateLimits:
     """100 requests a second are served, at 200 the session ends; a batch is one. Market data and drop copy are free."""
     requests = Limit(
-        name="requests", most=100, per_s=1, costs=_SWEPT, reserve=20, spare=4, source="FIX rate limits",
+        name="requests", most=100, per_s=1, costs=_BY_MESSAGE, reserve=20, spare=4, source="FIX rate limits",
         refusals=(Refusal(text="rate limit"), Refusal(text="Rate limit")),  # the form of a refusal is not documented
     )  # fmt: skip
     messages = Limit(
-        name="messages", most=200, per_s=1, costs=_SWEPT, reserve=40, spare=10, breach="logout",
+        name="messages", most=200, per_s=1, costs=_BY_MESSAGE, reserve=40, spare=10, breach="logout",
         source="FIX rate limits",
     )  # fmt: skip
     too_many = (Refusal(text="Too Many Requests"), Refusal(text="rate limit"))

@@ -1,4 +1,5 @@
-"""Order entry of Coinbase Exchange: D, F, G, H, q and U4, a batch of cancels. Fields as the venue's tables have them.
+"""Order entry of Coinbase Exchange: D, F, G, H, q and batches, U6 of orders and U4 of cancels. Fields as the venue's
+tables have them.
 
 What a request has no field for is refused rather than lost.
 """
@@ -49,6 +50,27 @@ class Orders(NewAndCancel):
         if _DIRECTION in order.options:
             body.text(1109, one_of(order.options[_DIRECTION], frozenset("UD"), f"options.{_DIRECTION}", _NAME))
         return "D"
+
+    def may_join(self, order: NewOrder) -> bool:
+        """The group of 35=U6 has neither StopLimitPx(3040), TriggerPriceDirection(1109) nor HandlInst(21), and
+        CashOrderQty(152) for market orders alone.
+        """
+        by_funds = _FUNDS in order.options and order.ord_type != MARKET
+        return order.ord_type != BRACKET and not by_funds and not order.options.keys() & {_EXN, _DIRECTION}
+
+    def new_entry(
+        self, body: BodyWriter, order: NewOrder, instrument: Instrument, cl_ord_id: str, wall_ns: int
+    ) -> None:
+        """An entry of 35=U6: the fields of 35=D that it has."""
+        self._check(order)
+        body.text(11, cl_ord_id)
+        self._terms(body, order, instrument)
+
+    def new_orders(self, body: BodyWriter, count: int, batch_id: str) -> str:
+        """35=U6: one message, one symbol."""
+        body.text(8014, batch_id)
+        body.integer(73, count)
+        return "U6"
 
     def cancel_order(self, body: BodyWriter, order: WorkingOrder, request_id: str, wall_ns: int) -> str:
         """35=F, with both names where both are known."""
