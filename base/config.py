@@ -18,6 +18,7 @@ from base.config_check import check_values
 from base.errors import ConfigError
 from base.instruments import ONE, Contract, Instrument, check_name, scaled_setting
 from base.kill_config import KillConfig
+from base.monitor_config import MonitorConfig
 from base.places import DATA_DIR, LOG_DIR, RUN_DIR, places_of
 from base.redundancy import check_redundancy, groups_of
 
@@ -184,6 +185,7 @@ class Config(_Strict, frozen=True, kw_only=True):
     sim: dict[str, SimConfig] = {}
     ledger: LedgerConfig | None = None
     alarms: AlarmsConfig | None = None
+    monitor: MonitorConfig | None = None
 
 
 class DeskConfig:
@@ -219,7 +221,7 @@ class DeskConfig:
     def process_log_bytes(self) -> int:
         """Share of one process's log in [desk].log_budget_mb, of which processes have half and FIX logs half."""
         c = self.config
-        processes = len(c.session) + len(c.book) + len(c.sim) + 5  # kill switch, alarms, ledger, informer, one to spare
+        processes = len(c.session) + len(c.book) + len(c.sim) + 6  # the desk's others, and one to spare
         return self._log_budget // 2 // processes
 
     @property

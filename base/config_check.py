@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from base.alarm_config import check_alarms
 from base.calendar_config import rule_of
 from base.errors import ConfigError
+from base.monitor_config import check_monitor
 from base.trigger_check import check_health, check_trigger_limits
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 _COMP_ID = re.compile(r"[\x21-\x7e]+")
-_RESERVED = frozenset({"killswitch", "informer", "ledger", "alarms"})
+_RESERVED = frozenset({"killswitch", "informer", "ledger", "alarms", "monitor"})
 
 
 def check_values(config: "Config", at: str) -> None:
@@ -55,6 +56,8 @@ def check_values(config: "Config", at: str) -> None:
         _ledger(config.ledger, f"{at}: ledger")
     if config.alarms is not None:
         check_alarms(config.alarms, f"{at}: alarms")
+    if config.monitor is not None:
+        check_monitor(config.monitor, f"{at}: monitor")
 
 
 def _names(config: "Config", at: str) -> None:

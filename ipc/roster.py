@@ -5,6 +5,10 @@ import msgspec
 from base.config import DeskConfig, Kind
 
 
+BYSTANDERS = frozenset({"monitor"})
+"""Kinds of processes that nothing depends on: whatever becomes of one is an alarm, and trips nothing."""
+
+
 class Role(msgspec.Struct, frozen=True):
     """One process: `python -m procs.<kind> --config FILE <arguments>`, known everywhere as `name`."""
 
@@ -30,6 +34,8 @@ def roster(desk: DeskConfig) -> list[Role]:
         (Kind.TRADING, "trading", 40),
     ):
         roles += [Role(s, kind.value, ("--session", s), group, priority) for s in desk.sessions(kind)]
+    if desk.config.monitor is not None:
+        roles.append(Role("monitor", "monitor", (), "monitor", 50))
     return roles
 
 

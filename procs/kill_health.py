@@ -8,7 +8,7 @@ from ipc.host import ProcessHost
 from ipc.owners import OwnerWatch
 from ipc.readiness import Readiness, Status
 from ipc.room import FULL
-from ipc.roster import roster
+from ipc.roster import BYSTANDERS, roster
 from risk.kill_plan import Topology
 from risk.triggers.health import ClockSteps, HealthRules, JournalStall, Lasting
 from risk.triggers.watch import Reading
@@ -25,8 +25,9 @@ class HealthTriggers:
     def __init__(self, host: ProcessHost, topology: Topology, owners: Mapping[str, OwnerWatch]) -> None:
         config = host.desk.config.kill.health
         self._owners, self._clock, self._own = owners, host.clock, host.name
-        self._names = names = [role.name for role in roster(host.desk)]
-        self._rules = HealthRules(config, list(topology.owners))
+        roles = roster(host.desk)
+        self._names = names = [role.name for role in roles]
+        self._rules = HealthRules(config, list(topology.owners), [r.name for r in roles if r.kind in BYSTANDERS])
         self._sampler = HealthSampler(host.desk, names, config.every_ms)
         self._blind_ns = max(BLIND_NS, 3 * config.every_ms * MS)
         self._clocks = ClockSteps()

@@ -338,7 +338,8 @@ class Killswitch:
         match command.verb:
             case "trip":
                 self._check_known(scope)
-                trip = self.switch.trip(scope, "operator", reason or f"by {by}", received_ns)
+                said = f"{reason} (by {by})" if reason else f"by {by}"
+                trip = self.switch.trip(scope, "operator", said, received_ns)
                 self._await_fences()
                 return {"trip_id": trip.trip_id, "generation": trip.generation, "touches": trip.plan.touches,
                         "leaves": trip.plan.leaves}  # fmt: skip

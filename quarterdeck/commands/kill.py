@@ -237,7 +237,7 @@ def _certify(path: str, places: Places, args: argparse.Namespace) -> int:
 def _plan(path: str, desk: Places, args: argparse.Namespace) -> int:
     """From the configuration; a running kill switch adds how its own sessions stand, and whom it could not kill."""
     from base.config import load
-    from quarterdeck.kill_plan_page import PlanPage
+    from venues.kill_plan_page import PlanPage
 
     args.action = "status"
     sessions: dict[str, Any] = {}

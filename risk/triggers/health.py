@@ -86,8 +86,9 @@ class Lasting:
 class HealthRules:
     """[kill.health] as readings."""
 
-    def __init__(self, config: HealthConfig, owners: Sequence[str]) -> None:
-        self._config, self._owners = config, set(owners)
+    def __init__(self, config: HealthConfig, owners: Sequence[str], bystanders: Iterable[str] = ()) -> None:
+        """`bystanders`: processes that nothing depends on; they raise alarms alone, whatever a limit's scope says."""
+        self._config, self._owners, self._bystanders = config, set(owners), frozenset(bystanders)
 
     def processes(self, found: Iterable[ProcessHealth]) -> list[Reading]:
         """Memory and processor time of each process."""
@@ -145,7 +146,7 @@ class HealthRules:
         floor: bool = False,
     ) -> Reading:  # fmt: skip
         own = f"session:{process}" if process in self._owners else ""
-        scope = limit.scope or own
+        scope = "" if process in self._bystanders else limit.scope or own
         n, m = (
             (limit.confirm_n, limit.confirm_m) if limit.confirm_n else (self._config.confirm_n, self._config.confirm_m)
         )
