@@ -1,7 +1,7 @@
 """The desk's web page: everything that `qd top` shows, live in a browser, and the kill switch for who signs in.
 
-Two threads: the poll loop looks at the desk, an asyncio loop serves browsers (docs/decisions/monitor-server.md). Nothing
-depends on this process, and its end trips nothing.
+Two threads: the poll loop looks at the desk, an asyncio loop serves browsers (docs/decisions/monitor-server.md).
+Nothing depends on this process, and its end trips nothing.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
+from ipc.view.eyes import Eyes
 from starlette.types import ASGIApp
 
 from base.errors import CommandError, TransportError
 from base.monitor_config import MonitorConfig
 from ipc.host import ProcessHost, run_process
 from ipc.readiness import Readiness
-from ipc.view.eyes import Eyes
 from procs.monitor_web.app import MonitorApp
 from procs.monitor_web.errands import Errands
 from procs.monitor_web.hub import Hub
@@ -52,7 +52,7 @@ class MonitorProcess:
         self.sections = Sections()
         self.hub = Hub(config.max_viewers, self._wanted)
         self.errands = Errands(host.reactor)
-        self.operators = Desk(config.operators, host.desk.run_dir, host.clock, config.session_idle_s, config.session_max_s)
+        self.operators = Desk(config, host.desk.run_dir, host.clock)
         self.server = WebServer(config, sock, lambda: self._build(config))
         self._depths: dict[tuple[str, str, int], tuple[int, bytes]] = {}
         self._looked_ns = host.clock.mono_ns()

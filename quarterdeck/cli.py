@@ -27,6 +27,7 @@ COMMANDS = {
     "fixlog": "the FIX logs in words; one order's life",
     "alarms": "what stands until somebody acknowledges it; notifiers",
     "kill": "trip, reset and look at the kill switch",
+    "operator": "who may sign in at the page",
     "sim": "a simulated venue",
     "fix": "an echoing FIX acceptor; the session layer held against its scenarios",
     "schema": "events and commands of the wire as JSON Schema, or as a page",

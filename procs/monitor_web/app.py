@@ -63,7 +63,7 @@ class _Reset(_Trip, forbid_unknown_fields=True):
     force: list[str] = []
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An answer that is not the one asked for."""
 
     def __init__(self, status: int, text: str, wait_s: int = 0) -> None:
@@ -100,7 +100,7 @@ class MonitorApp:
         routes.append(Route("/events", _Events(self)))
         app = Starlette(
             routes=routes,
-            exception_handlers={Refused: _refused, QuarterdeckError: _error, ClientDisconnect: _gone},
+            exception_handlers={RefusedError: _refused, QuarterdeckError: _error, ClientDisconnect: _gone},
         )
         hosts = {"127.0.0.1", "localhost", "[::1]", self._config.host, *self._config.allowed_hosts}
         named = frozenset(f"[{h}]" if ":" in h and not h.startswith("[") else h for h in hosts)
@@ -120,16 +120,17 @@ class MonitorApp:
         return self._config.readers == "loopback" and _from_here(request)
 
     def check_reader(self, request: Request) -> None:
-        """Refused: who asks has to sign in first."""
+        """RefusedError: who asks has to sign in first."""
         if not self.may_read(request):
-            raise Refused(401, "sign in to look at this desk")
+            raise RefusedError(401, "sign in to look at this desk")
 
     def _operator(self, request: Request, right: str) -> Session:
         session = self.who(request, touch=True)
         if session is None:
-            raise Refused(401, "not signed in, or signed out meanwhile")
+            raise RefusedError(401, "not signed in, or signed out meanwhile")
         if right not in session.rights:
-            raise Refused(403, f"{session.name} may not {right}: qd operator add {session.name} --may {','.join(RIGHTS)}")
+            again = f"qd operator add {session.name} --may {','.join(RIGHTS)}"
+            raise RefusedError(403, f"{session.name} may not {right}: {again}")
         return session
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ class MonitorApp:
         asked = request.query_params
         level = asked.get("level", "2")
         if level not in ("2", "3"):
-            raise Refused(400, "level is 2 or 3")
+            raise RefusedError(400, "level is 2 or 3")
         return _json(await self._sight.depth(asked.get("venue", ""), asked.get("instrument", ""), int(level)))
 
     async def _life(self, request: Request) -> Response:
@@ -185,7 +186,7 @@ class MonitorApp:
         try:
             token = await self._operators.sign_in(asked.name, asked.password, _address(request))
         except SignInError as e:
-            raise Refused(e.status, e.text, e.wait_s) from None
+            raise RefusedError(e.status, e.text, e.wait_s) from None
         self._operators.sessions.close(before)
         response = JSONResponse(self._said(request, token))
         self._set_cookie(response, token)
@@ -221,10 +222,10 @@ class MonitorApp:
         """Everything, then what is new, until either side ends it."""
         hub = self._hub
         if request.method != "GET":
-            raise Refused(405, f"no {request.method} here")
+            raise RefusedError(405, f"no {request.method} here")
         self.check_reader(request)
         if hub.viewers >= hub.most:
-            raise Refused(503, f"{hub.most} look at this desk already", 5)
+            raise RefusedError(503, f"{hub.most} look at this desk already", 5)
         hub.enter()
         gone = asyncio.ensure_future(_gone_away(request.receive))
         try:
@@ -266,22 +267,22 @@ async def _gone_away(receive: Receive) -> None:
 
 
 async def _body(request: Request, kind: type[Any]) -> Any:
-    """The request's JSON. Refused: too long, too slow, not JSON, or not of this kind."""
+    """The request's JSON. RefusedError: too long, too slow, not JSON, or not of this kind."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise Refused(415, "expected application/json")
+        raise RefusedError(415, "expected application/json")
     got = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
             async for part in request.stream():
                 got += part
                 if len(got) > MAX_BODY:
-                    raise Refused(413, f"more than {MAX_BODY} bytes")
+                    raise RefusedError(413, f"more than {MAX_BODY} bytes")
     except TimeoutError:
-        raise Refused(408, f"not all of it came within {BODY_S:g} s") from None
+        raise RefusedError(408, f"not all of it came within {BODY_S:g} s") from None
     try:
         return msgspec.json.decode(bytes(got), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise Refused(400, f"cannot be read: {e}") from None
+        raise RefusedError(400, f"cannot be read: {e}") from None
 
 
 def _json(data: bytes) -> Response:
@@ -300,7 +301,7 @@ def _from_here(request: Request) -> bool:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, RefusedError)
     headers = {"retry-after": str(error.wait_s)} if error.wait_s else {}
     return JSONResponse({"error": error.text, "wait_s": error.wait_s}, error.status, headers)
 

@@ -1,8 +1,8 @@
 """What every viewer is sent: sections of the desk's state, encoded once, and which of them are new to whom.
 
-A section is one server-sent event with the section's whole JSON. A viewer has no queue: it knows up to which version it
-was told, and the next thing it is given is what is newer than that. So a slow one skips to the newest by itself, and ten
-of them cost one encoding. Belongs to the server's event loop.
+A section is one server-sent event with the section's whole JSON. A viewer has no queue: it knows up to which version
+it was told, and the next thing it is given is what is newer than that. So a slow one skips to the newest by itself, and
+ten of them cost one encoding. Belongs to the server's event loop.
 """
 
 import asyncio

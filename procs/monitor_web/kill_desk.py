@@ -1,4 +1,4 @@
-"""The page's way to the kill switch: what a trip would touch, the trip itself, and the reset. The same way as `qd kill`.
+"""The page's way to the kill switch, which is that of `qd kill`: what a trip would touch, the trip, the reset.
 
 Everything here may wait for another process: the server calls it from a thread.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from base.config import DeskConfig
 from base.errors import BusError, CommandError
+from base.places import Places
 from ipc.operator_client import ask_line
 from ipc.operator_trip import trip
 from ipc.operator_word import check_scope
@@ -48,9 +49,10 @@ class KillDesk:
         """Trip as `qd kill trip` does; what was done. CommandError: refused, and nothing was done."""
         self._check(scope, reason, confirm)
         log.warning("%s trips %s: %s", name, scope, reason)
-        found = trip(self._desk.run_dir, self._desk.shm_dir, scope, reason, _signed(name))
-        log.warning("trip of %s by %s: %s", scope, name, found["by"])
-        return found
+        desk = self._desk
+        answer = trip(Places(desk.run_dir, desk.data_dir, desk.log_dir, desk.shm_dir), scope, reason, _signed(name))
+        log.warning("trip of %s by %s: %s", scope, name, answer.by)
+        return {"scope": answer.scope, "by": answer.by, "said": answer.said, "answered_ms": answer.answered_ms}
 
     def reset(self, scope: str, reason: str, confirm: str, force: list[str], name: str) -> dict[str, Any]:
         """Open a tripped scope again. CommandError with the kill switch's reason when it may not be."""

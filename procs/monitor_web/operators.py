@@ -8,6 +8,7 @@ from pathlib import Path
 
 from base.clock import Clock
 from base.errors import SecretError
+from base.monitor_config import MonitorConfig
 from base.operators import OperatorEntry, check_password, read_operators
 from base.secrets import resolve
 from procs.monitor_web.signin import Session, Sessions, Throttle
@@ -32,9 +33,9 @@ class SignInError(Exception):
 class Desk:
     """Who is signed in at this server."""
 
-    def __init__(self, reference: str, run_dir: Path, clock: Clock, idle_s: int, max_s: int) -> None:
-        self._reference, self._run_dir, self._clock = reference, run_dir, clock
-        self.sessions = Sessions(idle_s, max_s)
+    def __init__(self, config: MonitorConfig, run_dir: Path, clock: Clock) -> None:
+        self._reference, self._run_dir, self._clock = config.operators, run_dir, clock
+        self.sessions = Sessions(config.session_idle_s, config.session_max_s)
         self._by_address, self._by_name = Throttle(FREE, CAP_S), Throttle(NAME_FREE, NAME_CAP_S)
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="scrypt")
         self._waiting = 0
