@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
-from ipc.view.eyes import Eyes
 from starlette.types import ASGIApp
 
 from base.errors import CommandError, TransportError
 from base.monitor_config import MonitorConfig
 from ipc.host import ProcessHost, run_process
 from ipc.readiness import Readiness
+from ipc.view.eyes import Eyes
 from procs.monitor_web.app import MonitorApp
 from procs.monitor_web.errands import Errands
 from procs.monitor_web.hub import Hub

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 
@@ -49,10 +49,12 @@ class GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._arriving is None and (self.cycle is None or self.cycle.response_complete):
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
+        if self._arriving is None and (cycle is None or cycle.response_complete):
             self._arriving = self.loop.call_later(self.limits.request_s, self.transport.abort)
         super().data_received(data)
-        if self._arriving is not None and self.cycle is not None and not self.cycle.more_body:
+        cycle = self.cycle
+        if self._arriving is not None and cycle is not None and not cycle.more_body:
             self._arriving.cancel()
             self._arriving = None
 

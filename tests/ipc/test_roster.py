@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from base.config import DeskConfig, Kind, load
-from ipc.roster import book_topic, command_endpoint, publisher_endpoint, roster
+from ipc.roster import BYSTANDERS, book_topic, command_endpoint, publisher_endpoint, roster
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ def test_the_default_desk_has_these_processes_in_this_order(desk: DeskConfig) ->
     assert [(r.name, r.kind) for r in roster(desk)] == [
         *((f"sim-{venue}", "simvenue") for venue in config.sim), ("killswitch", "killswitch"), ("alarms", "alarms"),
         *((f"book-{shard}", "book") for shard in config.book), ("ledger", "ledger"),
-        *kinds["marketdata"], *kinds["dropcopy"], *kinds["trading"],
+        *kinds["marketdata"], *kinds["dropcopy"], *kinds["trading"], ("monitor", "monitor"),
     ]  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_the_kill_switch_starts_before_and_stops_after_everything_that_can_trade
     priority = {r.name: r.priority for r in roster(desk)}
     others = {n: p for n, p in priority.items() if n != "killswitch" and not n.startswith("sim-")}
     assert all(priority["killswitch"] < p for p in others.values())
-    assert all(priority["kraken-trd"] >= p for p in priority.values())
+    assert all(priority["kraken-trd"] >= p for n, p in priority.items() if n != "monitor")
     assert [r.priority for r in roster(desk)] == sorted(priority.values())
 
 
@@ -70,3 +70,9 @@ def test_single_orders_have_topics_of_their_own() -> None:
 def test_a_session_beside_another_publishes_books_under_topics_of_its_own() -> None:
     assert book_topic("v", "BTC-USD", 2, "md2") == "md@md2.v.BTC-USD"
     assert book_topic("v", "BTC-USD", 3, "md2") == "md3@md2.v.BTC-USD"
+
+
+def test_the_page_starts_last_and_is_a_bystander(desk: DeskConfig) -> None:
+    roles = roster(desk)
+    assert roles[-1].name == "monitor"
+    assert [r.kind for r in roles if r.kind in BYSTANDERS] == ["monitor"]

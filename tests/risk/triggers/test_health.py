@@ -133,3 +133,16 @@ def test_confirmation_is_that_of_the_figure_or_of_the_table() -> None:
     assert (memory.rule.n, memory.rule.m, memory.rule.every_ns) == (4, 7, 500 * MS)
     (clock,) = found.clock(10 * MS)
     assert (clock.rule.hard, clock.over, clock.trips) == (True, True, False)
+
+
+def test_a_bystander_raises_alarms_and_trips_nothing_whatever_scope_a_limit_has() -> None:
+    trip = HealthConfig(
+        memory=MemoryLimit(max_mb=1, action="trip", scope="desk"),
+        cpu=CpuLimit(max_pct=1, action="trip", scope="desk"),
+        stuck=StuckLimit(max_ms=1, scope="desk"),
+    )
+    rules = HealthRules(trip, ["trd"], ["monitor"])
+    for name, trips in (("monitor", False), ("ledger", True), ("trd", True)):
+        readings = [*rules.processes([ProcessHealth(name, 1, 9, 99)]), *rules.stuck({name: 9 * SECOND})]
+        assert {r.trips for r in readings} == {trips}
+        assert {r.scope for r in readings} == {"desk" if trips else "host"}
