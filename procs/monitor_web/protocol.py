@@ -49,14 +49,22 @@ class GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
-        if self._arriving is None and (cycle is None or cycle.response_complete):
+        if self._arriving is None and self._between():
             self._arriving = self.loop.call_later(self.limits.request_s, self.transport.abort)
         super().data_received(data)
-        cycle = self.cycle
-        if self._arriving is not None and cycle is not None and not cycle.more_body:
+        if self._arriving is not None and self._arrived():
             self._arriving.cancel()
             self._arriving = None
+
+    def _between(self) -> bool:
+        """No request is being answered; what comes begins the next one."""
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request
+        return cycle is None or cycle.response_complete
+
+    def _arrived(self) -> bool:
+        """The last request is here, head and body."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.more_body
 
     def pause_writing(self) -> None:
         super().pause_writing()

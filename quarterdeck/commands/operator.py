@@ -24,7 +24,7 @@ ACTIONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=ACTIONS, help="; ".join(f"{k}: {v}" for k, v in ACTIONS.items()))
     parser.add_argument("name", nargs="?", default="", help="add, remove: which operator")
-    parser.add_argument("--config", default="config/desk.toml")
+    parser.add_argument("--config", default="config/desk.toml", help="the desk's configuration")
     parser.add_argument("--may", default=",".join(RIGHTS), metavar="RIGHTS", help=f"add: default {','.join(RIGHTS)}")
 
 
