@@ -121,9 +121,10 @@ def make_desk(folder: Path, change: Callable[[str], str] = lambda text: text, *,
 
 
 def two_venues(text: str) -> str:
-    """A configuration without the tables of Coinbase Exchange and Deribit."""
+    """A configuration without the tables of Coinbase Exchange and Deribit, and without the page."""
     tables = re.split(r"(?m)^(?=\[)", text)
-    mine = [t for t in tables if not re.match(r"\[+(venue|sim|session)\.(coinbase-exchange|deribit|cbx|drb)\b", t)]
+    other = r"\[+(venue|sim|session)\.(coinbase-exchange|deribit|cbx|drb)\b|\[monitor\]"
+    mine = [t for t in tables if not re.match(other, t)]
     mine = [t for t in mine if 'scope = "venue:coinbase-exchange"' not in t and 'scope = "venue:deribit"' not in t]
     found = re.sub(r', "(cbx|drb)-md"', "", "".join(mine))
     assert not re.search("cbx-|drb-", found), found
