@@ -46,6 +46,7 @@ class Desk(_Strict, frozen=True, kw_only=True):
     environment: Literal["sim", "test", "production"] = "production"
     log_budget_mb: int = 200
     gate_dir: str = ""  # connect gates, for every desk and user of the machine; "" = /dev/shm/quarterdeck-gate
+    user: str = ""  # whom supervisord, started by root, runs the processes as; "" = whoever starts it
     cert_warn_days: int = 14  # a venue's certificate that ends sooner is an alert
 
 
@@ -206,6 +207,11 @@ class DeskConfig:
                 self.instruments[name, instrument.name] = instrument
         self.redundancy = groups_of(config.session)  # by the first session of each group
         self._check()
+
+    @property
+    def run_mode(self) -> int:
+        """Mode of the run directory: closed to others, and to the group unless the kill switch is a user of it."""
+        return 0o750 if self.config.kill.user else 0o700
 
     def venue_instruments(self, venue: str) -> list[Instrument]:
         """The venue's instruments in the order of the file."""

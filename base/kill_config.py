@@ -154,4 +154,5 @@ class KillConfig(_Strict, frozen=True, kw_only=True):
     sessions: list[str] = []  # trading-kind sessions that the kill switch owns itself
     certified_days: int = 30  # a finding of `qd kill certify` is stale after so long
     window_return_s: int = 60  # after a window of its calendar a venue may still be coming back: no loss yet
+    user: str = ""  # whom the kill switch runs as, in the group of [desk].user; "" = as everything else
     drill_max_age_days: int = 0  # an older last drill (`qd kill drill`) is an alarm; 0 = never asked

@@ -28,7 +28,7 @@ def resolve(reference: str, run_dir: str | Path = ".") -> str:
         case "file":
             return _from_file(Path(rest))
         case "run":
-            return _from_file(Path(run_dir) / rest)
+            return _from_file(Path(run_dir) / rest, _owner(Path(run_dir)))
     raise SecretError("a secret is referred to as env:NAME, file:PATH or run:PATH")
 
 
@@ -39,13 +39,21 @@ def _from_environment(name: str) -> str:
     return value
 
 
-def _from_file(path: Path) -> str:
+def _owner(folder: Path) -> int:
+    """Who may put files there anyway: the kill switch may be another user than the desk."""
+    try:
+        return folder.stat().st_uid
+    except OSError as error:
+        raise SecretError(f"{folder}: {error.strerror}") from None
+
+
+def _from_file(path: Path, owner: int = 0) -> str:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SecretError(f"{path}: {error.strerror}") from None
     try:
-        _check(path, os.fstat(fd))
+        _check(path, os.fstat(fd), owner)
         content = os.read(fd, MAX_BYTES + 1)
     finally:
         os.close(fd)
@@ -60,11 +68,11 @@ def _from_file(path: Path) -> str:
     return text
 
 
-def _check(path: Path, status: os.stat_result) -> None:
+def _check(path: Path, status: os.stat_result, owner: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SecretError(f"{path}: not a regular file")
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise SecretError(f"{path}: mode {mode:04o} lets others read it; chmod 600 {path}")
-    if status.st_uid not in (os.geteuid(), 0):
+    if status.st_uid not in (os.geteuid(), 0, owner):
         raise SecretError(f"{path}: belongs to user {status.st_uid}, not to this process")

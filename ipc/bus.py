@@ -32,7 +32,8 @@ _SOCKET_PATH_BYTES: Final = 107
 
 
 def bind_private(socket: zmq.Socket[Any], endpoint: str) -> None:
-    """Bind; an ipc:// endpoint must lie in a directory closed to others (0700). BusError says what is wrong.
+    """Bind; an ipc:// endpoint must lie in a directory in which nobody but its owner may write, closed to others
+    (0700; 0750 where a group may look: a socket's own mode keeps it from connecting). BusError says what is wrong.
 
     Take the role's lock first: ZeroMQ removes a socket file that is there, even one that a living process listens on.
     """
@@ -44,9 +45,9 @@ def bind_private(socket: zmq.Socket[Any], endpoint: str) -> None:
             mode = path.parent.stat().st_mode
         except OSError as e:
             raise BusError(f"{endpoint}: {path.parent}: {e.strerror}") from None
-        if not stat.S_ISDIR(mode) or mode & 0o077:
+        if not stat.S_ISDIR(mode) or mode & 0o027:
             raise BusError(
-                f"{endpoint}: {path.parent} must be a directory with mode 0700, not {stat.S_IMODE(mode):04o}"
+                f"{endpoint}: {path.parent} must be a directory with mode 0700 or 0750, not {stat.S_IMODE(mode):04o}"
             )
     try:
         socket.bind(endpoint)

@@ -89,7 +89,7 @@ class ProcessHost:
         desk = self.desk
         desk.run_dir.mkdir(parents=True, exist_ok=True)
         (desk.shm_dir / "proc").mkdir(parents=True, exist_ok=True)
-        for directory, mode in ((desk.run_dir, 0o700), (desk.shm_dir, 0o750)):
+        for directory, mode in ((desk.run_dir, desk.run_mode), (desk.shm_dir, 0o750)):
             if directory.stat().st_uid == os.geteuid():  # the kill switch may be another user's than the desk
                 os.chmod(directory, mode)
         for directory in (desk.data_dir, desk.log_dir):

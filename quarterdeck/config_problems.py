@@ -139,9 +139,24 @@ def _kill(desk: DeskConfig) -> list[str]:
     found += trigger_problems(desk)
     if desk.config.desk.environment == "production" and not kill.limits:
         found.append("kill.limits: none is set; a production desk does not run without limits")
+    found += _users(desk)
     if desk.config.desk.environment == "production" and not kill.drill_max_age_days:
         found.append("kill.drill_max_age_days: 0; a production desk says how old its last drill may be")
     return found
+
+
+def _users(desk: DeskConfig) -> list[str]:
+    """A process of the kill switch's own user could stop it: in production nothing else is of that user."""
+    user, kill_user = desk.config.desk.user, desk.config.kill.user
+    if kill_user and not user:
+        return ["desk.user: missing; kill.user works beside it, in its group"]
+    if kill_user in ("root", "0"):
+        return ["kill.user: root can do more than it needs; give it a user of its own (docs/hardening.md)"]
+    alone = bool(kill_user) and kill_user != user
+    if not alone and (kill_user or desk.config.desk.environment == "production"):
+        said = f"{kill_user!r} as everything else" if kill_user else "none"
+        return [f"kill.user: {said}; a production desk's kill switch has a user of its own (docs/hardening.md)"]
+    return []
 
 
 def _alarms(desk: DeskConfig) -> list[str]:

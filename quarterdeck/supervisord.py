@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from xmlrpc.client import Fault, ServerProxy
 
 import psutil
@@ -19,7 +19,7 @@ from base.config import DeskConfig
 from base.errors import QuarterdeckError
 from base.locks import RoleLock
 from ipc.roster import roster
-from quarterdeck.supervise import write_conf
+from quarterdeck.supervise import make_places, write_conf
 
 ROOT = Path(__file__).resolve().parent.parent
 STEP_S = 0.05
@@ -84,16 +84,28 @@ def running(desk: DeskConfig) -> bool:
 
 def start(desk: DeskConfig) -> None:
     """Start supervisord as a daemon; QuarterdeckError when it runs already or does not come up."""
-    if running(desk):
-        raise QuarterdeckError(f"a supervisord for {desk.run_dir} runs already; `qd down` stops it")
-    for directory in (desk.run_dir, desk.log_dir, desk.data_dir):
-        directory.mkdir(parents=True, exist_ok=True)
-    os.chmod(desk.run_dir, 0o700)
-    (desk.run_dir / "config").write_text(f"{desk.path}\n")  # so that a client finds the desk by its run directory
-    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration(desk))]
+    command = _prepared(desk)
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode or not wait_until(lambda: running(desk), 10):
         raise QuarterdeckError(f"supervisord did not start: {(done.stderr or done.stdout).strip()}")
+
+
+def become(desk: DeskConfig) -> NoReturn:
+    """This process is supervisord from now on; QuarterdeckError when another runs for this desk."""
+    command = [*_prepared(desk), "--nodaemon"]
+    os.chdir(ROOT)
+    os.execve(command[0], command, environment())
+
+
+def _prepared(desk: DeskConfig) -> list[str]:
+    """Its command line, once everything is there that it needs."""
+    if running(desk):
+        raise QuarterdeckError(f"a supervisord for {desk.run_dir} runs already; `qd down` stops it")
+    if desk.config.desk.user and os.geteuid():
+        raise QuarterdeckError(f"{desk.path}: desk.user: only root may start processes as {desk.config.desk.user}")
+    make_places(desk)
+    (desk.run_dir / "config").write_text(f"{desk.path}\n")  # so that a client finds the desk by its run directory
+    return [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration(desk))]
 
 
 def orphans(desk: DeskConfig) -> list[tuple[str, int]]:

@@ -9,17 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.supervise import as_kill_user
 from tests.procs.kill_venue import ROOT, KillDesk
 from tests.procs.test_killswitch import Make, closed, desk_of  # noqa: F401 - the fixture
 
 UID, KILL_UID = 65534, 65533
 AS_OTHER = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
-# As docs/kill-switch.md says.
-KILL_CAPS = "+kill,+dac_override"
-AS_KILL = (
-    "setpriv", f"--reuid={KILL_UID}", f"--regid={UID}", "--clear-groups", f"--inh-caps={KILL_CAPS}",
-    f"--ambient-caps={KILL_CAPS}",
-)  # fmt: skip
+AS_KILL = tuple(as_kill_user(str(KILL_UID), UID))  # as supervisord is told to
 TO_READ = "+dac_override,+dac_read_search"
 WITHOUT_KILL = ("setpriv", f"--regid={UID}", "--clear-groups", "--inh-caps=-kill", "--bounding-set=-kill")
 
@@ -52,7 +48,7 @@ def handed_over(desk: KillDesk) -> None:
         d.shm_dir,
         d.shm_dir / "proc",
     ):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         os.chown(folder, UID, UID)
 
 

@@ -1,8 +1,11 @@
 """supervisord's side of a desk: what is rendered, what is committed, and what supervisord itself reads from it."""
 
 import os
+import pwd
 import re
 import shlex
+import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +16,8 @@ from supervisor.options import ServerOptions
 from base.config import DeskConfig, load
 from base.errors import ConfigError
 from ipc.roster import roster
-from quarterdeck.supervise import INCLUDE, render_programs, write_conf
+from quarterdeck.config_problems import problems
+from quarterdeck.supervise import INCLUDE, make_places, render_programs, write_conf
 from tests.ipc.bus_tools import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,3 +133,63 @@ def test_plain_supervisord_takes_the_committed_configuration(cwd: Path, tmp_path
         finally:
             process.terminate()
     assert process.returncode == 0
+
+
+def with_users(folder: Path) -> DeskConfig:
+    """The default desk, run by two users of this host."""
+    text = (ROOT / "config" / "desk.toml").read_text()
+    text = text.replace("[desk]\n", '[desk]\nuser = "nobody"\n').replace("[kill]\n", '[kill]\nuser = "daemon"\n')
+    (folder / "config").mkdir()
+    (folder / "config" / "desk.toml").write_text(text)
+    return load(folder / "config" / "desk.toml")
+
+
+def test_every_program_is_the_desks_users_and_the_kill_switch_its_own_with_no_more_than_it_needs(
+    tmp_path: Path,
+) -> None:
+    desk = with_users(tmp_path)
+    group = pwd.getpwnam("nobody").pw_gid
+    make_places(desk)
+    options = read(write_conf(desk, ROOT))
+    programs = {p.name: p for g in options.process_group_configs for p in g.process_configs}
+    kill = programs.pop("killswitch")
+    assert kill.uid is None
+    words = shlex.split(kill.command)
+    assert words[: words.index("python")] == [
+        "setpriv", "--reuid=daemon", f"--regid={group}", "--clear-groups", "--no-new-privs",
+        "--bounding-set=-all,+kill,+dac_override", "--inh-caps=-all,+kill,+dac_override",
+        "--ambient-caps=-all,+kill,+dac_override",
+    ]  # fmt: skip
+    assert {p.uid for p in programs.values()} == {pwd.getpwnam("nobody").pw_uid}
+    assert stat.S_IMODE(desk.run_dir.stat().st_mode) == 0o750
+    if os.geteuid() == 0:
+        assert {p.stat().st_uid for p in (desk.run_dir, desk.log_dir, desk.data_dir)} == {pwd.getpwnam("nobody").pw_uid}
+    shutil.rmtree(desk.shm_dir)
+
+
+def test_a_user_that_is_not_there_is_named(tmp_path: Path) -> None:
+    desk = with_users(tmp_path)
+    desk.path.write_text(desk.path.read_text().replace('"nobody"', '"no-such-user"'))
+    with pytest.raises(ConfigError, match=r"desk.user: 'no-such-user' is no user of this host"):
+        render_programs(load(desk.path), "x", "y")
+
+
+@pytest.mark.parametrize(
+    ("user", "kill_user", "said"),
+    [
+        ("", "", "kill.user: none; a production desk's kill switch has a user of its own"),
+        ("qd", "", "kill.user: none; a production desk's kill switch has a user of its own"),
+        ("qd", "qd", "kill.user: 'qd' as everything else"),
+        ("qd", "root", "kill.user: root can do more than it needs"),
+        ("", "qd-kill", "desk.user: missing"),
+        ("qd", "qd-kill", ""),
+    ],
+)
+def test_one_user_for_everything_is_refused_in_production(tmp_path: Path, user: str, kill_user: str, said: str) -> None:
+    text = (ROOT / "config" / "examples" / "kraken.toml").read_text()
+    text = re.sub(r'(?m)^user = "quarterdeck"$', f'user = "{user}"', text)
+    text = re.sub(r'(?m)^user = "quarterdeck-kill".*$', f'user = "{kill_user}"', text)
+    (tmp_path / "desk.toml").write_text(text)
+    found = [line for line in problems(load(tmp_path / "desk.toml")) if ".user: " in line]
+    assert bool(found) == bool(said)
+    assert all(said in line for line in found)
