@@ -11,16 +11,23 @@ QuarterdeckError
 ├── StoreError           a store or journal: unreadable, corrupt, full
 │   └── CorruptError     a segment whose content contradicts its checksum, with file and offset
 ├── BusError             event bus: endpoints, frames, schema
-│   └── SchemaError      an event, frame or record of another version or shape
+│   ├── SchemaError      an event, frame or record of another version or shape
+│   └── UnansweredError  a command was handed over and not answered: its fate is unknown
+│       └── OrderUncertain   ... of a new order; carries the order, which is followed on
 ├── RegionError          a shared-memory file of another layout, size or generation
 ├── BookError            a book was asked for something it cannot hold
 │   ├── StaleBookError   a reader asked for a book that is not LIVE; carries state, reason, since_ns
 │   └── BookBusyError    the writer changed the area during each of a bounded number of tries
 ├── CommandError         a command that was refused, with the reason
+│   └── OrderRejected    an order that the desk or the venue refused; carries code, reason and order
+├── OrderTimeout         an order did not come where it was waited for in time
+├── CallbackError        a strategy's callback raised; carries the delivery
 ├── VenueError           what a venue said cannot be used, or a venue cannot do what is asked
 ├── NotifyError          a notifier did not deliver, and why
 └── RecordingError       a recording that cannot be replayed, with file and line
 """
+
+from typing import Any
 
 
 class QuarterdeckError(Exception):
@@ -75,6 +82,22 @@ class SchemaError(BusError):
     """An event, frame or record has another version or shape than this build reads."""
 
 
+class UnansweredError(BusError):
+    """No answer to a command: nobody knows whether it was acted on. Repeating it with the same command id is safe."""
+
+    def __init__(self, text: str, command_id: str = "") -> None:
+        super().__init__(text)
+        self.command_id = command_id
+
+
+class OrderUncertain(UnansweredError):  # noqa: N818 - what a strategy author calls it
+    """No answer to a new order. `order` stays UNCERTAIN until the process's journal tells what became of it."""
+
+    def __init__(self, text: str, command_id: str, order: Any) -> None:
+        super().__init__(text, command_id)
+        self.order = order
+
+
 class RegionError(QuarterdeckError):
     """A shared-memory file has another layout, size or generation than expected."""
 
@@ -99,6 +122,30 @@ class BookBusyError(BookError):
 
 class CommandError(QuarterdeckError):
     """A command was refused; the text is the reason."""
+
+
+class OrderRejected(CommandError):  # noqa: N818 - the word that FIX has for it
+    """An order was refused. `reason` in words, `code` as the venue gave it ("" when the desk itself refused), and the
+    order where one is followed.
+    """
+
+    def __init__(self, text: str, reason: str = "", code: str = "", order: Any = None) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.code = code
+        self.order = order
+
+
+class OrderTimeout(QuarterdeckError, TimeoutError):  # noqa: N818 - a TimeoutError, too
+    """An order is not where it was waited for; the text says where it is, and why."""
+
+
+class CallbackError(QuarterdeckError):
+    """A strategy's callback raised, which is the cause. `delivery`: what it was called for."""
+
+    def __init__(self, text: str, delivery: Any) -> None:
+        super().__init__(text)
+        self.delivery = delivery
 
 
 class VenueError(QuarterdeckError):

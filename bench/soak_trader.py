@@ -113,7 +113,7 @@ class Trader:
         tick = i.tick_size
         away = max(tick, top[0] // 10_000 // tick * tick) * self.dice.choice((-3, -1, 0, 1, 1, 2, 3, 5, 8))
         price = (top[0] - away if side == qd.BUY else top[1] + away) // tick * tick
-        terms = {"time_in_force": "3"} if away < 0 and self.dice.random() < 0.5 else {}
+        hit = away < 0 and self.dice.random() < 0.5
         qty = i.qty_text(self.qty(i, top[0]) * self.dice.randint(1, 4))
         px = None if self.dice.random() < 0.03 else i.px_text(price)
         self._count += 1
@@ -121,8 +121,9 @@ class Trader:
 
         def new(_: str) -> str:
             return self.desk.new_order(
-                i.venue, i.name, side, qty, px, session=self.session, command_id=command_id, **terms
-            )
+                i.venue, i.name, side, qty, px, session=self.session, command_id=command_id,
+                time_in_force="3" if hit else "1",
+            )  # fmt: skip
 
         placed = self.say("new", command_id, new)
         if placed:

@@ -238,3 +238,46 @@ def race_write(book: SharedBook, first: int, n: int) -> None:
 
 def race_read(reader: BookReader, area: int, n: int) -> tuple[int, int, int, int, int]:
     """n checked reads of area 0 best, 1 top 50, 2 depth: (reads, torn, busy, retried, most tries)."""
+
+# -- for arrays (quarterdeck/book_arrays.py); each raises as BookReader's reads do
+
+_Words = tuple[int, ...]
+
+def copy_top(reader: BookReader, levels: int) -> tuple[_Words, tuple[int, ...], tuple[int, ...]]:
+    """(words of enum qd_word, levels x (px, qty) of bids then of offers, levels counts of orders of each): one
+    version.
+    """
+
+def depth_words(
+    reader: BookReader, levels: int
+) -> tuple[_Words, tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]]:
+    """(words of enum qd_word, ((px, qty, orders) of bids, of offers)): one version of the full depth; 0: all of it."""
+
+def top_bytes(reader: BookReader, levels: int) -> bytearray:
+    """Bids, then offers: levels x (px, qty, orders) of int64 each, zeros where there is none."""
+
+def depth_bytes(reader: BookReader, levels: int) -> tuple[bytearray, bytearray]:
+    """(bids, offers): (px, qty, orders) of int64 of each level, best first; 0: all."""
+
+def order_bytes(reader: BookReader, levels: int) -> tuple[bytearray, bytearray]:
+    """L3, (bids, offers): (px, qty, key, time_ns) of int64 of each order, in queue order; of the best levels, 0:
+    all.
+    """
+
+class Pin:
+    """A piece of a region as it stands there, read-only (buffer), and whether it still holds."""
+
+    words: _Words
+    def __buffer__(self, flags: int) -> memoryview: ...
+    def valid(self) -> bool:
+        """Whether nothing of it has been written since it was pinned; what was read before a True was whole."""
+
+def pin_top(reader: BookReader) -> tuple[Pin, int, int]:
+    """(pin, bids, offers): 50 x (px, qty) of bids, of offers, 50 + 50 counts of orders; how many levels of each
+    count.
+    """
+
+def pin_depth(reader: BookReader) -> tuple[Pin, int, tuple[int, int], tuple[int, int]]:
+    """(pin, words a level, (first level, levels) of bids, of offers): each side worst first, px and qty first of
+    all.
+    """

@@ -100,6 +100,11 @@ class Publisher(PublisherCore):
         outlet = self.outlets.get(topic)
         return outlet.journal if outlet else None
 
+    def journalled_topic(self) -> str:
+        """The one topic that was declared with a journal; "" with none or several."""
+        found = [topic for topic, outlet in self.outlets.items() if outlet.journal is not None]
+        return found[0] if len(found) == 1 else ""
+
     def publish(self, topic: str, *events: AnyEvent) -> int:
         """Publish events as one frame; returns the sequence number of the first. StoreError: journal, nothing sent."""
         if not events:

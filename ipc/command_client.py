@@ -10,7 +10,7 @@ import msgspec
 import zmq
 
 from base.clock import Clock
-from base.errors import BusError
+from base.errors import BusError, UnansweredError
 from ipc.frames import UNREADABLE
 from ipc.requests import Answer, AnyCommand
 
@@ -18,6 +18,11 @@ QUEUE: Final = 1000  # commands and answers under way
 CONNECT_MS: Final = 250  # at least; on one host a process is there at once, or it is down
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Answer).decode
+
+
+def connect_ms(timeout_ms: int) -> int:
+    """How much of the time for an answer may pass before the process is there."""
+    return min(timeout_ms, max(CONNECT_MS, timeout_ms // 4))
 
 
 class CommandClient:
@@ -79,13 +84,13 @@ class CommandClient:
         return out
 
     def request(self, command: AnyCommand, timeout_ms: int = 1000) -> Answer:
-        """Send and wait for the answer, which may be a refusal. BusError when nothing was sent, or no answer came: then
-        the fate of the command is unknown, and repeating it with the same command id is safe.
+        """Send and wait for the answer, which may be a refusal. BusError when nothing was sent; UnansweredError when no
+        answer came: then the fate of the command is unknown, and repeating it with the same command id is safe.
         """
         now_ns = time.monotonic_ns()
-        end_ns, wait_ms = now_ns + timeout_ms * 1_000_000, min(timeout_ms, max(CONNECT_MS, timeout_ms // 4))
+        end_ns, wait_ms = now_ns + timeout_ms * 1_000_000, connect_ms(timeout_ms)
         if not self._wait(zmq.POLLOUT, now_ns + wait_ms * 1_000_000):
-            raise BusError(f"{self.endpoint}: nobody there within {wait_ms} ms; nothing was sent")
+            raise self.nobody(wait_ms)
         self.send(command)
         while self._wait(zmq.POLLIN, end_ns):
             answer = self._next()
@@ -93,10 +98,16 @@ class CommandClient:
                 return answer
             if answer is not None:
                 self._late.append(answer)
-        raise BusError(
-            f"{self.endpoint}: no answer to command {command.command_id} within {timeout_ms} ms; its fate is unknown, "
-            "repeating it with the same command id is safe"
-        )
+        raise self.unanswered(command, timeout_ms)
+
+    def unanswered(self, command: AnyCommand, timeout_ms: int) -> UnansweredError:
+        """What to raise for a command that was handed over and got no answer in time."""
+        text = f"{self.endpoint}: no answer to command {command.command_id} within {timeout_ms} ms; its fate is unknown"
+        return UnansweredError(f"{text}, repeating it with the same command id is safe", command.command_id)
+
+    def nobody(self, wait_ms: int) -> BusError:
+        """What to raise for a command that could not be handed over in time."""
+        return BusError(f"{self.endpoint}: nobody there within {wait_ms} ms; nothing was sent")
 
     def close(self) -> None:
         """Close the socket; what was not taken yet is dropped."""

@@ -212,7 +212,16 @@ class CommandServer:
                 return Answer(command.command_id, True, data=_encode(replay_chunk(self._publisher, command)))
             except QuarterdeckError as e:
                 return Answer(command.command_id, False, str(e))
-        return self._act(command, identity)
+        answer = self._act(command, identity)
+        return self._placed(answer) if isinstance(command, ListOrders) else answer
+
+    def _placed(self, answer: Answer) -> Answer:
+        """A list with its place in the journalled topic: whoever follows the topic from there on misses nothing."""
+        publisher = self._publisher
+        topic = publisher.journalled_topic() if publisher is not None else ""
+        if publisher is None or not topic:
+            return answer
+        return msgspec.structs.replace(answer, epoch=publisher.epoch, next_seq=publisher.next_seq(topic))
 
     def _act(self, command: AnyCommand, identity: bytes) -> Answer:
         try:

@@ -20,57 +20,134 @@ if TYPE_CHECKING:
     from base.decimals import format_scaled, to_scaled
     from base.decimals import from_scaled as decimal
     from base.errors import (
+        BookBusyError,
         BookError,
         BusError,
+        CallbackError,
         CommandError,
         ConfigError,
         NumberError,
+        OrderRejected,
+        OrderTimeout,
+        OrderUncertain,
         QuarterdeckError,
         RegionError,
         SchemaError,
+        StaleBookError,
+        UnansweredError,
     )
     from base.instruments import Instrument
     from ipc.books import BookReader
     from ipc.events import (
         Alert,
+        Balance,
         BookDelta,
         BookSnapshot,
         BookSource,
         BookStatus,
         CancelReject,
+        Difference,
         ExecutionReport,
         KillState,
         OrderState,
+        Position,
         ProcessState,
         PublicTrade,
         SessionState,
         TopOfBook,
     )
     from ipc.sequence import Delivery, Gap
+    from quarterdeck.async_client import AsyncDesk, aconnect
+    from quarterdeck.books import Book, BookImage, Level
     from quarterdeck.client import BUY, SELL, Desk, connect
-    from quarterdeck.ordering import OrderTerms
+    from quarterdeck.consolidated import Consolidated, ConsolidatedImage, MergedLevel
+    from quarterdeck.health import Health, ProcessHealth
+    from quarterdeck.order import AsyncOrder, Order
+    from quarterdeck.order_life import Fill
+    from quarterdeck.ordering import OrderTerms, Terms
 
 _WHERE = {
     "quarterdeck.client": "BUY SELL Desk connect",
-    "base.decimals": "format_scaled to_scaled",
-    "base.errors": "BookError BusError CommandError ConfigError NumberError QuarterdeckError RegionError SchemaError",
+    "quarterdeck.async_client": "AsyncDesk aconnect",
+    "quarterdeck.books": "Book BookImage Level",
+    "quarterdeck.consolidated": "Consolidated ConsolidatedImage MergedLevel",
+    "quarterdeck.health": "Health ProcessHealth",
+    "quarterdeck.order": "AsyncOrder Order",
+    "quarterdeck.order_life": "Fill",
+    "quarterdeck.ordering": "OrderTerms Terms",
+    "base.errors": (
+        "BookBusyError BookError BusError CallbackError CommandError ConfigError NumberError OrderRejected "
+        "OrderTimeout OrderUncertain QuarterdeckError RegionError SchemaError StaleBookError UnansweredError"
+    ),
     "base.instruments": "Instrument",
     "ipc.books": "BookReader",
     "ipc.events": (
-        "Alert BookDelta BookSnapshot BookSource BookStatus CancelReject ExecutionReport KillState OrderState "
-        "ProcessState PublicTrade SessionState TopOfBook"
+        "Alert Balance BookDelta BookSnapshot BookSource BookStatus CancelReject Difference ExecutionReport "
+        "KillState OrderState Position ProcessState PublicTrade SessionState TopOfBook"
     ),
     "ipc.sequence": "Delivery Gap",
-    "quarterdeck.ordering": "OrderTerms",
+    "base.decimals": "format_scaled to_scaled",
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}
 
 __all__ = [
-    "BUY", "SELL", "Alert", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookSource", "BookStatus",
-    "BusError", "CancelReject", "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap",
-    "Instrument", "KillState", "NumberError", "OrderState", "OrderTerms", "ProcessState", "PublicTrade",
-    "QuarterdeckError", "RegionError", "SchemaError", "SessionState", "TopOfBook", "connect", "decimal",
-    "format_scaled", "to_scaled",
+    "BUY",
+    "SELL",
+    "Alert",
+    "AsyncDesk",
+    "AsyncOrder",
+    "Balance",
+    "Book",
+    "BookBusyError",
+    "BookDelta",
+    "BookError",
+    "BookImage",
+    "BookReader",
+    "BookSnapshot",
+    "BookSource",
+    "BookStatus",
+    "BusError",
+    "CallbackError",
+    "CancelReject",
+    "CommandError",
+    "ConfigError",
+    "Consolidated",
+    "ConsolidatedImage",
+    "Delivery",
+    "Desk",
+    "Difference",
+    "ExecutionReport",
+    "Fill",
+    "Gap",
+    "Health",
+    "Instrument",
+    "KillState",
+    "Level",
+    "MergedLevel",
+    "NumberError",
+    "Order",
+    "OrderRejected",
+    "OrderState",
+    "OrderTerms",
+    "OrderTimeout",
+    "OrderUncertain",
+    "Position",
+    "ProcessHealth",
+    "ProcessState",
+    "PublicTrade",
+    "QuarterdeckError",
+    "RegionError",
+    "SchemaError",
+    "SessionState",
+    "StaleBookError",
+    "Terms",
+    "TopOfBook",
+    "UnansweredError",
+    "aconnect",
+    "connect",
+    "decimal",
+    "format_scaled",
+    "to_scaled",
 ]  # fmt: skip
 
 

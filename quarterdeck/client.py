@@ -1,35 +1,30 @@
-"""A strategy's view of a desk: events, books, orders. Synchronous; one thread."""
+"""A strategy's view of a desk: events, books, orders. Synchronous; one thread. quarterdeck/async_client.py is its
+twin.
+"""
 
-import os
 import time
-from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeVar, Unpack
 
 import zmq
 
-from base.clock import SystemClock
-from base.config import DeskConfig, Kind, load
-from base.errors import ConfigError
-from base.instruments import Instrument
-from ipc.command_client import CommandClient
+from base.config import load
 from ipc.events import OrderState
-from ipc.recovery import OLDEST
-from ipc.requests import Answer, AnyCommand
-from ipc.roster import command_endpoint, publisher_endpoint, roster
+from ipc.requests import Answer, AnyCommand, NewOrder
 from ipc.sequence import Delivery
-from quarterdeck.feed import Feed
-from quarterdeck.one_stream import OneStream
-from quarterdeck.ordering import Ordering, OrderTerms
+from quarterdeck.desk_base import DeskBase
+from quarterdeck.feed import CHECK_NS
+from quarterdeck.links import Links, LocalLinks, configuration, own_name
+from quarterdeck.order import Order
+from quarterdeck.ordering import Number, OrderTerms, Terms
+from quarterdeck.steps import Ask, Steps, take
 
-if TYPE_CHECKING:
-    from ipc.books import BookReader, BookRegion
-
+T = TypeVar("T")
 BUY: Final = "1"  # Side(54)
 SELL: Final = "2"
-Number = str | Decimal | int
+CHECK_S: Final = CHECK_NS / 1e9
 
 
 def connect(config: str | Path = "", *, client_id: str = "", strategy: str = "", timeout: float = 1.0) -> "Desk":
@@ -38,35 +33,20 @@ def connect(config: str | Path = "", *, client_id: str = "", strategy: str = "",
     "" takes the environment's QD_CONFIG. `client_id`: whose commands these are ("" = made up for this run); `strategy`:
     owner of the orders, for limits and the kill switch; `timeout`: seconds to wait for an answer. Raises ConfigError.
     """
-    path = Path(config or os.environ.get("QD_CONFIG", ""))
-    if path == Path():
-        raise ConfigError("connect: give the desk's configuration file or run directory, or set QD_CONFIG")
-    return Desk(load(_configuration(path)), client_id=client_id, strategy=strategy, timeout=timeout)
+    links = LocalLinks(load(configuration(config)), own_name(client_id, strategy))
+    return Desk(links, strategy=strategy, timeout=timeout)
 
 
-def _configuration(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    note = path / "config"
-    try:
-        return Path(note.read_text().strip())
-    except OSError as e:
-        raise ConfigError(f"{note}: {e.strerror}; expected the path of the desk's configuration file") from None
-
-
-class Desk:
+class Desk(DeskBase[Order]):
     """A running desk. Closes with `with`, or `close`."""
 
-    def __init__(self, desk: DeskConfig, *, client_id: str = "", strategy: str = "", timeout: float = 1.0) -> None:
-        self.config = desk
-        self.strategy = strategy
-        self.client_id = client_id or f"{strategy or 'client'}-{os.getpid()}-{time.time_ns():x}"
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._clock = SystemClock()
-        endpoints = [publisher_endpoint(desk, r.name) for r in roster(desk)]
-        self._feed = Feed(self._context, endpoints, self._client, OneStream(desk).pick)
-        self._ordering = Ordering(desk, self.client_id, strategy, self._client, timeout)
-        self._regions: dict[str, BookRegion] = {}
+    def __init__(self, links: Links, *, strategy: str = "", timeout: float = 1.0) -> None:
+        super().__init__(links, strategy=strategy, timeout=timeout)
+        self._poller = zmq.Poller()
+        self._polled: set[int] = set()
+
+    def _make_order(self, command: NewOrder, session: str, px_scale: int, qty_scale: int) -> Order:
+        return Order(self, command, session, px_scale, qty_scale)
 
     def __enter__(self) -> "Desk":
         return self
@@ -78,113 +58,109 @@ class Desk:
 
     def close(self) -> None:
         """Close the connections; orders stay as they are."""
-        self._feed.close()
-        self._ordering.close()
-        self._context.term()
-
-    # -- what there is -----------------------------------------------------------------------------------------
-
-    def instrument(self, venue: str, instrument: str) -> Instrument:
-        """An instrument's scales and limits. ConfigError names what there is."""
-        return self._ordering.instrument(venue, instrument)
-
-    def instruments(self, venue: str = "") -> list[Instrument]:
-        """The desk's instruments, or one venue's."""
-        return [i for (v, _), i in self.config.instruments.items() if venue in {"", v}]
-
-    def trading_sessions(self, venue: str = "") -> list[str]:
-        """Names of the order-entry sessions, or one venue's."""
-        sessions = self.config.config.session
-        return [n for n in self.config.sessions(Kind.TRADING) if venue in {"", sessions[n].venue}]
+        self._links.close()
 
     # -- events ------------------------------------------------------------------------------------------------
-
-    def subscribe(self, *topics: str, replay: bool = False, history: bool = False) -> None:
-        """Topics of docs/events.md; one ending in a dot is a prefix ("md.kraken.", "exec."), "" everything.
-
-        For exec.PROCESS topics, `replay` has what is lost from now on replayed; `history` begins with the oldest event
-        that the process still has in its journal, and replays too. What redundant sessions tell is heard once.
-        """
-        for topic in topics:
-            if replay or history:
-                self._feed.replay(topic, OLDEST if history else None)
-            else:
-                self._feed.subscribe(topic)
 
     def poll(self, timeout: float = 0.0) -> list[Delivery]:
         """Events, and Gaps where some are missing, in order; waits up to `timeout` seconds for the first.
 
-        SchemaError when a process of the desk speaks another schema.
+        Calls no callback. SchemaError when a process of the desk speaks another schema.
         """
-        return self._feed.poll(timeout)
+        self.wait_until(lambda: bool(self._core.outbox), timeout)
+        return self._core.outbox.take_all()
 
     def __iter__(self) -> Iterator[Delivery]:
-        """Every event and Gap, for ever."""
+        """Every event and Gap, for ever. Calls no callback."""
         while True:
-            yield from self.poll(0.1)
+            yield from self.poll(CHECK_S)
 
-    # -- books -------------------------------------------------------------------------------------------------
+    def run(self, seconds: float = float("inf")) -> None:
+        """Call the callbacks of `on` and `every` as events and time go by, until `stop` is called or so long has
+        passed.
 
-    def book(self, venue: str, instrument: str, level: int = 0) -> "BookReader":
-        """The shared-memory book, read without asking anyone; level 0: L2 where the desk keeps one, else L3.
-
-        ConfigError when no shard keeps it, RegionError when the book process has not started yet.
+        CallbackError, with the delivery and the cause, when one raises: `run` may be called again and goes on behind
+        it.
         """
-        from ipc.books import BookRegion
+        end = time.monotonic() + seconds
+        while not self._stop.is_set() and (now := time.monotonic()) < end:
+            for pending in self._callbacks.due(now):
+                pending.refuse()
+            wait = min(end, self._callbacks.next_timer()) - time.monotonic()
+            self.wait_until(lambda: self._stop.is_set() or bool(self._core.outbox), max(0.0, min(wait, CHECK_S)))
+            while not self._stop.is_set() and (delivery := self._core.outbox.take()) is not None:
+                for pending in self._callbacks.call(delivery):
+                    pending.refuse()
+        self._stop.clear()
 
-        self.instrument(venue, instrument)
-        shard, found = self._shard(venue, instrument, level)
-        if shard not in self._regions:
-            self._regions[shard] = BookRegion.open(self.config.shm_dir / f"book-{shard}")
-        return self._regions[shard].book(venue, instrument, found)
+    def wait_until(self, true: Callable[[], bool], timeout: float) -> bool:
+        """Take events in until that is so, `timeout` seconds at most; what is to be heard is kept for `poll` and
+        `run`.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            busy = self._core.turn()
+            if true():
+                return True
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            if not busy:
+                self._wait(min(left, CHECK_S))
 
-    def _shard(self, venue: str, instrument: str, level: int) -> tuple[str, int]:
-        sessions = self.config.config.session
-        kept = {
-            sessions[s].level: shard
-            for shard, book in self.config.config.book.items()
-            for s in book.sessions
-            if sessions[s].venue == venue and any(i.name == instrument for i in self.config.session_instruments(s))
-        }
-        found = level or min(kept, default=2)
-        if found not in kept:
-            raise ConfigError(f"{self.config.path}: no book shard keeps {venue} {instrument} at level {found}")
-        return kept[found], found
+    def _wait(self, seconds: float) -> None:
+        sockets = [self._core.feed.subscriber.socket, *(client.socket for client in self._links.open())]
+        if len(sockets) != len(self._polled):
+            for socket in sockets:
+                self._poller.register(socket, zmq.POLLIN)
+            self._polled = {id(socket) for socket in sockets}
+        self._poller.poll(int(seconds * 1000) + 1)
 
     # -- orders ------------------------------------------------------------------------------------------------
 
-    def buy(self, venue: str, instrument: str, qty: Number, price: Number | None = None, **terms: str) -> str:
+    def place(
+        self, venue: str, instrument: str, side: str, qty: Number, price: Number | None = None, **terms: Unpack[Terms]
+    ) -> Order:
+        """Place an order and follow its life. Terms as `new_order`.
+
+        OrderRejected: the desk refused it, with the reason. OrderUncertain: no answer came; its `order` is followed all
+        the same, and what became of it is found out. BusError otherwise: nothing was sent. NumberError, ConfigError.
+        """
+        return self._do(self._steps.place(venue, instrument, side, qty, price, terms))
+
+    def order(self, cl_ord_id: str) -> Order:
+        """An order that was placed before, by whomever: followed from now on, with its fills out of the journal.
+
+        CommandError when no trading process knows it.
+        """
+        return self._do(self._steps.find(cl_ord_id))
+
+    def open_orders(self, session: str = "") -> list[Order]:
+        """This strategy's open orders (without a strategy: this client's), of earlier lives too, followed from now
+        on.
+        """
+        return self._do(self._steps.own([session] if session else self.trading_sessions()))
+
+    def buy(self, venue: str, instrument: str, qty: Number, price: Number | None = None, **terms: Unpack[Terms]) -> str:
         """Buy at `price` or, without one, at market; returns the ClOrdID. Terms and errors as `new_order`."""
         return self.new_order(venue, instrument, BUY, qty, price, **terms)
 
-    def sell(self, venue: str, instrument: str, qty: Number, price: Number | None = None, **terms: str) -> str:
+    def sell(
+        self, venue: str, instrument: str, qty: Number, price: Number | None = None, **terms: Unpack[Terms]
+    ) -> str:
         """Sell at `price` or, without one, at market; returns the ClOrdID. Terms and errors as `new_order`."""
         return self.new_order(venue, instrument, SELL, qty, price, **terms)
 
     def new_order(
-        self,
-        venue: str,
-        instrument: str,
-        side: str,
-        qty: Number,
-        price: Number | None = None,
-        *,
-        ord_type: str = "",
-        time_in_force: str = "1",
-        stop_px: Number | None = None,
-        exec_inst: str = "",
-        session: str = "",
-        command_id: str = "",
+        self, venue: str, instrument: str, side: str, qty: Number, price: Number | None = None, **terms: Unpack[Terms]
     ) -> str:
-        """Place an order; returns its ClOrdID once a trading process has taken it. Codes are FIX values.
+        """Place an order; returns its ClOrdID once a trading process has taken it. Terms: quarterdeck.ordering.Terms.
 
-        CommandError: refused, with the reason. NumberError: a number does not fit the instrument's scale. BusError: no
-        answer, so the fate is unknown; the same call with the `command_id` that the error names is safe to repeat.
+        OrderRejected (a CommandError): refused, with the reason. NumberError: a number does not fit the instrument's
+        scale. UnansweredError: the fate is unknown; the same call with the error's `command_id` is safe to repeat.
+        BusError otherwise: nothing was sent.
         """
-        return self._ordering.new(
-            venue, instrument, side, qty, price, ord_type=ord_type, time_in_force=time_in_force, stop_px=stop_px,
-            exec_inst=exec_inst, session=session, command_id=command_id,
-        )  # fmt: skip
+        return self._do(self._ordering.new(venue, instrument, side, qty, price, terms))
 
     def new_orders(self, orders: Sequence[OrderTerms], *, session: str = "", command_id: str = "") -> list[Answer]:
         """Place up to 100 orders with one trading session, in as few messages as its venue takes; an answer for each.
@@ -192,23 +168,24 @@ class Desk:
         A refused order keeps no other back: `accepted`, `reason`, `cl_ord_id` of its answer say what became of it.
         ConfigError, NumberError: nothing was asked. BusError as `new_order`, the id being that of the whole call.
         """
-        return self._ordering.new_orders(orders, session, command_id)
+        return self._do(self._ordering.new_orders(orders, session, command_id))
 
     def replace(self, cl_ord_id: str, qty: Number, price: Number | None = None) -> None:
         """Change quantity or price of a working order, by the means the venue has. Errors as `new_order`."""
-        self._ordering.replace(cl_ord_id, qty, price)
+        self._do(self._ordering.replace(cl_ord_id, qty, price))
 
     def cancel(self, cl_ord_id: str) -> None:
         """Ask for an order to be cancelled; what comes of it arrives as events. Errors as `new_order`."""
-        self._ordering.cancel(cl_ord_id)
+        self._do(self._ordering.cancel(cl_ord_id))
 
     def cancel_all(self, session: str = "", instrument: str = "") -> None:
         """Mass cancel on one order-entry session or on all; CommandError names those that refused."""
-        self._ordering.cancel_all([session] if session else self.trading_sessions(), instrument)
+        self._do(self._ordering.cancel_all([session] if session else self.trading_sessions(), instrument))
 
     def orders(self, *, open_only: bool = True, session: str = "") -> list[OrderState]:
         """Orders as the trading processes know them, UNCERTAIN ones too. BusError names one that does not answer."""
-        return self._ordering.orders([session] if session else self.trading_sessions(), open_only=open_only)
+        sessions = [session] if session else self.trading_sessions()
+        return self._do(self._ordering.orders(sessions, open_only=open_only))
 
     def arm(self, reason: str) -> None:
         """This strategy is ready again after a reset (docs/kill-switch.md); nothing to do is no error.
@@ -216,11 +193,23 @@ class Desk:
         CommandError: the desk or the strategy is tripped, or the client was connected without a strategy. BusError: the
         kill switch does not answer.
         """
-        self._ordering.arm(reason)
+        self._do(self._ordering.arm(reason))
 
     def request(self, process: str, command: AnyCommand, timeout: float = 1.0) -> Answer:
         """Any command of docs/commands.md to any process; the answer may be a refusal."""
-        return self._ordering.request(process, command, timeout)
+        return self._request(Ask(process, command, timeout))
 
-    def _client(self, process: str) -> CommandClient:
-        return CommandClient(self._context, command_endpoint(self.config, process), self.client_id, self._clock)
+    def cancel_order(self, order: Order, cl_ord_id: str) -> None:
+        """Order.cancel."""
+        self._do(self._ordering.cancel_at(order.session, cl_ord_id, order.instrument))
+
+    def replace_order(self, order: Order, cl_ord_id: str, qty: Number, price: Number | None) -> None:
+        """Order.replace."""
+        inst = self.instrument(order.venue, order.instrument)
+        self._do(self._ordering.replace_at(order.session, cl_ord_id, inst, qty, price))
+
+    def _do(self, steps: Steps[T]) -> T:
+        return take(steps, self._request)
+
+    def _request(self, ask: Ask) -> Answer:
+        return self._links.command(ask.process).request(ask.command, int(ask.timeout * 1000))

@@ -1,18 +1,17 @@
-"""A client's orders: which process takes them, exact numbers, answers into results or errors."""
+"""A client's orders: which process takes them, exact numbers, answers into results or errors. Steps; nothing waits."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 
 from base.config import DeskConfig, Kind
 from base.decimals import to_scaled
-from base.errors import CommandError, ConfigError, NumberError
+from base.errors import CommandError, ConfigError, NumberError, OrderRejected
 from base.instruments import Instrument
-from ipc.command_client import CommandClient
 from ipc.events import OrderState
 from ipc.requests import (
     TOGETHER_MOST,
@@ -26,9 +25,25 @@ from ipc.requests import (
     Ops,
     ReplaceOrder,
 )  # fmt: skip
+from quarterdeck.steps import Ask, Steps
 
 REMEMBER: Final = 50_000  # orders whose session is kept in mind; of others, every session is asked
 Number = str | Decimal | int
+
+
+class Terms(TypedDict, total=False):
+    """What may be said of a new order beside its quantity and price. Codes are FIX values, as in docs/commands.md."""
+
+    ord_type: str  # OrdType(40); limit with a price, market without one
+    time_in_force: str  # TimeInForce(59): "1" GTC, "3" IOC, "4" FOK, "6" GTD
+    stop_px: Number
+    exec_inst: str  # "post_only", ...
+    display_qty: Number
+    expire_ns: int  # ExpireTime(126), UTC
+    effective_ns: int
+    options: dict[str, str]  # further ones by FIX name, as the venue's page lists them
+    session: str  # where several order-entry sessions have the instrument
+    command_id: str  # to ask again for what was not answered
 
 
 class OrderTerms(msgspec.Struct, frozen=True):
@@ -44,26 +59,24 @@ class OrderTerms(msgspec.Struct, frozen=True):
     stop_px: Number | None = None
     exec_inst: str = ""
     options: dict[str, str] = {}
+    display_qty: Number | None = None
+    expire_ns: int = 0
+    effective_ns: int = 0
 
 
 class Ordering:
-    """Sends commands and waits for their answers."""
+    """Makes commands, and sense of their answers."""
 
     def __init__(
-        self, desk: DeskConfig, client_id: str, strategy: str, client: Callable[[str], CommandClient], timeout: float
+        self, desk: DeskConfig, client_id: str, strategy: str, timeout: float, command_id: Callable[[], str]
     ) -> None:
+        """`command_id` gives a new one each time; `timeout`: seconds for an answer."""
         self._desk = desk
         self._client_id = client_id
         self._strategy = strategy
-        self._timeout = timeout
-        self._open = client
-        self._clients: dict[str, CommandClient] = {}
+        self.timeout = timeout
+        self.command_id = command_id
         self._placed: OrderedDict[str, tuple[str, Instrument]] = OrderedDict()
-
-    def close(self) -> None:
-        """Close the connections."""
-        for client in self._clients.values():
-            client.close()
 
     def instrument(self, venue: str, name: str) -> Instrument:
         """ConfigError names what there is."""
@@ -73,31 +86,55 @@ class Ordering:
             raise ConfigError(f"{self._desk.path}: no instrument {venue} {name}; there are {', '.join(there)}")
         return found
 
-    def new(
-        self,
-        venue: str,
-        instrument: str,
-        side: str,
-        qty: Number,
-        price: Number | None,
-        *,
-        ord_type: str,
-        time_in_force: str,
-        stop_px: Number | None,
-        exec_inst: str,
-        session: str,
-        command_id: str,
-    ) -> str:
-        """Place an order; see Desk.new_order."""
-        terms = OrderTerms(venue, instrument, side, qty, price, ord_type, time_in_force, stop_px, exec_inst)
+    def command(
+        self, venue: str, instrument: str, side: str, qty: Number, price: Number | None, terms: Terms
+    ) -> tuple[str, NewOrder]:
+        """The process that takes a new order, and the command. ConfigError, NumberError."""
         inst = self.instrument(venue, instrument)
-        process = self._session(inst, session)
-        command = self._command(terms, inst, command_id or self._client(process).next_command_id())
-        answer = self._accepted(process, command)
-        self._remember(answer, process, inst)
+        given = OrderTerms(
+            venue, instrument, side, qty, price, terms.get("ord_type", ""), terms.get("time_in_force", "1"),
+            terms.get("stop_px"), terms.get("exec_inst", ""), terms.get("options", {}), terms.get("display_qty"),
+            terms.get("expire_ns", 0), terms.get("effective_ns", 0),
+        )  # fmt: skip
+        command = self._command(given, inst, terms.get("command_id", "") or self.command_id())
+        return self._session(inst, terms.get("session", "")), command
+
+    def _command(self, terms: OrderTerms, inst: Instrument, command_id: str) -> NewOrder:
+        def scaled(name: str, value: Number | None, scale: int) -> int | None:
+            return None if value is None else _scaled(name, value, scale, inst)
+
+        return NewOrder(
+            client_id=self._client_id,
+            command_id=command_id,
+            deadline_ns=self.deadline(),
+            venue=terms.venue,
+            instrument=terms.instrument,
+            side=terms.side,
+            ord_type=terms.ord_type or ("1" if terms.price is None else "2"),
+            order_qty=_scaled("qty", terms.qty, inst.qty_scale, inst),
+            price=scaled("price", terms.price, inst.px_scale),
+            stop_px=scaled("stop_px", terms.stop_px, inst.px_scale),
+            time_in_force=terms.time_in_force,
+            strategy=self._strategy,
+            exec_inst=terms.exec_inst,
+            display_qty=scaled("display_qty", terms.display_qty, inst.qty_scale),
+            expire_ns=terms.expire_ns,
+            effective_ns=terms.effective_ns,
+            options=terms.options,
+        )
+
+    def new(
+        self, venue: str, instrument: str, side: str, qty: Number, price: Number | None, terms: Terms
+    ) -> Steps[str]:
+        """Place an order; see Desk.new_order."""
+        process, command = self.command(venue, instrument, side, qty, price, terms)
+        answer = yield Ask(process, command, self.timeout)
+        if not answer.accepted:
+            raise OrderRejected(f"{process}: {answer.reason}", answer.reason)
+        self.placed(answer.cl_ord_id, process, self.instrument(venue, instrument))
         return answer.cl_ord_id
 
-    def new_orders(self, orders: Sequence[OrderTerms], session: str, command_id: str) -> list[Answer]:
+    def new_orders(self, orders: Sequence[OrderTerms], session: str, command_id: str) -> Steps[list[Answer]]:
         """Place several; see Desk.new_orders."""
         placed = [self.instrument(terms.venue, terms.instrument) for terms in orders]
         if not 1 <= len(orders) <= TOGETHER_MOST:
@@ -105,108 +142,93 @@ class Ordering:
         process, *others = dict.fromkeys(self._session(inst, session) for inst in placed)
         if others:
             raise ConfigError(f"new_orders: one trading session a call; these are for {', '.join([process, *others])}")
-        whole = command_id or self._client(process).next_command_id()
+        whole = command_id or self.command_id()
         each = enumerate(zip(orders, placed, strict=True))
         commands = tuple(self._command(terms, inst, f"{whole}/{n}") for n, (terms, inst) in each)
-        answer = self.request(process, NewOrders(self._client_id, whole, self._deadline(), commands), self._timeout)
+        answer = yield Ask(process, NewOrders(self._client_id, whole, self.deadline(), commands), self.timeout)
         if not answer.answers:
             raise CommandError(f"{process}: {answer.reason}")
         for told, inst in zip(answer.answers, placed, strict=True):
             if told.accepted:
-                self._remember(told, process, inst)
+                self.placed(told.cl_ord_id, process, inst)
         return list(answer.answers)
 
-    def _command(self, terms: OrderTerms, inst: Instrument, command_id: str) -> NewOrder:
-        return NewOrder(
-            client_id=self._client_id,
-            command_id=command_id,
-            deadline_ns=self._deadline(),
-            venue=terms.venue,
-            instrument=terms.instrument,
-            side=terms.side,
-            ord_type=terms.ord_type or ("1" if terms.price is None else "2"),
-            order_qty=_scaled("qty", terms.qty, inst.qty_scale, inst),
-            price=None if terms.price is None else _scaled("price", terms.price, inst.px_scale, inst),
-            stop_px=None if terms.stop_px is None else _scaled("stop_px", terms.stop_px, inst.px_scale, inst),
-            time_in_force=terms.time_in_force,
-            strategy=self._strategy,
-            exec_inst=terms.exec_inst,
-            options=terms.options,
-        )
-
-    def _remember(self, answer: Answer, process: str, inst: Instrument) -> None:
-        self._placed[answer.cl_ord_id] = process, inst
+    def placed(self, cl_ord_id: str, process: str, instrument: Instrument) -> None:
+        """Keep in mind whose an order is."""
+        self._placed[cl_ord_id] = process, instrument
         if len(self._placed) > REMEMBER:
             self._placed.popitem(last=False)
 
-    def arm(self, reason: str) -> None:
+    def arm(self, reason: str) -> Steps[None]:
         """See Desk.arm."""
         if not self._strategy:
             raise CommandError("arm: connect(strategy=...) says which strategy it is")
-        command_id = self._client("killswitch").next_command_id()
         args = {"scope": f"strategy:{self._strategy}", "reason": reason, "by": self._client_id}
-        self._accepted("killswitch", Ops(self._client_id, command_id, 0, "arm", args))
+        yield from self.accepted("killswitch", Ops(self._client_id, self.command_id(), 0, "arm", args))
 
-    def replace(self, cl_ord_id: str, qty: Number, price: Number | None) -> None:
+    def replace(self, cl_ord_id: str, qty: Number, price: Number | None) -> Steps[None]:
         """See Desk.replace."""
-        process, inst = self._placed.get(cl_ord_id) or self._look_for(cl_ord_id)
-        self._accepted(
-            process,
-            ReplaceOrder(
-                self._client_id,
-                self._client(process).next_command_id(),
-                self._deadline(),
-                cl_ord_id,
-                _scaled("qty", qty, inst.qty_scale, inst),
-                None if price is None else _scaled("price", price, inst.px_scale, inst),
-            ),
+        process, inst = self._placed.get(cl_ord_id) or (yield from self._look_for(cl_ord_id))
+        yield from self.replace_at(process, cl_ord_id, inst, qty, price)
+
+    def replace_at(
+        self, process: str, cl_ord_id: str, inst: Instrument, qty: Number, price: Number | None
+    ) -> Steps[None]:
+        """Replace an order of a session."""
+        command = ReplaceOrder(
+            self._client_id,
+            self.command_id(),
+            self.deadline(),
+            cl_ord_id,
+            _scaled("qty", qty, inst.qty_scale, inst),
+            None if price is None else _scaled("price", price, inst.px_scale, inst),
         )
+        yield from self.accepted(process, command)
 
-    def cancel(self, cl_ord_id: str) -> None:
-        """See Desk.cancel. Without a deadline: a cancel is never too late."""
-        process, inst = self._placed.get(cl_ord_id) or self._look_for(cl_ord_id)
-        command_id = self._client(process).next_command_id()
-        self._accepted(process, CancelOrder(self._client_id, command_id, 0, cl_ord_id=cl_ord_id, instrument=inst.name))
+    def cancel(self, cl_ord_id: str) -> Steps[None]:
+        """See Desk.cancel."""
+        process, inst = self._placed.get(cl_ord_id) or (yield from self._look_for(cl_ord_id))
+        yield from self.cancel_at(process, cl_ord_id, inst.name)
 
-    def cancel_all(self, processes: list[str], instrument: str) -> None:
+    def cancel_at(self, process: str, cl_ord_id: str, instrument: str) -> Steps[None]:
+        """Cancel an order of a session. Without a deadline: a cancel is never too late."""
+        command = CancelOrder(self._client_id, self.command_id(), 0, cl_ord_id=cl_ord_id, instrument=instrument)
+        yield from self.accepted(process, command)
+
+    def cancel_all(self, processes: list[str], instrument: str) -> Steps[None]:
         """See Desk.cancel_all: every session is asked before one that refused is told."""
         refused = []
         for process in processes:
             try:
-                command_id = self._client(process).next_command_id()
-                self._accepted(process, MassCancel(self._client_id, command_id, 0, instrument=instrument))
+                yield from self.accepted(process, MassCancel(self._client_id, self.command_id(), 0, instrument))
             except CommandError as e:
                 refused.append(str(e))
         if refused:
             raise CommandError("; ".join(refused))
 
-    def orders(self, processes: list[str], *, open_only: bool) -> list[OrderState]:
+    def orders(self, processes: list[str], *, open_only: bool) -> Steps[list[OrderState]]:
         """See Desk.orders."""
         found: list[OrderState] = []
         for process in processes:
-            command_id = self._client(process).next_command_id()
-            answer = self._accepted(process, ListOrders(self._client_id, command_id, self._deadline(), open_only))
+            answer = yield from self.listed(process, open_only=open_only)
             found += answer.orders
         return found
 
-    def request(self, process: str, command: AnyCommand, timeout: float) -> Answer:
-        """See Desk.request."""
-        return self._client(process).request(command, int(timeout * 1000))
+    def listed(self, process: str, *, open_only: bool) -> Steps[Answer]:
+        """One process's orders, with their place in its topic."""
+        command = ListOrders(self._client_id, self.command_id(), self.deadline(), open_only)
+        return (yield from self.accepted(process, command))
 
-    def _accepted(self, process: str, command: AnyCommand) -> Answer:
-        answer = self.request(process, command, self._timeout)
+    def accepted(self, process: str, command: AnyCommand) -> Steps[Answer]:
+        """The answer; CommandError when it is a refusal."""
+        answer = yield Ask(process, command, self.timeout)
         if not answer.accepted:
             raise CommandError(f"{process}: {answer.reason}")
         return answer
 
-    def _client(self, process: str) -> CommandClient:
-        if process not in self._clients:
-            self._clients[process] = self._open(process)
-        return self._clients[process]
-
-    def _deadline(self) -> int:
+    def deadline(self) -> int:
         """A command that is not read before its asker stops waiting is better not acted on."""
-        return time.time_ns() + int(self._timeout * 1e9)
+        return time.time_ns() + int(self.timeout * 1e9)
 
     def _session(self, inst: Instrument, session: str) -> str:
         sessions = self._desk.config.session
@@ -221,12 +243,18 @@ class Ordering:
             raise ConfigError(f"{self._desk.path}: no trading session takes orders for {inst.venue} {inst.name}")
         raise ConfigError(f"session {session!r}: expected one of {', '.join(fit)} for {inst.venue} {inst.name}")
 
-    def _look_for(self, cl_ord_id: str) -> tuple[str, Instrument]:
+    def _look_for(self, cl_ord_id: str) -> Steps[tuple[str, Instrument]]:
         """The session of an order that this client did not place itself."""
-        for process in self._desk.sessions(Kind.TRADING):
-            for order in self.orders([process], open_only=False):
-                if order.cl_ord_id == cl_ord_id:
-                    return process, self.instrument(order.venue, order.instrument)
+        process, order = yield from self.look_up(cl_ord_id)
+        return process, self.instrument(order.venue, order.instrument)
+
+    def look_up(self, cl_ord_id: str) -> Steps[tuple[str, OrderState]]:
+        """An order that any session of the desk knows; open ones are looked through first. CommandError."""
+        for open_only in (True, False):
+            for process in self._desk.sessions(Kind.TRADING):
+                for order in (yield from self.listed(process, open_only=open_only)).orders:
+                    if order.cl_ord_id == cl_ord_id:
+                        return process, order
         raise CommandError(f"no trading process knows an order {cl_ord_id!r}")
 
 

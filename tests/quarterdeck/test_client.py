@@ -2,123 +2,25 @@
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-import zmq
 
 import quarterdeck as qd
-from base.clock import SystemClock
-from base.config import DeskConfig, load
-from ipc.bus import Publisher
-from ipc.commands import CommandServer
+from base.config import DeskConfig
 from ipc.events import OrderState
-from ipc.journal import Journal
-from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel, NewOrder, NewOrders, ReplaceOrder
-from ipc.roster import command_endpoint, publisher_endpoint
+from ipc.requests import CancelOrder, ListOrders, MassCancel, NewOrder, NewOrders, ReplaceOrder
 from tests.ipc.bus_tools import wait_for
+from tests.quarterdeck.stub import TradingStub, make_config
 
 ROOT = Path(__file__).parents[2]
-CONFIG = """
-[desk]
-name = "t"
-environment = "test"
-shm_dir = "{shm}"
-
-[venue.v]
-dialect = "fix44"
-instruments = [{{ name = "BTC-USD", symbol = "BTC", px_scale = 1, qty_scale = 3 }}]
-
-[session.v-trd]
-venue = "v"
-kind = "trading"
-address = "localhost:1"
-sender_comp_id = "A"
-target_comp_id = "B"
-
-[session.v-md]
-venue = "v"
-kind = "marketdata"
-address = "localhost:1"
-sender_comp_id = "A"
-target_comp_id = "B"
-
-[book.one]
-sessions = ["v-md"]
-"""
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> DeskConfig:
-    file = tmp_path / "config" / "desk.toml"
-    file.parent.mkdir()
-    file.write_text(CONFIG.format(shm=tmp_path))
-    desk = load(file)
-    desk.run_dir.mkdir(mode=0o700)
-    return desk
-
-
-class TradingStub:
-    """The bus side of a trading process: journals, publishes and answers as one does. Lives in a thread of its own."""
-
-    def __init__(self, desk: DeskConfig, name: str = "v-trd") -> None:
-        self.commands: list[AnyCommand] = []
-        self.refuse = ""
-        self.count = 0
-        self._orders: dict[str, OrderState] = {}
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        clock = SystemClock()
-        self._journal = Journal(desk.data_dir / name, clock.wall_ns())
-        epoch = self._journal.next_epoch(clock.wall_ns())
-        self._publisher = Publisher(self._context, publisher_endpoint(desk, name), clock, epoch=epoch)
-        self._publisher.declare("exec.v-trd", self._journal)
-        endpoint = command_endpoint(desk, name)
-        self._server = CommandServer(
-            self._context, endpoint, clock, self._handle, publisher=self._publisher, journal=self._journal
-        )
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._server.close()
-        self._publisher.close()
-        self._journal.close()
-        self._context.term()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._server.socket.poll(5)
-            self._server.serve()
-            self._publisher.heartbeat(SystemClock().mono_ns())
-
-    def _handle(self, command: AnyCommand, _identity: bytes) -> Answer:
-        self.commands.append(command)
-        if self.refuse:
-            raise qd.CommandError(self.refuse)
-        if isinstance(command, NewOrders):
-            return Answer(command.command_id, True, answers=tuple(self._handle(o, _identity) for o in command.orders))
-        if isinstance(command, NewOrder):
-            self.count += 1
-            cl_ord_id = f"order-{self.count}"
-            self._say(command, cl_ord_id)
-            return Answer(command.command_id, True, cl_ord_id=cl_ord_id)
-        if isinstance(command, ListOrders):
-            return Answer(command.command_id, True, orders=tuple(self._orders.values()))
-        return Answer(command.command_id, True)
-
-    def _say(self, c: NewOrder, cl_ord_id: str) -> None:
-        state = OrderState(
-            "v-trd", c.venue, "main", c.instrument, cl_ord_id, "", "PENDING_NEW", c.side, c.ord_type, c.time_in_force,
-            1, 3, c.order_qty, c.price, 0, c.order_qty, c.strategy, c.client_id, c.command_id, 1,
-        )  # fmt: skip
-        self._orders[cl_ord_id] = state
-        self._publisher.publish("exec.v-trd", state)
+    return make_config(tmp_path)
 
 
 @pytest.fixture
@@ -150,11 +52,14 @@ def collect(desk: qd.Desk, count: int) -> list[qd.Delivery]:
 
 def test_the_exports_are_these() -> None:
     assert sorted(qd.__all__) == [
-        "Alert", "BUY", "BookDelta", "BookError", "BookReader", "BookSnapshot", "BookSource", "BookStatus", "BusError",
-        "CancelReject", "CommandError", "ConfigError", "Delivery", "Desk", "ExecutionReport", "Gap", "Instrument",
-        "KillState", "NumberError", "OrderState", "OrderTerms", "ProcessState", "PublicTrade", "QuarterdeckError",
-        "RegionError", "SELL", "SchemaError", "SessionState", "TopOfBook", "connect", "decimal", "format_scaled",
-        "to_scaled",
+        "Alert", "AsyncDesk", "AsyncOrder", "BUY", "Balance", "Book", "BookBusyError", "BookDelta", "BookError",
+        "BookImage", "BookReader", "BookSnapshot", "BookSource", "BookStatus", "BusError", "CallbackError",
+        "CancelReject", "CommandError", "ConfigError", "Consolidated", "ConsolidatedImage", "Delivery", "Desk",
+        "Difference", "ExecutionReport", "Fill", "Gap", "Health", "Instrument", "KillState", "Level", "MergedLevel",
+        "NumberError", "Order", "OrderRejected", "OrderState", "OrderTerms", "OrderTimeout", "OrderUncertain",
+        "Position", "ProcessHealth", "ProcessState", "PublicTrade", "QuarterdeckError", "RegionError", "SELL",
+        "SchemaError", "SessionState", "StaleBookError", "Terms", "TopOfBook", "UnansweredError", "aconnect",
+        "connect", "decimal", "format_scaled", "to_scaled",
     ]  # fmt: skip
     assert all(getattr(qd, name) is not None for name in qd.__all__)
     assert dir(qd) == sorted(qd.__all__)
@@ -322,7 +227,7 @@ def test_an_order_that_another_client_placed_is_looked_for(config: DeskConfig, t
         two.cancel(one.buy("v", "BTC-USD", "1", "1"))
         with pytest.raises(qd.CommandError, match="no trading process knows an order 'order-9'"):
             two.cancel("order-9")
-    assert isinstance(trading.commands[-2], CancelOrder)
+    assert [c.cl_ord_id for c in trading.commands if isinstance(c, CancelOrder)] == ["order-1"]
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from base.clock import SystemClock
+from ipc.bus import Subscriber
 from ipc.command_client import CommandClient
 from ipc.events import Alert
 from ipc.journal import read_events
@@ -64,17 +65,19 @@ class Client:
     """Hears a topic from its oldest event on."""
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", folder: Path) -> None:
-        self.feed = Feed(
-            context, [f"ipc://{folder}/a.pub"], lambda name: self._client(context, f"ipc://{folder}/a.cmd")
-        )
-        self.feed.replay(TOPIC)
+        self._subscriber = Subscriber(context)
+        self._subscriber.connect(f"ipc://{folder}/a.pub")
+        self._commands = CommandClient(context, f"ipc://{folder}/a.cmd", "client", SystemClock())
+        self.feed = Feed(self._subscriber, lambda name: self._commands)
+        self.feed.replay(TOPIC, time.monotonic_ns())
         self.got: list[Delivery] = []
 
     def listen(self, until: Callable[[], bool]) -> bool:
         """Until that is so; False when it never was."""
         end = time.monotonic() + DEADLINE_S
         while not until() and time.monotonic() < end:
-            self.got += self.feed.poll(0.02)
+            self.got += self.feed.turn(time.monotonic_ns(), self._commands.receive())
+            self._subscriber.socket.poll(2)
         return until()
 
     def epochs(self) -> set[int]:
@@ -92,10 +95,8 @@ class Client:
         return [d.event for d in self.got if isinstance(d.event, Gap) and d.event.kind != "silent"]
 
     def close(self) -> None:
-        self.feed.close()
-
-    def _client(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> CommandClient:
-        return CommandClient(context, endpoint, "client", SystemClock())
+        self._subscriber.close()
+        self._commands.close()
 
 
 def journalled(folder: Path) -> list[tuple[int, int]]:
