@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from ipc.events import CancelReject, ExecutionReport, OrderState
+from risk.by_value import is_by_value
 from risk.order import Order
 from risk.trades import Trades
 
@@ -40,7 +41,8 @@ def _final(order: Order, report: ExecutionReport) -> str | None:
         return "FILLED"  # done, as nothing is left
     if final is None and report.exec_type in ("4", "8", "C"):
         final = FINAL_BY_STATUS[report.exec_type]
-    if final == "FILLED" and report.cum_qty is not None and order.cum_qty < order.order_qty and report.leaves_qty:
+    by_qty = report.cum_qty is not None and not is_by_value(order.options)
+    if final == "FILLED" and by_qty and order.cum_qty < order.order_qty and report.leaves_qty:
         return None  # says filled, yet quantity is left: trust the quantity
     return final
 
@@ -343,8 +345,12 @@ class OrderTable:
             return
         # An open status with quantity left: our order_qty is out of date.
         left = report.ord_status in ("0", "1") and bool(report.leaves_qty)
-        complete = order.cum_qty >= order.order_qty > 0 and report.exec_type in ("F", "I") and not left
-        if silent and (complete or order.state == "UNCERTAIN"):
+        by_value = is_by_value(order.options)  # its quantity is the desk's own figure: the venue alone knows its end
+        told = report.exec_type in ("F", "I") and not left
+        complete = told and not by_value and order.cum_qty >= order.order_qty > 0
+        # Some venues' last trade still says 39=1. Whether 151=0 of such an order means that, the venue has to say.
+        spent = by_value and final is None and report.exec_type == "F" and report.leaves_qty == 0
+        if spent or (silent and (complete or order.state == "UNCERTAIN")):
             # The quantity may have been raised meanwhile: what became of the order the venue has to say.
             if order.state != "UNCERTAIN":
                 self._move(order, "UNCERTAIN", "all of it is filled, as its trades say", now_ns)

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from base.decimals import format_scaled
+from base.errors import NumberError
 from base.instruments import ONE, Instrument
 from base.kill_config import LimitConfig
 from ipc._words import RowShare
 from ipc.exposure import NOTIONAL_SCALE, notional
 from ipc.requests import NewOrder
+from risk.by_value import CASH, cash_of, lowest_px, too_little
 from risk.exposure import ExposureBook, share_of
 from risk.exposure_sums import QTY_SCALE, Account, ExposureSums, unit_of
 from risk.order import AT_STOP_PX, PRICED, STOP_LIMIT, TRIGGERED, Order
@@ -24,6 +26,7 @@ UNKNOWN: Final = "unknown_exposure"
 NO_BOOK: Final = "without_book"
 UNHELD: Final = "unknown_position"
 WORTHLESS: Final = "unknown_contract"
+BY_VALUE: Final = "too_little_quantity"
 
 Top = tuple[int, int, int, int]
 """Bid price and quantity, offer price and quantity; quantity 0 where a side is empty."""
@@ -112,6 +115,11 @@ class PreTrade:
         qty = command.order_qty
         if plan.untold:
             return self._worthless(plan)
+        cash = 0
+        if command.options and CASH in command.options:
+            reason, cash = self._by_value(plan, command)
+            if reason:
+                return reason
         if plan.qty is not None and qty > plan.qty[0]:
             return self._too_big(plan.qty[1], instrument, qty)
         if plan.window is not None:
@@ -134,11 +142,13 @@ class PreTrade:
             px = price or (command.stop_px if ord_type in AT_STOP_PX else None)
             if px is None:
                 px = self._market_px(plan, command.side, qty)
-                if px is None:
+                if px is None and not cash:
                     return self._bookless(_first_on_worth(plan), instrument.name)
+                px = px or 0
             worth = -(-px * qty // plan.worth_unit) if plan.worth_unit else _worth(instrument, px, qty)
-            if plan.worth is not None and worth > plan.worth[0]:
-                return self._too_dear(plan.worth[1], plan.quote, worth)
+            if plan.worth is not None and (cash or worth) > plan.worth[0]:
+                return self._too_dear(plan.worth[1], plan.quote, cash or worth)
+            worth = max(worth, cash)
             more = worth if not plan.figures.position else plan.figures.more(buys, qty, worth)
         return self._room(plan, buys, qty, more, 1, mono_ns)
 
@@ -272,6 +282,22 @@ class PreTrade:
         sums = plan.sums
         over = sums.over(buys, qty, worth, orders) if sums is not None else -1
         return self._full(plan, over, buys, qty, worth, orders) if over >= 0 else ""
+
+    def _by_value(self, plan: Plan, command: NewOrder) -> tuple[str, int]:
+        """Why an order sized in quote currency may not leave, and what it is worth. By its quantity everything else
+        judges and counts it: that must be what it may come to.
+        """
+        try:
+            cash = cash_of(command.options, plan.instrument)
+        except NumberError as e:
+            return str(e), 0
+        px = lowest_px(command, self._best(plan.instrument.name), self._outside.reach)
+        if not px:
+            rule = plan.qty[1] if plan.qty is not None else plan.held[0][2] if plan.held else None
+            return self._bookless(rule, plan.instrument.name) if rule is not None else "", cash
+        reason = too_little(command, plan.instrument, cash, px)
+        self.refused[BY_VALUE] += bool(reason)
+        return reason, cash
 
     def _too_far(
         self, plan: Plan, collar: tuple[Collar, Rule], top: Top | None, buys: bool, qty: int, price: int | None,

@@ -411,3 +411,28 @@ def test_trades_that_were_kept_go_on_as_if_nothing_had_been(told: list[tuple[int
         assert busts[0] == busts[1]
     for name in range(10):
         assert straight.amend("", str(name), "", 0) == kept.amend("", str(name), "", 0)
+
+
+def test_an_order_by_value_ends_when_the_venue_says_so_whatever_its_quantity() -> None:
+    for last, state in (("1", "PARTIALLY_FILLED"), ("2", "FILLED")):
+        table = table_with(order(options={"cash_order_qty": "5"}))
+        known = table.find("a1")
+        assert known is not None
+        table.apply(report("F", "1", exec_id="e1", last_qty=90, cum_qty=90), 1)
+        table.apply(report("F", last, exec_id="e2", last_qty=30, cum_qty=120, leaves_qty=7), 2)
+        assert (known.state, known.cum_qty) == (state, 120), "more than we thought that it could be"
+    table = table_with(order(options={"cash_order_qty": "5"}))
+    table.apply(report("F", "2", exec_id="e1", last_qty=60, cum_qty=60, leaves_qty=7), 1)
+    assert table.find("a1").state == "FILLED"  # type: ignore[union-attr]
+
+
+def test_a_trade_of_an_order_by_value_after_which_nothing_is_left_makes_it_uncertain() -> None:
+    table = table_with(order(options={"cash_order_qty": "5"}))
+    table.apply(report("F", "1", exec_id="e1", last_qty=90, cum_qty=90, leaves_qty=0), 1)
+    known = table.find("a1")
+    assert known is not None
+    assert known.state == "UNCERTAIN"
+    table.apply(report("I", "1", cum_qty=90, leaves_qty=0), 2)
+    assert known.state == "PARTIALLY_FILLED", "the venue was asked, and says that it lives"
+    table.apply(report("I", "2", cum_qty=90, leaves_qty=0), 3)
+    assert known.state == "FILLED"

@@ -631,3 +631,73 @@ def test_a_price_that_a_market_order_brings_along_does_not_make_it_worth_less_on
     desk.hold(0, mark_px=60_000_0)
     desk.place(ord_type="1", price=1, order_qty=100)
     assert "max_notional of desk: 6060 USD" in desk.ask(order_qty=1)
+
+
+# --- orders sized in quote currency
+
+
+def by_value(cash: str, qty: int, **more: object) -> dict[str, object]:
+    return {"order_qty": qty, "options": {"cash_order_qty": cash}, **more}
+
+
+@pytest.mark.parametrize(
+    ("terms", "least", "at"),
+    [
+        (by_value("6000", 0, ord_type="1", price=None), 100, "60000"),  # a buyer at the best offer at best
+        (by_value("6000", 0), 100, "60000"),
+        (by_value("6000", 0, price=50_000_0), 120, "50000"),  # one that rests below it at its own price
+        (by_value("6000", 0, price=70_000_0), 100, "60000"),
+        (by_value("6000", 0, side="2", price=75_000_0), 80, "75000"),
+        (by_value("5999", 0, side="2", ord_type="1", price=None), 100, "59990"),
+        (by_value("6000.0001", 0), 101, "60000"),
+    ],
+)
+def test_an_order_by_value_must_say_the_quantity_that_it_may_come_to(
+    terms: dict[str, object], least: int, at: str
+) -> None:
+    desk = Desk()
+    assert desk.ask(**terms | {"order_qty": least}) == ""
+    refused = desk.ask(**terms | {"order_qty": least - 1})
+    assert refused.startswith(f"order_qty: {BTC.qty_text(least - 1)}, and ")
+    assert refused.endswith(f" may come to {BTC.qty_text(least)} at {at}")
+    assert desk.checks.refused == {"too_little_quantity": 1}
+
+
+def test_a_big_sale_by_value_comes_to_what_the_worst_level_pays() -> None:
+    desk = Desk()
+    sale = {"side": "2", "ord_type": "1", "price": None}
+    desk.reached = (50_000_0, True)
+    assert desk.ask(**by_value("500000", 10_000, **sale)) == ""
+    assert "may come to 10 at 50000" in desk.ask(**by_value("500000", 9_999, **sale))
+
+
+def test_without_a_book_it_passes_no_limit_on_quantity_and_others_judge_its_worth() -> None:
+    terms = by_value("6000", 1, ord_type="1", price=None)
+    for keys in ({"max_order_qty": {"BTC-USD": "9"}}, {"max_position": {"BTC-USD": "9"}}):
+        desk = Desk(limit(**keys))
+        desk.book = None
+        assert desk.ask(**terms) == f"{next(iter(keys))} of desk: no book of BTC-USD is live to judge the price by"
+    desk = Desk(limit(max_order_notional={"USD": "6000"}))
+    desk.book = None
+    assert desk.ask(**terms) == ""
+    assert "order worth 6000.5 USD" in desk.ask(**by_value("6000.5", 1, ord_type="1", price=None))
+    assert Desk().ask(**by_value("6000", 200)) == ""
+
+
+def test_its_worth_is_what_it_says_whatever_its_quantity_is_at_its_price() -> None:
+    desk = Desk(limit(max_order_notional={"USD": "6000"}))
+    assert desk.ask(**by_value("6000", 200)) == "", "twice the quantity that it comes to"
+    desk = Desk(limit(max_notional={"USD": "6000"}))
+    assert desk.ask(**by_value("6000", 100)) == ""
+    assert "12000 USD with this order" in desk.ask(**by_value("6000", 200)), "by which it counts while it works"
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "-5", "nan", "inf", "1e13"])
+def test_what_is_no_amount_is_refused_by_name(text: str) -> None:
+    assert Desk().ask(**by_value(text, 100)).startswith(f"options.cash_order_qty: {text!r}")
+
+
+def test_contracts_are_not_sized_by_value() -> None:
+    desk = Desk()
+    perp = Instrument("x", "BTC-USD", "B", 1, 3, contract=Contract(1, 2))
+    assert "contracts" in desk.checks.new(new(**by_value("6000", 100)), perp, NOW)
