@@ -106,13 +106,18 @@ def read_restart(folder: str | Path, name: str, *, whole: bool = False) -> Itera
         reader.seek(0)
         if began:
             reader.seek_segment(max(began - 1, reader.first_number()))
-        while record := reader.next():
-            if record.type == FRAME:
-                yield from _events(record.payload)
-            elif record.type == ORDER_ID:
-                yield read_order_id(record)
-            elif record.type == TOLD:
-                yield read_names(record)
+        yield from read_on(reader)
+
+
+def read_on(reader: SegmentReader) -> Iterator[AnyEvent | OrderId | Names]:
+    """What a restart would need to know of what comes next in a journal, up to its end."""
+    while record := reader.next():
+        if record.type == FRAME:
+            yield from _events(record.payload)
+        elif record.type == ORDER_ID:
+            yield read_order_id(record)
+        elif record.type == TOLD:
+            yield read_names(record)
 
 
 def _events(data: bytes) -> Iterable[AnyEvent]:

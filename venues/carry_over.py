@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ipc.events import ExecutionReport, OrderState, Position
+from ipc.events import AnyEvent, ExecutionReport, OrderState, Position
 from ipc.journal import NAME, Journal, OrderId
 from ipc.journal_restart import Names, read_restart
 from ipc.told import Told
@@ -23,32 +23,54 @@ def restore(
     (px_scale, qty_scale) of each position: a configuration may have others by now; `openings` what of it was held
     before the desk's own fills, where the venue told; `told` which reports were told, also in older files.
     """
-    scales = {} if scales is None else scales
-    told = Told() if told is None else told
-    unsaid: dict[str, OrderId] = {}
+    restored = Restored(table, positions, scales, openings, told)
     for event in read_restart(folder, NAME, whole=whole):
-        if isinstance(event, OrderId):
-            unsaid[event.cl_ord_id] = event
-        elif isinstance(event, Names):
-            told.replace(event.names)
-        elif isinstance(event, OrderState):
-            table.restore(event)
-            unsaid.pop(event.cl_ord_id, None)
-        elif isinstance(event, ExecutionReport):
-            if not event.foreign:
-                told.note(event)
-            applied = table.apply(event, event.recv_ns)
-            if applied.order is not None and applied.fill_qty:
-                signed = applied.fill_qty if applied.order.side == "1" else -applied.fill_qty
-                held, mark_px = positions.get(event.instrument, (0, 0))
-                positions[event.instrument] = (held + signed, applied.fill_px or mark_px)
-                scales.setdefault(event.instrument, (applied.order.px_scale, applied.order.qty_scale))
-        elif isinstance(event, Position):
-            positions[event.instrument] = (event.position, event.mark_px)
-            scales[event.instrument] = (event.px_scale, event.qty_scale)
-            if openings is not None and event.opening is not None:
-                openings[event.instrument] = event.opening
-    return list(unsaid.values())
+        restored.take(event)
+    return list(restored.unsaid.values())
+
+
+class Restored:
+    """What a journal has told so far, event by event; the arguments of `restore` are filled in."""
+
+    def __init__(
+        self, table: OrderTable, positions: dict[str, tuple[int, int]],
+        scales: dict[str, tuple[int, int]] | None = None, openings: dict[str, int] | None = None,
+        told: Told | None = None,
+    ) -> None:  # fmt: skip
+        self.table = table
+        self.positions = positions
+        self.unsaid: dict[str, OrderId] = {}  # commands without an order, by ClOrdID
+        self._scales = {} if scales is None else scales
+        self._openings = {} if openings is None else openings
+        self._told = Told() if told is None else told
+
+    def take(self, event: AnyEvent | OrderId | Names) -> None:
+        """The next one."""
+        match event:
+            case OrderId():
+                self.unsaid[event.cl_ord_id] = event
+            case Names():
+                self._told.replace(event.names)
+            case OrderState():
+                self.table.restore(event)
+                self.unsaid.pop(event.cl_ord_id, None)
+            case ExecutionReport():
+                self._report(event)
+            case Position():
+                self.positions[event.instrument] = (event.position, event.mark_px)
+                self._scales[event.instrument] = (event.px_scale, event.qty_scale)
+                if event.opening is not None:
+                    self._openings[event.instrument] = event.opening
+
+    def _report(self, event: ExecutionReport) -> None:
+        if not event.foreign:
+            self._told.note(event)
+        applied = self.table.apply(event, event.recv_ns)
+        if applied.order is not None and applied.fill_qty:
+            signed = applied.fill_qty if applied.order.side == "1" else -applied.fill_qty
+            held, mark_px = self.positions.get(event.instrument, (0, 0))
+            self.positions[event.instrument] = (held + signed, applied.fill_px or mark_px)
+            self._scales.setdefault(event.instrument, (applied.order.px_scale, applied.order.qty_scale))
 
 
 def at_scales(held: tuple[int, int], was: tuple[int, int], now: tuple[int, int]) -> tuple[int, int]:

@@ -25,8 +25,8 @@ from fix.session_events import Disconnect, FieldDefect, NumbersReset, SessionEve
 from fix.settings import Role, SessionSettings
 from fix.store import MemoryStore
 from ipc import frames
-from ipc.events import AnyEvent, ExecutionReport, Position
-from ipc.journal import Journal, read_events
+from ipc.events import AnyEvent, Position
+from ipc.journal import Journal
 from ipc.requests import NewOrder
 from ipc.told import Told
 from risk.order import Order
@@ -337,8 +337,3 @@ class Peer:
                 self.numbers.clear()
             case _:
                 self.replays += getattr(event, "replayed", 0)
-
-
-def journalled_reports(folder: Path) -> list[str]:
-    """ExecIDs of the reports in the desk's journal, in order."""
-    return [d.event.exec_id for d in read_events(folder) if isinstance(d.event, ExecutionReport)]

@@ -17,24 +17,26 @@ import select
 import shutil
 import signal
 import socket
-import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from base.segments import SegmentReader
+from fix.dictionary import Dictionary
 from fix.file_store import FileStore, StoreSettings
-from ipc.journal import NAME, read_order_ids
+from ipc.events import ExecutionReport
+from ipc.journal import NAME
 from ipc.journal_index import OrderId
-from ipc.journal_restart import look_back
+from ipc.journal_restart import look_back, read_on
 from risk.orders import OrderTable
-from tests.stress.killing import Killer
-from tests.stress.session_lives import STORE, Desk, Peer, journalled_reports
-from venues.carry_over import restore
+from tests.stress.killing import Killer, quick_folder
+from tests.stress.session_lives import STORE, Desk, Peer
+from venues.carry_over import Restored, restore
 
 KILLS = 520
 LIVES = 1500
@@ -99,22 +101,69 @@ def serve(peer: Peer, wire: socket.socket, death: int, lossy: bool) -> None:
         peer.received(data)
 
 
-def compare(folder: Path, peer: Peer, complete: bool = False, total: Counter[str] | None = None) -> None:
+Standing: TypeAlias = tuple[dict[str, object], dict[str, tuple[int, int]], set[str]]
+
+
+class Whole(Restored):
+    """Everything that a folder's desks have journalled so far, read on from life to life."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(OrderTable(), {})
+        self.folder = folder
+        self.ids: list[OrderId] = []
+        self.heard: list[str] = []  # ExecIDs of the reports, in order
+        self._reader = SegmentReader(folder, NAME)
+        self._reader.seek(0)
+
+    def read_on(self) -> "Whole":
+        for event in read_on(self._reader):
+            self.take(event)
+            if isinstance(event, OrderId):
+                self.ids.append(event)
+            elif isinstance(event, ExecutionReport):
+                self.heard.append(event.exec_id)
+        return self
+
+    def standing(self) -> Standing:
+        return standing(self.table, self.positions, set(self.unsaid))
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def standing(table: OrderTable, positions: dict[str, tuple[int, int]], unsaid: set[str]) -> Standing:
+    """What is open and how far it got, positions, commands without an order."""
+    open_ = table.open()
+    orders: dict[str, object] = {
+        o.cl_ord_id: (o.state, o.order_id, o.cum_qty, o.leaves_qty, o.command_id) for o in open_
+    }
+    return orders, positions, unsaid
+
+
+def restored(folder: Path, *, whole: bool = False) -> Standing:
+    """As a restart reads it; `whole`: the journal from its beginning."""
+    table, positions = OrderTable(), dict[str, tuple[int, int]]()
+    unsaid = {o.cl_ord_id for o in restore(folder, table, positions, whole=whole)}
+    return standing(table, positions, unsaid)
+
+
+def compare(whole: Whole, peer: Peer, complete: bool = False, total: Counter[str] | None = None) -> None:
     """Hold what the dead desk left against what the venue saw and said."""
+    folder = whole.read_on().folder
     store = FileStore(folder, 1, StoreSettings(segments=STORE))
     try:
-        compare_numbers(folder, store, peer, complete)
+        compare_numbers(whole.heard, store, peer, complete)
     finally:
         store._reader.close()
         store._log.abandon()
-    whole, ids = Left(folder, whole=True), list(read_order_ids(folder))
-    compare_orders(whole, ids, peer, complete)
-    compare_restarts(whole, ids, Counter() if total is None else total)
+    compare_orders(whole, peer, complete)
+    compare_restarts(whole, Counter() if total is None else total)
+    if complete:
+        assert restored(folder, whole=True) == whole.standing()  # read at once, and from life to life
 
 
-def compare_numbers(folder: Path, store: FileStore, peer: Peer, complete: bool) -> None:
+def compare_numbers(heard: list[str], store: FileStore, peer: Peer, complete: bool) -> None:
     """Nothing is lost or doubled, and no number that is known at the venue would be given out again."""
-    heard = journalled_reports(folder)
     assert heard == peer.said[: len(heard)], "a report is missing, doubled or out of order"
     assert heard == peer.said or not complete, "the end is missing"
     if "session.fresh" in store.meta:
@@ -129,29 +178,14 @@ def compare_numbers(folder: Path, store: FileStore, peer: Peer, complete: bool) 
     assert list(stored) == list(range(min(stored, default=store.next_out), store.next_out))
 
 
-class Left:
-    """What a dead desk's journal tells, read once: `whole`, or the part of it that a restart reads."""
-
-    def __init__(self, folder: Path, *, whole: bool) -> None:
-        self.folder = folder
-        self.table, self.positions = OrderTable(), dict[str, tuple[int, int]]()
-        self.unsaid = {o.cl_ord_id for o in restore(folder, self.table, self.positions, whole=whole)}
-
-    def standing(self) -> tuple[object, ...]:
-        """What is open and how far it got, positions, commands without an order."""
-        open_ = self.table.open()
-        orders = {o.cl_ord_id: (o.state, o.order_id, o.cum_qty, o.leaves_qty, o.command_id) for o in open_}
-        return orders, self.positions, self.unsaid
-
-
-def compare_restarts(whole: Left, ids: list[OrderId], total: Counter[str]) -> None:
+def compare_restarts(whole: Whole, total: Counter[str]) -> None:
     """The part of the journal that a restart reads tells what the whole tells."""
     folder = whole.folder
-    assert Left(folder, whole=False).standing() == whole.standing()
+    assert restored(folder) == whole.standing()
     with closing(SegmentReader(folder, NAME)) as reader:
         past = look_back(reader, 1 << 20)
         kept = reader.last_number() - reader.first_number() + 1
-    assert past.ids == {(o.client_id, o.command_id): o.cl_ord_id for o in ids}
+    assert past.ids == {(o.client_id, o.command_id): o.cl_ord_id for o in whole.ids}
     total["restarts that read a part"] += bool(past.written > 2)
     total["files kept"] += kept
     total["files read"] += kept if past.written == 0 else reader_span(folder, past.written)
@@ -163,10 +197,10 @@ def reader_span(folder: Path, written: int) -> int:
         return reader.last_number() - max(written - 1, reader.first_number()) + 1
 
 
-def compare_orders(whole: Left, ids: list[OrderId], peer: Peer, complete: bool) -> None:
+def compare_orders(whole: Whole, peer: Peer, complete: bool) -> None:
     """Every order is at the venue, or known not to have been sent, or UNCERTAIN."""
     table, unsaid = whole.table, whole.unsaid
-    remembered = [order_id.cl_ord_id for order_id in ids]
+    remembered = [order_id.cl_ord_id for order_id in whole.ids]
     assert len(set(remembered)) == len(remembered)
     assert peer.on_the_wire <= set(remembered), "an order left that was not remembered"
     for cl_ord_id in remembered:
@@ -184,10 +218,10 @@ def compare_orders(whole: Left, ids: list[OrderId], peer: Peer, complete: bool) 
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
-    """In memory where that can be had: a killed process leaves the same there, and a busy disk holds nobody up."""
-    shm = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="qd-kills-", dir=shm if shm.is_dir() else None) as folder:
-        yield Path(folder)
+    """Where the desks keep what they have."""
+    Dictionary.standard("4.4")  # read once here: four fifths of each life's time would go into it
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +232,8 @@ def boundaries(root: Path) -> Counter[str]:
         status, passed = live(folder, peer, Killer(), seed, disk_full=seed >= 9)
         assert status == 0
         hits |= passed
-    compare(folder, peer, complete=True)
+    with closing(Whole(folder)) as whole:
+        compare(whole, peer, complete=True)
     shutil.rmtree(folder)
     return hits
 
@@ -236,6 +271,7 @@ def test_no_kill_reuses_a_number_loses_a_message_or_sends_an_order_twice(
     killed, rng = Counter(dict.fromkeys(boundaries, 0)), random.Random(5)
     total: Counter[str] = Counter()
     life, peer, folder = 0, Peer(0), root / "0"
+    whole = Whole(folder)
     while killed.total() < KILLS or min(killed.values()) == 0:
         assert life < LIVES, f"boundaries are not reached any more: {killed}"
         boundary = min(sorted(killed), key=lambda b: killed[b])
@@ -244,12 +280,13 @@ def test_no_kill_reuses_a_number_loses_a_message_or_sends_an_order_twice(
         full = wants_full(boundary, life) and any(folder.glob("store-*.seg"))  # a fresh store has room to begin
         status, _ = live(folder, peer, killer, life, disk_full=full, lossy=rng.random() < 0.3)
         killed[boundary] += os.WIFSIGNALED(status)
-        compare(folder, peer, total=total)
+        compare(whole, peer, total=total)
         life += 1
         if life % LIVES_A_FOLDER == 0:
-            finish(folder, peer, total)
+            finish(whole, peer, total)
             peer, folder = Peer(life), root / str(life)
-    finish(folder, peer, total)
+            whole = Whole(folder)
+    finish(whole, peer, total)
     with capsys.disabled():
         print(f"\n{killed.total()} kills in {life} lives over {len(killed)} boundaries; {dict(total)}")
         for boundary in sorted(killed):
@@ -261,31 +298,33 @@ def test_no_kill_reuses_a_number_loses_a_message_or_sends_an_order_twice(
     assert total["files read"] < total["files kept"] // 2
 
 
-def finish(folder: Path, peer: Peer, total: Counter[str]) -> None:
+def finish(whole: Whole, peer: Peer, total: Counter[str]) -> None:
     """A life that ends well: everything that was said arrives, and every order's standing is known."""
-    status, _ = live(folder, peer, Killer(), 1)
+    status, _ = live(whole.folder, peer, Killer(), 1)
     assert status == 0
-    compare(folder, peer, complete=True)
+    compare(whole, peer, complete=True)
+    whole.close()
     total["orders"] += len(peer.orders)
     total["reports"] += len(peer.said)
     total["gap fills"] += peer.gap_fills
     total["replayed reports"] += peer.replays
     total["messages"] += len(peer.arrived)
-    shutil.rmtree(folder)
+    shutil.rmtree(whole.folder)
 
 
 def test_the_checks_would_notice(tmp_path: Path) -> None:
     """A venue that saw or said something else makes each comparison fail."""
-    peer = Peer(2)
+    peer, whole = Peer(2), Whole(tmp_path)
     status, _ = live(tmp_path, peer, Killer(), 1)
     assert status == 0
-    compare(tmp_path, peer, complete=True)
+    compare(whole, peer, complete=True)
     peer.said.append("never told")
     with pytest.raises(AssertionError, match="the end is missing"):
-        compare(tmp_path, peer, complete=True)
+        compare(whole, peer, complete=True)
     peer.said[0] = "another"
     with pytest.raises(AssertionError, match="missing, doubled or out of order"):
-        compare(tmp_path, peer)
+        compare(whole, peer)
     peer.on_the_wire.add("never remembered")
     with pytest.raises(AssertionError, match="not remembered"):
-        compare_orders(Left(tmp_path, whole=True), list(read_order_ids(tmp_path)), peer, complete=False)
+        compare_orders(whole, peer, complete=False)
+    whole.close()

@@ -19,13 +19,14 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from base.segments import SegmentReader, SegmentSettings, SegmentWriter
 from fix.file_store import FileStore, StoreSettings
-from tests.stress.killing import Hook, Killer, named, no_room
+from tests.stress.killing import Hook, Killer, named, no_room, quick_folder
 
 KILLS = 600
 RANDOM_KILLS = 60
@@ -39,14 +40,15 @@ REPORT, COMMAND = 1, 2
 class Trader:
     """A session and its application: commands become orders, reports of the peer are journalled."""
 
-    def __init__(self, folder: Path, wire: socket.socket, hook: Hook, seed: int, disk_full: bool) -> None:
+    def __init__(self, folder: Path, past: "Past", wire: socket.socket, hook: Hook, seed: int, disk_full: bool) -> None:
         self.rng = random.Random(seed)
         self.wire = wire
         self.hook = hook
         self.journal = SegmentWriter(folder, "journal", 1, SegmentSettings(1 << 20, 1 << 26), named(hook, "journal"))
         reserve = no_room if disk_full else None
         self.store = FileStore(folder, 1, StoreSettings(segments=SEGMENTS), named(hook, "store"), reserve)
-        self.command, self.reports = read_journal(folder)
+        past.read_on()  # with the record that the journal's opening found whole and not committed
+        self.command, self.reports = past.command, past.reports
 
     def trade(self, ops: int) -> None:
         for _ in range(ops):
@@ -91,20 +93,32 @@ class Trader:
         self.hook("session: advanced")
 
 
-def read_journal(folder: Path) -> tuple[int, set[int]]:
-    """Last command, and the reports, none of which may be there twice."""
-    reader = SegmentReader(folder, "journal")
-    command, reports = 0, set()
-    for record in reader.read_from(1):
-        (number,) = struct.unpack("<Q", record.payload)
-        if record.type == COMMAND:
-            assert number == command + 1
-            command = number
-        else:
-            assert number not in reports, f"report {number} was journalled twice"
-            reports.add(number)
-    reader.close()
-    return command, reports
+class Past:
+    """What the journal of a folder says, read on from life to life: last command, and the reports, each there once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.command = 0
+        self.reports: set[int] = set()
+        self._reader = SegmentReader(folder, "journal")
+
+    def read_on(self) -> None:
+        while record := self._reader.next():
+            (number,) = struct.unpack("<Q", record.payload)
+            if record.type == COMMAND:
+                assert number == self.command + 1
+                self.command = number
+            else:
+                assert number not in self.reports, f"report {number} was journalled twice"
+                self.reports.add(number)
+
+    def close(self) -> None:
+        """The journal from its beginning says the same as from life to life."""
+        self._reader.close()
+        whole = Past(self.folder)
+        whole.read_on()
+        whole._reader.close()
+        assert (whole.command, whole.reports) == (self.command, self.reports)
 
 
 class Peer:
@@ -129,9 +143,9 @@ class Peer:
                 self.commands.add(command)
             at = end
 
-    def compare(self, folder: Path) -> None:
+    def compare(self, past: Past) -> None:
         """Hold the reopened store and journal against what arrived."""
-        store = FileStore(folder, 1, StoreSettings(segments=SEGMENTS))
+        store = FileStore(past.folder, 1, StoreSettings(segments=SEGMENTS))
         stored = dict(store.get(1))
         arrived = {seq: message for (epoch, seq), message in self.messages.items() if epoch == store.epoch}
         oldest = min(stored, default=store.next_out)
@@ -140,14 +154,17 @@ class Peer:
             assert seq < store.next_out, f"number {seq} arrived but would be given out again"
             assert seq < oldest or stored[seq] == message
         assert all(epoch <= store.epoch for epoch, _ in self.messages)
-        command, reports = read_journal(folder)
-        assert max(self.commands, default=0) <= command
-        assert reports in (set(range(1, store.next_in)), set(range(1, store.next_in + 1)))
+        past.read_on()
+        assert max(self.commands, default=0) <= past.command
+        # None is there twice, so that what they are follows from how many there are and which is the last.
+        assert len(past.reports) in (store.next_in - 1, store.next_in)
+        assert max(past.reports, default=0) == len(past.reports)
+        assert min(past.reports, default=1) == 1
         store._log.abandon()
 
 
 def live(
-    folder: Path, killer: Killer, seed: int, disk_full: bool = False, kill_after_s: float = 0.0
+    past: Past, killer: Killer, seed: int, disk_full: bool = False, kill_after_s: float = 0.0
 ) -> tuple[bytes, int, Killer]:
     """One life of the trader in a child: what it sent, its exit status, and (when it survived) its hits."""
     ours, theirs = socket.socketpair()
@@ -158,7 +175,7 @@ def live(
     if pid == 0:
         status = 1
         try:
-            Trader(folder, theirs, killer, seed, disk_full).trade(10**9 if kill_after_s else OPS)
+            Trader(past.folder, past, theirs, killer, seed, disk_full).trade(10**9 if kill_after_s else OPS)
             os.write(report_out, repr(dict(killer.hits)).encode())
             status = 0
         except BaseException:  # noqa: BLE001 - a child that fails must not go on as a second test run
@@ -182,15 +199,24 @@ def live(
 
 
 @pytest.fixture(scope="module")
-def boundaries(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
+def root() -> Iterator[Path]:
+    """Where the traders keep what they have."""
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def boundaries(root: Path) -> Counter[str]:
     """How often each boundary is passed in a life without a kill, on a store that rotates and drops already."""
-    folder = tmp_path_factory.mktemp("count")
+    past = Past(root / "count")
     hits = Counter[str]()
     for seed in range(4):
-        _, status, survivor = live(folder, Killer(), seed, disk_full=seed == 3)
+        _, status, survivor = live(past, Killer(), seed, disk_full=seed == 3)
         assert status == 0
         hits |= survivor.hits
-    shutil.rmtree(folder)
+        past.read_on()
+    past.close()
+    shutil.rmtree(past.folder)
     return hits
 
 
@@ -219,23 +245,26 @@ def disk_full(boundary: str, life: int) -> bool:
 @pytest.mark.stress
 @pytest.mark.timeout(900)
 def test_no_kill_at_any_boundary_reuses_loses_or_repeats_anything(
-    boundaries: Counter[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    boundaries: Counter[str], root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed, arrived, orders = Counter[str](), 0, 0
     plan = sorted(boundaries) * (KILLS // len(boundaries) + 1)
     rng = random.Random(7)
     for life, boundary in enumerate(plan):
         if life % LIVES_A_FOLDER == 0:
-            peer, folder = Peer(), tmp_path / str(life)
+            peer, past = Peer(), Past(root / str(life))
         # Rare boundaries are killed at an early hit, since lives differ in how often they pass them.
         hit = 1 + rng.randrange(max(1, boundaries[boundary] // 3))
-        stream, status, _ = live(folder, Killer(boundary, hit), life, disk_full(boundary, life))
+        stream, status, _ = live(past, Killer(boundary, hit), life, disk_full(boundary, life))
         assert os.waitstatus_to_exitcode(status) in (-signal.SIGKILL, 0)
         killed[boundary] += os.WIFSIGNALED(status)
         before = len(peer.messages), len(peer.commands)
         peer.take(stream)
         arrived, orders = arrived + len(peer.messages) - before[0], orders + len(peer.commands) - before[1]
-        peer.compare(folder)
+        peer.compare(past)
+        if (life + 1) % LIVES_A_FOLDER == 0 or life + 1 == len(plan):
+            past.close()
+            shutil.rmtree(past.folder)
     with capsys.disabled():
         print(f"\n{sum(killed.values())} kills over {len(killed)} boundaries, {arrived} messages arrived,"
               f" {orders} orders")  # fmt: skip
@@ -248,26 +277,29 @@ def test_no_kill_at_any_boundary_reuses_loses_or_repeats_anything(
 
 @pytest.mark.stress
 @pytest.mark.timeout(900)
-def test_no_kill_at_a_random_instant_does_either(tmp_path: Path) -> None:
-    peer, rng, killed = Peer(), random.Random(11), 0
+def test_no_kill_at_a_random_instant_does_either(root: Path) -> None:
+    peer, past, rng, killed = Peer(), Past(root / "random"), random.Random(11), 0
     for life in range(RANDOM_KILLS):
-        stream, status, _ = live(tmp_path, Killer(), life, kill_after_s=rng.uniform(0.001, 0.03))
+        stream, status, _ = live(past, Killer(), life, kill_after_s=rng.uniform(0.001, 0.03))
         killed += os.WIFSIGNALED(status)
         peer.take(stream)
-        peer.compare(tmp_path)
+        peer.compare(past)
+    past.close()
     assert killed == RANDOM_KILLS
 
 
 def test_the_checks_would_notice(tmp_path: Path) -> None:
     """A peer that saw what the store does not have makes the comparison fail."""
-    stream, status, _ = live(tmp_path, Killer(), 1)
+    past = Past(tmp_path)
+    stream, status, _ = live(past, Killer(), 1)
     assert status == 0
     peer = Peer()
     peer.take(stream)
-    peer.compare(tmp_path)
+    peer.compare(past)
     (epoch, seq), message = max(peer.messages.items())
     with pytest.raises(AssertionError, match="used twice"):
         peer.take(message[:-1] + b"?" if len(message) > WIRE.size else WIRE.pack(0, epoch, seq, 10**6))
     peer.messages[epoch, seq + 1000] = b"never stored"
     with pytest.raises(AssertionError, match="given out again"):
-        peer.compare(tmp_path)
+        peer.compare(past)
+    past.close()
