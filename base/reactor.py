@@ -97,6 +97,7 @@ class Reactor:
         self.errors = 0
         self.turns = 0
         self.longest_turn_ns = 0
+        self.on_turn: Callable[[int], object] | None = None  # told how long each turn took, in ns
         self._on_error = on_error
         self._waiter: Waiter = waiter or EpollWaiter()
         self._mono_ns = clock.mono_ns
@@ -281,6 +282,11 @@ class Reactor:
         for name, callback in self._signals.caught():
             self._call(name, callback)
 
+    @property
+    def waiting(self) -> int:
+        """Sources that have more to give, and calls, that wait for the next turn."""
+        return len(self._unfinished) + len(self._soon)
+
     # -- the loop --------------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -346,6 +352,8 @@ class Reactor:
         self.turns += 1
         took_ns = self._mono_ns() - start_ns
         self.longest_turn_ns = max(self.longest_turn_ns, took_ns)
+        if self.on_turn is not None:
+            self.on_turn(took_ns)
 
     def _wait_ns(self, max_wait_ns: int | None) -> int | None:
         while self._timers and not self._timers[0][2].pending:

@@ -6,6 +6,7 @@ from typing import Any
 from typing_extensions import Buffer
 
 from base.errors import SchemaError
+from ipc._metrics import Histogram
 from ipc.journal import Journal
 from ipc.sequence import RawFrame
 
@@ -52,6 +53,7 @@ class TrackerCore:
     frames: int
     events: int
     heartbeats: int
+    delay: Histogram | None  # takes the time from an event's publication to its receipt, by the wall clock
     def __init__(self) -> None: ...
     def take(self, data: bytes) -> RawFrame | None:
         """Check one frame. None: nothing to deliver (heartbeat, duplicate, malformed). SchemaError: another schema."""

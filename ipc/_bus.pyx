@@ -12,6 +12,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
+from ipc._metrics cimport Histogram
+
 from zmq import Again
 
 from base.errors import SchemaError
@@ -157,6 +159,7 @@ cdef class TrackerCore:
 
     cdef readonly dict topics
     cdef public uint64_t frames, events, heartbeats
+    cdef public Histogram delay  # from an event's publication to its receipt; None: not counted
     cdef Topic _last
 
     def __init__(self):
@@ -177,6 +180,7 @@ cdef class TrackerCore:
         cdef const unsigned char *at = start + head
         if at[0] != 0xCF or at[9] != 0xCF or at[18] != 0xDD:
             return self.unusual(data)
+        cdef uint64_t sent, received
         cdef uint64_t first = get64(at + 1)
         cdef uint64_t n = (<uint64_t>at[19] << 24) | (<uint64_t>at[20] << 16) | (<uint64_t>at[21] << 8) | at[22]
         if first != topic.next_seq or n > <uint64_t>size:
@@ -188,6 +192,9 @@ cdef class TrackerCore:
             return None
         self.events += n
         topic.next_seq = first + n
+        if self.delay is not None:
+            sent, received = get64(at + 10), now()
+            self.delay.note(received - sent if received > sent else 0)
         cdef Tail tail = Tail.__new__(Tail)
         tail.data, tail.start = data, head + NUMBERS
         return topic.key, topic.epoch, first, n, PyMemoryView_FromObject(tail), None

@@ -4,6 +4,7 @@ An instrument has words of its own until `attach` gives it those of a file; what
 process writes it, with the interpreter's lock held; any number read the file meanwhile.
 """
 
+from collections.abc import Callable
 from os import PathLike
 from typing import final
 
@@ -75,6 +76,9 @@ class Stamp:
         """Now."""
     def clear(self) -> None:
         """No moment: nothing is counted from it."""
+    @property
+    def ns(self) -> int:
+        """Of the monotonic clock; 0 before the first mark."""
 
 @final
 class Histogram(Instrument):
@@ -84,7 +88,16 @@ class Histogram(Instrument):
         """Count one duration; negative ones (clocks that disagree) count as 0."""
     def since(self, stamp: Stamp) -> None:
         """Count the time since the stamp was marked; nothing when it was not."""
+    def since_ns(self, began_ns: int) -> None:
+        """Count the time since a moment of the monotonic clock."""
     @property
     def count(self) -> int: ...
     def reading(self) -> tuple[int, int, list[int]]:
         """As Cells.histogram."""
+
+@final
+class CountedWrite:
+    """Hands bytes on to `write` and counts those that it took without an error."""
+
+    def __init__(self, write: Callable[[bytes], object], counter: Counter) -> None: ...
+    def __call__(self, data: bytes) -> object: ...

@@ -240,6 +240,10 @@ cdef class Stamp:
     def mark(self):
         self._ns = mono_ns()
 
+    @property
+    def ns(self):
+        return self._ns
+
     def clear(self):
         self._ns = 0
 
@@ -266,9 +270,31 @@ cdef class Histogram(Instrument):
         if stamp._ns:
             self.note(mono_ns() - stamp._ns)
 
+    def since_ns(self, uint64_t began_ns):
+        cdef uint64_t now_ns = mono_ns()
+        self.note(now_ns - began_ns if now_ns > began_ns else 0)
+
     @property
     def count(self):
         return qd_get(self._at + COUNT)
 
     def reading(self):
         return _reading(self._at)
+
+
+@cython.final
+cdef class CountedWrite:
+    """A function that takes bytes, with a count of them."""
+
+    cdef object _write
+    cdef Counter _bytes
+
+    def __init__(self, write, Counter counter not None):
+        self._write = write
+        self._bytes = counter
+
+    def __call__(self, data):
+        cdef Py_ssize_t n = len(data)
+        done = self._write(data)
+        qd_put(self._bytes._at, qd_get(self._bytes._at) + n)
+        return done

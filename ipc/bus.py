@@ -16,6 +16,7 @@ from base.clock import Clock, SystemClock
 from base.errors import BusError, SchemaError
 from ipc import frames
 from ipc._bus import Outlet, PublisherCore, SubscriberCore
+from ipc._metrics import Histogram
 from ipc.events import AnyEvent
 from ipc.journal import Journal
 from ipc.sequence import Counters, Delivery, Gap, RawFrame, Tracker
@@ -148,6 +149,10 @@ class Subscriber(SubscriberCore):
         self._silence_ns = silence_ns
         self._tracker = Tracker()
         super().__init__(self.socket.recv, int(zmq.NOBLOCK), self._tracker)
+
+    def measure(self, queue: Histogram) -> None:
+        """Count in `queue` how long each frame took from its publication to its receipt."""
+        self._tracker.delay = queue
 
     @property
     def counters(self) -> Counters:

@@ -13,6 +13,7 @@ import zmq
 
 from base.clock import Clock
 from base.errors import BusError, QuarterdeckError
+from ipc._metrics import Stamp
 from ipc.bus import Publisher, bind_private
 from ipc.command_client import CommandClient
 from ipc.frames import UNREADABLE
@@ -94,6 +95,7 @@ class CommandServer:
         life of this process are known.
         """
         self.counters = ServerCounters()
+        self.read = Stamp()  # when the command that is being dealt with was read
         self._clock = clock
         self._handler = handler
         self._publisher = publisher
@@ -119,6 +121,7 @@ class CommandServer:
             except zmq.Again:
                 return False
             budget -= self._one(parts)
+            self.read.clear()
         return True
 
     def close(self) -> None:
@@ -128,6 +131,7 @@ class CommandServer:
     def _one(self, parts: list[bytes]) -> int:
         """Answer one; how many commands it was."""
         identity, data = parts[0], parts[1] if len(parts) == 2 else b""
+        self.read.mark()
         self.counters.commands += 1
         try:
             if len(parts) != 2:

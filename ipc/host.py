@@ -30,6 +30,7 @@ from ipc.bus import Publisher
 from ipc.commands import CommandServer
 from ipc.events import Alert, AnyEvent, ProcessState
 from ipc.journal import Journal
+from ipc.process_metrics import ProcessMetrics
 from ipc.readiness import Readiness, StatusPage
 from ipc.requests import Answer, AnyCommand
 from ipc.roster import command_endpoint, publisher_endpoint
@@ -67,6 +68,7 @@ class ProcessHost:
         self.reactor = Reactor(self.clock)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.counters: dict[str, int] = {}
+        self.metrics = ProcessMetrics(desk, name, kind, self.reactor)
         self.stopping = False
         self.realtime = False
         self._rows = rows
@@ -88,7 +90,8 @@ class ProcessHost:
     def _prepare_directories(self) -> None:
         desk = self.desk
         desk.run_dir.mkdir(parents=True, exist_ok=True)
-        (desk.shm_dir / "proc").mkdir(parents=True, exist_ok=True)
+        for folder in ("proc", "metrics"):
+            (desk.shm_dir / folder).mkdir(parents=True, exist_ok=True)
         for directory, mode in ((desk.run_dir, desk.run_mode), (desk.shm_dir, 0o750)):
             if directory.stat().st_uid == os.geteuid():  # the kill switch may be another user's than the desk
                 os.chmod(directory, mode)
@@ -163,12 +166,16 @@ class ProcessHost:
         self.publisher.declare(f"state.{self.name}")
         self.publisher.declare(f"alert.{self.name}")
 
-    def serve(self, handler: Handler, journal: Journal | None = None, priority: Priority = Priority.COMMAND) -> None:
+    def serve(
+        self, handler: Handler, journal: Journal | None = None, priority: Priority = Priority.COMMAND
+    ) -> CommandServer:
         """Take commands from now on."""
         endpoint = command_endpoint(self.desk, self.name)
         server = CommandServer(self.context, endpoint, self.clock, handler, publisher=self.publisher, journal=journal)
         self.reactor.add_zmq_drained(server.socket, server.serve, "commands", priority)
         self._servers.append(server)
+        self.metrics.serve(server)
+        return server
 
     # -- living ----------------------------------------------------------------------------------------------
 
@@ -233,6 +240,7 @@ class ProcessHost:
         """Serve until finished, then give everything back."""
         self._beat()
         self._state()
+        self.metrics.begin(self.clock.wall_ns())
         gc.collect()
         gc.freeze()  # what lives from the start need not be looked at again by the collector
         if not self.stopping:
@@ -246,6 +254,7 @@ class ProcessHost:
             server.close()
         if hasattr(self, "publisher"):
             self.publisher.close()
+        self.metrics.close()
         self.reactor.close()
         self.context.destroy(linger=0)
         self._lock.release()
@@ -253,13 +262,19 @@ class ProcessHost:
     def _beat(self) -> None:
         mono_ns = self.clock.mono_ns()
         self.page.beat(mono_ns)
+        self.metrics.beat(mono_ns, BEAT_NS)
         if hasattr(self, "publisher"):
             self.publisher.heartbeat(mono_ns)
         self.reactor.call_later(BEAT_NS, self._beat, "beat")
 
     def _state(self) -> None:
+        self.metrics.look({**self.counters, "log_lines_lost": self.log_handler.lost_in_all}, self._published())
         self._publish_state()
         self.reactor.call_later(STATE_NS, self._state, "state")
+
+    def _published(self) -> int:
+        outlets = self.publisher.outlets.values() if hasattr(self, "publisher") else ()
+        return sum(outlet.next_seq - 1 for outlet in outlets)
 
     def _publish_state(self) -> None:
         if not hasattr(self, "publisher"):

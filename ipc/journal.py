@@ -17,6 +17,7 @@ import msgspec
 from base.errors import CorruptError, SchemaError, StoreError
 from base.segments import Record, SegmentReader, SegmentSettings, SegmentWriter
 from ipc import frames
+from ipc._metrics import Histogram, Stamp
 from ipc.journal_index import FRAME, ORDER_ID, TOLD, WRITTEN, Index, OrderId, Place, Run, read_order_id
 from ipc.journal_restart import look_back
 from ipc.sequence import Delivery, Tracker
@@ -70,6 +71,8 @@ class Journal:
         """
         self.folder = Path(folder)
         self._sync_each = sync_each
+        self.appended, self.synced = Histogram(), Histogram()  # how long handing to the kernel and fsync take
+        self._began = Stamp()
         self._remember = remember
         self._index = Index()
         self._older: _OlderFiles | None = None
@@ -140,9 +143,11 @@ class Journal:
 
     def frame(self, data: bytes) -> None:
         """Hand a frame to the kernel, before it is published. StoreError when it cannot be written."""
+        self._began.mark()
         self._writer.append(FRAME, data)
+        self.appended.since(self._began)
         if self._sync_each:
-            self._writer.sync()
+            self.sync()
         self._index.note((self._writer.number, self._writer.last_offset), data)
 
     def order_id(self, client_id: str, command_id: str, cl_ord_id: str, wall_ns: int) -> None:
@@ -169,7 +174,10 @@ class Journal:
 
     def sync(self) -> None:
         """Have everything on disk against a power cut. Blocks; may be called from a helper thread."""
+        began = Stamp()
+        began.mark()
         self._writer.sync()
+        self.synced.since(began)
 
     def chunk(self, topic: str, epoch: int, from_seq: int) -> Chunk:
         """Frames of `topic` from that place on (epoch 0: oldest kept), over all later epochs, at most CHUNK_BYTES."""

@@ -118,15 +118,15 @@ class MetricsFile:
         self._data = self._room = self._booked = 0  # first word of data, words of data, words that are taken
         self._used = self._directory_words = 0
 
-    def counter(self, name: str, **labels: str) -> Counter:
+    def counter(self, name: str, /, **labels: str) -> Counter:
         """RegionError for a metric that the catalogue does not have so, or when there is no room for it any more."""
         return self._get(Counter, Kind.COUNTER, name, labels)
 
-    def gauge(self, name: str, **labels: str) -> Gauge:
+    def gauge(self, name: str, /, **labels: str) -> Gauge:
         """As `counter`."""
         return self._get(Gauge, Kind.GAUGE, name, labels)
 
-    def histogram(self, name: str, **labels: str) -> Histogram:
+    def histogram(self, name: str, /, **labels: str) -> Histogram:
         """As `counter`; only before `seal`."""
         return self._get(Histogram, Kind.HISTOGRAM, name, labels)
 
@@ -149,7 +149,7 @@ class MetricsFile:
             MAGIC, LAYOUT, words, boot & (1 << 64) - 1, boot >> 64, wall_ns or SystemClock.wall_ns(), os.getpid(), OPEN,
             HEADER, self._directory_words, used, self._data, self._room, at, 0, 0,
         ]  # fmt: skip
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         head = b"".join(word.to_bytes(8, "little") for word in header) + directory
         cells, made = Cells.create(self.path, head, words)
         for _, instrument, index in entries:
@@ -224,7 +224,11 @@ class MetricsReader:
             total, largest, buckets = cells.histogram(at)
             reading = Reading(total, largest, tuple(buckets))
             return Sample(entry.name, kind, labels, reading.count, reading)
-        value = float(cells.load(at)) if kind is Kind.COUNTER else cells.load_double(at)
+        if kind is Kind.COUNTER:
+            known = metric(entry.name)
+            value = cells.load(at) / (known.per_unit if known is not None else 1)
+        else:
+            value = cells.load_double(at)
         return Sample(entry.name, kind, labels, value)
 
     def _open(self) -> Cells:

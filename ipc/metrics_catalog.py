@@ -30,6 +30,11 @@ class Metric(msgspec.Struct, frozen=True):
     shown: bool = False
 
     @property
+    def per_unit(self) -> int:
+        """What a counter's word counts: seconds are counted in ns."""
+        return 1_000_000_000 if self.kind is Kind.COUNTER and self.unit == "seconds" else 1
+
+    @property
     def unit(self) -> str:
         """By its name; "" for what is counted one by one."""
         base = self.name.removesuffix("_total")
@@ -57,7 +62,7 @@ def _processes() -> Iterator[Metric]:
     yield of("loop_lag_seconds", H, "How late the heartbeat's timer ran, in seconds: how long anything had to wait.")
     yield of("loop_waiting", G, "Sources and calls that wait for the loop's next turn.")
     yield of("process_resident_memory_bytes", G, "Resident memory, in bytes.")
-    yield of("process_cpu_seconds_total", C, "Processor time, user and system, in whole seconds.")
+    yield of("process_cpu_seconds_total", C, "Processor time, user and system, in seconds.")
     yield of("process_open_fds", G, "Open file descriptors.")
     yield of("process_max_fds", G, "Limit on open file descriptors.")
     yield of("bus_published_total", C, "Events published on the bus.")
@@ -87,10 +92,11 @@ def _sessions() -> Iterator[Metric]:
     yield of("session_resends_total", C, "ResendRequests(35=2) of the venue that were answered.")
     yield of("session_garbled_total", C, "Garbled messages that were skipped.")
     yield of("session_resets_total", C, "Resets of the session's numbers.")
-    yield of("session_rejects_total", C, "Refusals by the venue, by MsgType(35) or channel (3, j, 8, 9, rest ...).",
+    yield of("session_rejects_total", C, "Reject(35=3) messages of the venue.")
+    yield of("rejects_total", C, "Orders and requests that the venue refused, by channel (8, 9, 3, j, rest).",
              "channel")  # fmt: skip
     yield of("session_round_trip_seconds", H, "From a TestRequest(35=1) to the Heartbeat that answers it, in seconds.")
-    yield of("session_certificate_days", G, "Days until the venue's certificate ends.")
+    yield of("session_certificate_left_seconds", G, "Until the venue's certificate ends, in seconds.")
     yield of("session_venue_left", G, "What is left of a rate limit of the venue.", "limit")
     yield of("journal_append_seconds", H, "Handing a record to the kernel, in seconds.")
     yield of("journal_sync_seconds", H, "fsync of the journal, in seconds.")
@@ -125,7 +131,6 @@ def _books() -> Iterator[Metric]:
     yield of("md_messages_total", C, "Market-data messages verified and published.")
     yield of("md_trades_total", C, "Trades of the market published.")
     yield of("book_breaks_total", C, "Books of which a rule broke: each asks for a fresh snapshot.")
-    yield of("book_snapshots_total", C, "Snapshots of books published.")
 
 
 def _desk() -> Iterator[Metric]:

@@ -59,6 +59,7 @@ class AlarmsProcess:
         stored = self._stored()
         self.spool = SpoolReader(self.desk.shm_dir, stored.places)
         self.subscriber = Subscriber(host.context)
+        host.metrics.listen(self.subscriber)
         self.threads = {n.name: self._thread(n.name) for n in self.config.notifiers}
         self.pages = {r.name: StatusReader(self.desk.shm_dir / "proc" / r.name) for r in roster(self.desk)}
         self.watch = ProcessWatch(self.config.silent_after_ms * MS, self.clock.mono_ns())

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections import Counter
 
+from base.config import DeskConfig
 from base.errors import BusError
 from base.histogram import LogHistogram
 from base.instruments import Instrument
@@ -19,6 +20,7 @@ from ipc.bus import Subscriber
 from ipc.command_client import CommandClient
 from ipc.events import AnyEvent, BookDelta, BookSnapshot, BookSource, BookStatus, Marker, TopOfBook
 from ipc.host import ProcessHost, run_process
+from ipc.metrics import MetricsFile
 from ipc.readiness import Readiness
 from ipc.requests import SnapshotRequest
 from ipc.roster import book_topic, command_endpoint, publisher_endpoint
@@ -62,6 +64,15 @@ class Kept:
         return self.topics[self.sources.current]
 
 
+class BookTimes:
+    """How long what one session said takes to its book, since the socket was read and since the venue sent it."""
+
+    def __init__(self, file: MetricsFile, session: str, desk: DeskConfig) -> None:
+        of = {"session": session, "venue": desk.config.session[session].venue}
+        self.wire = file.histogram("wire_to_book_seconds", **of)
+        self.venue = file.histogram("venue_to_book_seconds", **of)
+
+
 class Books:
     """The process: keeps a region up to date."""
 
@@ -69,6 +80,7 @@ class Books:
         self.host = host
         desk = host.desk
         config = desk.config.book[shard]
+        self.times = {session: BookTimes(host.metrics.file, session, desk) for session in config.sessions}
         self.latency = LogHistogram(bits=4)  # from SendingTime(52) to the book, as far as the clocks agree
         self.counters = {
             "frames": 0,
@@ -97,6 +109,7 @@ class Books:
         self.left: set[str] = set()  # sources that books were taken from, and that have not been fit since
         host.open_bus()
         self.subscriber = Subscriber(host.context)
+        host.metrics.listen(self.subscriber)
         self.clients: dict[str, CommandClient] = {}
         for session in config.sessions:
             self.subscriber.connect(publisher_endpoint(desk, session))
@@ -186,8 +199,12 @@ class Books:
             return
         self.counters["messages"] += event.n_messages
         reason = kept.book.apply_changes(event.changes, event.last_update_id, event.sending_ns, event.recv_ns)
+        wall_ns = self.host.clock.wall_ns()
+        times = self.times[kept.sources.session]
+        times.wire.record(wall_ns - event.recv_ns)
         if event.sending_ns:
-            self.latency.add(self.host.clock.wall_ns() - event.sending_ns)
+            self.latency.add(wall_ns - event.sending_ns)
+            times.venue.record(wall_ns - event.sending_ns)
         kept.sources.fit(kept.sources.current)
         if reason:
             self.counters["refused_changes"] += 1

@@ -47,6 +47,7 @@ class DropCopy:
         host.serve(lambda command, _: Answer(command.command_id, False, f"{session} takes no commands"), self.journal)
         host.on_stop(self._stop)
         self.link = Link(host.reactor, host.desk, session, self, self._make_session)
+        self.report.metrics.follow(self.link, self.journal)
         self._say()
         host.set(Readiness.RECOVERING, "connecting")
         self.link.start()

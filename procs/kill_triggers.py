@@ -245,12 +245,16 @@ class Triggers:
 
     # -- what is said and kept -------------------------------------------------------------------------------
 
+    def standing(self) -> list[dict[str, object]]:
+        """Every limit with its value and standing."""
+        return [*self._watch.table(), *self._loss.table(self._clock.mono_ns())]
+
     def limits(self) -> dict[str, object]:
         """Every limit with its value and standing, and the day's result by holding: for `qd kill limits`."""
         return {
             "day": self._days.day(self._day_ns()),
             "day_zone": str(self._days.zone),
-            "limits": [*self._watch.table(), *self._loss.table(self._clock.mono_ns())],
+            "limits": self.standing(),
             "holdings": [
                 {
                     "session": h.session, "instrument": h.instrument, "position": f"{h.position:f}",

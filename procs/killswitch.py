@@ -27,6 +27,7 @@ from ipc.readiness import Readiness, read_all, read_status
 from ipc.requests import Answer, AnyCommand, Ops
 from procs.kill_drill import DrillWork
 from procs.kill_journals import JournalTurns
+from procs.kill_metrics import KillMetrics
 from procs.kill_triggers import Triggers
 from risk.kill import KillSwitch
 from risk.kill_latch import LatchReading, decode
@@ -95,6 +96,7 @@ class Killswitch:
         )  # fmt: skip
         self.triggers = Triggers(host, topology, self.owners, self.drop_copies, self.switch, self._trip)
         self.drills = DrillWork(host, self.switch, self.files, self.owners, self.commands, self.own, self.rest)
+        self.metrics = KillMetrics(host, self.switch, self.own)
         self._faults: dict[str, str] = {}
         self._slow_turns = 0
         self._line: OperatorLine | None = None
@@ -139,6 +141,8 @@ class Killswitch:
             owner.look()
         fences = max((o.status.fence for o in self.owners.values() if o.status is not None), default=0)
         self.switch.start(reading, fences, self._alive())
+        if reading.latch is not None:
+            self.metrics.taken_up(kept.trip_id for kept in reading.latch.scopes.values())
         self._reading = False
         self._operator_word()
         for name, orderly in self._died_early.items():
@@ -218,6 +222,8 @@ class Killswitch:
         self.venues.tick()
         self._settle()
         self._slow_turns += 1
+        if self._slow_turns % 10 == 5:
+            self.metrics.look(self.triggers.standing())
         if self._slow_turns % 10 == 0:  # who subscribed late hears where things stand
             self.host.publish("kill", *map(self.switch.kill_state, self.switch.records))
         self.reactor.call_later(SLOW_NS, self._slow, "slow")

@@ -66,6 +66,7 @@ class LedgerProcess:
         host.publisher.declare("ledger")
         host.serve(lambda command, _: self._command(command))
         self.subscriber = Subscriber(host.context)
+        host.metrics.listen(self.subscriber)
         for source in self.sources:
             self.subscriber.connect(publisher_endpoint(desk, source.session))
             self.subscriber.subscribe(f"exec.{source.session}", exact=True)

@@ -78,6 +78,7 @@ class MarketData:
         host.on_stop(self._stop)
         self.dialect = dialect_of(desk, self.venue)
         self.link = Link(host.reactor, desk, session, self, self._make_session)
+        self.report.metrics.follow(self.link)
         self._look()
         self._say()
         host.set(Readiness.RECOVERING, "connecting")

@@ -13,7 +13,7 @@ from base.errors import StoreError
 from base.reactor import Priority
 from base.upkeep import SYNC_NS, Upkeep
 from ipc.bell import Bell, Ringer, bell_path
-from ipc.events import AnyEvent
+from ipc.events import OPEN_STATES, AnyEvent
 from ipc.exposure import ExposureWriter
 from ipc.fence import FenceKeeper, lease_duty
 from ipc.gate import GateReader, session_scopes
@@ -37,6 +37,7 @@ from venues.means import Answered
 from venues.opening_positions import OpeningPositions, opener_of, rule_of
 from venues.order_checks import OrderChecks, trading_accounts
 from venues.order_entry import OrderEntry
+from venues.order_meter import OpenOrders
 from venues.rate_share import DeskRates
 from venues.recovery import Recovery
 from venues.rest_client import RestClient, open_rest
@@ -144,6 +145,7 @@ class Trading:
         )  # fmt: skip
         self._reconciled = False
         self.link = Link(host.reactor, desk, session, self, self._make_session)
+        self.report.metrics.follow(self.link, self.journal)
         self.in_flight = InFlight(self.link, host.clock, desk.config.kill.fence_deadline_ms * MS // GRACE_SHARE)
         self.link.holds_orders = self.in_flight.look
         self.link.presses = lambda: self.sweep.left > 0
@@ -157,7 +159,10 @@ class Trading:
         )
         self.bell = Bell(bell_path(desk.run_dir, session))
         host.reactor.add_reader(self.bell.fd, self._rung, "bell", Priority.URGENT)
-        host.serve(lambda command, _identity: self.entry.handle(command), self.journal)
+        server = host.serve(lambda command, _identity: self.entry.handle(command), self.journal)
+        self.entry.meter.show(host.metrics.file, session, self.venue, server.read)
+        open_orders = OpenOrders(host.metrics.file, session, self.venue, self.table, OPEN_STATES)
+        host.metrics.each_second(open_orders.look)
         host.on_stop(self._stop)
         self._show_restored(positions, scales, openings, unsaid)
         self._look()

@@ -52,6 +52,7 @@ def cancel_together(entry: "OrderEntry", orders: list[Order]) -> str:
         for order, request_id in named:
             entry.table.withdraw(order, request_id, wall_ns)
         return str(e)
+    entry.meter.sent("cancel")
     entry.counters["cancels"] += len(named)
     entry.asked_ns = entry.asked_ns or mono_ns
     for order, _ in named:

@@ -104,7 +104,7 @@ class FixVenueSession(ABC):
         self._quiet_until_ns = 0
         self.round_trip = (0, 0)  # answers to our TestRequests so far, and how long the last one took in ns
         self._unhandled: set[str] = set()
-        self._counters = dict.fromkeys(("messages", "unhandled", "garbled", "rejects", "resets"), 0)
+        self._counters = dict.fromkeys(("messages", "unhandled", "garbled", "rejects", "resets", "gaps", "resends"), 0)
 
     # --- what the process calls
 
@@ -245,6 +245,7 @@ class FixVenueSession(ABC):
                 self._reason = f"logon refused: {text}"
                 self._alert("critical", "logon_refused", text)
             case GapOpened(first=first, last=last):
+                self._counters["gaps"] += 1
                 self._reason = f"messages {first} to {last} are missing"
             case GapClosed():
                 self._reason = ""
@@ -267,6 +268,7 @@ class FixVenueSession(ABC):
                 self._reason = reason
                 self._alert("critical", "halted", f"{reason}; to go on: {command}")
             case ResendServed(first=first, last=last, replayed=replayed):
+                self._counters["resends"] += 1
                 text = f"the venue asked for {first} to {last} again: {replayed} replayed, the rest gap-filled"
                 self._alert("info", "resend_served", text)
                 if self._proving:  # our TestRequest may be among what was filled: it is not answered then

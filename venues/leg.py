@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from base.transport import Closed, CloseKind, TcpTransport
+from ipc._metrics import CountedWrite, Histogram, Stamp
 from ipc.events import AnyEvent
 from venues.interface import SessionPhase, VenueSession
 from venues.watch import Act, Watch
@@ -72,11 +73,13 @@ class Leg:
         self.refused, self.turned_away, self.told_so = True, False, False
         self.moving = False
         self.link.connected(self)
-        self.session.connected(self.transport.write, clock.mono_ns(), clock.wall_ns())
+        write = CountedWrite(self.transport.write, self.link.bytes_out)
+        self.session.connected(write, clock.mono_ns(), clock.wall_ns())
         self.link.arm()
 
     def on_data(self, data: memoryview) -> None:
         clock = self.link.reactor.clock
+        self.link.bytes_in.add(len(data))
         self.session.received(data, clock.mono_ns(), clock.wall_ns())
         self.link.arm()
 
@@ -122,13 +125,17 @@ class Leg:
 class Stores:
     """The stores of a link's sessions, as base.upkeep wants them."""
 
-    def __init__(self, legs: Callable[[], list[Leg]]) -> None:
+    def __init__(self, legs: Callable[[], list[Leg]], synced: Histogram) -> None:
         self._legs = legs
+        self.synced = synced
 
     def prepare(self) -> bool:
         more = [leg.session.upkeep() for leg in self._legs()]
         return any(more)
 
     def sync(self) -> None:
+        began = Stamp()
+        began.mark()
         for leg in self._legs():
             leg.session.sync()
+        self.synced.since(began)

@@ -15,6 +15,7 @@ from base.reactor import Priority, Reactor, Timer
 from base.tls import TlsClient
 from base.transport import State, TcpTransport
 from base.upkeep import SYNC_NS, Upkeep
+from ipc._metrics import Counter, Histogram
 from venues.address import KILL_CAP_S, backoff_settings, connect_gate, is_simulated, resolve_address, resolve_file
 from venues.calendar import session_calendar
 from venues.interface import SessionPhase, VenueSession
@@ -54,6 +55,7 @@ class Link:
         self.name = name
         self.config = desk.config.session[name]
         self.connects = 0
+        self.bytes_in, self.bytes_out, self.synced = Counter(), Counter(), Histogram()
         self._desk = desk
         self._make = make
         self._priority = priority
@@ -90,7 +92,7 @@ class Link:
     def start(self) -> None:
         """Connect now, and look after the session's store from now on."""
         sync_ns = SYNC_NS if self.config.sync == "interval" else 0
-        self._upkeep = Upkeep(self.reactor, Stores(self._legs), f"{self.name} store", sync_ns)
+        self._upkeep = Upkeep(self.reactor, Stores(self._legs, self.synced), f"{self.name} store", sync_ns)
         if other := self.config.alternate_sender_comp_id:
             self._other_leg(other, close=True)  # its store stands from now on: a full disk would have no room for it
         self._connect(self.leg)

@@ -111,6 +111,7 @@ class Placing:
 
     def _left(self, placed: _Placed, mono_ns: int) -> None:
         entry = self._entry
+        entry.meter.sent("new", placed.order.cl_ord_id)
         entry.counters["orders"] += 1
         entry.asked_ns = entry.asked_ns or mono_ns
         if not placed.counted:

@@ -29,6 +29,7 @@ from risk.orders import AMENDS, Applied, OrderTable
 from venues.cancel_batches import batches, cancel_together
 from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
 from venues.new_orders import REFUSALS, place
+from venues.order_meter import OrderMeter
 from venues.order_port import Checks, NoChecks, Port, Times
 from venues.order_terms import age_at_venue, check_figures, owned, working
 from venues.throttle import Throttle
@@ -79,6 +80,7 @@ class OrderEntry:
         self.on_open_report: Callable[[Order], None] | None = None  # told of orders a report shows to be open
         self.on_status: Callable[[Order, bool], None] | None = None  # a status request's answer: order, whether known
         self.asked_ns = 0  # monotonic time of the first order request since the venue last answered any; 0: none
+        self.meter = OrderMeter()
         self._lost_orders: set[str] = set()
         self._foreign = Once(kept=FOREIGN_KEPT)
         self.counters = {"orders": 0, "refused": 0, "cancels": 0, "reports": 0, "duplicates": 0, "unknown_orders": 0}
@@ -226,6 +228,7 @@ class OrderEntry:
             if successor is not None:
                 self.port.record(successor.snapshot())
             return str(e)
+        self.meter.sent(kind)
         if kind != "status":
             self.asked_ns = self.asked_ns or mono_ns
             self.port.record(order.snapshot())
@@ -301,6 +304,7 @@ class OrderEntry:
             if event.exec_type == "I":
                 self._answered(self.table.find(event.cl_ord_id, event.order_id, event.instrument), known=True)
         elif isinstance(event, CancelReject):
+            self.meter.refused(event.origin)
             self._heed(event.reason_code, event.text, event.instrument)
             order = self.table.apply_reject(event, self.clock.wall_ns())
             self.port.record(event, *([order.snapshot()] if order else []))
@@ -342,7 +346,9 @@ class OrderEntry:
             self._not_here(report)
             return
         self.told.note(report)
+        self.meter.reported(order.cl_ord_id)
         if report.exec_type == "8":
+            self.meter.refused(report.origin)
             self._heed(report.reason_code, report.text, order.instrument)
         swept = self.is_swept is not None and self.is_swept(order)
         self.port.record(owned(report, order, swept=swept), order.snapshot())
@@ -399,6 +405,7 @@ class OrderEntry:
     def lost_session(self, reason: str) -> None:
         """The session dropped: what was open is UNCERTAIN until reconciled."""
         self.asked_ns = 0
+        self.meter.lost()
         wall_ns = self.clock.wall_ns()
         for order in self.table.open():
             order.requests.clear()

@@ -4,6 +4,7 @@ from ipc.events import SessionState
 from ipc.host import ProcessHost
 from venues.interface import SessionPhase
 from venues.link import Link
+from venues.session_metrics import SessionMetrics
 
 
 class SessionReport:
@@ -15,6 +16,7 @@ class SessionReport:
         self.phase = SessionPhase.DISCONNECTED
         self.reason = "not connected yet"
         self.since_ns = host.clock.wall_ns()
+        self.metrics = SessionMetrics(host.metrics.file, name, venue)
 
     def note(self, phase: SessionPhase, reason: str) -> SessionPhase:
         """Take the new phase; answers the one before."""
@@ -31,6 +33,7 @@ class SessionReport:
         next_out, next_in = link.session.numbers()
         merged = {**counters, **link.session.counters(), **link.counters()}
         self._host.counters.update(merged)
+        self.metrics.look(link, self.phase is SessionPhase.READY, self.since_ns)
         self._host.publish(
             f"state.{self._host.name}",
             SessionState(

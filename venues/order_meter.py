@@ -1,0 +1,77 @@
+"""How long orders take from a client's command to the wire and to the venue's first word, and what is refused there."""
+
+from collections import Counter as Tally
+from typing import Final
+
+from ipc._metrics import Counter, Histogram, Stamp
+from ipc.metrics import MetricsFile
+from risk.orders import OrderTable
+
+REQUESTS: Final = ("new", "cancel", "replace")
+CHANNELS: Final = ("8", "9", "3", "j", "rest")  # declared from the start; others are shown when they come
+KEPT: Final = 10_000  # orders that wait for a first report
+
+
+class OrderMeter:
+    """Belongs to an OrderEntry. Without a file it counts in memory of its own."""
+
+    def __init__(self) -> None:
+        self.read = (
+            Stamp()
+        )  # when the command that is being dealt with was read; the command server's, where there is one
+        self._wire = {request: Histogram() for request in REQUESTS}
+        self._ack = Histogram()
+        self._rejects: dict[str, Counter] = {}
+        self._asked: dict[str, int] = {}  # by ClOrdID: when the command was read, until the first report
+        self._file: MetricsFile | None = None
+        self._of: dict[str, str] = {}
+
+    def show(self, file: MetricsFile, session: str, venue: str, read: Stamp) -> None:
+        """Count in a file from now on; `read` is marked by the command server."""
+        of = self._of = {"session": session, "venue": venue}
+        self._file, self.read = file, read
+        self._wire = {r: file.histogram("command_to_wire_seconds", request=r, **of) for r in REQUESTS}
+        self._ack = file.histogram("order_ack_seconds", **of)
+        self._rejects = {c: file.counter("rejects_total", channel=c, **of) for c in CHANNELS}
+
+    def sent(self, request: str, cl_ord_id: str = "") -> None:
+        """The bytes of a request were handed over; of a new order, `cl_ord_id` will be answered."""
+        wire = self._wire.get(request)
+        if wire is not None:
+            wire.since(self.read)
+        if cl_ord_id and len(self._asked) < KEPT:
+            self._asked[cl_ord_id] = self.read.ns
+
+    def reported(self, cl_ord_id: str) -> None:
+        """A report on an order came."""
+        asked_ns = self._asked.pop(cl_ord_id, 0)
+        if asked_ns:
+            self._ack.since_ns(asked_ns)
+
+    def lost(self) -> None:
+        """The session dropped: what it had not answered is no measure of the venue any more."""
+        self._asked.clear()
+
+    def refused(self, channel: str) -> None:
+        """The venue refused an order or a request."""
+        counter = self._rejects.get(channel)
+        if counter is None:
+            counter = Counter() if self._file is None else self._file.counter(
+                "rejects_total", channel=channel, **self._of
+            )  # fmt: skip
+            self._rejects[channel] = counter
+        counter.add()
+
+
+class OpenOrders:
+    """Open orders by state, counted once a second."""
+
+    def __init__(self, file: MetricsFile, session: str, venue: str, table: OrderTable, states: frozenset[str]) -> None:
+        self._table = table
+        self._shown = {s: file.gauge("orders_open", state=s, session=session, venue=venue) for s in sorted(states)}
+
+    def look(self) -> None:
+        """Count them."""
+        tally = Tally(order.state for order in self._table.open())
+        for state, gauge in self._shown.items():
+            gauge.set(tally[state])
