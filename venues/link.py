@@ -13,7 +13,7 @@ from base.config import DeskConfig, Kind
 from base.errors import ConfigError, QuarterdeckError
 from base.reactor import Priority, Reactor, Timer
 from base.tls import TlsClient
-from base.transport import State, TcpTransport
+from base.transport import Limits, State, TcpTransport
 from base.upkeep import SYNC_NS, Upkeep
 from ipc._metrics import Counter, Histogram
 from venues.address import KILL_CAP_S, backoff_settings, connect_gate, is_simulated, resolve_address, resolve_file
@@ -31,6 +31,8 @@ FAR = 1 << 62
 DAY_NS = 86_400 * SECOND_NS
 SILENT_REFUSALS = 3
 AT_GATE_NS = 180 * SECOND_NS
+# Reports take a process long, one by one: after so much of them bell, gate, commands and its own beat have their turn.
+OF_REPORTS = Limits(read_buffer=32 * 1024, reads_per_turn=1)
 # All sessions of all desks come back when a venue opens: each within so long.
 OPENING_NS, OPENING_SIMULATED_NS = 10 * SECOND_NS, SECOND_NS
 
@@ -181,6 +183,7 @@ class Link:
             leg.transport = TcpTransport(
                 self.reactor, leg, self.name, tls, priority=self._priority,
                 perishable=self.config.kind is Kind.TRADING and not self._urgent,  # a kill may outlive its sender
+                limits=Limits() if self.config.kind is Kind.MARKETDATA else OF_REPORTS,
             )  # fmt: skip
             leg.transport.connect(host, port, self._backoff.failures)
         except QuarterdeckError as e:
