@@ -226,10 +226,10 @@ class Trading:
             self.in_flight.passed()
         return closed
 
-    def filled(self, order: Order, applied: Applied) -> None:
+    def filled(self, order: Order, applied: Applied) -> tuple[AnyEvent, ...]:
         """A fill moves the position."""
-        self.at_risk.filled(order, applied)
         self.openings.filled()
+        return (self.at_risk.filled(order, applied),)
 
     def moved(self, order: Order) -> None:
         """An order changed: so does what it puts at risk."""

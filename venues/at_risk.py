@@ -72,10 +72,9 @@ class AtRisk:
             self._judge.row(row)
         return list(held)
 
-    def filled(self, order: Order, applied: Applied) -> None:
-        """A fill moves the position."""
-        figures = self.book.filled(order, applied.fill_qty, applied.fill_px)
-        self._record(self.position(order.instrument, figures))
+    def filled(self, order: Order, applied: Applied) -> Position:
+        """A fill moves the position, which is to be recorded as it is now."""
+        return self.position(order.instrument, self.book.filled(order, applied.fill_qty, applied.fill_px))
 
     def moved(self, order: Order) -> None:
         """An order changed: so does what it puts at risk."""

@@ -4,7 +4,7 @@ New orders are placed by venues/new_orders.py. A report is journalled before the
 (`event` returns). What the gate forbids never leaves; cancels always pass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -339,7 +339,6 @@ class OrderEntry:
         if applied.duplicate:
             self.counters["duplicates"] += 1
             if order is not None and applied.changed:
-                self.port.record(order.snapshot())
                 self._changed(order, applied)
             return
         if order is None:
@@ -351,8 +350,7 @@ class OrderEntry:
             self.meter.refused(report.origin)
             self._heed(report.reason_code, report.text, order.instrument)
         swept = self.is_swept is not None and self.is_swept(order)
-        self.port.record(owned(report, order, swept=swept), order.snapshot())
-        self._changed(order, applied)
+        self._changed(order, applied, owned(report, order, swept=swept))
         if applied.untraced:
             text = f"150={report.exec_type} of execution {report.exec_ref_id or report.trade_id!r}, not known here"
             self.port.alert("critical", "amendment", f"{self.name}: {order.cl_ord_id}: {text}: position unchanged")
@@ -361,11 +359,14 @@ class OrderEntry:
         if order.is_open and self.on_open_report is not None:
             self.on_open_report(order)
 
-    def _changed(self, order: Order, applied: Applied) -> None:
+    def _changed(self, order: Order, applied: Applied, *told: AnyEvent) -> None:
+        """Record what was told, the order as it is now, and what its fill makes of the position: at once."""
+        beside: Iterable[AnyEvent] = ()
         if applied.fill_qty:
             if order.cum_qty == applied.fill_qty:
                 self.throttle.filled(order.instrument)
-            self.port.filled(order, applied)
+            beside = self.port.filled(order, applied)
+        self.port.record(*told, order.snapshot(), *beside)
         self.port.moved(order)
 
     def _not_here(self, report: ExecutionReport) -> None:

@@ -1,5 +1,6 @@
 """What order entry asks of the process that runs it."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from base.instruments import Instrument
@@ -35,8 +36,8 @@ class Port(Protocol):
         """Why no new order may leave now; empty when it may."""
         ...
 
-    def filled(self, order: Order, applied: Applied) -> None:
-        """A report added to an order's filled quantity."""
+    def filled(self, order: Order, applied: Applied) -> Iterable[AnyEvent]:
+        """A report added to an order's filled quantity: what is to be recorded with it."""
         ...
 
     def moved(self, order: Order) -> None:

@@ -157,11 +157,11 @@ class Desk:
     def gate(self, strategy: str, instrument: str) -> str:
         return ""
 
-    def filled(self, order: Order, applied: Applied) -> None:
+    def filled(self, order: Order, applied: Applied) -> tuple[AnyEvent, ...]:
         held, mark_px = self.positions.get(order.instrument, (0, 0))
-        self.hook("order entry: filled, position not recorded")
+        self.hook("order entry: filled, not recorded")
         self.positions[order.instrument] = (held + applied.fill_qty, applied.fill_px or mark_px)  # all are buys
-        self.record(self.position(order.instrument))
+        return (self.position(order.instrument),)
 
     def moved(self, order: Order) -> None: ...
 

@@ -245,7 +245,7 @@ def test_the_boundaries_are_all_there(boundaries: Counter[str]) -> None:
         "store: oldest segment dropped", "store: oldest segment taken", "store: oldest segment recycled",
         "journal: append", "journal: payload written", "journal: head written", "journal: committed",
         "journal: segment begun", "journal: segment sealed", "journal: space allocated", "journal: space set aside",
-        "order entry: remembered", "order entry: recorded", "order entry: filled, position not recorded",
+        "order entry: remembered", "order entry: recorded", "order entry: filled, not recorded",
         "writing: begun", "writing: not marked",
         "session: number taken, not stored", "session: stored, not written",
         "wire: before the write", "wire: half written", "wire: written", "wire: read",

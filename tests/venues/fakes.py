@@ -148,8 +148,9 @@ class FakePort:
             self.on_gate()
         return self.closed
 
-    def filled(self, order: Order, applied: Applied) -> None:
+    def filled(self, order: Order, applied: Applied) -> tuple[AnyEvent, ...]:
         self.fills.append(applied.fill_qty)
+        return ()
 
     def moved(self, order: Order) -> None:
         self.moves.append((order.cl_ord_id, order.state))
