@@ -58,8 +58,11 @@ class ExposureRow(msgspec.Struct, frozen=True, kw_only=True):
             self.position_notional,
             self.updated_mono_ns,
         )
-        clamped = (max(-_MAX, min(_MAX, f)) for f in figures)
-        return _ROW.pack(venue, instrument, self.px_scale, self.qty_scale, self.flags, *clamped)
+        try:
+            return _ROW.pack(venue, instrument, self.px_scale, self.qty_scale, self.flags, *figures)
+        except struct.error:
+            clamped = (max(-_MAX, min(_MAX, f)) for f in figures)
+            return _ROW.pack(venue, instrument, self.px_scale, self.qty_scale, self.flags, *clamped)
 
     @classmethod
     def unpack(cls, raw: bytes, path: str) -> Self:

@@ -60,6 +60,15 @@ def frame(head: bytes, first_seq: int, sent_ns: int, n_events: int, packed: byte
     return head + _NUMBERS.pack(_UINT64, first_seq, _UINT64, sent_ns, _ARRAY32, n_events) + packed
 
 
+def numbers(data: bytes, head: bytes) -> tuple[int, int] | None:
+    """(first_seq, n_events) of a frame that begins with this `prefix`; None: `read_header` has to look at it."""
+    if not data.startswith(head) or len(data) < len(head) + _NUMBERS.size:
+        return None
+    m1, first_seq, m2, _, m3, n_events = _NUMBERS.unpack_from(data, len(head))
+    sound = (m1, m2, m3) == (_UINT64, _UINT64, _ARRAY32) and first_seq > 0 and n_events <= len(data)
+    return (first_seq, n_events) if sound else None
+
+
 def read_header(data: bytes) -> Header:
     """Take a frame's header apart. BusError names what is malformed and where, SchemaError both schema versions."""
     nul = data.find(b"\0", 0, MAX_TOPIC_BYTES + 1)

@@ -93,6 +93,7 @@ class Index:
 
     def __init__(self) -> None:
         self.topics: dict[str, list[Run]] = {}
+        self._last: tuple[bytes, str, Run] | None = None  # what frames of the last one's topic and epoch begin with
 
     def add(self, record: Record, place: Place) -> None:
         """One record. BusError and SchemaError say what is wrong with a frame."""
@@ -101,11 +102,18 @@ class Index:
 
     def note(self, place: Place, data: bytes) -> None:
         """One frame."""
+        if self._last is not None:  # mostly one more of the same
+            prefix, topic, run = self._last
+            found = frames.numbers(data, prefix)
+            if found is not None and self.topics[topic][-1] is run:
+                run.add(*found, place)
+                return
         head = frames.read_header(data)
         runs = self.topics.setdefault(head.topic, [])
         if not runs or runs[-1].epoch != head.epoch:
             runs.append(Run(head.epoch, head.first_seq))
         runs[-1].add(head.first_seq, head.n_events, place)
+        self._last = frames.prefix(head.topic.encode(), head.epoch), head.topic, runs[-1]
 
     def precede(self, older: "Index") -> None:
         """What the stretch before this one holds."""
