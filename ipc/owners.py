@@ -21,7 +21,7 @@ from ipc.exposure import ExposureRow, read_exposure
 from ipc.journal import FRAME, NAME
 from ipc.journal_restart import newest_writing
 from ipc.readiness import Readiness, Status, StatusReader
-from ipc.sequence import Gap, Tracker
+from ipc.sequence import Tracker
 
 REVIVE_ALONE_NS = 1_000_000_000  # without a supervisord
 REVIVE_SUPERVISED_NS = 10_000_000_000  # with one, which has its own turn first
@@ -45,6 +45,7 @@ class JournalTail:
         self._reader = SegmentReader(folder, NAME)
         self._tracker = Tracker()
         self.at_end = False  # all that there was at the last read was read
+        self._held: QuarterdeckError | OSError | None = None  # met behind events that had to be handed out first
 
     def begin_at_restart(self) -> None:
         """Before the first read: leave out what a restart of the owner leaves out, since it is all told again later
@@ -72,25 +73,31 @@ class JournalTail:
             os.scandir(self._folder).close()
 
     def _read(self, limit: int) -> tuple[list[Told], bool]:
+        held, self._held = self._held, None
+        if held is not None:
+            raise held
         out: list[Told] = []
         for _ in range(limit):
             try:
-                record = self._reader.next()
-            except CorruptError:
-                raise
-            except StoreError:  # the owner took the segment back: go on with the oldest there is
-                self._reader.seek(0)
+                if not self._next(out):
+                    self.at_end = True
+                    return out, False
+            except (QuarterdeckError, OSError) as e:
+                if isinstance(e, StoreError) and not isinstance(e, CorruptError):
+                    self._reader.seek(0)  # the owner took the segment back: go on with the oldest there is
+                elif out:
+                    self._held = e
+                else:
+                    raise
                 return out, True
-            if record is None:
-                self.at_end = True
-                return out, False
-            if record.type == FRAME:
-                out += [
-                    Told(d.epoch, d.seq, d.event)
-                    for d in self._tracker.deliveries(record.payload)
-                    if not isinstance(d.event, Gap)
-                ]
         return out, True
+
+    def _next(self, out: list[Told]) -> bool:
+        """Read one record; False at the end."""
+        record = self._reader.next()
+        if record is not None and record.type == FRAME:
+            out.extend(map(Told._make, self._tracker.numbered(record.payload)))
+        return record is not None
 
 
 class OwnerWatch:

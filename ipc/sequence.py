@@ -96,6 +96,19 @@ class Tracker(TrackerCore):
             out += self._decode(topic, epoch, first, n, packed)
         return out
 
+    def numbered(self, data: bytes) -> list[tuple[int, int, AnyEvent]]:
+        """As `deliveries`, for readers that heed no gaps: (epoch, sequence number, event) of each."""
+        raw = self.take(data)
+        if raw is None or not raw[3]:
+            return []
+        key, epoch, first, n, packed, _ = raw
+        try:
+            events = frames.decode_events(frames.events_array(n, packed))
+        except frames.UNREADABLE:
+            found = self._decode(self.topics[key].name, epoch, first, n, packed)
+            return [(d.epoch, d.seq, d.event) for d in found if not isinstance(d.event, Gap)]
+        return [(epoch, seq, event) for seq, event in enumerate(events, first)]
+
     def check(self, mono_ns: int, silence_ns: int) -> list[Delivery]:
         """Gaps of kind "silent" for topics newly silent for `silence_ns`. Call it after draining the socket."""
         out = []

@@ -155,8 +155,9 @@ class Hands:
         session, link = action.session, self.commands[action.session]
 
         def answered(answer: Answer) -> None:
-            if answer.accepted:
-                self._read_all(session)
+            # What it holds for finished is a claim: only with all that its journal says is its list an inventory. Until
+            # then the journal is asked for again and again.
+            if answer.accepted and self._read_all(session):
                 self._switch().inventory(session, answer.orders)
 
         if not link.send(ListOrders("killswitch", link.next_id(), 0), answered):

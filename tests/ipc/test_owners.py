@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from base.clock import SystemClock
-from base.errors import StoreError
+from base.errors import CorruptError, StoreError
 from base.locks import RoleLock, role_holder
 from base.reactor import Reactor
-from ipc import owners
+from ipc import frames, owners
+from ipc.events import Balance
+from ipc.journal import Journal
 from ipc.owners import REVIVE_ALONE_NS, REVIVE_SUPERVISED_NS, JournalTail, OwnerWatch, Reviver, role_held, stopped
 
 
@@ -139,6 +141,31 @@ def test_a_journal_that_may_not_be_read_is_not_an_empty_one(
     monkeypatch.setattr(os, broken, refuse)
     with pytest.raises(StoreError, match="Permission denied"):
         JournalTail(tmp_path).read(10)
+
+
+def balance(n: int) -> Balance:
+    return Balance("s", "v", "main", "USD", f"{n}", "", "", "", n)
+
+
+def test_what_was_read_before_a_damage_is_handed_out_before_the_damage_is_told(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1)
+    publisher = frames.prefix(b"exec.s", 7)
+    for n in range(1, 6):
+        journal.frame(frames.frame(publisher, n, n, 1, frames.encode_event(balance(n))))
+    tail = JournalTail(tmp_path)
+    told, more = tail.read(2)
+    assert ([t.seq for t in told], more, tail.at_end) == ([1, 2], True, False)
+    path = min(tmp_path.glob("*.seg"))
+    with path.open("r+b") as file:
+        file.seek(path.read_bytes().rindex(b"USD"))
+        file.write(b"X")  # in the last record
+    told, more = tail.read(10)
+    assert ([t.seq for t in told], more, tail.at_end) == ([3, 4], True, False)
+    for _ in range(2):  # and again, for as long as it is there: it has not been read to its end
+        with pytest.raises(CorruptError, match="contradicts its checksum"):
+            tail.read(10)
+        assert not tail.at_end
+    journal.close()
 
 
 def test_role_holder_names_who_holds_it(tmp_path: Path) -> None:

@@ -1,7 +1,17 @@
-"""Journals are read in turn, a few milliseconds at a time, and none is forgotten."""
+"""Journals are read in turn, a few milliseconds at a time, and none is forgotten; proof waits for the end of each."""
 
-from base.clock import ManualClock
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from base.clock import ManualClock, SystemClock
+from base.reactor import Reactor
+from ipc.requests import Answer
 from procs.kill_journals import TURN_NS, JournalTurns
+from risk.kill_actions import AskOwner, ReadJournal
+from venues.kill_hands import Hands
 
 COST_NS = TURN_NS // 4
 
@@ -52,3 +62,61 @@ def test_a_journal_that_cannot_be_read_is_no_reason_to_go_on_for_ever() -> None:
     broken = JournalTurns(["a", "b"], lambda _name: "cannot be read", ManualClock())
     assert not broken.read()
     assert not JournalTurns([], lambda _name: "", ManualClock()).read()
+
+
+class Proven:
+    """The hands of a kill switch over one owner, whose journal is read as far as the test lets it."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self.reactor = reactor
+        self.whole = False
+        self.read: list[str] = []  # in what order: the journal, then what the switch is told
+        self.answered: Any = None
+        host = SimpleNamespace(desk=SimpleNamespace(run_dir=""), clock=SystemClock(), reactor=reactor)
+        switch = SimpleNamespace(
+            journal_read=lambda session: self.read.append(f"{session} read"),
+            inventory=lambda session, _orders: self.read.append(f"{session} listed"),
+        )
+        link = SimpleNamespace(next_id=lambda: "1", send=self._send)
+        none: Any = {}
+        self.hands = Hands(
+            cast(Any, host), lambda: cast(Any, switch), cast(Any, None), none, cast(Any, {"a": link}), none, none,
+            cast(Any, None), self._read_all,
+        )  # fmt: skip
+
+    def _send(self, _command: object, answered: object) -> bool:
+        self.answered = answered
+        return True
+
+    def _read_all(self, session: str) -> bool:
+        self.read.append(f"{session} {'to its end' if self.whole else 'not to its end'}")
+        return self.whole
+
+
+@pytest.fixture
+def proven() -> Iterator[Proven]:
+    reactor = Reactor(SystemClock())
+    yield Proven(reactor)
+    reactor.close()
+
+
+def test_a_journal_that_was_not_read_to_its_end_proves_nothing(proven: Proven) -> None:
+    proven.hands.perform(ReadJournal("a"))
+    proven.reactor.run_once()
+    assert proven.read == ["a not to its end"]
+    proven.whole = True
+    proven.hands.perform(ReadJournal("a"))
+    proven.reactor.run_once()
+    assert proven.read == ["a not to its end", "a to its end", "a read"]
+
+
+def test_an_owners_list_is_heeded_only_with_its_whole_journal(proven: Proven) -> None:
+    proven.hands.perform(AskOwner("a"))
+    proven.answered(Answer("1", True))
+    assert proven.read == ["a not to its end"], (
+        "what the journal still holds may be an order that the list does not have"
+    )
+    proven.whole = True
+    proven.hands.perform(AskOwner("a"))
+    proven.answered(Answer("1", True))
+    assert proven.read == ["a not to its end", "a to its end", "a listed"]
