@@ -23,7 +23,7 @@ from venues.context import dialect_of
 
 MS = 1_000_000
 DAY_NS = 86_400_000 * MS
-GATHER_NS = 5 * MS  # what arrives meanwhile shares a transaction
+GATHER_NS = 20 * MS  # what arrives meanwhile shares a transaction
 LOOK_NS = 100 * MS  # without a word from the bus
 RETRY_NS = 1_000 * MS  # after a write failed
 HEARD_NS = 300 * MS  # for subscribers to connect, so that they hear what the last life could not say any more
