@@ -203,6 +203,7 @@ class Load:
         self._kind = {p.pid: p.kind for p in read_desk(desk).processes} | {pid: kind for kind, pid in extra.items()}
         self._begin = {pid: self._used(pid) for pid in self._kind}
         self._at = time.monotonic()
+        self.ended = 0
 
     @staticmethod
     def _used(pid: int) -> float:
@@ -210,14 +211,14 @@ class Load:
         return times.user + times.system
 
     def cores(self) -> Counter[str]:
-        """Cores in use by kind of process since. QuarterdeckError: one of them is gone."""
+        """Cores in use by kind of process since; what one used that has ended is not known (`ended`)."""
         seconds = time.monotonic() - self._at
         found = Counter[str]()
         for pid, kind in self._kind.items():
             try:
                 found[kind] += (self._used(pid) - self._begin[pid]) / seconds  # type: ignore[assignment]
             except psutil.NoSuchProcess:
-                raise QuarterdeckError(f"a {kind} process (pid {pid}) ended while it was measured") from None
+                self.ended += 1
         return found
 
 
@@ -253,6 +254,7 @@ class Round(msgspec.Struct):
     sent: dict[str, int]
     sent_s: float
     cores: Counter[str]
+    ended: int  # processes, before it was over
     changed: int  # book messages in shared memory
     filled: int  # fills in the ledger
     counted: int  # fills that the kill switch has read
@@ -288,8 +290,9 @@ def play(
         ledger_s = time.monotonic() - begin - sent_s
         wait(lambda: counted_fills(operator) >= counted + fills, DONE_S, 0.05)
         done_s = time.monotonic() - begin - sent_s
+        cores = busy.cores()
         return Round(
-            name, sum(by_end.values()), sum(wanted.values()), sent, sent_s, busy.cores(),
+            name, sum(by_end.values()), sum(wanted.values()), sent, sent_s, cores, busy.ended,
             sum(b.messages for b in read_desk(desk).books) - changed, ledger_counts(desk)["fills"] - filled,
             counted_fills(operator) - counted, ledger_s, done_s,
         )  # fmt: skip
@@ -311,6 +314,7 @@ def rows_of(r: Round) -> list[Row]:
         Row("book messages; the rest are trades", r.changed, "", "sent", changes, r.changed / changes),
         Row("the ledger had all after the last was sent", r.ledger_s, "s"),
         Row("the kill switch had all after the last was sent", r.done_s, "s"),
+        at_most("processes that ended meanwhile", r.ended, "", 0),
     ]  # fmt: skip
     return [msgspec.structs.replace(row, name=f"{r.name}: {row.name}") for row in rows]
 
