@@ -117,3 +117,20 @@ def test_orders_that_come_too_fast_are_refused(desk: RunningDesk, client: qd.Des
     client.cancel_all("kraken-trd")
     wait_for(lambda: not desk.working("kraken"), 60, "they are gone")
     assert taken(desk) == before + placed
+
+
+def test_orders_given_together_add_up_and_are_not_sent_again_after_a_restart(
+    desk: RunningDesk, client: qd.Desk
+) -> None:
+    before, pid = taken(desk), desk.pid("kraken-trd")
+    orders = [qd.OrderTerms("kraken", "ETH-USD", qd.BUY, "0.6", price) for price in ("100", "101")]
+    first, second = client.new_orders(orders, command_id="basket")
+    assert (first.accepted, second.accepted) == (True, False)
+    assert "max_position of session:kraken-trd: 1.2 ETH-USD with this order, at most 1" in second.reason
+    wait_for(lambda: [o for o in desk.working("kraken") if o["cl_ord_id"] == first.cl_ord_id], 60, "it is at the venue")
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: desk.pid("kraken-trd") != pid, 60, "a new process")
+    desk.wait_ready()
+    (again,) = client.new_orders(orders[:1], command_id="basket")
+    assert (again.cl_ord_id, again.duplicate) == (first.cl_ord_id, True)
+    assert taken(desk) == before + 1
