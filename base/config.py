@@ -21,6 +21,7 @@ from base.kill_config import KillConfig
 from base.monitor_config import MonitorConfig
 from base.places import DATA_DIR, LOG_DIR, RUN_DIR, places_of
 from base.redundancy import check_redundancy, groups_of
+from base.remote_config import RemoteConfig
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -187,6 +188,7 @@ class Config(_Strict, frozen=True, kw_only=True):
     ledger: LedgerConfig | None = None
     alarms: AlarmsConfig | None = None
     monitor: MonitorConfig | None = None
+    remote: RemoteConfig | None = None
 
 
 class DeskConfig:

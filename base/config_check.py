@@ -11,6 +11,7 @@ from base.alarm_config import check_alarms
 from base.calendar_config import rule_of
 from base.errors import ConfigError
 from base.monitor_config import check_monitor
+from base.remote_config import check_remote
 from base.trigger_check import check_health, check_trigger_limits
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 _COMP_ID = re.compile(r"[\x21-\x7e]+")
-_RESERVED = frozenset({"killswitch", "informer", "ledger", "alarms", "monitor"})
+_RESERVED = frozenset({"killswitch", "informer", "ledger", "alarms", "monitor", "forwarder"})
 
 
 def check_values(config: "Config", at: str) -> None:
@@ -58,6 +59,8 @@ def check_values(config: "Config", at: str) -> None:
         check_alarms(config.alarms, f"{at}: alarms")
     if config.monitor is not None:
         check_monitor(config.monitor, f"{at}: monitor")
+    if config.remote is not None:
+        check_remote(config.remote, f"{at}: remote")
 
 
 def _names(config: "Config", at: str) -> None:

@@ -4,6 +4,7 @@ import os
 import secrets
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -36,9 +37,15 @@ class CommandClient:
         clock: Clock,
         *,
         queue: int = QUEUE,
+        prepare: Callable[[zmq.Socket[bytes]], None] | None = None,
+        process: str = "",
     ) -> None:
-        """Connect to `endpoint`, which need not be there yet. `client_id`: whose command ids these are."""
+        """Connect to `endpoint`, which need not be there yet. `client_id`: whose command ids these are.
+
+        Of a forwarder: `prepare` gives the socket its keys, `process` is whom the commands are for.
+        """
         self.endpoint = endpoint
+        self._process = process.encode()
         self.client_id = client_id
         self._mark = f"{clock.wall_ns():x}{secrets.token_hex(4)}"
         self._count = 0
@@ -53,6 +60,8 @@ class CommandClient:
         # Unique to this socket: a ROUTER turns away a second peer of the same name without a word.
         self.socket.setsockopt(zmq.ROUTING_ID, f"{client_id[:64]}/{os.getpid()}/{self._mark}".encode())
         try:
+            if prepare is not None:
+                prepare(self.socket)
             self.socket.connect(endpoint)
         except zmq.ZMQError as e:
             self.socket.close()
@@ -71,7 +80,7 @@ class CommandClient:
     def send(self, command: AnyCommand) -> None:
         """Hand over a command. BusError when the process is not there or does not keep up: nothing was sent."""
         try:
-            self.socket.send(_encode(command), zmq.NOBLOCK)
+            self.socket.send_multipart([*([self._process] if self._process else ()), _encode(command)], zmq.NOBLOCK)
         except zmq.Again:
             raise BusError(f"{self.endpoint}: nobody there, or too busy to take a command; nothing was sent") from None
 
@@ -119,7 +128,7 @@ class CommandClient:
 
     def _next(self) -> Answer | None:
         try:
-            data = self.socket.recv(zmq.NOBLOCK)
+            data = self.socket.recv_multipart(zmq.NOBLOCK)[-1]
         except zmq.Again:
             return None
         try:

@@ -37,6 +37,7 @@ _Key = tuple[str, str]  # client id and command id
 
 QUEUE: Final = 1000  # answers waiting for one client; an answer beyond is dropped, the client may ask again
 MAX_COMMAND_BYTES: Final = 1 << 16
+RETURN_PARTS: Final = 1  # a part before the command comes back before its answer: who forwards knows for whom it is
 REMEMBER: Final = 10_000  # answers kept for repeated commands
 REMEMBER_BYTES: Final = 4_000_000
 
@@ -130,12 +131,13 @@ class CommandServer:
 
     def _one(self, parts: list[bytes]) -> int:
         """Answer one; how many commands it was."""
-        identity, data = parts[0], parts[1] if len(parts) == 2 else b""
+        readable = len(parts) <= 2 + RETURN_PARTS
+        route, data = (parts[:-1], parts[-1]) if readable else (parts[:1], b"")
         self.read.mark()
         self.counters.commands += 1
         try:
-            if len(parts) != 2:
-                raise msgspec.DecodeError(f"{len(parts) - 1} parts, expected one")
+            if not readable:
+                raise msgspec.DecodeError(f"{len(parts) - 1} parts, expected one, or a return address before it")
             command = _decode(data)
             if not command.client_id or not command.command_id:
                 raise msgspec.DecodeError("client_id and command_id must not be empty")
@@ -143,9 +145,9 @@ class CommandServer:
                 _check_orders(command)
         except UNREADABLE as e:
             self.counters.malformed += 1
-            self._send(identity, _encode(Answer(_command_id(data), False, f"malformed command: {e}")))
+            self._send(route, _encode(Answer(_command_id(data), False, f"malformed command: {e}")))
             return 1
-        self._send(identity, self._answer(command, identity))
+        self._send(route, self._answer(command, parts[0]))
         return len(command.orders) if isinstance(command, NewOrders) else 1
 
     def _answer(self, command: AnyCommand, identity: bytes) -> bytes:
@@ -233,9 +235,9 @@ class CommandServer:
         except QuarterdeckError as e:
             return Answer(command.command_id, False, str(e))
 
-    def _send(self, identity: bytes, answer: bytes) -> None:
+    def _send(self, route: list[bytes], answer: bytes) -> None:
         try:
-            self.socket.send_multipart([identity, answer], zmq.NOBLOCK)
+            self.socket.send_multipart([*route, answer], zmq.NOBLOCK)
         except zmq.ZMQError as e:
             if e.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
                 raise

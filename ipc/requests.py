@@ -64,6 +64,7 @@ class ReplaceOrder(Command, tag="replace", frozen=True):
     order_qty: int  # the whole quantity from now on, at qty_scale
     price: int | None = None  # at px_scale; none = as it is
     stop_px: int | None = None
+    strategy: str = ""  # refused when the order is of another one; "" = whosever it is
 
 
 class StatusOrder(Command, tag="status", frozen=True):

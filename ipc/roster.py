@@ -33,6 +33,8 @@ def roster(desk: DeskConfig) -> list[Role]:
         (Kind.TRADING, "trading", 40),
     ):
         roles += [Role(s, kind.value, ("--session", s), group, priority) for s in desk.sessions(kind)]
+    if desk.config.remote is not None:
+        roles.append(Role("forwarder", "forwarder", (), "remote", 45))
     if desk.config.monitor is not None:
         roles.append(Role("monitor", "monitor", (), "monitor", 50))
     return roles

@@ -30,6 +30,7 @@ COMMANDS = {
     "operator": "who may sign in at the page",
     "sim": "a simulated venue",
     "fix": "an echoing FIX acceptor; the session layer held against its scenarios",
+    "keys": "keys of clients on other hosts: make, list, show, revoke",
     "schema": "events and commands of the wire as JSON Schema, or as a page",
     "bench": "benchmarks, each beside its peer",
     "soak": "a desk on simulated venues with faults every few seconds: nothing may be lost or doubled",

@@ -150,6 +150,8 @@ class OrderEntry:
         price = command.price if command.price is not None else order.price
         stop_px = command.stop_px if command.stop_px is not None else order.stop_px
         qty = command.order_qty
+        if command.strategy and command.strategy != order.strategy:
+            return f"strategy: {order.cl_ord_id} is of {order.strategy!r}, not of {command.strategy!r}"
         reason = self._replace_objection(order, qty, price, stop_px) or self._replace_late(order, qty, price, stop_px)
         if reason:
             return reason

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ELSEWHERE = {
     r"make (run|test|docs|check)\b.*": "test_main_job.py runs what `make run` does; the others are what runs this",
     r"qd (up|down)\b.*": "the desk of this file is started and stopped with them",
+    r"qd keys\b.*": "tests/ipc/test_remote_keys.py: the default desk has no [remote]",
     r"qd soak\b.*": "test_soak.py, for less long",
     r"qd kill campaign\b.*": "test_kill_campaign.py, for less long",
     r"qd fixlog --folder .*": "tests/quarterdeck/test_fixlog.py: copies of logs without a configuration",

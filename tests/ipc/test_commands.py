@@ -140,7 +140,7 @@ def test_a_command_after_its_deadline_is_refused_unacted(context: Context, endpo
     [
         ((b"",), "malformed command", ""),
         ((b"\xc1",), "malformed command", ""),
-        ((b"a", b"b"), "2 parts, expected one", ""),
+        ((b"a", b"b", b"c"), "3 parts, expected one", ""),
         ((msgspec.msgpack.encode(["nonsense", "me", "77", 0]),), "nonsense", "77"),
         ((msgspec.msgpack.encode(["new", "me", "77", 0, "v"]),), "length", "77"),
         ((msgspec.msgpack.encode(["new", "me", "77", "soon", "v", "i", "1", "2", 5]),), "$[3]", "77"),

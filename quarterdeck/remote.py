@@ -1,0 +1,153 @@
+"""A desk on another host: `qd.connect("tcp://host:port", keys=...)`. What a client does is the same as on its own.
+
+The forwarder says what the desk has (ipc/remote_desk.py). Events and commands go over two CURVE-encrypted connections;
+ZeroMQ makes them anew by itself, and what was missed meanwhile is seen as a gap and replayed.
+"""
+
+import time
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import zmq
+
+from base.clock import SystemClock
+from base.config import DeskConfig
+from base.errors import BusError, ConfigError
+from ipc.books import BookReader
+from ipc.bus import Subscriber
+from ipc.command_client import CommandClient
+from ipc.curve import use_curve
+from ipc.readiness import Status
+from ipc.remote_desk import DeskDescription, desk_of, pages_of
+from ipc.remote_keys import ClientKey, read_client
+from ipc.remote_rules import DESK, SELF, STATUSES, bound_id
+from ipc.requests import Ops
+from quarterdeck.remote_books import RemoteBooks
+
+SCHEME: Final = "tcp"
+FIRST_ANSWER_S: Final = 10.0  # a name to be looked up, a handshake over an ocean
+_WHY: Final[dict[int, str]] = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "it does not let this key in",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "what is there is no forwarder, or not the one that the key file names",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: (
+        "what is there hung up during the handshake: no forwarder, or not the one whose public key the file names"
+    ),
+}
+
+
+class RemoteLinks:
+    """One client's connections to a forwarder."""
+
+    def __init__(self, address: str, keys: str | Path, client_id: str, timeout: float = FIRST_ANSWER_S) -> None:
+        """`address`: tcp://HOST:PORT; `keys`: the client's key file, or a folder with one. SecretError, ConfigError;
+        BusError when there was no answer within `timeout` seconds, with what is known of the reason.
+        """
+        self._key: ClientKey = read_client(Path(keys))
+        self._host = host_of(address)
+        self.address = address
+        self.client_id = bound_id(self._key.name, client_id)
+        self._clock = SystemClock()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._commands: dict[str, CommandClient] = {}
+        self._subscribers: list[Subscriber] = []
+        self._books: RemoteBooks | None = None
+        self._timeout = timeout
+        self.description: DeskDescription
+        self.desk: DeskConfig
+        try:
+            self.description, self.desk = self._introduced()
+        except BaseException:
+            self.close()
+            raise
+
+    def subscriber(self) -> Subscriber:
+        """One socket that hears every process of the desk."""
+        subscriber = Subscriber(self._context)
+        self._subscribers.append(subscriber)
+        use_curve(subscriber.socket, self._key, ipv6=":" in self._host)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        subscriber.connect(f"{SCHEME}://{host}:{self.description.events_port}")
+        return subscriber
+
+    def command(self, process: str) -> CommandClient:
+        """A command socket of a process; always the same one."""
+        if process not in self._commands:
+            self._commands[process] = self.asker(process)
+            self._commands[process].socket.poll(int(self._timeout * 1000), zmq.POLLOUT)
+        return self._commands[process]
+
+    def asker(self, process: str) -> CommandClient:
+        """A command socket of a process, another one each time."""
+
+        def prepare(socket: "zmq.Socket[bytes]") -> None:
+            use_curve(socket, self._key, ipv6=":" in self._host)
+
+        return CommandClient(self._context, self.address, self.client_id, self._clock, prepare=prepare, process=process)
+
+    def open(self) -> list[CommandClient]:
+        """Those that were asked for so far."""
+        return list(self._commands.values())
+
+    def book(self, venue: str, instrument: str, level: int) -> BookReader:
+        """A reader of one book, which is kept here from its stream; RECOVERING until its first snapshot."""
+        if self._books is None:
+            self._books = RemoteBooks(self.desk, self)
+        region, found = self._books.region(venue, instrument, level)
+        return BookReader(region, venue, instrument, found)
+
+    def statuses(self) -> dict[str, Status]:
+        """What each process says of itself."""
+        return pages_of(self._ask(STATUSES, self._timeout), self._clock.mono_ns())
+
+    def close(self) -> None:
+        """Close every socket."""
+        if self._books is not None:
+            self._books.close()
+        for subscriber in self._subscribers:
+            subscriber.close()
+        for client in self._commands.values():
+            client.close()
+        self._context.term()
+
+    # -- the first word ------------------------------------------------------------------------------------------
+
+    def _introduced(self) -> tuple[DeskDescription, DeskConfig]:
+        client = self._commands[SELF] = self.asker(SELF)
+        monitor = client.socket.get_monitor_socket(sum(_WHY))
+        try:
+            if not client.socket.poll(int(self._timeout * 1000), zmq.POLLOUT):
+                raise BusError(f"{self.address}: no forwarder within {self._timeout:g} s: {_reason(monitor)}")
+        finally:
+            client.socket.disable_monitor()
+            monitor.close(0)
+        return desk_of(self.address, self._ask(DESK, self._timeout))
+
+    def _ask(self, verb: str, timeout: float) -> bytes:
+        client = self.command(SELF)
+        deadline_ns = time.time_ns() + int(timeout * 1e9)
+        answer = client.request(Ops(self.client_id, client.next_command_id(), deadline_ns, verb), int(timeout * 1000))
+        if not answer.accepted:
+            raise BusError(f"{self.address}: {answer.reason}")
+        return answer.data
+
+
+def host_of(address: str) -> str:
+    """The host of tcp://HOST:PORT. ConfigError for anything else."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as e:
+        raise ConfigError(f"{address!r}: {e}; expected tcp://HOST:PORT") from None
+    if parts.scheme != SCHEME or not host or port is None or parts.path or parts.username:
+        raise ConfigError(f"{address!r}: expected tcp://HOST:PORT, as the forwarder's [remote] has host and port")
+    return host
+
+
+def _reason(monitor: "zmq.Socket[bytes]") -> str:
+    """What ZeroMQ said of the last attempt."""
+    why = "nobody answers there"
+    while monitor.poll(0):
+        event, _ = monitor.recv_multipart()
+        why = _WHY.get(int.from_bytes(event[:2], "little"), why)
+    return why
