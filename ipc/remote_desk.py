@@ -47,6 +47,7 @@ def describe(desk: DeskConfig, build: str, key: Allowed, events_port: int) -> De
             }
             for name, s in config.session.items()
         },
+        "sim": {name: {} for name in config.sim},
         "book": {name: _without_defaults(b) for name, b in config.book.items()},
         **({"ledger": {}} if config.ledger is not None else {}),
         **({"alarms": {}} if config.alarms is not None else {}),

@@ -14,7 +14,6 @@ from typing import Final, TypeVar, Unpack
 
 import zmq
 
-from base.config import load
 from base.errors import BusError
 from ipc.command_client import CommandClient, connect_ms
 from ipc.events import OrderState
@@ -22,7 +21,7 @@ from ipc.requests import Answer, AnyCommand, NewOrder
 from ipc.sequence import Delivery
 from quarterdeck.client import BUY, CHECK_S, SELL
 from quarterdeck.desk_base import DeskBase
-from quarterdeck.links import Links, LocalLinks, configuration, own_name
+from quarterdeck.links import Links, links_to
 from quarterdeck.order import AsyncOrder
 from quarterdeck.ordering import Number, OrderTerms, Terms
 from quarterdeck.steps import Ask, Steps, take_async
@@ -31,9 +30,11 @@ T = TypeVar("T")
 RETRY_S: Final = 0.002  # between looks whether a process is there
 
 
-def aconnect(config: str | Path = "", *, client_id: str = "", strategy: str = "", timeout: float = 1.0) -> "AsyncDesk":
-    """As `connect`, for `async with`: everything that waits is awaited."""
-    links = LocalLinks(load(configuration(config)), own_name(client_id, strategy))
+def aconnect(
+    config: str | Path = "", *, client_id: str = "", strategy: str = "", timeout: float = 1.0, keys: str | Path = ""
+) -> "AsyncDesk":
+    """As `connect`, for `async with`: everything that waits is awaited, but for the first word to another host."""
+    links = links_to(config, client_id, strategy, keys)
     return AsyncDesk(links, strategy=strategy, timeout=timeout)
 
 

@@ -10,13 +10,12 @@ from typing import Final, TypeVar, Unpack
 
 import zmq
 
-from base.config import load
 from ipc.events import OrderState
 from ipc.requests import Answer, AnyCommand, NewOrder
 from ipc.sequence import Delivery
 from quarterdeck.desk_base import DeskBase
 from quarterdeck.feed import CHECK_NS
-from quarterdeck.links import Links, LocalLinks, configuration, own_name
+from quarterdeck.links import Links, links_to
 from quarterdeck.order import Order
 from quarterdeck.ordering import Number, OrderTerms, Terms
 from quarterdeck.steps import Ask, Steps, take
@@ -27,13 +26,17 @@ SELL: Final = "2"
 CHECK_S: Final = CHECK_NS / 1e9
 
 
-def connect(config: str | Path = "", *, client_id: str = "", strategy: str = "", timeout: float = 1.0) -> "Desk":
-    """The desk that `config` describes: a TOML file, or the run directory of a desk that was started from one.
+def connect(
+    config: str | Path = "", *, client_id: str = "", strategy: str = "", timeout: float = 1.0, keys: str | Path = ""
+) -> "Desk":
+    """The desk that `config` describes: a TOML file, or the run directory of a desk that was started from one; or one
+    on another host, tcp://HOST:PORT, with the client's key file as `keys` (docs/remote.md).
 
     "" takes the environment's QD_CONFIG. `client_id`: whose commands these are ("" = made up for this run); `strategy`:
-    owner of the orders, for limits and the kill switch; `timeout`: seconds to wait for an answer. Raises ConfigError.
+    owner of the orders, for limits and the kill switch; `timeout`: seconds to wait for an answer. Raises ConfigError;
+    of another host SecretError and BusError, too, with what is known of the reason.
     """
-    links = LocalLinks(load(configuration(config)), own_name(client_id, strategy))
+    links = links_to(config, client_id, strategy, keys)
     return Desk(links, strategy=strategy, timeout=timeout)
 
 

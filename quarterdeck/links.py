@@ -8,7 +8,7 @@ from typing import Protocol
 import zmq
 
 from base.clock import SystemClock
-from base.config import DeskConfig
+from base.config import DeskConfig, load
 from base.errors import ConfigError
 from ipc.bus import Subscriber
 from ipc.command_client import CommandClient
@@ -88,6 +88,25 @@ class LocalLinks:
         for client in self._commands.values():
             client.close()
         self._context.term()
+
+
+def links_to(config: str | Path, client_id: str, strategy: str, keys: str | Path) -> Links:
+    """To the desk that `config` means: of this host as `configuration` says, or of another by tcp://HOST:PORT and the
+    client's key file. "" takes the environment's QD_CONFIG and QD_KEYS. ConfigError, SecretError, BusError.
+    """
+    where, name = str(config or os.environ.get("QD_CONFIG", "")), own_name(client_id, strategy)
+    if "://" not in where:
+        if keys:
+            raise ConfigError(
+                f"connect: keys are for a desk on another host (tcp://HOST:PORT), {where!r} is on this one"
+            )
+        return LocalLinks(load(configuration(where)), name)
+    from quarterdeck.remote import RemoteLinks
+
+    given = keys or os.environ.get("QD_KEYS", "")
+    if not given:
+        raise ConfigError(f"connect: {where} is on another host: give keys=FILE (made by qd keys), or set QD_KEYS")
+    return RemoteLinks(where, given, name)
 
 
 def configuration(config: str | Path) -> Path:

@@ -164,7 +164,7 @@ class Ordering:
         if not self._strategy:
             raise CommandError("arm: connect(strategy=...) says which strategy it is")
         args = {"scope": f"strategy:{self._strategy}", "reason": reason, "by": self._client_id}
-        yield from self.accepted("killswitch", Ops(self._client_id, self.command_id(), 0, "arm", args))
+        yield from self.accepted("killswitch", Ops(self._client_id, self.command_id(), self.deadline(), "arm", args))
 
     def replace(self, cl_ord_id: str, qty: Number, price: Number | None) -> Steps[None]:
         """See Desk.replace."""

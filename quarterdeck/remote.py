@@ -14,7 +14,6 @@ import zmq
 from base.clock import SystemClock
 from base.config import DeskConfig
 from base.errors import BusError, ConfigError
-from ipc.books import BookReader
 from ipc.bus import Subscriber
 from ipc.command_client import CommandClient
 from ipc.curve import use_curve
@@ -23,6 +22,7 @@ from ipc.remote_desk import DeskDescription, desk_of, pages_of
 from ipc.remote_keys import ClientKey, read_client
 from ipc.remote_rules import DESK, SELF, STATUSES, bound_id
 from ipc.requests import Ops
+from quarterdeck.books import Book
 from quarterdeck.remote_books import RemoteBooks
 
 SCHEME: Final = "tcp"
@@ -89,12 +89,12 @@ class RemoteLinks:
         """Those that were asked for so far."""
         return list(self._commands.values())
 
-    def book(self, venue: str, instrument: str, level: int) -> BookReader:
+    def book(self, venue: str, instrument: str, level: int) -> Book:
         """A reader of one book, which is kept here from its stream; RECOVERING until its first snapshot."""
         if self._books is None:
             self._books = RemoteBooks(self.desk, self)
         region, found = self._books.region(venue, instrument, level)
-        return BookReader(region, venue, instrument, found)
+        return Book(region, venue, instrument, found)
 
     def statuses(self) -> dict[str, Status]:
         """What each process says of itself."""

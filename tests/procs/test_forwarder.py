@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import zmq
 
+import quarterdeck as qd
 from base.errors import BusError, SecretError
 from ipc.remote_keys import ClientKey, Role, new_pair
 from ipc.requests import Answer, AnyCommand, CancelOrder, ListOrders, MassCancel, NewOrder, Ops
@@ -145,6 +146,50 @@ def test_asked_twice_it_is_one_order(desk: RemoteDesk, checked: Good) -> None:
     with Asker(desk, desk.key("twice", Role.TRADER)) as client:
         first, again = (client.asks("v-trd", new("c", "again")) for _ in range(2))
     assert (first.cl_ord_id, again.duplicate) == (again.cl_ord_id, True)
+
+
+def test_a_strategy_does_what_it_does_on_the_desks_own_host(desk: RemoteDesk, checked: Good) -> None:
+    desk.key("ann", Role.TRADER, "demo")
+    with qd.connect(desk.address, keys=desk.file("ann"), strategy="demo", timeout=10) as client:
+        assert client.client_id.startswith("ann/demo-")
+        assert client.trading_sessions() == ["v-trd"]
+        assert [i.name for i in client.instruments()] == ["BTC-USD"]
+        client.subscribe("exec.v-trd", history=True)
+        cl_ord_id = client.buy("v", "BTC-USD", "0.001", "0.1")
+        heard: list[object] = []
+
+        def told() -> bool:
+            heard.extend(d.event for d in client.poll(0.1))
+            return any(isinstance(e, qd.OrderState) and e.cl_ord_id == cl_ord_id for e in heard)
+
+        wait_for(told, "the order's event, out of a replay or live")
+        client.cancel(cl_ord_id)
+        assert client.orders()
+        refused = client.request("killswitch", Ops(client.client_id, "t", 0, "trip", {}))
+        assert "trip needs an operator's" in refused.reason
+        client.arm("looked at it")
+        armed = desk.killswitch.commands.pop()
+        assert isinstance(armed, Ops)
+        assert (armed.verb, armed.args["scope"], armed.args["by"]) == ("arm", "strategy:demo", "ann")
+
+
+def test_where_a_desk_is_and_the_keys_to_it_go_together(desk: RemoteDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QD_KEYS", raising=False)
+    with pytest.raises(qd.ConfigError, match="is on another host: give keys=FILE"):
+        qd.connect(desk.address)
+    with pytest.raises(qd.ConfigError, match="keys are for a desk on another host"):
+        qd.connect(desk.desk.path, keys="ann.key")
+    for wrong in ("http://127.0.0.1:1", "tcp://127.0.0.1", "tcp://:8711", "tcp://127.0.0.1:99999"):
+        with pytest.raises(qd.ConfigError, match="expected tcp://HOST:PORT"):
+            qd.connect(wrong, keys=desk.file("good"))
+    monkeypatch.setenv("QD_CONFIG", desk.address)
+    monkeypatch.setenv("QD_KEYS", str(desk.file("good")))
+    desk.key("good2", Role.READER)
+    monkeypatch.setenv("QD_KEYS", str(desk.file("good2")))
+    with qd.connect() as client:
+        assert client.client_id.startswith("good2/")
+        with pytest.raises(qd.CommandError, match="role reader: NewOrder needs a trader's"):
+            client.buy("v", "BTC-USD", "0.001", "0.1")
 
 
 # -- roles -------------------------------------------------------------------------------------------------------------
