@@ -11,6 +11,7 @@ from base.errors import QuarterdeckError
 COMMANDS = {
     "up": "start a desk under supervisord",
     "down": "stop a desk",
+    "restart": "processes of a running desk anew, one after the other",
     "status": "processes, sessions and books of a running desk",
     "check": "validate a configuration and show what each session's logon will be",
     "supervisor": "render supervisord's programs from a configuration",

@@ -52,17 +52,17 @@ def environment() -> dict[str, str]:
     return env
 
 
-def ask(desk: DeskConfig, method: str) -> Any:
+def ask(desk: DeskConfig, method: str, *arguments: object) -> Any:
     """Call a method of supervisord's XML-RPC namespace `supervisor` over its Unix socket. OSError: nobody answers.
 
-    QuarterdeckError: there is one, and it says nothing: it is stopped.
+    QuarterdeckError: there is one, and it says nothing: it is stopped; xmlrpc.client.Fault: it refuses.
     """
     transport = SupervisorTransport(None, None, f"unix://{desk.run_dir}/supervisor.sock")
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(ANSWER_S)  # its client asks for ever, and leaves no other way to say otherwise
     try:
         server = cast(Any, ServerProxy("http://127.0.0.1", transport=transport))
-        return getattr(server.supervisor, method)()
+        return getattr(server.supervisor, method)(*arguments)
     except TimeoutError:
         said = (
             f"supervisord of {desk.run_dir} has said nothing for {ANSWER_S:g} s: stopped? its pid is in supervisord.pid"
