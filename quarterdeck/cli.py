@@ -13,6 +13,7 @@ COMMANDS = {
     "down": "stop a desk",
     "restart": "processes of a running desk anew, one after the other",
     "status": "processes, sessions and books of a running desk",
+    "top": "the desk on a full screen: sessions, books, orders, limits, alarms, kill switch",
     "check": "validate a configuration and show what each session's logon will be",
     "supervisor": "render supervisord's programs from a configuration",
     "run": "start the desk, trade, trip the kill switch, prove it, stop (what `make run` does)",

@@ -53,7 +53,8 @@ class Happened:
                 self.add(event.ts_ns, "warning", "KillProgress", "killswitch", event.trip_id, _step_text(event))
             case e.Alert():
                 subject = e.alert_subject(event)
-                self.add(event.ts_ns, event.severity, "Alert", event.source, subject, f"{event.code}: {event.text}")
+                text = event.text if event.text.startswith(event.code) else f"{event.code}: {event.text}"
+                self.add(event.ts_ns, event.severity, "Alert", event.source, subject, text)
             case e.BookSource():
                 subject = f"{event.venue} {event.instrument}"
                 source = topic.partition(".")[2]

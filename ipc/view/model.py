@@ -34,6 +34,7 @@ from ipc.view.structs import (
 from ipc.view.words import number
 
 ORDERS_SHOWN: Final = 500
+NEAR: Final = 75  # percent of a limit
 _ALERTS_KEPT: Final = 500
 _LIMIT_FIELDS: Final = (
     "scope", "figure", "unit", "value", "limit", "limit_is", "distance", "state", "does", "when", "detail",
@@ -137,7 +138,7 @@ class DeskModel:
         books = self._books.parts(mono_ns, wall_ns)
         kill = self._kill.part(sight.gate)
         alarms = self._alarm_parts()
-        limits = tuple(sorted(map(_limit, self._limits.get("limits", ())), key=lambda x: -x.percent))
+        limits = tuple(sorted(map(_limit, self._limits.get("limits", ())), key=_nearness))
         desk = desk_state.desk_part(
             self.desk.config.desk.name, mono_ns, sight, parts, sessions, books, kill, alarms, limits,
             (self.orders.open_count(), self.orders.uncertain()), expected=self._processes,
@@ -294,6 +295,11 @@ def _balance(b: e.Balance) -> BalancePart:
 
 def _limit(row: Mapping[str, Any]) -> LimitPart:
     return LimitPart(**{f: str(row.get(f) or "") for f in _LIMIT_FIELDS}, percent=int(row.get("percent") or 0))
+
+
+def _nearness(limit: LimitPart) -> tuple[bool, int]:
+    """What trips, and what is near, before the figures of processes and host, of which something is always highest."""
+    return limit.does != "trips" and limit.percent < NEAR, -limit.percent
 
 
 def _alarm(a: Alarm) -> AlarmPart:

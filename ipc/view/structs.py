@@ -295,7 +295,7 @@ class BalancePart(Part, frozen=True, kw_only=True):
 
 
 class LimitPart(Part, frozen=True, kw_only=True):
-    """One limit, the nearest first. `state`: ok, "75 %", confirming ..., over ... in the kill switch's own words."""
+    """One limit; what trips and what is near comes first. `state`: ok, "75 %", confirming ... in the kill switch's words."""
 
     scope: str
     figure: str
