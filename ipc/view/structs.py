@@ -295,7 +295,7 @@ class BalancePart(Part, frozen=True, kw_only=True):
 
 
 class LimitPart(Part, frozen=True, kw_only=True):
-    """One limit; what trips and what is near comes first. `state`: ok, "75 %", confirming ... in the kill switch's words."""
+    """One limit; what trips and what is near comes first. `state`: ok, "75 %", confirming ..., as it is said."""
 
     scope: str
     figure: str

@@ -17,11 +17,12 @@ from quarterdeck.top.picture import picture
 
 SETTLE_S = 5.0
 SIZE = "120x36"
+RATE_TURNS = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = [name.lower() for name, _, _ in PAGES.values()]
-    parser.add_argument("config", nargs="?", default="config/desk.toml")
+    parser.add_argument("config", nargs="?", default="config/desk.toml", help="the desk's configuration")
     parser.add_argument("--page", choices=names, default="desk", help="where to begin")
     parser.add_argument("--once", action="store_true", help="print one page, with all of its rows, and end")
     parser.add_argument("--json", action="store_true", help="the whole view as one JSON object")
@@ -40,15 +41,19 @@ def run(args: argparse.Namespace) -> int:
 
         watch(desk, Console(), page)
         return 0
-    from quarterdeck.top.run import DeskSource
+    from quarterdeck.top.run import TURN_S, DeskSource
 
     with Eyes(desk) as eyes:
         eyes.settle(SETTLE_S, time.sleep)
+        if args.svg:  # rates want a while
+            for _ in range(RATE_TURNS):
+                time.sleep(TURN_S)
+                eyes.turn()
         view, top = eyes.view(), Top(DeskSource(eyes), page)
         if args.json:
             sys.stdout.write(msgspec.json.encode(view).decode() + "\n")
         elif args.svg:
-            picture(args.svg, top.frame(view, width, height), width, f"qd top {args.config}")
+            picture(args.svg, top.frame(view, width, height), width, "qd top")
         else:
             console = Console()
             for line in top.whole(view, console.width):

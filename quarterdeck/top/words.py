@@ -36,13 +36,13 @@ def micros(us: int | None) -> str:
     """`850us`, `12.4ms`, `1.2s`; "-" when it was not measured."""
     if us is None:
         return "-"
-    if us < 10_000:
+    if us < 1_000:
         return f"{us}us"
     return f"{us / 1000:.1f}ms" if us < 1_000_000 else f"{us / 1e6:.1f}s"
 
 
 def trip(t: RoundTrip) -> str:
-    """The middle and the tail: `850us/2300us`."""
+    """The middle and the tail: `850us/2.3ms`."""
     return f"{micros(t.p50_us)}/{micros(t.p99_us)}" if t.p50_us is not None else micros(t.last_us)
 
 
