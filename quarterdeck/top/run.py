@@ -35,7 +35,7 @@ class DeskSource:
 
     def plan(self, scope: str) -> list[str]:
         """What a trip would touch: of the running kill switch, and of the configuration when that does not answer."""
-        from quarterdeck.kill_plan_page import PlanPage
+        from venues.kill_plan_page import PlanPage
 
         desk = self._eyes.desk
         try:
