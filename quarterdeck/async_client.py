@@ -31,10 +31,11 @@ RETRY_S: Final = 0.002  # between looks whether a process is there
 
 
 def aconnect(
-    config: str | Path = "", *, client_id: str = "", strategy: str = "", timeout: float = 1.0, keys: str | Path = ""
-) -> "AsyncDesk":
+    config: str | Path = "", *, client_id: str = "", strategy: str = "", timeout: float = 1.0, keys: str | Path = "",
+    paper: bool = False,
+) -> "AsyncDesk":  # fmt: skip
     """As `connect`, for `async with`: everything that waits is awaited, but for the first word to another host."""
-    links = links_to(config, client_id, strategy, keys)
+    links = links_to(config, client_id, strategy, keys, paper=paper)
     return AsyncDesk(links, strategy=strategy, timeout=timeout)
 
 

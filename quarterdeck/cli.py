@@ -12,6 +12,7 @@ COMMANDS = {
     "up": "start a desk under supervisord",
     "down": "stop a desk",
     "restart": "processes of a running desk anew, one after the other",
+    "paper": "derive a desk like this one on simulated venues alone",
     "status": "processes, sessions and books of a running desk",
     "top": "the desk on a full screen: sessions, books, orders, limits, alarms, kill switch",
     "check": "validate a configuration and show what each session's logon will be",

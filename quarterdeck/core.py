@@ -50,10 +50,13 @@ class Core(Generic[OrderT]):
         self._count += 1
         return f"{self._mark}-{self._count}"
 
-    def subscribe(self, topic: str, *, replay: bool, history: bool) -> None:
+    def subscribe(
+        self, topic: str, *, replay: bool, history: bool = False, since: tuple[int, int] | None = None
+    ) -> None:
         """See Desk.subscribe."""
-        if replay or history:
-            self.feed.replay(topic, time.monotonic_ns(), OLDEST if history else None)
+        if replay or history or since is not None:
+            place = Position(*since) if since is not None else OLDEST if history else None
+            self.feed.replay(topic, time.monotonic_ns(), place)
         else:
             self.feed.subscribe(topic, time.monotonic_ns())
         if topic and not topic.endswith("."):

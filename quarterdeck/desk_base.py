@@ -77,14 +77,17 @@ class DeskBase(Generic[OrderT]):
 
     # -- events ------------------------------------------------------------------------------------------------
 
-    def subscribe(self, *topics: str, replay: bool = False, history: bool = False) -> None:
+    def subscribe(
+        self, *topics: str, replay: bool = False, history: bool = False, since: tuple[int, int] | None = None
+    ) -> None:
         """Topics of docs/events.md; one ending in a dot is a prefix ("md.kraken.", "exec."), "" everything.
 
-        For exec.PROCESS topics, `replay` has what is lost from now on replayed; `history` begins with the oldest event
-        that the process still has in its journal, and replays too. What redundant sessions tell is heard once.
+        For exec.PROCESS topics, `replay` has what is lost from now on replayed; `history` begins with the oldest
+        event that the process still has in its journal, `since` with the event of that epoch and number (what a
+        delivery told, one further), and both replay too. What redundant sessions tell is heard once.
         """
         for topic in topics:
-            self._core.subscribe(topic, replay=replay, history=history)
+            self._core.subscribe(topic, replay=replay, history=history, since=since)
 
     def on(
         self, kind: type[E], function: Callable[[E, Delivery], Any], topic: str = "", *, replay: bool = False,

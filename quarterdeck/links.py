@@ -90,9 +90,10 @@ class LocalLinks:
         self._context.term()
 
 
-def links_to(config: str | Path, client_id: str, strategy: str, keys: str | Path) -> Links:
+def links_to(config: str | Path, client_id: str, strategy: str, keys: str | Path, *, paper: bool = False) -> Links:
     """To the desk that `config` means: of this host as `configuration` says, or of another by tcp://HOST:PORT and the
-    client's key file. "" takes the environment's QD_CONFIG and QD_KEYS. ConfigError, SecretError, BusError.
+    client's key file. "" takes the environment's QD_CONFIG and QD_KEYS. `paper`: to the paper desk that was derived from
+    it. ConfigError, SecretError, BusError.
     """
     where, name = str(config or os.environ.get("QD_CONFIG", "")), own_name(client_id, strategy)
     if "://" not in where:
@@ -100,13 +101,23 @@ def links_to(config: str | Path, client_id: str, strategy: str, keys: str | Path
             raise ConfigError(
                 f"connect: keys are for a desk on another host (tcp://HOST:PORT), {where!r} is on this one"
             )
-        return LocalLinks(load(configuration(where)), name)
+        return LocalLinks(_desk(configuration(where), paper=paper), name)
     from quarterdeck.remote import RemoteLinks
 
+    if paper:
+        raise ConfigError(f"connect: {where}: a paper desk on another host has an address of its own; give that one")
     given = keys or os.environ.get("QD_KEYS", "")
     if not given:
         raise ConfigError(f"connect: {where} is on another host: give keys=FILE (made by qd keys), or set QD_KEYS")
     return RemoteLinks(where, given, name)
+
+
+def _desk(path: Path, *, paper: bool) -> DeskConfig:
+    if not paper:
+        return load(path)
+    from quarterdeck.paper import load_paper
+
+    return load_paper(path)
 
 
 def configuration(config: str | Path) -> Path:

@@ -140,7 +140,7 @@ class SimServer:
         ca, ca_file = authority(self._run_dir, self._name)
         context = None if self._plain else server_context(ca, self.venue.tls13_only)
         main = await self._listen("any", context, self._port)
-        ports = {}
+        ports = {"any": main} if endpoints else {}
         if endpoints:
             for service in (*self.venue.services, "rest"):
                 ports[service] = await self._listen(service, context)
