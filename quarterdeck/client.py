@@ -30,13 +30,13 @@ def connect(
     config: str | Path = "", *, client_id: str = "", strategy: str = "", timeout: float = 1.0, keys: str | Path = "",
     paper: bool = False,
 ) -> "Desk":  # fmt: skip
-    """The desk that `config` describes: a TOML file, or the run directory of a desk that was started from one; or one
-    on another host, tcp://HOST:PORT, with the client's key file as `keys` (docs/remote.md).
+    """The desk that `config` describes: a TOML file, or the run directory of a desk that was started from one; or
+    one on another host, tcp://HOST:PORT, with the client's key file as `keys` (docs/remote.md).
 
-    "" takes the environment's QD_CONFIG. `client_id`: whose commands these are ("" = made up for this run); `strategy`:
-    owner of the orders, for limits and the kill switch; `timeout`: seconds to wait for an answer; `paper`: the desk on
-    simulated venues that `qd paper` derived from that configuration. Raises ConfigError; of another host SecretError and
-    BusError, too, with what is known of the reason.
+    "" takes the environment's QD_CONFIG. `client_id`: whose commands these are ("" = made up for this run);
+    `strategy`: owner of the orders, for limits and the kill switch; `timeout`: seconds to wait for an answer;
+    `paper`: the desk on simulated venues that `qd paper` derived from that configuration. Raises ConfigError; of
+    another host SecretError and BusError, too, with what is known of the reason.
     """
     links = links_to(config, client_id, strategy, keys, paper=paper)
     return Desk(links, strategy=strategy, timeout=timeout)

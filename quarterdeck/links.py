@@ -91,9 +91,9 @@ class LocalLinks:
 
 
 def links_to(config: str | Path, client_id: str, strategy: str, keys: str | Path, *, paper: bool = False) -> Links:
-    """To the desk that `config` means: of this host as `configuration` says, or of another by tcp://HOST:PORT and the
-    client's key file. "" takes the environment's QD_CONFIG and QD_KEYS. `paper`: to the paper desk that was derived from
-    it. ConfigError, SecretError, BusError.
+    """To the desk that `config` means: of this host as `configuration` says, or of another by tcp://HOST:PORT and
+    the client's key file. "" takes the environment's QD_CONFIG and QD_KEYS. `paper`: to the paper desk that was
+    derived from it. ConfigError, SecretError, BusError.
     """
     where, name = str(config or os.environ.get("QD_CONFIG", "")), own_name(client_id, strategy)
     if "://" not in where:
