@@ -22,6 +22,7 @@ from procs.monitor_web.app import MonitorApp
 from procs.monitor_web.errands import Errands
 from procs.monitor_web.hub import Hub
 from procs.monitor_web.kill_desk import KillDesk
+from procs.monitor_web.latencies import Latencies
 from procs.monitor_web.operators import Desk
 from procs.monitor_web.sections import Sections
 from procs.monitor_web.server import WebServer, check_tls, listen, url_of
@@ -31,6 +32,7 @@ LOOK_NS = 250 * MS  # while somebody looks
 IDLE_NS = 1_000 * MS
 SILENT_NS = 3_000 * MS
 DEPTH_NS = 200 * MS  # a book's depth is read once for all who ask within so long
+LATENCIES_NS = 2_000 * MS
 LEVELS = 200  # of a side
 ERRAND_S = 5.0
 URL = "monitor.url"
@@ -50,12 +52,14 @@ class MonitorProcess:
         host.open_bus()
         self.eyes = Eyes(host.desk, clock=host.clock)
         self.sections = Sections()
+        self.latencies = Latencies(host.desk)
         self.hub = Hub(config.max_viewers, self._wanted)
         self.errands = Errands(host.reactor)
         self.operators = Desk(config, host.desk.run_dir, host.clock)
         self.server = WebServer(config, sock, lambda: self._build(config))
         self._depths: dict[tuple[str, str, int], tuple[int, bytes]] = {}
         self._looked_ns = host.clock.mono_ns()
+        self._latencies_ns = 0  # not before
         self._fed = True  # what was handed over last has been taken
         self._beat, self._beat_ns = 0, self._looked_ns
         self._url_file = host.desk.run_dir / URL
@@ -86,6 +90,10 @@ class MonitorProcess:
             return
         view = self.eyes.view()
         sections, lines = self.sections.changed(view), self.sections.lines(view.events)
+        if self._looked_ns >= self._latencies_ns:
+            self._latencies_ns = self._looked_ns + LATENCIES_NS
+            if data := self.sections.encoded("latency", self.latencies.read()):
+                sections["latency"] = data
         mark = b'{"ns":%d}' % view.taken_ns
         self._fed = False
 

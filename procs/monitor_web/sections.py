@@ -40,7 +40,8 @@ class Sections:
             "balances": view.balances,
             "limits": Rows(rows=view.limits, fault=view.limits_fault),
             "processes": [
-                _replace(p, beat_ms=None if p.beat_ms is None else p.beat_ms // 1000 * 1000) for p in view.processes
+                _replace(p, beat_ms=None if p.beat_ms is None else p.beat_ms // 1000 * 1000, counters={}, latencies={})
+                for p in view.processes
             ],
             "reading": view.reading,
         }

@@ -49,7 +49,7 @@ function span(ms) {
   return a < 48 * 3600e3 ? `${Math.round(ms / 3600e3)} h` : `${Math.round(ms / 86400e3)} d`;
 }
 const since = (ns) => (ns ? span(Math.max(0, (now() - ns) / 1e6)) : "");
-const micro = (us) => (us === null || us === undefined ? "" : us < 1000 ? `${us} us` : us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 ? 2 : 1)} ms` : `${(us / 1e6).toFixed(1)} s`);
+const micro = (us) => (us === null || us === undefined ? "" : us < 1000 ? `${us < 10 && us % 1 ? us.toFixed(1) : Math.round(us)} us` : us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 ? 2 : 1)} ms` : `${(us / 1e6).toFixed(1)} s`);
 const maybe = (text, known) => (known || text === "" ? text : `(${text})`);
 const many = (n, one, more = `${one}s`) => `${n} ${n === 1 ? one : more}`;
 
@@ -602,21 +602,21 @@ function drawLatency() {
     const chosen = select.value;
     select.mark = names.join();
     select.replaceChildren(...names.map((n) => el("option", {}, n)));
-    if (names.includes(chosen)) select.value = chosen;
+    select.value = names.includes(chosen) ? chosen : names.includes("wire to book") ? "wire to book" : names[0];
   }
   const shown = all.filter((x) => x.name === select.value);
-  put($("latency-said"), all.length ? "since each process started; both axes by powers of two" : "nothing was measured yet");
+  put($("latency-said"), all.length ? "since each process started; both axes are logarithmic" : "nothing was measured yet");
   $("latency-charts").replaceChildren(...shown.map(histogram));
 }
 function histogram(h) {
   const W = 300, H = 130, B = 18, T = 6, chart = svg("svg", { viewBox: `0 0 ${W} ${H}`, class: "histogram", role: "img" });
-  const said = `${h.of}: ${many(h.count, "time")}; half within ${micro(h.p50_us)}, 99 % within ${micro(h.p99_us)}, longest ${micro(h.max_us)}`;
+  const said = `${h.of}: ${many(h.count, "time")}; half within ${micro(h.p50_ns / 1e3)}, 99 % within ${micro(h.p99_ns / 1e3)}, longest ${micro(h.max_ns / 1e3)}`;
   chart.append(svg("title", {}, said), svg("line", { x1: 0, x2: W, y1: H - B, y2: H - B }));
   const most = Math.log2(Math.max(...h.buckets.map((b) => b[1]), 1) + 1), w = W / Math.max(h.buckets.length, 1);
   h.buckets.forEach(([up, n], i) => {
     const tall = (Math.log2(n + 1) / most) * (H - B - T);
     if (n) chart.append(svg("rect", { x: (i * w + 0.5).toFixed(1), width: Math.max(w - 1, 0.5).toFixed(1), y: (H - B - tall).toFixed(1), height: tall.toFixed(1) }));
-    if (i === 0 || i === h.buckets.length - 1) chart.append(svg("text", { x: i ? W : 0, y: H - 4, "text-anchor": i ? "end" : "start" }, micro(up)));
+    if (i === 0 || i === h.buckets.length - 1) chart.append(svg("text", { x: i ? W : 0, y: H - 4, "text-anchor": i ? "end" : "start" }, micro(up / 1e3)));
   });
   return el("figure", {}, el("figcaption", {}, said), chart);
 }
