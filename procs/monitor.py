@@ -25,7 +25,7 @@ from procs.monitor_web.kill_desk import KillDesk
 from procs.monitor_web.latencies import Latencies
 from procs.monitor_web.operators import Desk
 from procs.monitor_web.sections import Sections
-from procs.monitor_web.server import WebServer, check_tls, listen, url_of
+from procs.monitor_web.server import WebServer, check_tls, listen, port_of, url_of
 
 MS = 1_000_000
 LOOK_NS = 250 * MS  # while somebody looks
@@ -48,7 +48,8 @@ class MonitorProcess:
         self.host, self.desk, self.clock = host, host.desk, host.clock
         config = host.desk.config.monitor or MonitorConfig()
         check_tls(config)
-        sock = listen(config)
+        self._url_file = host.desk.run_dir / URL
+        sock = listen(config, port_of(self._url_file))
         host.open_bus()
         self.eyes = Eyes(host.desk, clock=host.clock)
         self.sections = Sections()
@@ -62,7 +63,6 @@ class MonitorProcess:
         self._latencies_ns = 0  # not before
         self._fed = True  # what was handed over last has been taken
         self._beat, self._beat_ns = 0, self._looked_ns
-        self._url_file = host.desk.run_dir / URL
         host.on_stop(self._stop)
         self.server.start()
         self.url = url_of(config, sock)
@@ -162,7 +162,6 @@ class MonitorProcess:
     # -- stopping -----------------------------------------------------------------------------------------------
 
     def _stop(self) -> None:
-        self._url_file.unlink(missing_ok=True)
         self.server.call(self.hub.close)
         self.server.stop()
         self.operators.close()

@@ -4,6 +4,7 @@ Why asyncio here, and why a thread: docs/decisions/monitor-server.md.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -11,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -24,24 +26,40 @@ SEND_BUFFER = 64 * 1024  # what the kernel holds for a slow viewer is old by the
 MAX_HEAD = 16 * 1024
 START_S = 30.0
 STOP_S = 5.0
-MS_PER_S = 1000
 
 log = logging.getLogger("monitor")
 
 
-def listen(config: MonitorConfig) -> socket.socket:
-    """The bound socket. TransportError naming address and reason."""
+def port_of(url_file: Path) -> int:
+    """The port of the life before, 0 when there was none: pages that are open find the next life by themselves."""
+    try:
+        return urlsplit(url_file.read_text().strip()).port or 0
+    except (OSError, ValueError):
+        return 0
+
+
+def listen(config: MonitorConfig, before: int = 0) -> socket.socket:
+    """The bound socket; any free port means `before` where that is free. TransportError naming address and reason."""
+    if before and not config.port:
+        try:
+            return _bound(config, before)
+        except TransportError as e:
+            log.info("%s", e)
+    return _bound(config, config.port)
+
+
+def _bound(config: MonitorConfig, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        sock.bind((config.host, config.port))
+        sock.bind((config.host, port))
         sock.listen(128)
         sock.setblocking(False)
     except OSError as e:
         sock.close()
-        raise TransportError(f"monitor: {config.host}:{config.port}: cannot listen: {e.strerror or e}") from None
+        raise TransportError(f"monitor: {config.host}:{port}: cannot listen: {e.strerror or e}") from None
     return sock
 
 
@@ -69,8 +87,15 @@ def check_tls(config: MonitorConfig) -> None:
 class WebServer:
     """The thread. `build` makes the application inside the event loop."""
 
-    def __init__(self, config: MonitorConfig, sock: socket.socket, build: Callable[[], ASGIApp]) -> None:
+    def __init__(
+        self,
+        config: MonitorConfig,
+        sock: socket.socket,
+        build: Callable[[], ASGIApp],
+        limits: Limits | None = None,
+    ) -> None:
         self._config, self._socket, self._build = config, sock, build
+        self._limits = limits or Limits(stall_s=config.slow_viewer_s, connections=CONNECTIONS + config.max_viewers)
         self._server: uvicorn.Server | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.failed = ""
@@ -86,8 +111,9 @@ class WebServer:
 
     def call(self, function: Callable[[], object]) -> None:
         """Run `function` in the event loop; dropped when that has ended."""
-        if self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(function)
+        if self.loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended, as the thread will say
+                self.loop.call_soon_threadsafe(function)
 
     def stop(self) -> None:
         """Stop taking connections, let answers go out, end."""
@@ -111,11 +137,10 @@ class WebServer:
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        c = self._config
-        limits = Limits(stall_s=c.slow_viewer_s, connections=CONNECTIONS + c.max_viewers)
+        c, limits = self._config, self._limits
         config = uvicorn.Config(
             self._build(), http=limits_of(limits), ws="none", lifespan="off", log_config=None, log_level="warning",
-            access_log=False, proxy_headers=False, server_header=False, limit_concurrency=limits.connections,
+            access_log=False, proxy_headers=False, server_header=False, limit_concurrency=limits.connections + 1,
             timeout_keep_alive=20, timeout_graceful_shutdown=1, h11_max_incomplete_event_size=MAX_HEAD,
             ssl_certfile=Path(c.tls_cert) if c.tls_cert else None, ssl_keyfile=Path(c.tls_key) if c.tls_key else None,
         )  # fmt: skip

@@ -19,6 +19,7 @@ NAMES = (
     "fixlog",
     "pretrade",
     "desk",
+    "monitor",
 )
 
 

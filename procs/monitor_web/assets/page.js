@@ -51,6 +51,8 @@ function span(ms) {
 const since = (ns) => (ns ? span(Math.max(0, (now() - ns) / 1e6)) : "");
 const micro = (us) => (us === null || us === undefined ? "" : us < 1000 ? `${us < 10 && us % 1 ? us.toFixed(1) : Math.round(us)} us` : us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 ? 2 : 1)} ms` : `${(us / 1e6).toFixed(1)} s`);
 const maybe = (text, known) => (known || text === "" ? text : `(${text})`);
+const money = (text) => (text === "" ? "" : Number(text).toFixed(2));
+const brief = (text) => (text === "" || !/\.\d{3,}/.test(text) ? text : String(Number(Number(text).toPrecision(6))));
 const many = (n, one, more = `${one}s`) => `${n} ${n === 1 ? one : more}`;
 
 // -- tables: rows are kept by key, so that focus and selection stay where they are -------------------------------------
@@ -238,10 +240,10 @@ function drawOrders() {
   const shown = rows.slice(0, ROWS);
   put($("orders-said"), rows.length ? `${shown.length < rows.length ? `the first ${ROWS} of ` : ""}${many(rows.length, "order")}; Enter or a click shows an order's life` : `no ${which} orders${all.length ? " like that" : ""}`);
   table("t-orders", [
-    col("ClOrdID", (o) => o.cl_ord_id, "w"), col("session", (o) => o.session, "far"), col("instrument", (o) => o.instrument), col("side", (o) => o.side, ""),
+    col("instrument", (o) => `${o.venue} ${o.instrument}`), col("side", (o) => o.side, ""),
     col("price", (o) => o.price, "n"), col("qty", (o) => o.order_qty, "n"), col("filled", (o) => o.filled_qty, "n far"), col("left", (o) => o.leaves_qty, "n far"),
     col("state", (o) => [o.state === "UNCERTAIN" || !o.known ? "warning" : o.state === "REJECTED" ? "critical" : "ok", o.state]), col("age", (o) => since(o.first_ns), "n"),
-    col("strategy", (o) => o.strategy, "far"), col("reason", (o) => o.reason, "text far"),
+    col("strategy", (o) => o.strategy, "far"), col("session", (o) => o.session, "far"), col("ClOrdID", (o) => o.cl_ord_id, ""), col("reason", (o) => o.reason, "text far"),
   ], shown, (o) => `${o.session} ${o.cl_ord_id}`, openLife);
 }
 function matches(row, text) {
@@ -252,8 +254,8 @@ function matches(row, text) {
 function drawPositions() {
   table("t-positions", [
     col("session", (p) => p.session, "far"), col("instrument", (p) => `${p.venue} ${p.instrument}`), col("position", (p) => maybe(p.position, p.known), "n"), col("at", (p) => p.mark_px, "n far"),
-    col("worth", (p) => (p.notional ? `${p.notional} ${p.quote}` : ""), "n"), col("orders", (p) => `${p.open_orders}${p.uncertain ? ` (${p.uncertain} uncertain)` : ""}`, "n far"),
-    col("buying", (p) => p.working_buy_qty, "n far"), col("selling", (p) => p.working_sell_qty, "n far"), col("realised", (p) => p.realised, "n"), col("lacks", (p) => (p.incomplete ? ["warning", p.incomplete] : ""), ""),
+    col("worth", (p) => (p.notional ? `${money(p.notional)} ${p.quote}` : ""), "n"), col("orders", (p) => `${p.open_orders}${p.uncertain ? ` (${p.uncertain} uncertain)` : ""}`, "n far"),
+    col("buying", (p) => p.working_buy_qty, "n far"), col("selling", (p) => p.working_sell_qty, "n far"), col("realised", (p) => money(p.realised), "n"), col("lacks", (p) => (p.incomplete ? ["warning", p.incomplete] : ""), ""),
   ], state.positions || [], (p) => `${p.session} ${p.instrument}`);
 }
 const isHealth = (l) => /^(memory of|CPU of|no heartbeat of|journal stall of|full disk of|free |clock step)/.test(l.figure);
@@ -265,8 +267,8 @@ function drawLimits() {
   const hidden = found.rows.length - rows.length;
   put($("limits-said"), [found.fault, hidden ? `${hidden} of processes and host are within their limits` : "", found.rows.length ? "" : "no limit is known"].filter(Boolean).join("; "));
   table("t-limits", [
-    col("of", (l) => l.scope), col("figure", (l) => l.figure, ""), col("value", (l) => l.value || "-", "n"), col("limit", (l) => `${l.limit_is === "least" ? "at least " : ""}${l.limit} ${l.unit}`, "n"),
-    col("used", (l) => limitMeter(l), "w"), col("distance", (l) => l.distance || "-", "n far"), col("state", (l) => [l.state === "ok" ? "ok" : l.state === "not measured" ? "unknown" : /^\d/.test(l.state) ? "warning" : "critical", l.state]),
+    col("limit on", (l) => `${l.scope}: ${l.figure}`, "text"), col("used", (l) => limitMeter(l), "w"), col("value", (l) => brief(l.value) || "-", "n"), col("of", (l) => `${l.limit_is === "least" ? "at least " : ""}${l.limit} ${l.unit}`, "n"),
+    col("distance", (l) => brief(l.distance) || "-", "n far"), col("state", (l) => [l.state === "ok" ? "ok" : l.state === "not measured" ? "unknown" : /^\d/.test(l.state) ? "warning" : "critical", l.state]),
     col("then", (l) => l.does, "far"),
   ], rows, (l) => `${l.scope} ${l.figure}`);
 }
@@ -296,8 +298,8 @@ function drawEvents() {
   const waiting = paused ? state.events.filter((e) => e.number > (source.length ? source[source.length - 1].number : 0)).length : 0;
   put($("events-said"), paused ? `paused; ${many(waiting, "event")} since` : rows.length ? "the newest first" : "nothing like that yet");
   table("t-events", [
-    col("time", (e) => clock(e.ts_ns), "w"), col("", (e) => [e.severity === "info" ? "ok" : e.severity, e.severity]), col("kind", (e) => e.kind, "far"), col("from", (e) => e.source, "far"),
-    col("of", (e) => e.subject, ""), col("what", (e) => e.text, "text"),
+    col("time", (e) => clock(e.ts_ns), "w"), col("", (e) => (e.severity === "info" ? "info" : [e.severity, e.severity])), col("what", (e) => e.text, "text"), col("kind", (e) => e.kind, "far"), col("from", (e) => e.source, "far"),
+    col("of", (e) => e.subject, "far"),
   ], rows, (e) => e.number);
 }
 
@@ -319,14 +321,14 @@ async function askDepth() {
 function drawDepth(d) {
   const name = $("depth-book").value, b = d.book;
   put($("depth-said"), d.fault ? `NOT SHOWN: ${d.fault}` : `${b.status}, spread ${b.spread || "?"}${b.spread_bps ? ` (${b.spread_bps} bps)` : ""}, ${d.bids.length} bids and ${d.asks.length} asks shown`);
-  const chart = $("depth-chart"), W = 640, H = 300, L = 64, B = 26, T = 12, R = 8;
+  const chart = $("depth-chart"), W = 420, H = 260, L = 46, B = 24, T = 10, R = 6;
   const title = svg("title", { id: "depth-title" }, d.fault ? `${name}: no depth: ${d.fault}` : `${name}: quantity on offer at or better than each price; the table beside has the best levels`);
   chart.replaceChildren(title);
   const rows = [];
   for (let i = 0; i < 12; i++) if (d.bids[i] || d.asks[i]) rows.push({ i, bid: d.bids[i], ask: d.asks[i] });
   table("t-depth", [
-    col("sum", (r) => (r.bid ? r.bid.sum_qty : ""), "n far"), col("qty", (r) => (r.bid ? r.bid.qty : ""), "n"), col("bid", (r) => (r.bid ? r.bid.px : ""), "n bid"),
-    col("ask", (r) => (r.ask ? r.ask.px : ""), "n ask"), col("qty", (r) => (r.ask ? r.ask.qty : ""), "n"), col("sum", (r) => (r.ask ? r.ask.sum_qty : ""), "n far"),
+    col("qty", (r) => (r.bid ? r.bid.qty : ""), "n"), col("bid", (r) => (r.bid ? r.bid.px : ""), "n bid"),
+    col("ask", (r) => (r.ask ? r.ask.px : ""), "n ask"), col("qty", (r) => (r.ask ? r.ask.qty : ""), "n"),
   ], rows, (r) => r.i);
   if (d.fault || !d.bids.length || !d.asks.length) {
     chart.append(svg("text", { x: W / 2, y: H / 2, "text-anchor": "middle" }, d.fault || "one side is empty"));
@@ -345,7 +347,7 @@ function drawDepth(d) {
   const decimals = Math.max(0, Math.min(8, Math.ceil(-Math.log10(half / 4)) + 1));
   for (let i = 0; i <= 4; i++) {
     const px = mid - half + (half * i) / 2;
-    chart.append(svg("text", { x: x(px), y: H - 8, "text-anchor": i === 0 ? "start" : i === 4 ? "end" : "middle" }, px.toFixed(decimals)));
+    chart.append(svg("text", { x: x(px), y: H - 6, "text-anchor": i === 0 ? "start" : i === 4 ? "end" : "middle" }, px.toFixed(decimals)));
   }
   for (const [cls, side] of [["bid", bids], ["ask", asks]]) {
     let path = `M${x(side[0][0]).toFixed(1)} ${y(0)}`;
@@ -354,7 +356,7 @@ function drawDepth(d) {
     path += `H${cls === "bid" ? L : W - R}V${y(0)}Z`;
     chart.append(svg("path", { class: `area ${cls}`, d: path }));
   }
-  chart.append(svg("text", { x: x(mid - half / 2), y: T + 12, "text-anchor": "middle" }, "bids"), svg("text", { x: x(mid + half / 2), y: T + 12, "text-anchor": "middle" }, "asks"));
+  chart.append(svg("text", { x: x(mid - half / 2), y: T + 12, "text-anchor": "middle", class: "bid" }, "bids"), svg("text", { x: x(mid + half / 2), y: T + 12, "text-anchor": "middle", class: "ask" }, "asks"));
 }
 function short(q) {
   const a = Math.abs(q);
