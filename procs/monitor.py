@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from base.errors import CommandError, TransportError
 from base.monitor_config import MonitorConfig
 from ipc.host import ProcessHost, run_process
+from ipc.metrics_text import MetricsText
 from ipc.readiness import Readiness
 from ipc.view.eyes import Eyes
 from procs.monitor_web.app import MonitorApp
@@ -54,6 +55,7 @@ class MonitorProcess:
         self.eyes = Eyes(host.desk, clock=host.clock)
         self.sections = Sections()
         self.latencies = Latencies(host.desk)
+        self.metrics_text = MetricsText(host.desk, host.clock)
         self.hub = Hub(config.max_viewers, self._wanted)
         self.errands = Errands(host.reactor)
         self.operators = Desk(config, host.desk.run_dir, host.clock)
@@ -130,6 +132,10 @@ class MonitorProcess:
     async def life(self, venue: str, cl_ord_id: str) -> bytes:
         """An order's life as JSON. CommandError when nothing is known of it."""
         return await self._asked(lambda: self._life(venue, cl_ord_id))
+
+    async def metrics(self, *, openmetrics: bool) -> bytes:
+        """The metrics of the whole desk."""
+        return await self._asked(lambda: self.metrics_text.render(openmetrics=openmetrics))
 
     def health(self) -> str:
         """What is wrong with looking, "" when nothing is."""

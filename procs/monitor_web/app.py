@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from base.errors import QuarterdeckError
 from base.monitor_config import MonitorConfig
 from base.operators import RIGHTS
+from ipc.metrics_text import OPENMETRICS, TEXT, wanted
 from procs.monitor_web.guard import Guard, cookie_of
 from procs.monitor_web.hub import KEEP_ALIVE, RETRY, Hub
 from procs.monitor_web.operators import Desk, SignInError
@@ -35,6 +36,9 @@ class Sight(Protocol):
 
     async def life(self, venue: str, cl_ord_id: str) -> bytes:
         """An order's life as JSON."""
+
+    async def metrics(self, *, openmetrics: bool) -> bytes:
+        """The metrics of the whole desk in one of Prometheus's text formats."""
 
     def health(self) -> str:
         """What is wrong with looking, "" when nothing is."""
@@ -88,7 +92,7 @@ class MonitorApp:
         """The application as a server runs it."""
         gets: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/": self._asset("html"), "/page.css": self._asset("css"), "/page.js": self._asset("js"),
-            "/healthz": self._healthz, "/api/session": self._session,
+            "/healthz": self._healthz, "/metrics": self._metrics, "/api/session": self._session,
             "/api/depth": self._depth, "/api/order": self._life, "/api/plan": self._plan,
         }  # fmt: skip
         posts = {
@@ -144,6 +148,13 @@ class MonitorApp:
     async def _healthz(self, _: Request) -> Response:
         fault = self._sight.health()
         return JSONResponse({"ok": not fault, "fault": fault}, 503 if fault else 200)
+
+    async def _metrics(self, request: Request) -> Response:
+        if self._config.metrics == "loopback" and not _from_here(request):
+            raise RefusedError(403, "metrics are for this host alone: [monitor] metrics")
+        open_metrics = wanted(request.headers.get("accept", ""))
+        text = await self._sight.metrics(openmetrics=open_metrics)
+        return Response(text, headers={"content-type": OPENMETRICS if open_metrics else TEXT})
 
     async def _depth(self, request: Request) -> Response:
         self.check_reader(request)

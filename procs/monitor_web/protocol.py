@@ -15,6 +15,7 @@ class Limits(msgspec.Struct, frozen=True):
     """Of one listener."""
 
     request_s: float = 10.0  # from a request's first byte (or the connection's begin) to its last
+    idle_s: int = 20  # between two requests
     stall_s: float = 10.0  # the send buffer stays full
     connections: int = 200
 
@@ -33,6 +34,8 @@ class GuardedProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._arriving: asyncio.TimerHandle | None = None
+        self._before: RequestResponseCycle | None = None  # the request before the one that arrives
+        self.timeout_keep_alive = self.limits.idle_s
         self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -50,6 +53,7 @@ class GuardedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._arriving is None and self._between():
+            self._before = self.cycle
             self._arriving = self.loop.call_later(self.limits.request_s, self.transport.abort)
         super().data_received(data)
         if self._arriving is not None and self._arrived():
@@ -62,9 +66,9 @@ class GuardedProtocol(H11Protocol):
         return cycle is None or cycle.response_complete
 
     def _arrived(self) -> bool:
-        """The last request is here, head and body."""
+        """A request that was not here before is, head and body."""
         cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.more_body
+        return cycle is not None and cycle is not self._before and not cycle.more_body
 
     def pause_writing(self) -> None:
         super().pause_writing()

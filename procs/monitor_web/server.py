@@ -141,7 +141,7 @@ class WebServer:
         config = uvicorn.Config(
             self._build(), http=limits_of(limits), ws="none", lifespan="off", log_config=None, log_level="warning",
             access_log=False, proxy_headers=False, server_header=False, limit_concurrency=limits.connections + 1,
-            timeout_keep_alive=20, timeout_graceful_shutdown=1, h11_max_incomplete_event_size=MAX_HEAD,
+            timeout_graceful_shutdown=1, h11_max_incomplete_event_size=MAX_HEAD,
             ssl_certfile=Path(c.tls_cert) if c.tls_cert else None, ssl_keyfile=Path(c.tls_key) if c.tls_key else None,
         )  # fmt: skip
         self._server = uvicorn.Server(config)

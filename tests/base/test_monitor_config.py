@@ -29,7 +29,7 @@ def test_what_can_be_reached_from_elsewhere_needs_one(host: str) -> None:
      ({"host": "*"}, "host"), ({"allowed_hosts": ["ok.example", "x:80"]}, r"allowed_hosts\[1\]"),
      ({"session_idle_s": 0}, "session_idle_s"), ({"max_viewers": 0}, "max_viewers"), ({"slow_viewer_s": 0}, "slow"),
      ({"operators": "my secret"}, "operators")],
-    ids=["port", "negative", "half a certificate", "host", "wildcard", "port in name", "idle", "viewers", "slow", "inline"],
+    ids=["port", "negative", "half", "host", "wildcard", "name", "idle", "viewers", "slow", "inline"],
 )  # fmt: skip
 def test_each_wrong_value_is_named(keys: dict[str, object], named: str) -> None:
     with pytest.raises(ConfigError, match=named) as e:

@@ -171,9 +171,8 @@ function drawKill() {
   }
   list($("trip-open"), [...(t && !t.all_proven_ms ? t.open_questions : []), ...k.faults, ...k.blockers.map((b) => `blocks arming: ${b}`)]);
   table("t-scopes", [
-    col("scope", (s) => s.scope), col("state", (s) => [SCOPE_LEVEL[s.state] || "unknown", s.state]), col("since", (s) => since(s.since_ns), "n"),
+    col("scope", (s) => s.scope), col("state", (s) => [SCOPE_LEVEL[s.state] || "unknown", s.state]), col("", (s) => resetButton(s)), col("since", (s) => since(s.since_ns), "n"),
     col("cause", (s) => s.cause, "far"), col("reason", (s) => s.reason, "text"), col("left", (s) => s.working, "n"), col("proven", (s) => s.proven, "n far"),
-    col("", (s) => resetButton(s)),
   ], closed, (s) => s.scope);
   const mine = t ? k.steps.filter((s) => s.trip_id === t.trip_id) : [];
   $("trip-steps").hidden = !mine.length;
@@ -257,6 +256,12 @@ function drawPositions() {
     col("worth", (p) => (p.notional ? `${money(p.notional)} ${p.quote}` : ""), "n"), col("orders", (p) => `${p.open_orders}${p.uncertain ? ` (${p.uncertain} uncertain)` : ""}`, "n far"),
     col("buying", (p) => p.working_buy_qty, "n far"), col("selling", (p) => p.working_sell_qty, "n far"), col("realised", (p) => money(p.realised), "n"), col("lacks", (p) => (p.incomplete ? ["warning", p.incomplete] : ""), ""),
   ], state.positions || [], (p) => `${p.session} ${p.instrument}`);
+}
+function drawBalances() {
+  table("t-balances", [
+    col("venue", (b) => b.venue), col("account", (b) => b.account, "far"), col("currency", (b) => b.currency), col("total", (b) => b.total, "n"),
+    col("available", (b) => b.available, "n"), col("held", (b) => b.held, "n far"), col("buying power", (b) => b.buying_power, "n far"), col("said", (b) => `${since(b.ts_ns)} ago`, "n"),
+  ], state.balances || [], (b) => `${b.session} ${b.currency}`);
 }
 const isHealth = (l) => /^(memory of|CPU of|no heartbeat of|journal stall of|full disk of|free |clock step)/.test(l.figure);
 const meters = new Map();
@@ -437,6 +442,7 @@ function look() {
 const DRAW = {
   desk: drawDesk, kill: () => { drawDesk(); drawKill(); }, alarms: drawAlarms, sessions: drawSessions, books: drawBooks, open_orders: drawOrders,
   finished_orders: drawOrders, positions: drawPositions, limits: drawLimits, processes: drawProcesses, latency: drawLatency,
+  balances: drawBalances, reading: () => put($("reading"), state.reading.length ? `Not all is shown here: ${state.reading.join("; ")}` : ""),
 };
 function soon(name) {
   dirty.add(name);
@@ -528,7 +534,7 @@ async function showPlan() {
   const bullets = (title, lines) => (lines.length ? [el("h3", {}, title), el("ul", {}, ...lines.map((x) => el("li", {}, x)))] : []);
   box.replaceChildren(
     el("p", {}, el("b", {}, `It closes the gate of ${scope} and cancels: `), alive() ? count : `as of the last state, which is NOT LIVE: ${count}`),
-    ...bullets("It sends", plan.touches), ...bullets("It leaves alone", plan.leaves), ...bullets("OUT OF ITS REACH", plan.out_of_reach),
+    ...bullets("What it reaches", plan.touches), ...bullets("It leaves alone", plan.leaves), ...bullets("OUT OF ITS REACH", plan.out_of_reach),
     el("details", {}, el("summary", {}, "The whole plan"), el("pre", { tabindex: "0" }, plan.text)));
 }
 function covers(scope, o) {
@@ -640,4 +646,5 @@ $("events-pause").addEventListener("click", (e) => {
 new IntersectionObserver((found) => { depthSeen = found[found.length - 1].isIntersecting; }).observe($("depth"));
 setInterval(() => { if (depthSeen && !document.hidden) askDepth(); }, DEPTH_MS);
 setInterval(look, 500);
+setInterval(() => { if (session.operator) learnSession().catch(() => {}); }, 60000);
 reconnect();

@@ -44,8 +44,8 @@ class Sight:
     async def life(self, venue: str, cl_ord_id: str) -> bytes:
         return json.dumps({"asked": [venue, cl_ord_id, HOSTILE]}).encode()
 
-    async def metrics(self) -> bytes:
-        return b"up 1\n"
+    async def metrics(self, *, openmetrics: bool) -> bytes:
+        return b"up 1\n# EOF\n" if openmetrics else b"up 1\n"
 
     def health(self) -> str:
         return self.fault

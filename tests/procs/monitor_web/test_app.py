@@ -111,7 +111,7 @@ def test_one_who_may_only_trip_does_not_reset(world: World) -> None:
     [{"origin": ""}, {"origin": "null"}, {"origin": "http://evil.example"}, {"origin": f"https://{HOST}"},
      {"origin": "http://127.0.0.1:1"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"},
      {"sec-fetch-site": "none"}, {"x-csrf-token": ""}, {"x-csrf-token": "0" * 64}],
-    ids=["no origin", "null", "evil", "scheme", "port", "cross-site", "same-site", "by hand", "no token", "wrong token"],
+    ids=["no origin", "null", "evil", "scheme", "port", "cross-site", "same-site", "by hand", "no token", "wrong one"],
 )  # fmt: skip
 def test_a_request_that_another_site_could_send_does_nothing(world: World, headers: dict[str, str]) -> None:
     browser = world.browser()
@@ -218,6 +218,18 @@ def test_health_says_when_nobody_looks_at_the_desk(world: World) -> None:
     assert (browser.get("/healthz").status, browser.get("/healthz").json["ok"]) == (200, True)
     world.sight.fault = "the desk was last looked at 9000 ms ago"
     assert (browser.get("/healthz").status, browser.get("/healthz").json["fault"]) == (503, world.sight.fault)
+
+
+def test_metrics_are_for_this_host_alone_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    reply = world.browser().get("/metrics")
+    assert (reply.status, reply.body) == (200, b"up 1\n")
+    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    reply = world.browser().get("/metrics", accept="application/openmetrics-text; version=1.0.0")
+    assert reply.body.endswith(b"# EOF\n")
+    assert reply.headers["content-type"].startswith("application/openmetrics-text")
+    assert world.browser("10.0.0.9").get("/metrics").status == 403
+    assert World(tmp_path, metrics="everyone").browser("10.0.0.9").get("/metrics").status == 200
 
 
 def test_viewers_are_limited_and_counted(tmp_path: Path) -> None:

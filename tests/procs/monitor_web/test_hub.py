@@ -9,12 +9,14 @@ def test_a_new_viewer_gets_everything_and_then_only_what_changed() -> None:
     hub = Hub(10)
     hub.feed({"desk": b'{"a":1}', "books": b"[1]"}, [b'{"n":1}'], b'{"ns":1}')
     whole = hub.newer(0)
-    assert whole.index(b"event: desk\ndata: {\"a\":1}\n\n") < whole.index(b"event: books")
+    assert whole.index(b'event: desk\ndata: {"a":1}\n\n') < whole.index(b"event: books")
     assert b'event: whole-log\ndata: [{"n":1}]\n\n' in whole
     assert whole.endswith(b'event: tick\ndata: {"ns":1}\n\n')
     seen = hub.version
     hub.feed({"books": b"[2]"}, [b'{"n":2}'], b'{"ns":2}')
-    assert hub.newer(seen) == b'event: books\ndata: [2]\n\nevent: log\ndata: [{"n":2}]\n\nevent: tick\ndata: {"ns":2}\n\n'
+    assert (
+        hub.newer(seen) == b'event: books\ndata: [2]\n\nevent: log\ndata: [{"n":2}]\n\nevent: tick\ndata: {"ns":2}\n\n'
+    )
 
 
 def test_one_that_is_slow_skips_to_the_newest() -> None:
