@@ -16,12 +16,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import order_book
 from sortedcontainers import SortedDict
 
 from bench.report import Row, at_most, faster, interleave, print_rows
-from ipc._book import Book, BookReader, BookSet, race_read, race_write
+from ipc._book import Book as PrivateBook
+from ipc._book import BookReader, BookSet, race_read, race_write
 from ipc.books import BookRegion, BookSpec, RegionOwner, create_region
+from quarterdeck.books import Book
 
 LONG_NS = 3_600_000_000_000
 ROUNDS = 9
@@ -67,7 +70,7 @@ def flow(n: int, seed: int = 1) -> list[Change]:
     return changes
 
 
-def filled(book: Book) -> Book:
+def filled(book: PrivateBook) -> PrivateBook:
     """The book that flow() starts from."""
     sides = (range(100_000, 98_000, -2), range(100_001, 102_001, 2))
     packed = [b"".join(px.to_bytes(8, "little") + (5).to_bytes(8, "little") for px in side) for side in sides]
@@ -90,7 +93,7 @@ def timed(start: Start, changes: list[Change]) -> Callable[[], float]:
     return work
 
 
-def ours(book: Book) -> Start:
+def ours(book: PrivateBook) -> Start:
     def run(changes: list[Change]) -> None:
         apply = book.apply
         for what, px, qty in changes:
@@ -146,7 +149,7 @@ def order_book_package() -> Callable[[list[Change]], None]:
 
 def apply_rows(owner: RegionOwner) -> list[Row]:
     changes = flow(20_000)
-    shared, private = owner.book("V", "BTC-USD"), Book(levels=2 * LEVELS)
+    shared, private = owner.book("V", "BTC-USD"), PrivateBook(levels=2 * LEVELS)
     works = [
         timed(ours(shared), changes),
         timed(ours(private), changes),
@@ -182,13 +185,40 @@ def read_rows(reader: BookReader) -> list[Row]:
     ]
 
 
+def array_rows(owner: RegionOwner) -> list[Row]:
+    """Books as NumPy arrays beside the same from tuples, which is what a reader of objects would do."""
+    book = Book(BookRegion.open(owner.path), "V", "BTC-USD")
+
+    def checked_view() -> int:
+        view = book.view()
+        worth: int = view.bids["qty"].sum()
+        return worth if view.valid() else 0
+
+    works = [
+        micros(book.depth_arrays, 1_000),
+        micros(lambda: [np.array(side, np.int64) for side in book.depth()], 100),
+        micros(book.depth, 1_000),
+        micros(lambda: book.array(50), 20_000),
+        micros(lambda: np.array(book.top(50), np.int64), 20_000),
+        micros(checked_view, 20_000),
+        micros(lambda: sum(qty for _, qty, _ in book.image(50).bids), 5_000),
+    ]
+    depth, depth_by_tuples, tuples, top, top_by_tuples, view, image = interleave(ROUNDS, works)
+    return [
+        faster("1,000 levels a side as arrays, copied", depth, "us", "depth() into np.array", depth_by_tuples, 5.0),
+        faster("1,000 levels a side as arrays, copied", depth, "us", "depth(), a list of tuples", tuples, 2.0),
+        faster("top 50 as an array, copied", top, "us", "top(50) into np.array", top_by_tuples, 1.5),
+        faster("quantity of the top 50 bids from a view, checked", view, "us", "the same from image(50)", image, 1.5),
+    ]
+
+
 def words(*values: int) -> bytes:
     return b"".join(v.to_bytes(8, "little", signed=True) for v in values)
 
 
 def session_records(n: int) -> tuple[bytes, list[bytes]]:
     """A snapshot record, and reads of 64 five-entry messages with the checksum after each."""
-    book = filled(Book(levels=2 * LEVELS))
+    book = filled(PrivateBook(levels=2 * LEVELS))
     bids, asks = (book.side(s) for s in (0, 1))
     rows = b"".join(words(side, px, qty, 0, 0) for side, levels in ((0, bids), (1, asks)) for px, qty, _ in levels)
     snapshot = words(len(bids) + len(asks), 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0) + rows
@@ -209,7 +239,7 @@ def verify_rows(owner: RegionOwner) -> list[Row]:
     """Market-data process and book process of one socket read of 64 messages, without the bus between."""
     snapshot, reads = session_records(50)
     books, shared = BookSet(), owner.book("V", "BTC-USD")
-    books.add(0, Book(levels=2 * LEVELS), continuity=1)
+    books.add(0, PrivateBook(levels=2 * LEVELS), continuity=1)
 
     def run() -> tuple[float, float]:
         (first,) = books.verify_and_pack(snapshot)
@@ -318,6 +348,7 @@ def rows(reads: int = READS) -> list[Row]:
         found += apply_rows(owner)
         filled(owner.book("V", "BTC-USD"))
         found += read_rows(BookRegion.open(owner.path).book("V", "BTC-USD"))
+        found += array_rows(owner)
         found += verify_rows(owner)
         found += race_rows(owner, reads)
     return found
