@@ -21,13 +21,14 @@ class DeskDescription(msgspec.Struct, frozen=True):
     schema: int
     build: str
     events_port: int
+    max_ttl_ms: int
     key: str
     role: str
     strategies: tuple[str, ...]
     desk: dict[str, Any]
 
 
-def describe(desk: DeskConfig, build: str, key: Allowed, events_port: int) -> DeskDescription:
+def describe(desk: DeskConfig, build: str, key: Allowed, events_port: int, max_ttl_ms: int) -> DeskDescription:
     """What the holder of this key is told."""
     config = desk.config
     public: dict[str, Any] = {
@@ -51,8 +52,12 @@ def describe(desk: DeskConfig, build: str, key: Allowed, events_port: int) -> De
         "book": {name: _without_defaults(b) for name, b in config.book.items()},
         **({"ledger": {}} if config.ledger is not None else {}),
         **({"alarms": {}} if config.alarms is not None else {}),
+        **({"monitor": {}} if config.monitor is not None else {}),
+        "remote": {"host": "-"},
     }  # fmt: skip
-    return DeskDescription(SCHEMA_VERSION, build, events_port, key.name, str(key.role), key.strategies, public)
+    return DeskDescription(
+        SCHEMA_VERSION, build, events_port, max_ttl_ms, key.name, str(key.role), key.strategies, public
+    )
 
 
 def _without_defaults(item: msgspec.Struct) -> dict[str, Any]:

@@ -201,7 +201,8 @@ HEAD: Final = f"""# Schema
 Every event and every command with its fields, in the order in which they travel. This page is made from the structs
 (`qd schema --markdown`, a test holds it to them); `qd schema` prints the same as JSON Schema, for readers in other
 languages. What the rules are and which topic carries what is in [events.md](events.md), how frames travel in
-[bus.md](bus.md), how commands do in [commands.md](commands.md).
+[bus.md](bus.md), how commands do in [commands.md](commands.md). `examples/plain.py` is a client that needs no
+more than this, in ZeroMQ and MessagePack alone.
 
 Schema version: {SCHEMA_VERSION}. Each struct is a MessagePack array: the tag, then the fields in this order. A field
 with a default may be missing at the end, when the sender is older than it; what stands behind the last field that a

@@ -42,6 +42,7 @@ class Forwarder:
         config = host.desk.config.remote
         if config is None:
             raise ConfigError(f"{self.desk.path}: remote: this desk has no [remote] section")
+        self.config = config
         folder = self.desk.data_dir / config.keys
         server = read_server(folder)
         self.ring = Ring(folder)
@@ -159,7 +160,7 @@ class Forwarder:
         pages = read_all(self.desk.shm_dir / "proc")
         if command.verb == DESK:
             build = pages[self.host.name].build if self.host.name in pages else ""
-            found: object = describe(self.desk, build, key, self.events.port)
+            found: object = describe(self.desk, build, key, self.events.port, self.config.max_ttl_ms)
         else:
             found = copies(pages, self.clock.mono_ns())
         return Answer(command.command_id, True, data=msgspec.json.encode(found))

@@ -34,7 +34,9 @@ class DeskBase(Generic[OrderT]):
         self.client_id = links.client_id
         self._links = links
         self._core: Core[OrderT] = Core(links)
-        self._ordering = Ordering(links.desk, self.client_id, strategy, timeout, self._core.command_id)
+        self._ordering = Ordering(
+            links.desk, self.client_id, strategy, timeout, self._core.command_id, links.most_deadline_s
+        )
         self._steps = OrderSteps(self._core, self._ordering, strategy, self._make_order)
         self._callbacks = Callbacks()
         self._stop = threading.Event()

@@ -1,5 +1,6 @@
 """How a client reaches the processes of a desk: their events, their command sockets, their books and status pages."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ class Links(Protocol):
 
     desk: DeskConfig
     client_id: str
+    most_deadline_s: float  # that a command's deadline may be ahead
 
     def subscriber(self) -> Subscriber:
         """One socket that hears every process of the desk."""
@@ -48,6 +50,7 @@ class LocalLinks:
     def __init__(self, desk: DeskConfig, client_id: str) -> None:
         self.desk = desk
         self.client_id = client_id
+        self.most_deadline_s = math.inf
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._clock = SystemClock()
         self._commands: dict[str, CommandClient] = {}

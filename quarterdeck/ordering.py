@@ -1,5 +1,6 @@
 """A client's orders: which process takes them, exact numbers, answers into results or errors. Steps; nothing waits."""
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -68,13 +69,20 @@ class Ordering:
     """Makes commands, and sense of their answers."""
 
     def __init__(
-        self, desk: DeskConfig, client_id: str, strategy: str, timeout: float, command_id: Callable[[], str]
+        self,
+        desk: DeskConfig,
+        client_id: str,
+        strategy: str,
+        timeout: float,
+        command_id: Callable[[], str],
+        most_s: float = math.inf,
     ) -> None:
-        """`command_id` gives a new one each time; `timeout`: seconds for an answer."""
+        """`command_id` gives a new one each time; `timeout`: s for an answer; `most_s`: a deadline is no further."""
         self._desk = desk
         self._client_id = client_id
         self._strategy = strategy
         self.timeout = timeout
+        self._live_s = min(timeout, most_s)
         self.command_id = command_id
         self._placed: OrderedDict[str, tuple[str, Instrument]] = OrderedDict()
 
@@ -228,7 +236,7 @@ class Ordering:
 
     def deadline(self) -> int:
         """A command that is not read before its asker stops waiting is better not acted on."""
-        return time.time_ns() + int(self.timeout * 1e9)
+        return time.time_ns() + int(self._live_s * 1e9)
 
     def _session(self, inst: Instrument, session: str) -> str:
         sessions = self._desk.config.session

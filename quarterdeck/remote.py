@@ -26,6 +26,7 @@ from quarterdeck.books import Book
 from quarterdeck.remote_books import RemoteBooks
 
 SCHEME: Final = "tcp"
+CLOCKS_AGREE: Final = 0.8  # of the longest deadline: the rest is for two clocks that do not quite agree
 FIRST_ANSWER_S: Final = 10.0  # a name to be looked up, a handshake over an ocean
 _WHY: Final[dict[int, str]] = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "it does not let this key in",
@@ -53,10 +54,12 @@ class RemoteLinks:
         self._subscribers: list[Subscriber] = []
         self._books: RemoteBooks | None = None
         self._timeout = timeout
+        self.most_deadline_s: float
         self.description: DeskDescription
         self.desk: DeskConfig
         try:
             self.description, self.desk = self._introduced()
+            self.most_deadline_s = self.description.max_ttl_ms * CLOCKS_AGREE / 1000
         except BaseException:
             self.close()
             raise

@@ -216,6 +216,19 @@ def test_replaces_are_judged_and_counted(tmp_path: Path) -> None:
     assert [what for what, _ in process.session.sent] == ["new", "replace", "replace"]
 
 
+def test_a_replace_for_a_strategy_changes_no_order_of_another(tmp_path: Path) -> None:
+    process = Process(make_desk(tmp_path, ""), "a")
+    order = process.table.find(process.new().cl_ord_id)
+    assert order is not None
+    order.strategy = "demo"
+    for strategy, accepted in (("other", False), ("demo", True), ("", True)):
+        command = ReplaceOrder("c", f"r-{strategy}", 0, order.cl_ord_id, 50 + len(strategy), strategy=strategy)
+        answer = process.entry.handle(command)
+        assert answer.accepted is accepted, answer.reason
+        assert accepted or answer.reason == f"strategy: {order.cl_ord_id} is of 'demo', not of 'other'"
+    assert [what for what, _ in process.session.sent] == ["new", "replace", "replace"]
+
+
 def test_a_replace_that_is_a_new_order_at_the_venue_counts_beside_the_old_one(tmp_path: Path) -> None:
     limits = '[[kill.limits]]\nscope = "session:a"\nmax_open_orders = 1\n'
     process = Process(make_desk(tmp_path, limits), "a", replace=Replace.CANCEL_NEW)
