@@ -11,11 +11,13 @@ from enum import IntEnum
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from base.config import DeskConfig
 from base.errors import LockHeldError, RegionError
 from ipc._book import BookReader, RegionView, RegionWriter, SharedBook, format_region, region_size, retire_region
 
 __all__ = [
     "BookReader", "BookReason", "BookRegion", "BookSpec", "BookState", "RegionOwner", "SharedBook", "create_region",
+    "shard_specs",
 ]  # fmt: skip
 
 HEARTBEAT_LIMIT_NS = 1_000_000_000
@@ -64,6 +66,15 @@ class BookSpec(NamedTuple):
     level: int = 2  # 2 or 3
     levels: int = 10_000
     orders: int = 0
+
+
+def shard_specs(desk: DeskConfig, shard: str) -> list[BookSpec]:
+    """The books of a shard's region, in their order."""
+    config = desk.config.book[shard]
+    return [
+        BookSpec(i.venue, i.name, i.px_scale, i.qty_scale, level, config.levels, config.orders if level == 3 else 0)
+        for _, i, level in desk.shard_books(shard)
+    ]
 
 
 def _lock(fd: int) -> bool:

@@ -15,7 +15,7 @@ from base.histogram import LogHistogram
 from base.instruments import Instrument
 from base.reactor import Priority
 from ipc.book_sources import BookSources, Fitness
-from ipc.books import BookReason, BookSpec, BookState, SharedBook, create_region
+from ipc.books import BookReason, BookState, SharedBook, create_region, shard_specs
 from ipc.bus import Subscriber
 from ipc.command_client import CommandClient
 from ipc.events import AnyEvent, BookDelta, BookSnapshot, BookSource, BookStatus, Marker, TopOfBook
@@ -92,13 +92,7 @@ class Books:
             "unknown_events": 0,
         }
         books = desk.shard_books(shard)
-        specs = [
-            BookSpec(
-                i.venue, i.name, i.px_scale, i.qty_scale, level, config.levels, config.orders if level == 3 else 0
-            )
-            for _, i, level in books
-        ]  # fmt: skip
-        self.region = create_region(desk.shm_dir / f"book-{shard}", specs)
+        self.region = create_region(desk.shm_dir / f"book-{shard}", shard_specs(desk, shard))
         self.books = [
             Kept(desk.redundant(session) or (session,), i, level, self.region.book(i.venue, i.name, level))
             for session, i, level in books
