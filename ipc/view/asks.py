@@ -9,8 +9,9 @@ from base.errors import BusError, CommandError
 from ipc.operator_client import ask_line
 
 EVERY_S: Final = {"status": 1.0, "limits": 2.0}
+HURRY_S: Final = 0.25  # for the status, while orders are being proven dead
 TIMEOUT_S: Final = 1.0
-_STEP_S: Final = 0.25
+_STEP_S: Final = HURRY_S
 
 Answer = Mapping[str, Any] | str  # a text: why there is none
 
@@ -20,6 +21,7 @@ class KillAsker:
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
+        self.hurry = False  # a trip is under way
         self._answers: dict[str, Answer] = {}
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -46,7 +48,7 @@ class KillAsker:
         left = dict.fromkeys(EVERY_S, 0.0)
         while not self._end.is_set():
             for verb, seconds in left.items():
-                if seconds > 0:
+                if seconds > 0 and not (self.hurry and verb == "status"):
                     left[verb] = seconds - _STEP_S
                     continue
                 answer = self._ask(verb)

@@ -70,6 +70,7 @@ class Eyes:
         self._read_bus(mono_ns, wall_ns)
         notes = self._read_journals(mono_ns, budget_ns)
         self._read_answers(wall_ns)
+        self._asker.hurry = self.model.tripping
         self._read_alarms()
         self.model.reading([*notes, *([self._bus_fault] if self._bus_fault else [])])
 

@@ -64,15 +64,13 @@ class KillSeen:
         )  # fmt: skip
 
     def _scope(self, name: str, gate: GateSight, told: Mapping[str, Mapping[str, Any]]) -> ScopePart:
-        """The word counts; why it is so is told by what was heard of the same generation, or of none."""
+        """The word counts; why it is so is told by what was said of the same generation, and by nothing older."""
         word = gate.scopes[name]
         heard = self._scopes.get(name)
-        why: Mapping[str, Any] = told.get(name) or {}
-        if not why and heard is not None and heard.generation == word.generation:
-            why = {f: getattr(heard, f) for f in heard.__struct_fields__}
-        if not why:
-            kept = self._latch.get("scopes", {}).get(name, {})
-            why = kept if kept.get("generation") == word.generation else {}
+        ways: list[Mapping[str, Any]] = [told.get(name, {})]
+        ways.append({f: getattr(heard, f) for f in heard.__struct_fields__} if heard is not None else {})
+        ways.append(self._latch.get("scopes", {}).get(name, {}))
+        why: Mapping[str, Any] = next((w for w in ways if w.get("generation") == word.generation), {})
         return ScopePart(
             scope=name, state=word.state.name, generation=word.generation, cause=why.get("cause", ""),
             reason=why.get("reason", ""), since_ns=why.get("since_ns", 0), working=why.get("working", 0),
@@ -96,6 +94,7 @@ def _trip(trip: Mapping[str, Any]) -> TripPart:
     return TripPart(
         trip_id=str(trip.get("trip_id", "")), scopes=names("scopes"), cause=str(trip.get("cause", "")),
         reason=str(trip.get("reason", "")), at_ns=count("at_ns"), phase=str(trip.get("phase", "")),
+        generation=count("generation"),
         gate_closed_ms=ms("gate_closed_ms"), first_cancel_ms=ms("first_cancel_ms"), fence_ms=ms("fence_ms"),
         all_proven_ms=ms("all_proven_ms"), orders=count("orders"), proven=count("proven"), working=count("working"),
         uncertain=count("uncertain"), filled=count("filled"), unproven=names("unproven"),

@@ -13,6 +13,7 @@ from ipc import events as e
 from ipc.alarm_files import Alarm
 from ipc.bus import Delivery, Gap
 from ipc.exposure import NOTIONAL_SCALE, UNOPENED, UNPRICED, ExposureRow
+from ipc.gate import GateState
 from ipc.roster import roster
 from ipc.view import state as desk_state
 from ipc.view.books import BooksSeen
@@ -161,6 +162,11 @@ class DeskModel:
     def book(self, venue: str, instrument: str, level: int, mono_ns: int, wall_ns: int) -> BookPart | None:
         """One book as it stands; None when the desk has none such."""
         return self._books.part((venue, instrument, level), mono_ns, wall_ns)
+
+    @property
+    def tripping(self) -> bool:
+        """Whether some scope is shut and not proven dead yet."""
+        return any(w.state is GateState.TRIPPING for w in self._sight.gate.scopes.values())
 
     def heard_all(self) -> bool:
         """Whether every session whose process runs was heard of."""

@@ -112,4 +112,4 @@ def _of_people(waiting: Sequence[AlarmPart], limits: Sequence[LimitPart]) -> Ite
 
 def _of_orders(uncertain: int) -> Iterator[Problem]:
     if uncertain:
-        yield 48, "DEGRADED", f"{uncertain} orders are UNCERTAIN"
+        yield 48, "DEGRADED", f"{uncertain} {'order is' if uncertain == 1 else 'orders are'} UNCERTAIN"

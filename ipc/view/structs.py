@@ -66,6 +66,7 @@ class TripPart(Part, frozen=True, kw_only=True):
     cause: str
     reason: str  # with who tripped it, where a person did
     at_ns: int
+    generation: int  # of the words of its scopes: what is shut with another one is not its work
     phase: str
     gate_closed_ms: str
     first_cancel_ms: str

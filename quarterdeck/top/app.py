@@ -14,7 +14,7 @@ from quarterdeck.top.sheet import Row, Sheet, fitted, table
 from quarterdeck.top.words import SEVERITY_STYLE, clock, sign
 
 LEAST: Final = (40, 10)  # columns and lines below which nothing but the head is drawn
-WIDE: Final = 104  # from here on the pages have their whole names
+WIDE: Final = 112  # from here on the pages have their whole names
 HELP: Final = """\
 d desk: what keeps it from being READY, processes    s sessions    b books    o orders    p positions    m money
 l limits    a alarms    e events    k kill switch: state, progress, trip

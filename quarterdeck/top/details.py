@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ipc.view.structs import DepthPart, OrderLife, RoundTrip, View
 from quarterdeck.top.sheet import Cell, Row, Sheet, right, table, word
-from quarterdeck.top.words import micros, moment, since
+from quarterdeck.top.words import duration, micros, moment, since
 
 _HIDDEN = frozenset({"counters", "latencies", "instruments", "events", "schema"})
 
@@ -66,6 +66,7 @@ def _book(key: tuple[str, ...], view: View, source: Source, width: int) -> Lines
         right("sum", 2), right("orders", 3), right("bid qty"), right("bid"), right("ask"), right("ask qty"),
         right("orders", 3), right("sum", 2),
     )  # fmt: skip
+    shown = [i for i in range(len(columns)) if b.level != 2 or columns[i].name != "orders"]  # L2 does not tell them
     rows = []
     for i in range(max(len(depth.bids), len(depth.asks))):
         bid = depth.bids[i] if i < len(depth.bids) else None
@@ -74,16 +75,20 @@ def _book(key: tuple[str, ...], view: View, source: Source, width: int) -> Lines
         other = (ask.px, ask.qty, str(ask.orders), ask.sum_qty) if ask else ("", "", "", "")
         cells = [Cell(t) for t in (*left, *other)]
         cells[3], cells[4] = cells[3]._replace(style="green"), cells[4]._replace(style="red")
-        rows.append(Row((str(i),), tuple(cells)))
-    return [head, *table(Sheet("depth", columns, tuple(rows), ""), rows, width)]
+        rows.append(Row((str(i),), tuple(cells[i] for i in shown)))
+    sheet = Sheet("depth", tuple(columns[i] for i in shown), tuple(rows), "")
+    return [head, *table(sheet, rows, width)]
 
 
 def _order(key: tuple[str, ...], view: View, source: Source, width: int) -> Lines:
     life = source.life(key[0], key[1])
     if life is None:
         return None
-    lines = _fields(life.order, view.taken_ns, width)
-    lines.append(Text("  its life", style="bold"))
+    o = life.order
+    filled = f", {o.filled_qty} filled" if o.filled_qty not in ("", "0") else ""
+    head = Text.assemble(f"  {o.cl_ord_id}  ", word(o.state), f"  {o.side} {o.order_qty} {o.instrument} at ")
+    head.append(f"{o.price or 'no price'}{filled}, {duration(o.age_ms)} old; its life")
+    lines = [head]
     last_ns = 0
     for m in life.events:
         after = f"+{(m.ts_ns - last_ns) // 1000}us" if last_ns and m.ts_ns - last_ns < 10**9 else ""
@@ -92,7 +97,7 @@ def _order(key: tuple[str, ...], view: View, source: Source, width: int) -> Line
         last_ns = m.ts_ns
     if life.dropped:
         lines.append(Text(f"  {life.dropped} moments in the middle were not kept: qd fixlog has them", style="dim"))
-    return lines
+    return [*lines, Text(""), *_fields(o, view.taken_ns, width)]
 
 
 def _plain(find: Callable[[tuple[str, ...], View], msgspec.Struct | None]) -> Callable[..., Lines]:

@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from ipc.view.structs import KillPart, TripPart, View
+from ipc.view.structs import KillPart, ScopePart, TripPart, View
 from quarterdeck.top.sheet import Cell, Column, Row, Sheet, right, word
 from quarterdeck.top.words import bar, moment, since
 
@@ -12,17 +12,14 @@ STEPS = 4
 def kill_line(view: View) -> Text:
     """One line that is always visible: the kill switch's state, why, and what is left to prove."""
     kill, desk = view.kill, view.desk
-    line = Text("KILL ", style="bold")
-    line.append(*word(kill.state))
+    line = Text.assemble(("KILL ", "bold"), word(kill.state))
     closed = [s for s in kill.scopes if s.state in ("TRIPPING", "TRIPPED", "RESETTING")]
     if kill.operator_word:
         line.append(f" operator's word: {kill.operator_word};", style="bold red")
     if closed:
         scopes = ", ".join(s.scope for s in closed[:3]) + (f" and {len(closed) - 3} more" if len(closed) > 3 else "")
         line.append(f" {scopes}", style="bold")
-        if kill.trip is not None:
-            left = kill.trip.working + kill.trip.uncertain
-            line.append(f"  {kill.trip.proven} of {kill.trip.orders} orders proven dead, {left} left")
+        line.append(f"  {_proven(kill.trip, closed)}")
         why = next((s.reason for s in closed if s.reason), "")
         line.append(f"  {why}" if why else "")
     line.append(f"  gen {desk.generation}", style="dim")
@@ -31,10 +28,18 @@ def kill_line(view: View) -> Text:
     elif desk.lease_ms < 0:
         line.append(f"  LEASE LAPSED {-desk.lease_ms / 1000:.1f} s AGO", style="bold red")
     else:
-        line.append(f"  lease {desk.lease_ms} ms", style="dim")
+        line.append("  lease fresh", style="dim")
     if not kill.answers:
         line.append("  DOES NOT ANSWER", style="bold red")
     return line
+
+
+def _proven(trip: TripPart | None, closed: list[ScopePart]) -> str:
+    """How far the proof is; a trip before this one proves nothing of it."""
+    if trip is not None and any(s.generation == trip.generation for s in closed):
+        return f"{trip.proven} of {trip.orders} orders proven dead, {trip.working + trip.uncertain} left"
+    left = sum(s.working + s.uncertain for s in closed)
+    return f"{left} orders left" if left else "what is proven was not told yet"
 
 
 def kill_sheet(view: View) -> Sheet:
@@ -42,16 +47,20 @@ def kill_sheet(view: View) -> Sheet:
     kill = view.kill
     strategies = sorted({f"strategy:{o.strategy}" for o in (*view.open_orders, *view.finished_orders) if o.strategy})
     worded = {s.scope: s for s in kill.scopes}
+    desk = worded["desk"].state if "desk" in worded else "UNKNOWN"
     rows = []
     for scope in dict.fromkeys([*worded, *kill.known_scopes, *strategies]):
         s = worded.get(scope)
         if s is None:
             rows.append(Row((scope,), (Cell(scope), Cell("-", "dim"), *(Cell("") for _ in range(7)))))
             continue
+        shut = s.state == "ARMED" and desk != "ARMED"  # by the desk's own word
         counts = (s.working, s.uncertain, s.proven) if s.state != "ARMED" else ("", "", "")
+        state = Cell(s.state, "dim") if shut else word(s.state)
+        reason = f"shut all the same: the desk is {desk}" if shut else s.reason
         cells = (
-            Cell(scope), word(s.state), Cell(str(s.generation)), *(Cell(str(c)) for c in counts), Cell(s.cause),
-            Cell(since(s.since_ns, view.taken_ns)), Cell(s.reason),
+            Cell(scope), state, Cell(str(s.generation)), *(Cell(str(c)) for c in counts), Cell(s.cause),
+            Cell(since(s.since_ns, view.taken_ns)), Cell(reason),
         )  # fmt: skip
         rows.append(Row((scope,), cells))
     columns = (

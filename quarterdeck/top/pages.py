@@ -9,7 +9,7 @@ from ipc.view.structs import AlarmPart, OrderPart, View
 from quarterdeck.limits_screen import short
 from quarterdeck.top.kill_page import kill_sheet
 from quarterdeck.top.sheet import Cell, Column, Row, Sheet, right, word
-from quarterdeck.top.words import count, duration, micros, moment, since, trip
+from quarterdeck.top.words import beat, count, duration, micros, moment, since, trip
 
 PROBLEMS: Final = 6
 
@@ -29,7 +29,7 @@ def desk_sheet(view: View) -> Sheet:
     )  # fmt: skip
     rows = [
         Row((p.name,), (
-            Cell(p.name), Cell(p.kind), Cell(str(p.pid or "-")), word(p.readiness), Cell(duration(p.beat_ms)),
+            Cell(p.name), Cell(p.kind), Cell(str(p.pid or "-")), word(p.readiness), Cell(beat(p.beat_ms)),
             Cell(count(p.memory_mb)), Cell(count(p.cpu_pct)),
             Cell(since(p.since_ns if p.known else p.unknown_ns, view.taken_ns)),
             Cell(f"{p.build[:8]} DIFFERS" if p.disagrees else p.build[:8], "bold red" if p.disagrees else ""),

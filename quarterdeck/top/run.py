@@ -44,7 +44,10 @@ class DeskSource:
         except (BusError, CommandError):
             sessions = {}
         try:
-            return PlanPage(desk, scope, "", time.time_ns(), sessions).text().splitlines()
+            page = PlanPage(desk, scope, "", time.time_ns(), sessions)
+            found = page.data()
+            touches, leaves = ("; ".join(map(str, found[k])) or "nothing" for k in ("touches", "leaves"))
+            return [f"cancels: {touches}", f"leaves alone: {leaves}", "", *page.text().splitlines()]
         except QuarterdeckError as e:
             return [str(e)]
 

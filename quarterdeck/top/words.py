@@ -5,6 +5,7 @@ import time
 from ipc.view.structs import DeskPart, RoundTrip
 
 SIGNS = {"ok": "(ok)", "warning": "(!)", "critical": "(!!)"}
+FRESH_MS = 250
 SEVERITY_STYLE = {"ok": "green", "warning": "bold yellow", "critical": "bold red"}
 
 
@@ -29,7 +30,10 @@ def duration(ms: int | None) -> str:
 
 def since(then_ns: int, now_ns: int) -> str:
     """How long ago; "-" when it is not known."""
-    return duration(max(0, now_ns - then_ns) // 1_000_000) if then_ns else "-"
+    if not then_ns:
+        return "-"
+    s = max(0, now_ns - then_ns) // 10**9
+    return f"{s}s" if s < 60 else duration(s * 1000)
 
 
 def micros(us: int | None) -> str:
@@ -44,6 +48,11 @@ def micros(us: int | None) -> str:
 def trip(t: RoundTrip) -> str:
     """The middle and the tail: `850us/2.3ms`."""
     return f"{micros(t.p50_us)}/{micros(t.p99_us)}" if t.p50_us is not None else micros(t.last_us)
+
+
+def beat(ms: int | None) -> str:
+    """Age of a heartbeat that should come each 50 ms."""
+    return "fresh" if ms is not None and ms <= FRESH_MS else duration(ms)
 
 
 def count(n: int | None) -> str:

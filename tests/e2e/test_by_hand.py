@@ -10,6 +10,7 @@ import pytest
 
 from ipc.books import BookRegion, BookState
 from tests.e2e.conftest import ROOT, RunningDesk, wait_for
+from tests.quarterdeck.pty_kit import Pty
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -43,6 +44,29 @@ def test_an_order_is_placed_seen_and_cancelled(desk: RunningDesk, venue: str, in
     assert done.returncode == 0, done.stderr
     wait_for(lambda: not mine(), 60, "order is gone from the desk")
     assert not [o for o in desk.working(venue) if o["cl_ord_id"] == cl_ord_id]
+
+
+def test_the_screen_shows_an_order_and_trips_its_session(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    cl_ord_id = desk.order("kraken", "BTC-USD", "buy", "0.01", "30000")
+    screen = Pty(desk.desk.path)
+    try:
+        screen.size(40, 140)
+        screen.wait("q quit")  # keys that come before the screen stands are not taken
+        screen.press(b"o", cl_ord_id)
+        screen.press(b"\r", "its life")
+        screen.press(b"\x1b", "of them uncertain")
+        screen.press(b"k/session:kraken-trd\rt", "cancels: all orders of session kraken-trd")
+        screen.press(b"a test of the screen\rsession:kraken-trd\r", "tripped session:kraken-trd in")
+        screen.press(b"k", "PROVEN")
+        screen.press(b"q", "\x1b[?1049l")
+        assert screen.child.wait(60) == 0
+    finally:
+        screen.close()
+    assert not [o for o in desk.working("kraken") if o["cl_ord_id"] == cl_ord_id]
+    trip = desk.ask("kill", "status")["last_trip"]
+    assert (trip["scopes"], trip["reason"][:20]) == (["session:kraken-trd"], "a test of the screen")
+    desk.reset("a test of the screen")
 
 
 def test_a_wrong_order_is_refused_with_what_is_wrong(desk: RunningDesk) -> None:

@@ -205,7 +205,7 @@ def test_an_uncertain_order_is_first_and_a_problem(model: DeskModel) -> None:
     hear(model, order("1", "UNCERTAIN", since_ns=WALL - S), order("2"))
     view = seen(model)
     assert [o.cl_ord_id for o in view.open_orders] == ["1", "2"]
-    assert view.desk.reason == "1 orders are UNCERTAIN"
+    assert view.desk.reason == "1 order is UNCERTAIN"
 
 
 def test_why_a_scope_is_shut_is_told_by_an_event_of_the_same_generation(model: DeskModel, desk: DeskConfig) -> None:
@@ -219,6 +219,8 @@ def test_why_a_scope_is_shut_is_told_by_an_event_of_the_same_generation(model: D
     scope = seen(model).kill.scopes[1]
     assert (scope.scope, scope.reason, scope.working) == ("venue:kraken", "too many rejects", 2)
     assert "too many rejects, 2 orders not proven dead" in seen(model).desk.reason
+    model.kill_status({"scopes": [{"scope": "venue:kraken", "generation": 4, "reason": "asked before the trip"}]})
+    assert seen(model).kill.scopes[1].reason == "too many rejects"
 
 
 def test_without_an_answer_the_latch_tells_why(model: DeskModel, desk: DeskConfig) -> None:

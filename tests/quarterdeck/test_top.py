@@ -1,17 +1,10 @@
 """`qd top`: what is on the screen at any size, what keys do, and a terminal that is given back."""
 
-import fcntl
 import io
 import os
-import pty
 import re
-import select
 import signal
-import struct
-import subprocess
-import sys
 import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +25,7 @@ from quarterdeck.top.sheet import Cell, Column, Row, Sheet, right, table
 from quarterdeck.top.terminal import Keys
 from quarterdeck.top.words import duration, micros
 from tests.ipc.view_kit import MONO, TRD, WALL, dead, hear, order, report, session, view_desk, well
+from tests.quarterdeck.pty_kit import Pty
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = [(80, 24), (120, 40), (200, 50)]
@@ -85,8 +79,8 @@ def model(desk: DeskConfig) -> DeskModel:
     hear(made, e.Alert(TRD, "critical", "gap", "a hole " * 30, WALL), topic=f"alert.{TRD}")
     made.kill_status({"last_trip": {
         "trip_id": "t7", "scopes": ["venue:kraken"], "cause": "limit", "reason": "too many rejects", "orders": 8,
-        "proven": 5, "working": 2, "uncertain": 1, "phase": "PROVING", "gate_closed_ms": 0.2, "at_ns": WALL,
-        "unproven": ["1", "2"],
+        "proven": 5, "working": 2, "uncertain": 1, "generation": 4, "phase": "PROVING", "gate_closed_ms": 0.2,
+        "unproven": ["1", "2"], "at_ns": WALL,
     }})  # fmt: skip
     row = {"figure": "open orders", "unit": "", "value": "380", "limit": "400", "limit_is": "most", "distance": "20"}
     made.limits({"limits": [{**row, "scope": "desk", "percent": 95, "state": "90 %", "does": "trips"}]}, WALL)
@@ -136,6 +130,19 @@ def test_state_and_kill_line_are_on_every_page_in_words(top: Top, view: View, si
             lines = top.frame(view, *size)
             assert lines[0].plain.startswith("(!!) TRIPPING default")
             assert lines[1].plain.startswith("KILL TRIPPING venue:kraken  5 of 8 orders proven dead, 3 left")
+
+
+def test_a_trip_before_this_one_proves_nothing_of_it(top: Top, model: DeskModel, desk: DeskConfig) -> None:
+    sight = well(desk)
+    words = {**sight.gate.scopes, "desk": GateWord(5, GateState.TRIPPING)}
+    model.see(replace(sight, gate=replace(sight.gate, state="TRIPPING", scopes=words)))
+    line = top.frame(model.view(MONO, WALL), 120, 24)[1].plain
+    assert line.startswith("KILL TRIPPING desk  what is proven was not told yet")
+    hear(model, e.KillState("desk", "TRIPPING", 5, "by hand", "operator", WALL, 7, 0, 2), topic="kill")
+    line = top.frame(model.view(MONO, WALL), 120, 24)[1].plain
+    assert line.startswith("KILL TRIPPING desk  9 orders left  by hand")
+    press(top, view := model.view(MONO, WALL), "k")
+    assert re.search("venue:kraken .*ARMED .*shut all the same: the desk is TRIPPING", text(top.frame(view, 160, 40)))
 
 
 def test_no_colour_says_the_same_words(top: Top, view: View) -> None:
@@ -300,44 +307,6 @@ def test_keys_may_come_in_pieces() -> None:
 def test_a_picture_has_the_words(top: Top, view: View, tmp_path: Path) -> None:
     picture(str(tmp_path / "x.svg"), top.frame(view, 100, 24), 100, "qd top")
     assert "TRIPPING" in (tmp_path / "x.svg").read_text()
-
-
-class Pty:
-    """`qd top` under a terminal of its own."""
-
-    def __init__(self, config: Path, term: str = "xterm-256color") -> None:
-        self.master, self.slave = pty.openpty()
-        self.size(24, 80)
-        self.before = termios.tcgetattr(self.slave)
-        command = [sys.executable, "-m", "quarterdeck.cli", "top", str(config)]
-        env = {**os.environ, "TERM": term, "PYTHONPATH": str(ROOT)}
-        self.child = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True
-        )
-        self.heard = b""
-
-    def size(self, lines: int, columns: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def press(self, keys: bytes, until: str) -> None:
-        """Send keys, and read until the screen was told so; what was heard before does not count."""
-        self.heard = b""
-        os.write(self.master, keys)
-        self.wait(until)
-
-    def wait(self, until: str) -> None:
-        end = time.monotonic() + 60
-        while until.encode() not in self.heard:
-            assert time.monotonic() < end, f"no {until!r} in {self.heard!r}"
-            if select.select([self.master], [], [], 0.1)[0]:
-                self.heard += os.read(self.master, 65536)
-
-    def close(self) -> None:
-        if self.child.poll() is None:
-            self.child.kill()
-        self.child.wait()
-        os.close(self.master)
-        os.close(self.slave)
 
 
 @pytest.fixture
