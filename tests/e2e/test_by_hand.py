@@ -68,6 +68,11 @@ def test_the_screen_shows_an_order_and_trips_its_session(desk: RunningDesk) -> N
     assert (trip["scopes"], trip["reason"][:20]) == (["session:kraken-trd"], "a test of the screen")
     desk.reset("a test of the screen")
 
+    def shut() -> list[str]:
+        return [s["scope"] for s in desk.ask("kill", "status")["scopes"] if s["state"] != "ARMED"]
+
+    wait_for(lambda: not shut(), 60, lambda: f"open again: {shut()}")
+
 
 def test_a_wrong_order_is_refused_with_what_is_wrong(desk: RunningDesk) -> None:
     config = ("--config", str(desk.desk.path))
