@@ -71,6 +71,7 @@ def one_venue(text: str) -> str:
     other = r'(?s)\[+(venue|sim|session)\.(?!kraken\b)|\[\[kill\.limits\]\]\nscope = "venue:(?!kraken")'
     kept = "".join(t for t in tables if not re.match(other, t))
     kept = re.sub(r'"(binance-md|drb-md|cbx-md)"', "", kept)
+    kept = re.sub(r', USDT = "\d+"', "", kept)  # nothing here is quoted in it
     kept = re.sub(r"(, )+\]", "]", kept).replace('sessions = ["binance-kill"]', "sessions = []")
     return kept.replace("messages_per_s = 200", f"messages_per_s = {RATE}")
 

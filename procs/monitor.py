@@ -24,7 +24,7 @@ from procs.monitor_web.errands import Errands
 from procs.monitor_web.hub import Hub
 from procs.monitor_web.kill_desk import KillDesk
 from procs.monitor_web.latencies import Latencies
-from procs.monitor_web.operators import Desk
+from procs.monitor_web.operators import FrontDesk
 from procs.monitor_web.sections import Sections
 from procs.monitor_web.server import WebServer, check_tls, listen, port_of, url_of
 
@@ -58,7 +58,7 @@ class MonitorProcess:
         self.metrics_text = MetricsText(host.desk, host.clock)
         self.hub = Hub(config.max_viewers, self._wanted)
         self.errands = Errands(host.reactor)
-        self.operators = Desk(config, host.desk.run_dir, host.clock)
+        self.operators = FrontDesk(config, host.desk.run_dir, host.clock)
         self.server = WebServer(config, sock, lambda: self._build(config))
         self._depths: dict[tuple[str, str, int], tuple[int, bytes]] = {}
         self._looked_ns = host.clock.mono_ns()

@@ -19,7 +19,7 @@ from base.operators import RIGHTS
 from ipc.metrics_text import OPENMETRICS, TEXT, wanted
 from procs.monitor_web.guard import Guard, cookie_of
 from procs.monitor_web.hub import KEEP_ALIVE, RETRY, Hub
-from procs.monitor_web.operators import Desk, SignInError
+from procs.monitor_web.operators import FrontDesk, SignInError
 from procs.monitor_web.signin import CsrfTokens, Session, new_token
 
 ASSETS = Path(__file__).parent / "assets"
@@ -79,7 +79,7 @@ class MonitorApp:
     """The handlers; `asgi` is the application with its guard around it."""
 
     def __init__(
-        self, config: MonitorConfig, desk: str, hub: Hub, operators: Desk, sight: Sight, killing: Killing
+        self, config: MonitorConfig, desk: str, hub: Hub, operators: FrontDesk, sight: Sight, killing: Killing
     ) -> None:
         self._config, self._desk, self._hub = config, desk, hub
         self._operators, self._sight, self._killing = operators, sight, killing

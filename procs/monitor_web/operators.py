@@ -30,7 +30,7 @@ class SignInError(Exception):
         self.status, self.text, self.wait_s = status, text, wait_s
 
 
-class Desk:
+class FrontDesk:
     """Who is signed in at this server."""
 
     def __init__(self, config: MonitorConfig, run_dir: Path, clock: Clock) -> None:

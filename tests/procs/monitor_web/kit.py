@@ -15,7 +15,7 @@ from base.monitor_config import MonitorConfig
 from base.operators import new_operator, write_operators
 from procs.monitor_web.app import MonitorApp
 from procs.monitor_web.hub import Hub
-from procs.monitor_web.operators import Desk
+from procs.monitor_web.operators import FrontDesk
 
 HOST = "127.0.0.1:8700"
 ORIGIN = f"http://{HOST}"
@@ -152,7 +152,7 @@ class World:
         self.write(_operators())
         self.config = msgspec.convert({"operators": f"file:{self.file}", **keys}, MonitorConfig)
         self.sight, self.killing, self.hub = Sight(), Killing(), Hub(self.config.max_viewers)
-        self.operators = Desk(self.config, folder, self.clock)
+        self.operators = FrontDesk(self.config, folder, self.clock)
         self.app = MonitorApp(self.config, "desk", self.hub, self.operators, self.sight, self.killing).asgi()
 
     def write(self, text: str) -> None:
