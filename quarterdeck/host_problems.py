@@ -193,11 +193,7 @@ def _secrets(desk: DeskConfig, host: HostFacts) -> Iterator[HostFinding]:
         ):
             continue
         wrong += 1
-        do = (
-            f"chown {name} {path}"
-            if not kill
-            else f"a file that belongs to {name}, or a key of its own (kill_*)"
-        )
+        do = f"chown {name} {path}" if not kill else f"a file that belongs to {name}, or a key of its own (kill_*)"
         yield HostFinding("PROBLEM", key, f"{path} belongs to user {file.uid}, and {name} is to read it", do)
     if not wrong:
         yield HostFinding("OK", "secrets", "each file belongs to the user that reads it")
