@@ -3,8 +3,9 @@
     python examples/quoter.py [CONFIG] [--levels 4] [--seconds 20] [--keep]
 
 It quotes on LIVE books only, takes its quotes off a book that has not been LIVE for a second, moves them when the
-market moves, slows down where it is refused, and looks its orders up again when events were lost. On SIGTERM or SIGINT,
-or when the time is up, it cancels what it placed (unless --keep) and prints one JSON line. An example, not a strategy.
+market moves, and slows down where it is refused. What it has working from an earlier life it takes over. On SIGTERM or
+SIGINT, or when the time is up, it cancels what it placed (unless --keep) and prints one JSON line. An example, not a
+strategy.
 """
 
 import argparse
@@ -13,13 +14,12 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
-from types import FrameType
 
 import quarterdeck as qd
 
-OPEN = {"PENDING_NEW", "NEW", "PARTIALLY_FILLED", "PENDING_CANCEL", "PENDING_REPLACE", "UNCERTAIN"}
 STALE_S = 1.0
 STOP_S = 5.0
+TURN_S = 0.02
 ORDERS_A_TURN = 8  # one venue shall not wait for another
 LOOK_AGAIN_S = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -31,7 +31,7 @@ class Quote:
 
     side: str
     level: int
-    cl_ord_id: str = ""
+    order: qd.Order | None = None
     price: int = 0
     leaving: bool = False  # its cancel is under way
 
@@ -43,7 +43,7 @@ class Market:
     instrument: qd.Instrument
     session: str
     quotes: list[Quote]
-    book: "qd.BookReader | None" = None
+    book: "qd.Book | None" = None
     live: bool = False
     live_at: float = 0.0
     pause: float = 0.0  # how long to wait after the next refusal
@@ -75,11 +75,10 @@ class Quoter:
     notional: int
     markets: list[Market] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
-    quote_of: dict[str, Quote] = field(default_factory=dict)
-    look_at: dict[str, float] = field(default_factory=dict)  # sessions whose orders must be asked for, and when
+    look_at: dict[str, float] = field(default_factory=dict)  # sessions whose orders must be taken over first, and when
 
     def start(self) -> None:
-        """Subscribe, and make a place for each quote."""
+        """Make a place for each quote, and have ourselves called."""
         places = [(side, level) for level in range(self.levels) for side in (qd.BUY, qd.SELL)]
         for instrument in self.desk.instruments():
             for session in self.desk.trading_sessions(instrument.venue)[:1]:
@@ -87,73 +86,56 @@ class Quoter:
                 self.look_at[session] = 0.0
         for session in self.look_at:
             self.desk.subscribe(f"exec.{session}", replay=True)
+        self.desk.on(qd.ExecutionReport, self.executed)
+        self.desk.on(qd.Gap, self.missed)
+        self.desk.every(TURN_S, self.turn)
 
     # -- what happens ------------------------------------------------------------------------------------------
 
-    def listen(self, seconds: float) -> None:
-        """Take in what the desk says."""
-        for delivery in self.desk.poll(seconds):
-            event = delivery.event
-            if isinstance(event, qd.Gap):
-                self.counts.gaps += 1
-                self.look_at[delivery.topic.removeprefix("exec.")] = 0.0
-            elif isinstance(event, qd.OrderState) and event.client_id == self.desk.client_id:
-                self.order(event)
-            elif isinstance(event, qd.ExecutionReport) and event.client_id == self.desk.client_id:
-                self.counts.fills += event.exec_type in {"F", "1", "2"}
+    def executed(self, report: qd.ExecutionReport, _: qd.Delivery) -> None:
+        """A venue said something of an order; the orders follow it by themselves."""
+        self.counts.fills += report.strategy == self.desk.strategy and report.exec_type in {"F", "1", "2"}
 
-    def order(self, event: qd.OrderState) -> None:
-        """One of our orders changed."""
-        quote = self.quote_of.get(event.cl_ord_id)
-        if quote is None or quote.cl_ord_id != event.cl_ord_id or event.state in OPEN:
-            return
-        self.counts.rejects += event.state == "REJECTED"
-        self.free(quote)
+    def missed(self, _gap: qd.Gap, _: qd.Delivery) -> None:
+        """Events were lost; the orders ask for what that leaves in doubt."""
+        self.counts.gaps += 1
 
-    def free(self, quote: Quote) -> None:
-        """The order is gone; its place may be filled again."""
-        self.quote_of.pop(quote.cl_ord_id, None)
-        quote.cl_ord_id, quote.leaving = "", False
+    def standing(self) -> list[Quote]:
+        """Places with an order that may be working; those whose order is gone are free again."""
+        taken = [quote for market in self.markets for quote in market.quotes if quote.order is not None]
+        for quote in taken:
+            if quote.order is not None and quote.order.done:
+                self.counts.rejects += quote.order.state == "REJECTED"
+                quote.order, quote.leaving = None, False
+        return [quote for quote in taken if quote.order is not None]
 
-    def look(self, session: str) -> None:
-        """Ask a trading process which orders we have; adopt what we did not know, free what is gone."""
+    def take_over(self, session: str) -> None:
+        """Put what we have working there into its places, and cancel what has none."""
         try:
-            ours = [o for o in self.desk.orders(session=session) if o.client_id == self.desk.client_id]
+            found = self.desk.open_orders(session)
         except (qd.BusError, qd.CommandError) as e:
             self.counts.last_refusal = str(e)
             self.look_at[session] = time.monotonic() + LOOK_AGAIN_S
             return
         del self.look_at[session]
-        there = {o.cl_ord_id for o in ours}
-        held = [q for m in self.markets if m.session == session for q in m.quotes if q.cl_ord_id]
-        for quote in [q for q in held if q.cl_ord_id not in there]:
-            self.free(quote)
-        for order in ours:
-            if order.cl_ord_id not in self.quote_of:
-                self.adopt(order)
-
-    def look_where_due(self) -> None:
-        """After lost events and unanswered commands."""
-        now = time.monotonic()
-        for session in [s for s, at in self.look_at.items() if at <= now]:
-            self.look(session)
-
-    def adopt(self, order: qd.OrderState) -> None:
-        """An order of ours whose answer got lost: give it a free place, or cancel it."""
-        for market in self.markets:
-            if (market.instrument.venue, market.instrument.name) == (order.venue, order.instrument):
-                for quote in market.quotes:
-                    if not quote.cl_ord_id and quote.side == order.side:
-                        self.place(quote, order.cl_ord_id, order.price or 0)
-                        return
-                self.cancel_id(market, order.cl_ord_id)
+        held = [quote.order for quote in self.standing()]
+        for order in [o for o in found if o not in held]:
+            for market in self.markets:
+                if (market.instrument.venue, market.instrument.name) == (order.venue, order.instrument):
+                    free = [q for q in market.quotes if q.order is None and q.side == order.side]
+                    if free:
+                        free[0].order, free[0].price, free[0].leaving = order, order.price or 0, False
+                    else:
+                        self.cancel(market, order)
 
     # -- what we do --------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
         """Bring every market's quotes to where they belong."""
         now = time.monotonic()
-        self.look_where_due()
+        for session in [s for s, at in self.look_at.items() if at <= now]:
+            self.take_over(session)
+        self.standing()
         for market in self.markets:
             top = self.top(market, now)
             if top is None:
@@ -188,12 +170,12 @@ class Quoter:
                 return
             away = step * (quote.level + 1)
             price = (bid - away if quote.side == qd.BUY else ask + away) // tick * tick
-            if not quote.cl_ord_id:
+            if quote.order is None:
                 self.send(market, quote, price)
                 sent += 1
             elif not quote.leaving and abs(price - quote.price) > 2 * step:
                 self.counts.moves += 1
-                self.cancel(market, quote)
+                quote.leaving = self.cancel(market, quote.order)
                 sent += 1
 
     def send(self, market: Market, quote: Quote, price: int) -> None:
@@ -201,49 +183,41 @@ class Quoter:
         inst = market.instrument
         wanted = self.notional * 10 ** (inst.px_scale + inst.qty_scale) // price
         qty = max(wanted // inst.lot_size * inst.lot_size, inst.min_qty, inst.lot_size)
+        quote.price, quote.leaving = price, False
         try:
-            cl_ord_id = self.desk.new_order(
+            quote.order = self.desk.place(
                 inst.venue, inst.name, quote.side, inst.qty_text(qty), inst.px_text(price), session=market.session
             )
-        except qd.CommandError as e:
+        except qd.OrderRejected as e:
             self.refused(market, str(e))
             self.counts.orders_refused += 1
-            if f"strategy:{self.desk.strategy} is DISARMED" in str(e):
+            if f"strategy:{self.desk.strategy} is DISARMED" in e.reason:
                 self.arm()
-        except qd.BusError as e:
+        except qd.OrderUncertain as e:
+            quote.order = e.order  # it finds out by itself what became of it
+            self.unanswered(market, str(e))
+        except (qd.BusError, qd.CommandError) as e:
             self.unanswered(market, str(e))
         else:
             self.counts.orders_sent += 1
             market.pause = 0.0
-            self.place(quote, cl_ord_id, price)
 
     def arm(self) -> None:
         """A reset after a trip has disarmed us: look at our orders, then say that we are ready again."""
         for session in {m.session for m in self.markets}:
             self.look_at[session] = 0.0
-            self.look(session)
+            self.take_over(session)
         try:
             self.desk.arm("orders looked at after a reset")
         except (qd.CommandError, qd.BusError) as e:  # the next refusal brings us here again
             self.counts.last_refusal = str(e)
 
-    def place(self, quote: Quote, cl_ord_id: str, price: int) -> None:
-        """The order with that id stands in this place."""
-        quote.cl_ord_id, quote.price, quote.leaving = cl_ord_id, price, False
-        self.quote_of[cl_ord_id] = quote
-
-    def cancel(self, market: Market, quote: Quote) -> None:
-        """Take one quote off."""
-        if self.cancel_id(market, quote.cl_ord_id):
-            quote.leaving = True
-
-    def cancel_id(self, market: Market, cl_ord_id: str) -> bool:
-        """Ask for a cancel; what comes of it arrives as an event."""
+    def cancel(self, market: Market, order: qd.Order) -> bool:
+        """Ask for a cancel; what comes of it shows in the order. Whether it was taken."""
         try:
-            self.desk.cancel(cl_ord_id)
-        except qd.CommandError as e:  # for one, the order may have been filled meanwhile: look
+            order.cancel()
+        except qd.CommandError as e:  # for one, it may have been filled meanwhile
             self.refused(market, str(e))
-            self.look_at[market.session] = 0.0
             return False
         except qd.BusError as e:
             self.unanswered(market, str(e))
@@ -254,8 +228,8 @@ class Quoter:
     def withdraw(self, market: Market) -> None:
         """No quotes on a book that is not known to be right."""
         for quote in market.quotes:
-            if quote.cl_ord_id and not quote.leaving and time.monotonic() >= market.wait_until:
-                self.cancel(market, quote)
+            if quote.order is not None and not quote.leaving and time.monotonic() >= market.wait_until:
+                quote.leaving = self.cancel(market, quote.order)
 
     def refused(self, market: Market, reason: str) -> None:
         """Slow down here."""
@@ -264,27 +238,25 @@ class Quoter:
         self.counts.last_refusal = reason
 
     def unanswered(self, market: Market, reason: str) -> None:
-        """Nobody answered: what became of the command is to be looked up."""
+        """Nobody answered."""
         self.counts.unknown += 1
-        self.look_at[market.session] = 0.0
         self.refused(market, reason)
 
     def stop(self) -> None:
         """Cancel everything of ours and wait until it is gone, a few seconds at most."""
         end = time.monotonic() + STOP_S
-        while self.quote_of and time.monotonic() < end:
+        while self.standing() and time.monotonic() < end:
             for market in self.markets:
                 market.wait_until = 0.0
                 self.withdraw(market)
-            self.listen(0.05)
-            self.look_where_due()
+            self.desk.poll(0.05)
 
     def summary(self) -> dict[str, object]:
         """What it did, by name."""
         return {
             **vars(self.counts),
             "quotes_wanted": sum(len(m.quotes) for m in self.markets),
-            "quotes_standing": len(self.quote_of),
+            "quotes_standing": len(self.standing()),
         }
 
 
@@ -302,25 +274,17 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Quote until told to stop; the exit status."""
     args = arguments()
-    stopped: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        stopped.append(number)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    end = time.monotonic() + args.seconds
     with qd.connect(args.config, strategy="quoter", timeout=0.5) as desk:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: desk.stop())
         quoter = Quoter(desk, args.levels, args.notional)
         quoter.start()
-        while not stopped and time.monotonic() < end:
-            quoter.turn()
-            quoter.listen(0.05)
-        standing = len(quoter.quote_of)
+        desk.run(args.seconds)
+        standing = len(quoter.standing())
         if not args.keep:
             quoter.stop()
         print(json.dumps({"standing_before_stop": standing, **quoter.summary()}), flush=True)
-        return 0 if args.keep or not quoter.quote_of else 1
+        return 0 if args.keep or not quoter.standing() else 1
 
 
 if __name__ == "__main__":

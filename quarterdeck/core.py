@@ -70,7 +70,7 @@ class Core(Generic[OrderT]):
 
     def follows(self, session: str) -> bool:
         """Whether every event of its orders is heard, from some place on."""
-        return self.feed.replays(f"exec.{session}")
+        return self.feed.anchored(f"exec.{session}")
 
     def turn(self) -> int:
         """Take in what is there, 1,000 frames at most; how much news it was: zero when nothing is left."""

@@ -57,9 +57,10 @@ class Feed:
         self._recoveries[topic] = ReplayRecovery(topic, position), self._client(process)
         self.subscribe(topic, mono_ns)
 
-    def replays(self, topic: str) -> bool:
-        """Whether what is lost of a topic is replayed."""
-        return topic in self._recoveries
+    def anchored(self, topic: str) -> bool:
+        """Whether every event of a topic is heard, or replayed, from some place on that has passed."""
+        found = self._recoveries.get(topic)
+        return found is not None and found[0].position is not None
 
     def behind(self) -> list[str]:
         """Topics of which something is known to be missing and is being replayed."""

@@ -83,6 +83,7 @@ class TradingStub:
         self.commands: list[AnyCommand] = []
         self.refuse = ""
         self.deaf = False  # takes no notice of new orders
+        self.instant = False  # fills them before it answers
         self.dumb = False  # takes them, and does not answer
         self.count = 0
         self.orders: dict[str, OrderState] = {}
@@ -129,6 +130,12 @@ class TradingStub:
     def _publish(self, events: tuple[AnyEvent, ...]) -> None:
         self._publisher.publish("exec.v-trd", *events)
 
+    def _fill_at_once(self, cl_ord_id: str) -> None:
+        order = self.orders[cl_ord_id]
+        filled = msgspec.structs.replace(order, state="FILLED", cum_qty=order.order_qty, leaves_qty=0)
+        self.orders[cl_ord_id] = filled
+        self._publish((trade(order, order.order_qty, order.price, "x1"), filled))
+
     def _run(self) -> None:
         while not self._stop.is_set():
             self._server.socket.poll(2)
@@ -154,5 +161,7 @@ class TradingStub:
             cl_ord_id = f"order-{self.count}"
             self.orders[cl_ord_id] = new_state(command, cl_ord_id)
             self._publish((self.orders[cl_ord_id],))
+            if self.instant:
+                self._fill_at_once(cl_ord_id)
             return Answer("nobody waits for this" if self.dumb else command.command_id, True, cl_ord_id=cl_ord_id)
         return Answer(command.command_id, True)

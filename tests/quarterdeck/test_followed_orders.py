@@ -62,6 +62,18 @@ def test_what_a_strategy_hears_waits_for_it_while_it_waits_for_an_order(desk: qd
     assert heard == ["OrderState", "ExecutionReport", "OrderState"]
 
 
+@pytest.mark.parametrize("subscribed", [False, True])
+def test_an_order_that_is_filled_before_its_answer_is_not_missed(
+    desk: qd.Desk, trading: TradingStub, subscribed: bool
+) -> None:
+    trading.instant = True
+    if subscribed:
+        desk.subscribe("exec.v-trd", replay=True)  # takes its time to reach the process
+    order = desk.place("v", "BTC-USD", qd.BUY, "1", "100.5")
+    assert order.wait(timeout=60) == "FILLED"
+    assert (len(order.fills), order.untold) == (1, 0)
+
+
 def test_a_refused_order_carries_reason_and_order(desk: qd.Desk, trading: TradingStub) -> None:
     trading.refuse = "gate: desk TRIPPED"
     with pytest.raises(qd.OrderRejected, match="v-trd: gate: desk TRIPPED") as caught:
