@@ -174,12 +174,16 @@ def test_callbacks_get_the_events_of_their_kind_and_topic(desk: qd.Desk, trading
     def filled(event: qd.ExecutionReport, at: qd.Delivery) -> None:
         assert at.topic == "exec.v-trd"
         fills.append(event.last_qty)
-        desk.stop()
+
+    def tick() -> None:
+        ticks.append(1)
+        if fills:
+            desk.stop()
 
     desk.on(qd.OrderState, lambda event, _: states.append(event.state), topic="exec.v-trd", history=True)
     desk.on(qd.ExecutionReport, filled)
     desk.on(qd.ExecutionReport, lambda event, _: fills.append(-1), "exec.other")
-    desk.every(0.001, lambda: ticks.append(1))
+    desk.every(0.001, tick)
     desk.buy("v", "BTC-USD", "1", "100.5")
     trading.fill("order-1", 1000, 1005, "x1")
     desk.run(60)
