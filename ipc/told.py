@@ -6,6 +6,7 @@ of the latest reports stand in each writing of what a journal's owner carries ov
 does not matter how many files were begun since.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 from typing import Final, TypeAlias
@@ -24,33 +25,36 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Told:
-    """The names of the latest reports."""
+    """The names of the latest reports. A report without a name (`name_of`) was never told and leaves nothing behind."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
-        self._names: dict[Name, None] = {}
+        self._names: set[Name] = set()
+        self._order: deque[Name] = deque()  # oldest first
 
-    def __contains__(self, report: ExecutionReport) -> bool:
+    def __contains__(self, name: Name | None) -> bool:
         """Whether it was told before."""
-        return _name(report) in self._names
+        return name in self._names
 
-    def note(self, report: ExecutionReport) -> None:
-        """It is about to be told. One without a name leaves nothing behind."""
-        name = _name(report)
-        if name is None:
+    def note(self, name: Name | None) -> None:
+        """It is about to be told."""
+        names = self._names
+        if name is None or name in names:
             return
-        self._names[name] = None
-        if len(self._names) > self._kept:
-            del self._names[next(iter(self._names))]
+        names.add(name)
+        self._order.append(name)
+        if len(names) > self._kept:
+            names.remove(self._order.popleft())
 
     def replace(self, names: Iterable[Name]) -> None:
         """These are the latest, oldest first, as a writing has them."""
-        self._names = dict.fromkeys(names)
+        self._order = deque(dict.fromkeys(names))
+        self._names = set(self._order)
 
     def latest(self, room: int) -> list[Name]:
         """Those that fit into so many bytes of a record, oldest first."""
         found: list[Name] = []
-        for name in islice(reversed(self._names), self._kept):
+        for name in islice(reversed(self._order), self._kept):
             room -= len(_encode(name))
             if room < 0:
                 break
@@ -59,9 +63,10 @@ class Told:
         return found
 
 
-def _name(report: ExecutionReport) -> Name | None:
+def name_of(report: ExecutionReport) -> Name | None:
     """None where the venue gave it none, where it answers a question, and where no session carried it."""
-    if not (report.exec_id or report.trade_id) or report.exec_type == "I" or report.origin in _OURS:
+    exec_id, trade_id, exec_type = report.exec_id, report.trade_id, report.exec_type
+    if not (exec_id or trade_id) or exec_type == "I" or report.origin in _OURS:
         return None
-    order = report.venue_symbol or report.instrument, report.order_id or report.cl_ord_id
-    return *order, report.exec_id, report.trade_id, report.exec_type, report.cum_qty
+    symbol = report.venue_symbol or report.instrument
+    return symbol, report.order_id or report.cl_ord_id, exec_id, trade_id, exec_type, report.cum_qty

@@ -55,7 +55,8 @@ class Order(msgspec.Struct, kw_only=True):
     @property
     def untold(self) -> int:
         """Filled quantity that no known trade accounts for."""
-        return max(self.cum_qty - self.trades.qty, 0)
+        missing = self.cum_qty - self.trades.qty
+        return missing if missing > 0 else 0
 
     @property
     def is_open(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ipc.events import AnyEvent, ExecutionReport, OrderState, Position
 from ipc.journal import NAME, Journal, OrderId
 from ipc.journal_restart import Names, read_restart
-from ipc.told import Told
+from ipc.told import Told, name_of
 from risk.orders import OrderTable
 
 
@@ -64,7 +64,7 @@ class Restored:
 
     def _report(self, event: ExecutionReport) -> None:
         if not event.foreign:
-            self._told.note(event)
+            self._told.note(name_of(event))
         applied = self.table.apply(event, event.recv_ns)
         if applied.order is not None and applied.fill_qty:
             signed = applied.fill_qty if applied.order.side == "1" else -applied.fill_qty

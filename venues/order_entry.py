@@ -23,12 +23,12 @@ from ipc.requests import (
     ReplaceOrder,
     StatusOrder,
 )
-from ipc.told import Told
+from ipc.told import Name, Told, name_of
 from risk.order import Order, successor_of
 from risk.orders import AMENDS, Applied, OrderTable
 from venues.cancel_batches import batches, cancel_together
 from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
-from venues.new_orders import REFUSALS, place
+from venues.new_orders import REFUSALS, place, place_all
 from venues.order_meter import OrderMeter
 from venues.order_port import Checks, NoChecks, Port, Times
 from venues.order_terms import age_at_venue, check_figures, owned, working
@@ -91,9 +91,9 @@ class OrderEntry:
         """Act on a command; the answer is immediate. Never raises for what a client says."""
         match command:
             case NewOrder():
-                return place(self, (command,))[0]
+                return place(self, command)
             case NewOrders():
-                return Answer(command.command_id, True, answers=place(self, command.orders))
+                return Answer(command.command_id, True, answers=place_all(self, command.orders))
             case CancelOrder():
                 return self._on_order(command, command.cl_ord_id, command.order_id, self.cancel, command.instrument)
             case ReplaceOrder():
@@ -333,7 +333,8 @@ class OrderEntry:
     def report(self, report: ExecutionReport) -> None:
         """Apply one report; a duplicate is counted and not published again."""
         self.counters["reports"] += 1
-        if report in self.told:
+        name = name_of(report)
+        if name in self.told:
             self.counters["duplicates"] += 1
             return
         applied = self.table.apply(report, self.clock.wall_ns())
@@ -344,9 +345,9 @@ class OrderEntry:
                 self._changed(order, applied)
             return
         if order is None:
-            self._not_here(report)
+            self._not_here(report, name)
             return
-        self.told.note(report)
+        self.told.note(name)
         self.meter.reported(order.cl_ord_id)
         if report.exec_type == "8":
             self.meter.refused(report.origin)
@@ -371,7 +372,7 @@ class OrderEntry:
         self.port.record(*told, order.snapshot(), *beside)
         self.port.moved(order)
 
-    def _not_here(self, report: ExecutionReport) -> None:
+    def _not_here(self, report: ExecutionReport, name: Name | None) -> None:
         """Another session's order, or a stranger's, where reports go to the whole account; or one that was lost."""
         foreign = not self.owns(report.cl_ord_id)
         if foreign and not self._foreign.first(report):
@@ -379,7 +380,7 @@ class OrderEntry:
             return
         self.counters["unknown_orders"] += 1
         if not foreign:
-            self.told.note(report)
+            self.told.note(name)
         self.port.record(msgspec.structs.replace(report, foreign=foreign))
         if not foreign:
             self._lost(report)

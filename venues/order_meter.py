@@ -16,10 +16,9 @@ class OrderMeter:
     """Belongs to an OrderEntry. Without a file it counts in memory of its own."""
 
     def __init__(self) -> None:
-        self.read = (
-            Stamp()
-        )  # when the command that is being dealt with was read; the command server's, where there is one
+        self.read = Stamp()  # when the command at hand was read; the command server's, where there is one
         self._wire = {request: Histogram() for request in REQUESTS}
+        self._left = self._wire["new"].since_ns
         self._ack = Histogram()
         self._rejects: dict[str, Counter] = {}
         self._asked: dict[str, int] = {}  # by ClOrdID: when the command was read, until the first report
@@ -31,22 +30,28 @@ class OrderMeter:
         of = self._of = {"session": session, "venue": venue}
         self._file, self.read = file, read
         self._wire = {r: file.histogram("command_to_wire_seconds", request=r, **of) for r in REQUESTS}
+        self._left = self._wire["new"].since_ns
         self._ack = file.histogram("order_ack_seconds", **of)
         self._rejects = {c: file.counter("rejects_total", channel=c, **of) for c in CHANNELS}
 
-    def sent(self, request: str, cl_ord_id: str = "") -> None:
-        """The bytes of a request were handed over; of a new order, `cl_ord_id` will be answered."""
+    def left(self, cl_ord_id: str) -> None:
+        """The bytes of a new order were handed over; it will be answered."""
+        read_ns = self.read.ns
+        if read_ns:  # 0: no command server read it
+            self._left(read_ns)
+            if len(self._asked) < KEPT:
+                self._asked[cl_ord_id] = read_ns
+
+    def sent(self, request: str) -> None:
+        """The bytes of another request were handed over."""
         wire = self._wire.get(request)
         if wire is not None:
             wire.since(self.read)
-        if cl_ord_id and len(self._asked) < KEPT:
-            self._asked[cl_ord_id] = self.read.ns
 
     def reported(self, cl_ord_id: str) -> None:
         """A report on an order came."""
-        asked_ns = self._asked.pop(cl_ord_id, 0)
-        if asked_ns:
-            self._ack.since_ns(asked_ns)
+        if cl_ord_id in self._asked:
+            self._ack.since_ns(self._asked.pop(cl_ord_id))
 
     def lost(self) -> None:
         """The session dropped: what it had not answered is no measure of the venue any more."""

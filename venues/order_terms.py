@@ -28,6 +28,18 @@ def check_new(command: NewOrder, instrument: Instrument, capabilities: Capabilit
 
 def check_figures(order_qty: int, price: int | None, stop_px: int | None, instrument: Instrument) -> str:
     """The first quantity or price that does not fit the instrument's steps and limits, by name."""
+    if order_qty <= 0 or order_qty % instrument.lot_size or order_qty < instrument.min_qty:
+        return _misfit(order_qty, instrument)
+    if instrument.max_qty and order_qty > instrument.max_qty:
+        return _misfit(order_qty, instrument)
+    if price is not None and (price <= 0 or price % instrument.tick_size):
+        return _off_tick("price", price, instrument)
+    if stop_px is not None and (stop_px <= 0 or stop_px % instrument.tick_size):
+        return _off_tick("stop_px", stop_px, instrument)
+    return _notional(order_qty, price or stop_px, instrument) if instrument.min_notional else ""
+
+
+def _misfit(order_qty: int, instrument: Instrument) -> str:
     qty = instrument.qty_text
     if order_qty <= 0:
         return f"order_qty: {order_qty} is not positive"
@@ -35,19 +47,18 @@ def check_figures(order_qty: int, price: int | None, stop_px: int | None, instru
         return f"order_qty: {qty(order_qty)} is not a multiple of {qty(instrument.lot_size)}"
     if order_qty < instrument.min_qty:
         return f"order_qty: {qty(order_qty)} is below the minimum {qty(instrument.min_qty)}"
-    if instrument.max_qty and order_qty > instrument.max_qty:
-        return f"order_qty: {qty(order_qty)} is above the maximum {qty(instrument.max_qty)}"
-    for name, px in (("price", price), ("stop_px", stop_px)):
-        if px is not None and px <= 0:
-            return f"{name}: {px} is not positive"
-        if px is not None and px % instrument.tick_size:
-            return f"{name}: {instrument.px_text(px)} is not a multiple of {instrument.px_text(instrument.tick_size)}"
-    return _notional(order_qty, price or stop_px, instrument)
+    return f"order_qty: {qty(order_qty)} is above the maximum {qty(instrument.max_qty)}"
+
+
+def _off_tick(name: str, px: int, instrument: Instrument) -> str:
+    if px <= 0:
+        return f"{name}: {px} is not positive"
+    return f"{name}: {instrument.px_text(px)} is not a multiple of {instrument.px_text(instrument.tick_size)}"
 
 
 def _notional(order_qty: int, px: int | None, instrument: Instrument) -> str:
     """Of a market order the venue alone knows the value."""
-    if not instrument.min_notional or px is None:
+    if px is None:
         return ""
     value = Decimal(order_qty * px).scaleb(-instrument.px_scale - instrument.qty_scale)
     if value < Decimal(instrument.min_notional):
