@@ -130,7 +130,7 @@ class ProcessMetrics:
     def _place(self, name: str) -> Callable[[int], object]:
         """Where a figure of the process's state is shown."""
         metric, labels = place(self._kind, name)
-        of = self._session if "session" in metric.labels else self._process
+        of = {label: text for label, text in (self._process | self._session).items() if label in metric.labels}
         try:
             if metric.kind is Kind.GAUGE:
                 gauge = self.file.gauge(metric.name, **labels, **of)

@@ -28,6 +28,7 @@ COMMANDS = {
     "session": "sequence numbers of a stopped session: show or set them",
     "store": "message stores and journals on disk: what they hold, and whether it is whole",
     "fixlog": "the FIX logs in words; one order's life",
+    "metrics": "what a desk counts and measures, as Prometheus reads it",
     "alarms": "what stands until somebody acknowledges it; notifiers",
     "kill": "trip, reset and look at the kill switch",
     "operator": "who may sign in at the page",

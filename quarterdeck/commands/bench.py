@@ -14,6 +14,7 @@ NAMES = (
     "kill",
     "word",
     "memory",
+    "metrics",
     "ledger",
     "rate",
     "fixlog",

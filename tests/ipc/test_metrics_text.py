@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 from prometheus_client.samples import Sample
@@ -74,6 +75,28 @@ def test_a_process_shows_what_it_counts_and_its_state_under_proper_names(host: P
     assert value(text, "process_resident_memory_bytes", process="trd") > 1 << 20
     assert 0 < value(text, "process_cpu_seconds_total", process="trd") < 10_000
     assert value(text, "metrics_unreadable") == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "figures", "shown"),
+    [
+        ("ledger", {"breaks": 2, "fills": 3}, {"ledger_breaks": 2, "ledger_fills_total": 3}),
+        ("alarms", {"critical": 4}, {"alarms_active": 4}),
+        ("monitor", {"viewers": 5}, {"figure": 5}),
+    ],
+    ids=["ledger", "alarms", "other"],
+)
+def test_processes_without_a_session_show_theirs(
+    desk: DeskConfig,  # noqa: F811
+    kind: str,
+    figures: dict[str, int],
+    shown: dict[str, float],
+) -> None:
+    host = ProcessHost(desk, kind, kind)  # noqa: F811
+    begun(host).metrics.look(figures, 0)
+    found = {s.name.removeprefix("quarterdeck_"): s.value for s in read_process(metrics_path(desk.shm_dir, kind))}
+    host.close()
+    assert {name: found[name] for name in shown} == shown
 
 
 def test_a_total_that_begins_anew_goes_on_rising(host: ProcessHost) -> None:  # noqa: F811
