@@ -1,6 +1,7 @@
 """A frame as a picture file (SVG): for documents."""
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ def picture(path: str, lines: Sequence[Text], width: int, title: str) -> None:
                       no_color=False)  # fmt: skip
     for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-    text = console.export_svg(title=title)
+    # Without the fonts that rich has a viewer fetch from elsewhere: the host's own monospace one does.
+    text = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title=title), flags=re.DOTALL)
     try:
         Path(path).write_text(text)
     except OSError as e:

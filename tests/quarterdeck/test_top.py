@@ -306,7 +306,9 @@ def test_keys_may_come_in_pieces() -> None:
 
 def test_a_picture_has_the_words(top: Top, view: View, tmp_path: Path) -> None:
     picture(str(tmp_path / "x.svg"), top.frame(view, 100, 24), 100, "qd top")
-    assert "TRIPPING" in (tmp_path / "x.svg").read_text()
+    drawn = (tmp_path / "x.svg").read_text()
+    assert "TRIPPING" in drawn
+    assert "url(http" not in drawn  # nothing is fetched from elsewhere to look at it
 
 
 @pytest.fixture
