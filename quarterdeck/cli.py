@@ -16,6 +16,7 @@ COMMANDS = {
     "status": "processes, sessions and books of a running desk",
     "top": "the desk on a full screen: sessions, books, orders, limits, alarms, kill switch",
     "check": "validate a configuration and show what each session's logon will be",
+    "doctor": "what is wrong with a running desk, the worst first, and what to do",
     "supervisor": "render supervisord's programs from a configuration",
     "run": "start the desk, trade, trip the kill switch, prove it, stop (what `make run` does)",
     "order": "place an order",

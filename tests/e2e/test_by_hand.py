@@ -29,6 +29,27 @@ def test_status_says_that_everything_is_ready(desk: RunningDesk) -> None:
     assert "kraken-trd" in desk.qd("status", str(desk.desk.path)).stdout
 
 
+def test_the_doctor_finds_what_is_stopped_and_nothing_of_it_before_and_after(desk: RunningDesk) -> None:
+    desk.wait_ready()
+    names = {p.name for p in desk.view().processes} | {"supervisord", "build", "configuration", "gate", "desk"}
+
+    def about_processes() -> dict[str, str]:
+        done = desk.qd("doctor", str(desk.desk.path), "--json")
+        said = json.loads(done.stdout)
+        assert done.returncode == (0 if said["healthy"] else 1), done.stderr
+        found = [f for f in said["findings"] if f["severity"] != "note"]
+        return {f["subject"]: f["seen"] for f in found if f["subject"] in names}
+
+    assert wait_for(lambda: not about_processes(), 60, lambda: f"{about_processes()}")
+    control = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(desk.desk.run_dir / "supervisord.conf")]
+    subprocess.run([*control, "stop", "dropcopy:binance-dc"], cwd=ROOT, capture_output=True, timeout=60, check=True)
+    wait_for(lambda: set(about_processes()) == {"binance-dc"}, 60, lambda: f"{about_processes()}")
+    back = desk.qd("restart", "--force", "binance-dc", "--config", str(desk.desk.path), timeout=180)
+    assert back.returncode == 0, back.stdout + back.stderr
+    desk.wait_ready()
+    assert "binance-dc" not in about_processes()
+
+
 @pytest.mark.parametrize(
     ("venue", "instrument", "price"), [("kraken", "BTC-USD", "30000"), ("binance", "BTC-USDT", "30000")]
 )
