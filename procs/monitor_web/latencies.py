@@ -9,7 +9,7 @@ from ipc.metrics import MetricsReader, Reading, metrics_path
 from ipc.roster import roster
 
 BITS = 2  # of base.histogram, as ipc/metrics.py uses it
-_OWN = frozenset({"process", "session", "venue"})
+_OWN = frozenset({"process", "venue"})
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Latencies:
                 continue
             for sample in samples:
                 if sample.histogram is not None and sample.histogram.count:
-                    labels = [v for k, v in sample.labels.items() if k not in _OWN]
+                    labels = [v for k, v in sample.labels.items() if k not in _OWN and v != process]
                     found.append(_latency(sample.name, " ".join([process, *labels]), sample.histogram))
         return sorted(found, key=lambda x: x.name)
 
