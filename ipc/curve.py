@@ -113,7 +113,7 @@ class Door:
         self.endpoint = str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
         self.port = int(self.endpoint.rpartition(":")[2])
         self.turned_away = 0
-        self._socket, self._most = socket, most
+        self._most = most
         self._there: set[int] = set()
         watched = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
         self.monitor: zmq.Socket[bytes] = socket.get_monitor_socket(watched)
@@ -136,10 +136,10 @@ class Door:
             hang_up(descriptor, self.port)
         return True
 
-    def close(self) -> None:
-        """Watch no more."""
-        self._socket.disable_monitor()
-        self.monitor.close(0)
+    def empty(self) -> None:
+        """Hang up on everybody: ZeroMQ does not say which connection is whose. Who is let in comes back at once."""
+        for descriptor in self._there:
+            hang_up(descriptor, self.port)
 
 
 def hang_up(descriptor: int, port: int) -> None:

@@ -45,6 +45,7 @@ class CommandRelay:
     ) -> None:
         """`endpoints` by process; `own` answers what is asked of the forwarder itself; `refused` hears of refusals."""
         self.counters = {"remote_commands": 0, "remote_refused": 0, "remote_malformed": 0, "remote_undelivered": 0}
+        self.admitted: set[str] = set()  # public keys let in since the last hang-up
         self.dealers: dict[str, zmq.Socket[bytes]] = {}
         self._config, self._clock = config, clock
         self._allowed, self._own, self._refused = allowed, own, refused
@@ -57,7 +58,6 @@ class CommandRelay:
         self.clients.setsockopt(zmq.MAXMSGSIZE, MAX_COMMAND_BYTES + _WRAPPING)
         listen(self.clients, config.host, config.port)
         self.door = Door(self.clients, config.max_connections)
-        self.port = self.door.port
         for process, endpoint in endpoints.items():
             self.dealers[process] = self._dealer(context, endpoint)
 
@@ -72,6 +72,11 @@ class CommandRelay:
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
         socket.connect(endpoint)
         return socket
+
+    def hang_up(self) -> None:
+        """On everybody. An answer that was under way is lost, and the command can be repeated under its id."""
+        self.admitted.clear()
+        self.door.empty()
 
     # -- from the clients ----------------------------------------------------------------------------------------
 

@@ -4,13 +4,11 @@ ZeroMQ drops what a client does not take, for that client alone; it sees a gap. 
 numbers, so that a client's checks are those of this host.
 """
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
 import zmq
 
-from base.errors import BusError
 from base.remote_config import RemoteConfig
 from ipc.curve import Context, Door, listen, serve_curve, user_of
 from ipc.remote_keys import Allowed, ServerKey
@@ -23,8 +21,6 @@ MAX_SUBSCRIPTION_BYTES: Final = 512
 SUBSCRIPTIONS_PER_S: Final = 200
 SUBSCRIPTIONS_BURST: Final = 5_000  # of one key at once: all books of a desk, and again after it was hung up on
 MAX_TOPICS: Final = 20_000
-
-log = logging.getLogger("remote events")
 
 
 class EventRelay:
@@ -41,10 +37,9 @@ class EventRelay:
         mono_ns: Callable[[], int],
     ) -> None:
         """`allowed(public)` says who a key is; `flooded(public)` is told of one that subscribes without end."""
-        self._context, self._config, self._key = context, config, key
         self._allowed, self._flooded, self._mono_ns = allowed, flooded, mono_ns
         self.counters = {"remote_frames": 0, "remote_subscriptions": 0, "remote_hangups": 0}
-        self.admitted: set[str] = set()  # public keys let in since the door was last opened anew
+        self.admitted: set[str] = set()  # public keys let in since the last hang-up
         self._topics: set[bytes] = set()
         self._allowances: dict[str, Allowance] = {}
         self.upstream: zmq.Socket[bytes] = context.socket(zmq.SUB)
@@ -54,21 +49,12 @@ class EventRelay:
         self.upstream.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
         for endpoint in publishers:
             self.upstream.connect(endpoint)
-        self.clients = self._open(config.events_port)
+        self.clients: zmq.Socket[bytes] = context.socket(zmq.XPUB)
+        serve_curve(self.clients, key, DOMAIN, config)
+        self.clients.setsockopt(zmq.SNDHWM, config.queue_frames)
+        self.clients.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
+        listen(self.clients, config.host, config.events_port)
         self.door = Door(self.clients, config.max_connections)
-        self.port = self.door.port
-
-    def _open(self, port: int) -> "zmq.Socket[bytes]":
-        socket: zmq.Socket[bytes] = self._context.socket(zmq.XPUB)
-        serve_curve(socket, self._key, DOMAIN, self._config)
-        socket.setsockopt(zmq.SNDHWM, self._config.queue_frames)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-        try:
-            listen(socket, self._config.host, port)
-        except BaseException:
-            socket.close(0)
-            raise
-        return socket
 
     # -- what the desk says --------------------------------------------------------------------------------------
 
@@ -94,49 +80,28 @@ class EventRelay:
                 frame = self.clients.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return False
-            if not self._subscription(frame.bytes, user_of(frame)):
-                return True  # the socket is another one now
+            self._subscription(frame.bytes, user_of(frame))
         return True
 
-    def _subscription(self, data: bytes, public: str) -> bool:
-        """False when everybody was hung up on."""
+    def _subscription(self, data: bytes, public: str) -> None:
+        """Without a public key: ZeroMQ takes back what somebody who has gone had subscribed to."""
         verb, topic = data[:1], data[1:]
         if verb == b"\0" and topic in self._topics:
             self._topics.discard(topic)
             self.upstream.setsockopt(zmq.UNSUBSCRIBE, topic)
-        elif verb == b"\1" and self._allowed(public) is not None:
+        if not public or self._allowed(public) is None:
+            return
+        if verb == b"\1" and topic not in self._topics:
             self.counters["remote_subscriptions"] += 1
             self._topics.add(topic)
             self.upstream.setsockopt(zmq.SUBSCRIBE, topic)
-        if not public:  # nobody sent it: ZeroMQ takes back what somebody who has gone had subscribed to
-            return True
         allowance = self._allowances.setdefault(public, Allowance(SUBSCRIPTIONS_PER_S, SUBSCRIPTIONS_BURST))
-        if allowance.take(self._mono_ns()) and len(self._topics) <= MAX_TOPICS:
-            return True
-        self._flooded(public)
-        return False
-
-    # -- doors ---------------------------------------------------------------------------------------------------
+        if not allowance.take(self._mono_ns()) or len(self._topics) > MAX_TOPICS:
+            self._flooded(public)
 
     def hang_up(self) -> None:
-        """On everybody: ZeroMQ has no other way to part with one subscriber. Those who are let in are back within the
-        time of a reconnect, see a gap, and have it replayed.
-        """
+        """On everybody. Who is let in is back within the time of a reconnect, sees a gap, and has it replayed."""
         self.counters["remote_hangups"] += 1
         self.admitted.clear()
         self._allowances.clear()
-        for topic in self._topics:
-            self.upstream.setsockopt(zmq.UNSUBSCRIBE, topic)
-        self._topics.clear()
-        self.door.close()
-        self.clients.close(0)
-
-    def reopen(self) -> bool:
-        """After `hang_up`, until it is True: the place takes a moment to be free."""
-        try:
-            self.clients = self._open(self.port)
-        except BusError as e:
-            log.debug("%s", e)
-            return False
-        self.door = Door(self.clients, self._config.max_connections)
-        return True
+        self.door.empty()

@@ -47,6 +47,9 @@ def judge(key: Allowed, process: str, command: AnyCommand, wall_ns: int, max_ttl
         raise CommandError("client_id and command_id must not be empty")
     if len(command.client_id) > MAX_ID_CHARS or len(command.command_id) > MAX_ID_CHARS:
         raise CommandError(f"client_id and command_id may have {MAX_ID_CHARS} characters")
+    ids = command.client_id + command.command_id
+    if not ids.isascii() or not ids.isprintable():
+        raise CommandError("client_id and command_id must be printable ASCII: they stand in logs and on screens")
     _check_role(key, process, command)
     if isinstance(command, NewOrders):
         return _judge_each(key, process, command, wall_ns, max_ttl_ns)

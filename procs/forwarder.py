@@ -26,7 +26,6 @@ from ipc.roster import command_endpoint, publisher_endpoint, roster
 
 MS = 1_000_000
 LOOK_NS = 250 * MS
-REOPEN_NS = 20 * MS
 LOOKS_PER_S = 40  # at the keys' folder, for strangers
 SUSPENDED_NS = 60_000 * MS
 QUIET_NS = 60_000 * MS  # between two alerts of one key and kind
@@ -64,7 +63,7 @@ class Forwarder:
             host.context, config, server, publishers, self._allowed, self._flooded, self.clock.mono_ns
         )
         self._attend()
-        note = {"port": self.commands.port, "events_port": self.events.port, "public": server.public}
+        note = {"port": self.commands.door.port, "events_port": self.events.door.port, "public": server.public}
         (self.desk.run_dir / "forwarder.json").write_bytes(msgspec.json.encode(note))
         host.on_stop(self._stop)
         self._look()
@@ -77,15 +76,11 @@ class Forwarder:
         for process, dealer in self.commands.dealers.items():
             add(dealer, self._answers(process), f"answers of {process}", Priority.COMMAND)
         add(self.events.upstream, self.events.forward, "events", Priority.BULK)
-        self._attend_events()
+        add(self.events.clients, self.events.subscriptions, "subscriptions", Priority.NORMAL)
+        add(self.events.door.monitor, self.events.door.serve, "event connections", Priority.NORMAL)
 
     def _answers(self, process: str) -> Callable[[], bool]:
         return lambda: self.commands.answers(process)
-
-    def _attend_events(self) -> None:
-        add, door = self.reactor.add_zmq_drained, self.events.door
-        add(self.events.clients, self.events.subscriptions, "subscriptions", Priority.NORMAL)
-        add(door.monitor, door.serve, "event connections", Priority.NORMAL)
 
     # -- who is let in -------------------------------------------------------------------------------------------
 
@@ -102,8 +97,7 @@ class Forwarder:
             who = f"{name}, which is suspended" if name else "a key that nobody here knows"
             self._tell("remote_key", name, f"{address} came with {who}")
             return Verdict.LATER if name else Verdict.NEVER
-        if domain == EVENTS:
-            self.events.admitted.add(public)
+        (self.events if domain == EVENTS else self.commands).admitted.add(public)
         return Verdict.WELCOME
 
     def _flooded(self, public: str) -> None:
@@ -112,7 +106,7 @@ class Forwarder:
         name = self.ring.name_of(public)
         self.ring.suspend(public, self.clock.mono_ns() + SUSPENDED_NS)
         self._tell("remote_flood", name, f"{name} subscribes without end: shut out for {SUSPENDED_NS // MS // 1000} s")
-        self._hang_up()
+        self.events.hang_up()
 
     def _look(self) -> None:
         """Key files come, change and go."""
@@ -127,29 +121,17 @@ class Forwarder:
         self.reactor.call_later(LOOK_NS, self._look, "keys")
 
     def _refresh(self) -> None:
-        if self.ring.refresh() & self.events.admitted:
-            log.info("a key was taken away: every event connection is made anew")
-            self._hang_up()
+        gone = self.ring.refresh()
+        for side in (self.events, self.commands):
+            if gone & side.admitted:
+                log.info("a key was taken away: the connections to port %d are made anew", side.door.port)
+                side.hang_up()
 
     def _door(self, door: Door) -> None:
         if door.turned_away > self._turned_away.get(door.endpoint, 0):
             text = f"{door.endpoint}: {door.connections} connections: nobody else is let in until some have gone"
             self._tell("remote_full", door.endpoint, text)
         self._turned_away[door.endpoint] = door.turned_away
-
-    def _hang_up(self) -> None:
-        self.reactor.remove_zmq(self.events.clients)
-        self.reactor.remove_zmq(self.events.door.monitor)
-        self.events.hang_up()
-        self._reopen()
-
-    def _reopen(self) -> None:
-        if self.host.stopping:
-            return
-        if self.events.reopen():
-            self._attend_events()
-        else:
-            self.reactor.call_later(REOPEN_NS, self._reopen, "reopen")
 
     # -- what is asked -------------------------------------------------------------------------------------------
 
@@ -160,7 +142,7 @@ class Forwarder:
         pages = read_all(self.desk.shm_dir / "proc")
         if command.verb == DESK:
             build = pages[self.host.name].build if self.host.name in pages else ""
-            found: object = describe(self.desk, build, key, self.events.port, self.config.max_ttl_ms)
+            found: object = describe(self.desk, build, key, self.events.door.port, self.config.max_ttl_ms)
         else:
             found = copies(pages, self.clock.mono_ns())
         return Answer(command.command_id, True, data=msgspec.json.encode(found))
@@ -178,7 +160,8 @@ class Forwarder:
             return
         more = f" ({kept_back} more of this kind since it was last said)" if kept_back else ""
         self._told[code, subject] = mono_ns + QUIET_NS, 0
-        self.host.alert("warning", code, text[:400] + more, subject)
+        shown = "".join(c if c.isprintable() else "?" for c in text[:400])  # some of it may be a stranger's words
+        self.host.alert("warning", code, shown + more, subject)
 
     # -- what is said --------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ The forwarder says what the desk has (ipc/remote_desk.py). Events and commands g
 ZeroMQ makes them anew by itself, and what was missed meanwhile is seen as a gap and replayed.
 """
 
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -119,12 +120,27 @@ class RemoteLinks:
         client = self._commands[SELF] = self.asker(SELF)
         monitor = client.socket.get_monitor_socket(sum(_WHY))
         try:
-            if not client.socket.poll(int(self._timeout * 1000), zmq.POLLOUT):
-                raise BusError(f"{self.address}: no forwarder within {self._timeout:g} s: {_reason(monitor)}")
+            self._let_in(client, monitor)
         finally:
             client.socket.disable_monitor()
             monitor.close(0)
         return desk_of(self.address, self._ask(DESK, self._timeout))
+
+    def _let_in(self, client: CommandClient, monitor: "zmq.Socket[bytes]") -> None:
+        """Wait for the end of the handshake. BusError at once when the forwarder says no: ZeroMQ does not try again."""
+        poller, why, refused = zmq.Poller(), "nobody answers there", False
+        poller.register(client.socket, zmq.POLLOUT)
+        poller.register(monitor, zmq.POLLIN)
+        end = time.monotonic() + self._timeout
+        while not refused and (left := end - time.monotonic()) > 0:
+            ready = dict(poller.poll(int(left * 1000) + 1))
+            if client.socket in ready:
+                return
+            if monitor in ready:
+                kind = int.from_bytes(monitor.recv_multipart()[0][:2], sys.byteorder)
+                why, refused = _WHY[kind], kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH
+        waited = "" if refused else f" within {self._timeout:g} s"
+        raise BusError(f"{self.address}: no forwarder{waited}: {why}")
 
     def _ask(self, verb: str, timeout: float) -> bytes:
         client = self.command(SELF)
@@ -145,12 +161,3 @@ def host_of(address: str) -> str:
     if parts.scheme != SCHEME or not host or port is None or parts.path or parts.username:
         raise ConfigError(f"{address!r}: expected tcp://HOST:PORT, as the forwarder's [remote] has host and port")
     return host
-
-
-def _reason(monitor: "zmq.Socket[bytes]") -> str:
-    """What ZeroMQ said of the last attempt."""
-    why = "nobody answers there"
-    while monitor.poll(0):
-        event, _ = monitor.recv_multipart()
-        why = _WHY.get(int.from_bytes(event[:2], "little"), why)
-    return why

@@ -151,7 +151,10 @@ def test_no_key_has_the_client_id_of_anothers_client(key: Allowed, client_id: st
     assert bound_id(key.name, bound) == bound  # said again it is the same client
 
 
-@pytest.mark.parametrize(("client_id", "command_id"), [("", "1"), ("c", ""), ("c" * 201, "1"), ("c", "1" * 201)])
+@pytest.mark.parametrize(
+    ("client_id", "command_id"),
+    [("", "1"), ("c", ""), ("c" * 201, "1"), ("c", "1" * 201), ("\x1b[2J", "1"), ("c", "ä")],
+)
 def test_ids_have_to_be_there_and_of_a_size(client_id: str, command_id: str) -> None:
     with pytest.raises(CommandError, match="client_id and command_id"):
         judged(TRADER, CancelOrder(client_id, command_id, 0, "o"))

@@ -62,7 +62,10 @@ class Good:
         def told() -> bool:
             command_id, deadline_ns = client.next_command_id(), time.time_ns() + 10 * SECOND
             command = NewOrder(self.links.client_id, command_id, deadline_ns, "v", "BTC-USD", "1", "2", 1, 1)
-            answer = client.request(command, 30_000)
+            try:
+                answer = client.request(command, 5_000)
+            except BusError:
+                return False  # hung up on with the others, and under way when it was
             assert answer.accepted, answer.reason
             placed.add(command_id)
             self.subscriber.socket.poll(200)
@@ -281,8 +284,8 @@ def test_a_client_talks_to_no_other_forwarder_than_its_own(desk: RemoteDesk, che
 def test_a_clients_error_says_what_is_known(desk: RemoteDesk, checked: Good, tmp_path: Path) -> None:
     desk.key("gone", Role.TRADER)
     desk.revoke("gone")
-    with pytest.raises(BusError, match=r"no forwarder within 1 s: it does not let this key in"):
-        RemoteLinks(desk.address, desk.file("gone"), "x", timeout=1)
+    with pytest.raises(BusError, match=r"no forwarder: it does not let this key in"):
+        RemoteLinks(desk.address, desk.file("gone"), "x", timeout=60)
     free = tcp.socket()
     free.bind(("127.0.0.1", 0))
     with free, pytest.raises(BusError, match=r"no forwarder within 0\.2 s: nobody answers there"):
@@ -299,19 +302,20 @@ def test_a_key_that_is_taken_away_is_refused_while_connected(desk: RemoteDesk, c
     with events, Asker(desk, key) as hostile:
         assert hostile.asks("v-trd", new("c", "1")).accepted
         assert events.poll(30_000)
-        monitor = events.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+        monitors = [s.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH) for s in (events, hostile.socket)]
         desk.revoke("fired")
-        wait_for(lambda: not hostile.asks("v-trd", ListOrders("c", "2", 0)).accepted, "refused")
-        answer = hostile.asks("killswitch", Ops("c", "3", 0, "trip"))
-        assert "this key was taken away" in answer.reason
-        assert desk.killswitch.commands == []
-        assert monitor.poll(30_000), "its event connection is hung up on, and it does not get back"
+        for monitor in monitors:
+            assert monitor.poll(30_000), "it is hung up on, and does not get back"
+        before = len(desk.killswitch.commands)
+        hostile.socket.send_multipart([b"killswitch", msgspec.msgpack.encode(Ops("c", "3", 0, "trip"))])
         while events.poll(0):
             events.recv()
         checked.is_served()  # whose event the revoked one does not hear
         assert not events.poll(0)
-        events.disable_monitor()
-        monitor.close(0)
+        assert len(desk.killswitch.commands) == before
+        for socket, monitor in zip((events, hostile.socket), monitors, strict=True):
+            socket.disable_monitor()
+            monitor.close(0)
 
 
 # -- bytes -------------------------------------------------------------------------------------------------------------
