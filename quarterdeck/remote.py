@@ -81,11 +81,13 @@ class RemoteLinks:
             self._commands[process].socket.poll(int(self._timeout * 1000), zmq.POLLOUT)
         return self._commands[process]
 
-    def asker(self, process: str) -> CommandClient:
-        """A command socket of a process, another one each time."""
+    def asker(self, process: str, monitors: "list[zmq.Socket[bytes]] | None" = None) -> CommandClient:
+        """A command socket of a process, another one each time; `monitors` gets one that sees why it is not let in."""
 
         def prepare(socket: "zmq.Socket[bytes]") -> None:
             use_curve(socket, self._key, ipv6=":" in self._host)
+            if monitors is not None:
+                monitors.append(socket.get_monitor_socket(sum(_WHY)))
 
         return CommandClient(self._context, self.address, self.client_id, self._clock, prepare=prepare, process=process)
 
@@ -112,13 +114,14 @@ class RemoteLinks:
             subscriber.close()
         for client in self._commands.values():
             client.close()
-        self._context.term()
+        self._context.destroy(linger=0)
 
     # -- the first word ------------------------------------------------------------------------------------------
 
     def _introduced(self) -> tuple[DeskDescription, DeskConfig]:
-        client = self._commands[SELF] = self.asker(SELF)
-        monitor = client.socket.get_monitor_socket(sum(_WHY))
+        monitors: list[zmq.Socket[bytes]] = []
+        client = self._commands[SELF] = self.asker(SELF, monitors)
+        monitor = monitors[0]
         try:
             self._let_in(client, monitor)
         finally:

@@ -65,6 +65,10 @@ heartbeat_ms = 200
 handshake_ms = 500
 """
 TOPIC = "md.v.BTC-USD"
+ENDED = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_DISCONNECTED
+)  # fmt: skip
 
 
 class Process:
@@ -193,14 +197,18 @@ class RemoteDesk:
     def revoke(self, name: str) -> None:
         (self.folder / "clients" / f"{name}.json").unlink(missing_ok=True)
 
-    def socket(self, kind: int, key: ClientKey | None, which: str = "port", **options: int) -> "zmq.Socket[bytes]":
-        """A plain client's socket."""
+    def socket(
+        self, kind: int, key: ClientKey | None, which: str = "port", monitors: "list[Any] | None" = None, **options: int
+    ) -> "zmq.Socket[bytes]":
+        """A plain client's socket. `monitors` gets one that saw its connection begin."""
         socket: zmq.Socket[bytes] = self.context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         for name, value in options.items():
             socket.setsockopt(getattr(zmq, name), value)
         if key is not None:
             use_curve(socket, key)
+        if monitors is not None:
+            monitors.append(socket.get_monitor_socket(ENDED))
         socket.connect(f"tcp://127.0.0.1:{self.port(which)}")
         return socket
 

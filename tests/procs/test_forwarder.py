@@ -3,6 +3,7 @@
 Each hostile client does its worst while a good one is connected, and each test ends with that one's order and event.
 """
 
+import contextlib
 import os
 import shutil
 import socket as tcp
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -243,11 +245,9 @@ def test_an_order_without_a_deadline_or_to_nobody_is_refused(desk: RemoteDesk, c
 
 def refused(desk: RemoteDesk, key: ClientKey | None) -> None:
     """Neither port answers such a client."""
-    commands = desk.socket(zmq.DEALER, key, IMMEDIATE=1)
-    events = desk.socket(zmq.SUB, key, "events_port")
-    watched = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    watched |= zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    monitors = [s.get_monitor_socket(watched) for s in (commands, events)]
+    monitors: list[Any] = []
+    commands = desk.socket(zmq.DEALER, key, monitors=monitors, IMMEDIATE=1)
+    events = desk.socket(zmq.SUB, key, "events_port", monitors=monitors)
     try:
         events.setsockopt(zmq.SUBSCRIBE, b"")
         for monitor in monitors:
@@ -307,7 +307,10 @@ def test_a_key_that_is_taken_away_is_refused_while_connected(desk: RemoteDesk, c
         for monitor in monitors:
             assert monitor.poll(30_000), "it is hung up on, and does not get back"
         before = len(desk.killswitch.commands)
-        hostile.socket.send_multipart([b"killswitch", msgspec.msgpack.encode(Ops("c", "3", 0, "trip"))])
+        with contextlib.suppress(zmq.Again):  # nothing to send it on is what is wanted
+            hostile.socket.send_multipart(
+                [b"killswitch", msgspec.msgpack.encode(Ops("c", "3", 0, "trip"))], zmq.NOBLOCK
+            )
         while events.poll(0):
             events.recv()
         checked.is_served()  # whose event the revoked one does not hear
