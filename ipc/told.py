@@ -18,7 +18,7 @@ from ipc.events import ExecutionReport
 Name: TypeAlias = tuple[str, str, str, str, str, int | None]
 """Symbol, OrderID (ClOrdID where there is none), ExecID, trade id, ExecType, CumQty: the venue's words alone."""
 
-KEPT: Final = 2_000  # names; what is not counted at a death is one message, after a power cut what came in a second
+KEPT: Final = 2_000  # names in a writing; not counted at a death is one message, after a power cut a second's
 _OURS: Final = ("rest", "local")  # origins of reports that no session carried
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -28,6 +28,7 @@ class Told:
     """The names of the latest reports. A report without a name (`name_of`) was never told and leaves nothing behind."""
 
     def __init__(self, kept: int = KEPT) -> None:
+        """`kept`: names known at once; a writing has the latest of them, at most KEPT."""
         self._kept = kept
         self._names: set[Name] = set()
         self._order: deque[Name] = deque()  # oldest first
@@ -54,7 +55,7 @@ class Told:
     def latest(self, room: int) -> list[Name]:
         """Those that fit into so many bytes of a record, oldest first."""
         found: list[Name] = []
-        for name in islice(reversed(self._order), self._kept):
+        for name in islice(reversed(self._order), KEPT):
             room -= len(_encode(name))
             if room < 0:
                 break
@@ -63,10 +64,12 @@ class Told:
         return found
 
 
-def name_of(report: ExecutionReport) -> Name | None:
-    """None where the venue gave it none, where it answers a question, and where no session carried it."""
+def name_of(report: ExecutionReport, *, copied: bool = False) -> Name | None:
+    """None where the venue gave it none, where it answers a question of ours (150=I, unless it is the `copied` answer
+    to another session's), and where no session carried it.
+    """
     exec_id, trade_id, exec_type = report.exec_id, report.trade_id, report.exec_type
-    if not (exec_id or trade_id) or exec_type == "I" or report.origin in _OURS:
+    if not (exec_id or trade_id) or (exec_type == "I" and not copied) or report.origin in _OURS:
         return None
     symbol = report.venue_symbol or report.instrument
     return symbol, report.order_id or report.cl_ord_id, exec_id, trade_id, exec_type, report.cum_qty

@@ -1,23 +1,23 @@
 """Drop copy: one process for one drop-copy session.
 
-Publishes every execution report that the venue copies to it, journalled first, marked `drop_copy`. It owns no order:
-who wants one view of the desk's fills joins it with the trading sessions' streams by (venue, order_id, exec_id). Of two
-for one account each tells everything; who hears both counts each report once (docs/redundancy.md).
+Publishes every execution report that the venue copies to it, journalled first, marked `drop_copy`, and knows after a
+restart what it told. It owns no order: who wants one view of the desk's fills joins it with the trading sessions'
+streams by (venue, order_id, exec_id). Of two for one account each tells everything; who hears both counts each report
+once (docs/redundancy.md).
 """
 
 import sys
-
-import msgspec
+from functools import partial
 
 from base.upkeep import SYNC_NS, Upkeep
-from ipc.events import AnyEvent, ExecutionReport
+from ipc.events import AnyEvent
 from ipc.host import ProcessHost, run_process
 from ipc.journal import Journal, journal_settings
-from ipc.once import Once
 from ipc.readiness import Readiness
 from ipc.requests import Answer
 from ipc.room import RoomWatch
 from venues.context import dialect_of, session_context
+from venues.copies import Copies
 from venues.interface import SessionPhase, VenueSession
 from venues.link import Leg, Link
 from venues.session_report import SessionReport
@@ -34,20 +34,20 @@ class DropCopy:
         self.topic = f"exec.{session}"
         self.venue = host.desk.config.session[session].venue
         self.dialect = dialect_of(host.desk, self.venue)
-        self.counters = {"reports": 0, "duplicates": 0}
-        self.told = Once()
         self.report = SessionReport(host, session, self.venue, "dropcopy")
         config = host.desk.config.session[session]
         sync, settings = config.sync, journal_settings(config.journal_mb)
         folder = host.desk.data_dir / session
         self.journal = Journal(folder, host.clock.wall_ns(), settings=settings, sync_each=sync == "every")
         self.upkeep = Upkeep(host.reactor, self.journal, "journal", SYNC_NS if sync == "interval" else 0)
+        self.copies = Copies(folder, self.journal, partial(host.publish, self.topic))
         self.room = RoomWatch(self.journal, session, "reports take the place of the oldest kept", host.alert)
         host.open_bus(self.journal, [self.topic])
         host.serve(lambda command, _: Answer(command.command_id, False, f"{session} takes no commands"), self.journal)
         host.on_stop(self._stop)
         self.link = Link(host.reactor, host.desk, session, self, self._make_session)
         self.report.metrics.follow(self.link, self.journal)
+        self.copies.carrier.begin()
         self._say()
         host.set(Readiness.RECOVERING, "connecting")
         self.link.start()
@@ -58,13 +58,7 @@ class DropCopy:
 
     def event(self, event: AnyEvent) -> None:
         """Journalled and published before the session's expected number advances."""
-        if isinstance(event, ExecutionReport):
-            self.counters["reports"] += 1
-            if not self.told.first(event):
-                self.counters["duplicates"] += 1
-                return
-            event = msgspec.structs.replace(event, drop_copy=True)
-        self.host.publish(self.topic, event)
+        self.copies.event(event)
 
     def phase(self, phase: SessionPhase, reason: str) -> None:
         """The session went into another phase."""
@@ -73,7 +67,7 @@ class DropCopy:
             self._finish()
             return
         self._settle()
-        self.report.say(self.link, self.counters)
+        self.report.say(self.link, self.copies.counters)
 
     def _settle(self) -> None:
         """Show in the readiness word where we stand."""
@@ -90,9 +84,10 @@ class DropCopy:
         self.host.alert(severity, code, text)
 
     def _say(self) -> None:
+        self.copies.carrier.look()
         if self.room.look():
             self._settle()
-        self.report.say(self.link, self.counters)
+        self.report.say(self.link, self.copies.counters)
         self.host.reactor.call_later(SECOND_NS, self._say, "state")
 
     def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What a trading process carries over from one life to the next through its journal, and from file to file in it."""
+"""What an owner of a journal carries over from one life to the next through it, and from file to file in it."""
 
 from collections.abc import Callable
 from pathlib import Path
