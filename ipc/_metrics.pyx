@@ -84,20 +84,24 @@ cdef class Cells:
         cdef int fd = -1
         cdef int err
         cdef Cells cells
+        cdef bint done = False
         try:
-            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
             err = posix_fallocate(fd, 0, size)
             if err:
                 raise RegionError(f"{path}: cannot set aside {size} bytes: {os.strerror(err)}")
             os.fchmod(fd, mode)
             cells = _mapped(path, fd, size, True)
             memcpy(cells._at, <const char *>head, len(head))
+            done = True
             return cells, temporary
         except OSError as e:
             raise RegionError(f"{path}: cannot be made: {e.strerror}") from None
         finally:
             if fd >= 0:
                 os.close(fd)
+                if not done:
+                    os.unlink(temporary)
 
     @staticmethod
     def open(path):

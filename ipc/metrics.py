@@ -149,12 +149,18 @@ class MetricsFile:
             MAGIC, LAYOUT, words, boot & (1 << 64) - 1, boot >> 64, wall_ns or SystemClock.wall_ns(), os.getpid(), OPEN,
             HEADER, self._directory_words, used, self._data, self._room, at, 0, 0,
         ]  # fmt: skip
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise RegionError(f"{self.path.parent}: cannot be made: {e.strerror}") from None
         head = b"".join(word.to_bytes(8, "little") for word in header) + directory
         cells, made = Cells.create(self.path, head, words)
         for _, instrument, index in entries:
             instrument.attach(cells, self._data + index)
-        os.replace(made, self.path)
+        try:
+            os.replace(made, self.path)
+        except OSError as e:
+            raise RegionError(f"{self.path}: cannot be replaced: {e.strerror}") from None
         self._cells = cells
 
     def close(self) -> None:

@@ -1,14 +1,18 @@
 """What the kill switch counts: trips by cause, how long proofs took, orders proven, limits and what they stand at."""
 
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
+from base.errors import RegionError
 from ipc.host import ProcessHost
+from ipc.metrics import Gauge
 from risk.kill import KillSwitch
 from risk.kill_trip import Phase, Trip
 
 CAUSES: Final = ("operator", "signal", "process", "session", "limit", "health", "gate", "restart", "latch")
+log = logging.getLogger("metrics")
 STATES: Final = ("working", "uncertain")
 
 
@@ -26,6 +30,7 @@ class KillMetrics:
         self._host, self._switch, self._sessions = host, switch, sessions
         self._file = file = host.metrics.file
         self._trips = {cause: file.counter("kill_trips_total", cause=cause) for cause in CAUSES}
+        self._other = file.counter("kill_trips_total", cause="other")
         self._proof = file.histogram("kill_proof_seconds")
         self._proven = file.counter("kill_orders_proven_total")
         self._orders = {state: file.gauge("kill_orders", state=state) for state in STATES}
@@ -33,6 +38,7 @@ class KillMetrics:
             name: file.gauge("session_up", session=name, venue=host.desk.config.session[name].venue)
             for name in sessions
         }  # fmt: skip
+        self._limits: dict[tuple[str, str], list[Gauge]] = {}
         self._former: set[str] = set()
         self._seen: set[str] = set()
         self._proofs: set[str] = set()
@@ -65,10 +71,7 @@ class KillMetrics:
             return
         if ident not in self._seen:
             self._seen.add(ident)
-            counter = self._trips.get(trip.cause)
-            if counter is None:
-                counter = self._trips[trip.cause] = self._file.counter("kill_trips_total", cause=trip.cause)
-            counter.add()
+            self._trips.get(trip.cause, self._other).add()
         if trip.phase is Phase.PROVEN and ident not in self._proofs:
             self._proofs.add(ident)
             self._proof.record(trip.times.proven_ns - trip.times.received_ns)
@@ -77,8 +80,18 @@ class KillMetrics:
     def _limit(self, row: Mapping[str, object]) -> None:
         """An alarm beside a limit on the same figure has a name of its own."""
         name = str(row["figure"]) + ("" if row["does"] == "trips" else " (alarm)")
-        of = {"scope": str(row["scope"]), "limit": name}
-        value = str(row["value"])
-        self._file.gauge("limit_value", **of).set(float(value) if value else math.nan)
-        self._file.gauge("limit_most", **of).set(float(str(row["limit"])))
-        self._file.gauge("limit_ratio", **of).set(float(str(row["percent"])) / 100 if value else math.nan)
+        key, value = (str(row["scope"]), name), str(row["value"])
+        shown = self._limits.get(key)
+        if shown is None:
+            shown = self._limits[key] = self._gauges(*key)
+        shown[0].set(float(value) if value else math.nan)
+        shown[1].set(float(str(row["limit"])))
+        shown[2].set(float(str(row["percent"])) / 100 if value else math.nan)
+
+    def _gauges(self, scope: str, limit: str) -> list[Gauge]:
+        """Of their own where the file has no room for more: the kill switch must not fail for being counted."""
+        try:
+            return [self._file.gauge(f"limit_{part}", scope=scope, limit=limit) for part in ("value", "most", "ratio")]
+        except RegionError as e:
+            log.warning("limit %s of %s is not shown: %s", limit, scope, e)
+            return [Gauge(), Gauge(), Gauge()]

@@ -1,8 +1,10 @@
 """How long orders take from a client's command to the wire and to the venue's first word, and what is refused there."""
 
+import logging
 from collections import Counter as Tally
 from typing import Final
 
+from base.errors import RegionError
 from ipc._metrics import Counter, Histogram, Stamp
 from ipc.metrics import MetricsFile
 from risk.orders import OrderTable
@@ -10,6 +12,8 @@ from risk.orders import OrderTable
 REQUESTS: Final = ("new", "cancel", "replace")
 CHANNELS: Final = ("8", "9", "3", "j", "rest")  # declared from the start; others are shown when they come
 KEPT: Final = 10_000  # orders that wait for a first report
+
+log = logging.getLogger("metrics")
 
 
 class OrderMeter:
@@ -61,11 +65,18 @@ class OrderMeter:
         """The venue refused an order or a request."""
         counter = self._rejects.get(channel)
         if counter is None:
-            counter = Counter() if self._file is None else self._file.counter(
-                "rejects_total", channel=channel, **self._of
-            )  # fmt: skip
-            self._rejects[channel] = counter
+            counter = self._rejects[channel] = self._counter(channel)
         counter.add()
+
+    def _counter(self, channel: str) -> Counter:
+        """Of its own where the file has no room for another channel: an order must not fail for being counted."""
+        if self._file is None:
+            return Counter()
+        try:
+            return self._file.counter("rejects_total", channel=channel, **self._of)
+        except RegionError as e:
+            log.warning("refusals by channel %s are not shown: %s", channel, e)
+            return Counter()
 
 
 class OpenOrders:

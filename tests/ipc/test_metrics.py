@@ -132,6 +132,23 @@ def test_growth_ends_with_the_places_to_spare(tmp_path: Path) -> None:
     assert len(reader.samples()) == 5
 
 
+def test_a_file_that_cannot_be_made_is_named_and_counting_goes_on(tmp_path: Path) -> None:
+    file, counter, _, _ = made(tmp_path, spare=1 << 20)
+    with pytest.raises(RegionError, match=r"krk: 3 metrics take \d+ words, at most"):
+        file.seal()
+    (tmp_path / "metrics").write_text("no directory")
+    with pytest.raises(RegionError, match="metrics: cannot be made"):
+        made(tmp_path)[0].seal()
+    counter.add(2)
+    assert counter.value == 2
+
+
+def test_without_room_in_memory_nothing_is_left_of_the_attempt(tmp_path: Path) -> None:
+    with pytest.raises(RegionError, match=r"m: cannot (set aside|be made)"):
+        Cells.create(tmp_path / "m", b"", 1 << 59)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_reader_follows_the_file_of_the_next_life(tmp_path: Path) -> None:
     file, counter, _, _ = made(tmp_path)
     counter.add(100)

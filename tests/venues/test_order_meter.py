@@ -7,7 +7,7 @@ from ipc.events import OPEN_STATES, CancelReject
 from ipc.metrics import MetricsFile, Stamp, read_process
 from ipc.requests import CancelOrder
 from tests.venues.fakes import Bench
-from venues.order_meter import OpenOrders
+from venues.order_meter import OpenOrders, OrderMeter
 
 OF = {"session": "s", "venue": "v"}
 
@@ -84,3 +84,14 @@ def test_open_orders_are_counted_by_state(tmp_path: Path) -> None:
     desk.bench.report(second, "8", "8", text="no")
     desk.open_orders.look()
     assert desk.values("orders_open", "state") == {"NEW": 1}
+
+
+def test_a_channel_that_the_file_has_no_room_for_holds_up_no_order(tmp_path: Path) -> None:
+    desk = Measured(tmp_path)
+    desk.bench.entry.meter = OrderMeter()
+    file = MetricsFile(tmp_path / "full", spare=0)
+    desk.bench.entry.meter.show(file, "s", "v", desk.read)
+    file.seal()
+    order = desk.bench.place()
+    desk.bench.report(order, "8", "8", text="no", origin="odd")
+    assert not order.is_open
