@@ -51,6 +51,15 @@ class DeskBase(Generic[OrderT]):
         """Every venue of this desk is simulated: no order of it can cost anything."""
         return all(venue in self.config.config.sim for venue in self.config.config.venue)
 
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for an answer, and until a command that was not read by then is not acted on."""
+        return self._ordering.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._ordering.timeout = seconds
+
     def instrument(self, venue: str, instrument: str) -> Instrument:
         """An instrument's scales and limits. ConfigError names what there is."""
         return self._ordering.instrument(venue, instrument)

@@ -82,7 +82,7 @@ class Ordering:
         self._client_id = client_id
         self._strategy = strategy
         self.timeout = timeout
-        self._live_s = min(timeout, most_s)
+        self._most_s = most_s
         self.command_id = command_id
         self._placed: OrderedDict[str, tuple[str, Instrument]] = OrderedDict()
 
@@ -236,7 +236,7 @@ class Ordering:
 
     def deadline(self) -> int:
         """A command that is not read before its asker stops waiting is better not acted on."""
-        return time.time_ns() + int(self._live_s * 1e9)
+        return time.time_ns() + int(min(self.timeout, self._most_s) * 1e9)
 
     def _session(self, inst: Instrument, session: str) -> str:
         sessions = self._desk.config.session

@@ -33,7 +33,8 @@ def production_text() -> str:
     tables = re.split(r"(?m)^(?=\[)", text)
     text = "".join(t for t in tables if not t.startswith(("[session.kraken-l3]", "[book.l3]")))
     text = re.sub(r'    \{ name = "ETH-USD".*\n|, "ETH-USD" = "40"|^lease_ms.*\n', "", text, flags=re.MULTILINE)
-    return patient(text).replace("[kill]\n", "[kill]\nreset_cool_off_s = 0\n", 1) + "\n[ledger]\n"
+    text = patient(text).replace("lease_ms = 5000", "reset_cool_off_s = 0\nlease_ms = 60000", 1)
+    return text + "\n[ledger]\n"
 
 
 class PaperDesk(RunningDesk):
@@ -49,7 +50,7 @@ class PaperDesk(RunningDesk):
         os.kill(before, signal.SIGKILL)
         self.hear_until(lambda: self.pid(process) not in (before, 0), f"{process} restarted")
 
-    def hear_until(self, true: Callable[[], object], what: str) -> None:
+    def hear_until(self, true: Callable[[], object], what: str | Callable[[], object]) -> None:
         """Let the strategy hear until that is so."""
 
         def look() -> bool:
@@ -57,6 +58,10 @@ class PaperDesk(RunningDesk):
             return bool(true())
 
         wait_for(look, 120, what)
+
+    def states(self) -> set[str]:
+        """Of all scopes of the kill switch."""
+        return {scope["state"] for scope in self.ask("kill", "status")["scopes"]}
 
     def place(self) -> qd.Order:
         """An order that rests at the venue, of which half has just been filled."""
@@ -97,6 +102,12 @@ def stop(program: "subprocess.Popen[str]") -> dict[str, object]:
     return last
 
 
+def rows_of(desk: PaperDesk) -> list[dict[str, str]]:
+    """The reports that are in the recorder's files."""
+    files = sorted((desk.folder / "recorded" / "executions").glob("*.parquet"))
+    return [row for path in files for row in pq.read_table(path, columns=["exec_id", "exec_type"]).to_pylist()]
+
+
 def test_whatever_dies_a_strategy_has_each_fill_once_and_sees_the_gap(desk: PaperDesk) -> None:
     client, gaps, reports = desk.client, [], []
     assert client.paper
@@ -122,10 +133,12 @@ def test_whatever_dies_a_strategy_has_each_fill_once_and_sees_the_gap(desk: Pape
         order = desk.place()
         desk.kill("kraken-trd")
         # The death of an owner is a hard trigger: what it had is cancelled, by the venue or by the kill switch.
-        desk.hear_until(lambda: order.done, "the end of the order is known")
+        told = lambda: order.done and order.filled and not order.untold  # noqa: E731
+        desk.hear_until(told, lambda: f"the end of the order is known: {order!r}")
         assert (order.state, order.filled, len(order.fills)) == ("CANCELED", 100_000, 1)
         orders.append(order)
         desk.reset("the test goes on")
+        desk.hear_until(lambda: "RESETTING" not in desk.states(), "the reset is over")
         client.arm("orders looked at")
         last = desk.place()
         last.cancel()
@@ -140,6 +153,7 @@ def test_whatever_dies_a_strategy_has_each_fill_once_and_sees_the_gap(desk: Pape
         watcher = start("spread_watcher", str(desk.desk.path), "--seconds", "0.2")
         said, _ = watcher.communicate(timeout=60)
         assert json.loads(said.splitlines()[-1])["what"] == "summary"
+        wait_for(lambda: len(rows_of(desk)) >= len(reports), 60, lambda: f"recorded: {rows_of(desk)}")
         recorded = stop(recorder)
     finally:
         recorder.kill()
@@ -147,8 +161,7 @@ def test_whatever_dies_a_strategy_has_each_fill_once_and_sees_the_gap(desk: Pape
 
     fills = [f.exec_id for order in orders for f in order.fills]
     told = [r.exec_id for r in reports if r.exec_type == "F"]
-    files = sorted((desk.folder / "recorded" / "executions").iterdir())
-    rows = [row for path in files for row in pq.read_table(path, columns=["exec_id", "exec_type"]).to_pylist()]
+    rows = rows_of(desk)
     assert len(set(fills)) == len(orders) == len(fills) == 6
     assert sorted(fills) == sorted(told) == sorted(r["exec_id"] for r in rows if r["exec_type"] == "F")
     assert len(rows) == recorded["executions"] == len(reports)

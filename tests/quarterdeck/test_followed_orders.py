@@ -99,27 +99,34 @@ def test_cancel_and_replace_go_to_the_orders_own_session(desk: qd.Desk, trading:
     assert order.wait("FILLED", timeout=60) == "CANCELED"  # it ended, if otherwise
 
 
-def test_without_an_answer_it_is_uncertain_until_the_process_tells(config: DeskConfig, trading: TradingStub) -> None:
+def impatient(desk: qd.Desk | qd.AsyncDesk) -> None:
+    """Everything is connected: what waits from now on waits for an answer that does not come."""
+    desk.timeout = 1.0
+
+
+def test_without_an_answer_it_is_uncertain_until_the_process_tells(desk: qd.Desk, trading: TradingStub) -> None:
+    desk.place("v", "BTC-USD", qd.BUY, "1", "1")
     trading.dumb = True
-    with qd.connect(config.path, timeout=0.2) as desk:
-        with pytest.raises(qd.OrderUncertain, match="its fate is unknown") as caught:
-            desk.place("v", "BTC-USD", qd.BUY, "1", "1")
-        order = caught.value.order
-        assert order.wait("PENDING_NEW", timeout=60) == "PENDING_NEW"
-        assert order.cl_ord_id == "order-1"
+    impatient(desk)
+    with pytest.raises(qd.OrderUncertain, match="its fate is unknown") as caught:
+        desk.place("v", "BTC-USD", qd.BUY, "1", "1")
+    order = caught.value.order
+    assert order.wait("PENDING_NEW", timeout=60) == "PENDING_NEW"
+    assert order.cl_ord_id == "order-2"
 
 
-def test_what_was_never_taken_is_found_out_and_not_guessed(config: DeskConfig, trading: TradingStub) -> None:
+def test_what_was_never_taken_is_found_out_and_not_guessed(desk: qd.Desk, trading: TradingStub) -> None:
+    desk.place("v", "BTC-USD", qd.BUY, "1", "1")
     trading.deaf = True
-    with qd.connect(config.path, timeout=0.2) as desk:
-        with pytest.raises(qd.OrderUncertain) as caught:
-            desk.place("v", "BTC-USD", qd.BUY, "1", "1")
-        order: qd.Order = caught.value.order
-        assert order.state == "UNCERTAIN"
-        with pytest.raises(qd.CommandError, match="whether it became an order is not known"):
-            order.cancel()
-        with pytest.raises(qd.OrderRejected, match="never taken"):
-            order.wait(timeout=60)
+    impatient(desk)
+    with pytest.raises(qd.OrderUncertain) as caught:
+        desk.place("v", "BTC-USD", qd.BUY, "1", "1")
+    order: qd.Order = caught.value.order
+    assert order.state == "UNCERTAIN"
+    with pytest.raises(qd.CommandError, match="whether it became an order is not known"):
+        order.cancel()
+    with pytest.raises(qd.OrderRejected, match=r"never taken|deadline passed"):
+        order.wait(timeout=60)
 
 
 def test_orders_of_an_earlier_life_come_back_with_their_fills_each_once(
@@ -275,23 +282,41 @@ def test_the_asyncio_client_iterates_and_calls_back(config: DeskConfig, trading:
     with_async(config, story)
 
 
-def test_the_asyncio_client_says_that_nobody_is_there_or_answers(config: DeskConfig) -> None:
+def test_the_asyncio_client_says_that_nobody_is_there(config: DeskConfig) -> None:
     async def nobody(desk: qd.AsyncDesk) -> None:
         with pytest.raises(qd.BusError, match="nothing was sent"):
             await desk.buy("v", "BTC-USD", "1", "1")
         assert await desk.poll(0.01) == []
 
     with_async(config, nobody, timeout=0.1)
-    stub = TradingStub(config)
-    stub.dumb = True
 
+
+def test_the_asyncio_client_follows_an_order_without_an_answer(config: DeskConfig, trading: TradingStub) -> None:
     async def silence(desk: qd.AsyncDesk) -> None:
+        await desk.place("v", "BTC-USD", qd.BUY, "1", "1")
+        trading.dumb = True
+        impatient(desk)
         with pytest.raises(qd.OrderUncertain, match="its fate is unknown") as caught:
             await desk.place("v", "BTC-USD", qd.BUY, "1", "1")
         order: qd.AsyncOrder = caught.value.order
         assert await order.wait("PENDING_NEW", timeout=60) == "PENDING_NEW"
 
-    try:
-        with_async(config, silence, timeout=0.3)
-    finally:
-        stub.stop()
+    with_async(config, silence)
+
+
+def test_the_asyncio_client_takes_a_flood_to_its_end_without_a_further_edge(
+    config: DeskConfig, trading: TradingStub
+) -> None:
+    async def flood(desk: qd.AsyncDesk) -> None:
+        desk.subscribe("exec.v-trd", history=True)
+        await desk.buy("v", "BTC-USD", "1", "1")
+        for _ in range(5_000):  # of frames, which are more than one turn takes
+            trading.move("order-1", "NEW")
+        heard = []
+        async for delivery in desk:
+            heard.append(delivery.seq)
+            if len(heard) == 5_001:
+                break
+        assert heard == list(range(1, 5_002))
+
+    with_async(config, flood)
