@@ -9,8 +9,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = {"cli.md", "changes.md"}
-_BLOCK = re.compile(r"^```(sh|bash|console|)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_SHELLS = ("sh", "bash", "console", "")
 _PROGRAMS = ("qd", "make", "supervisorctl", "supervisord", "promtool", "prometheus", "systemctl", "pip", "python")
 
 
@@ -34,18 +34,22 @@ class Shown(NamedTuple):
 def in_blocks() -> Iterator[Shown]:
     """Lines of shell blocks that begin a program of ours."""
     for page in _pages():
-        for _, block in _BLOCK.findall(page.read_text()):
+        for language, block in _BLOCK.findall(page.read_text()):
             for line in block.replace("\\\n", " ").splitlines():
                 shown = Shown(page.relative_to(ROOT).as_posix(), line.strip())
-                if line and line[0] not in " #" and re.search(r"\w", line) and _ours(shown):
+                if language in _SHELLS and line and line[0] not in " #" and re.search(r"\w", line) and _ours(shown):
                     yield shown
 
 
 def inline() -> Iterator[Shown]:
-    """`qd ...` in running text."""
+    """`qd ...` in running text, and lines of it that are set off by their indent, between what they say."""
     for page in _pages():
-        for found in re.findall(r"`((?:\.venv/bin/)?qd [^`]+)`", _CODE.sub("", page.read_text())):
-            yield Shown(page.relative_to(ROOT).as_posix(), " ".join(found.split()))
+        name, text = page.relative_to(ROOT).as_posix(), _BLOCK.sub("", page.read_text())
+        for line in re.findall(r"^ {4}((?:\.venv/bin/)?qd [^|\n]+)$", text, re.MULTILINE):
+            if not re.match(r"qd \w+:", line):  # what it says when something is wrong
+                yield Shown(name, re.split(r"\s{2,}", line)[0])
+        for found in re.findall(r"`((?:\.venv/bin/)?qd [^`]+)`", text):
+            yield Shown(name, " ".join(found.split()))
 
 
 def _pages() -> Iterator[Path]:

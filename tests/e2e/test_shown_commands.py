@@ -23,13 +23,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 # Not here: each with what runs it.
 ELSEWHERE = {
     r"make (run|test|docs|check)\b.*": "test_main_job.py runs what `make run` does; the others are what runs this",
+    r"qd restart PROCESS.*": "test_restart.py",
     r"qd (up|down)\b.*": "the desk of this file is started and stopped with them",
     r"qd keys\b.*": "tests/ipc/test_remote_keys.py: the default desk has no [remote]",
     r"qd soak\b.*": "test_soak.py, for less long",
     r"qd kill campaign\b.*": "test_kill_campaign.py, for less long",
     r"qd fixlog --folder .*": "tests/quarterdeck/test_fixlog.py: copies of logs without a configuration",
 }
-ENDLESS = re.compile(r"--watch|--follow")
+ENDLESS = re.compile(r"--watch|--follow|qd top( --page \w+)? *(#|$)")
 QUIET = re.compile(r"--until 08:05")  # of a time before this desk was
 STATUS = {r"qd doctor.*": {0, 1}, r"qd kill status.*": {0, 3}, r"qd alarms.*": {0, 1, 3}}
 
