@@ -24,6 +24,7 @@ check: setup
 # The documentation as a site of its own: build/site/index.html. A warning is an error.
 docs: setup
 	$(PY) tools/cli-page --check
+	$(PY) tools/documented
 	$(PY) -m sphinx -q -W --keep-going -b html docs build/site
 
 bench: setup
