@@ -9,6 +9,7 @@ from types import ModuleType
 from base.errors import QuarterdeckError
 
 COMMANDS = {
+    "init": "write a first configuration, by asking or by flags",
     "up": "start a desk under supervisord",
     "down": "stop a desk",
     "restart": "processes of a running desk anew, one after the other",

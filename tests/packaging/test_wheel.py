@@ -75,6 +75,9 @@ def test_data_that_the_code_reads_is_inside(names: set[str]) -> None:
     data = {p.relative_to(ROOT).as_posix() for p in (ROOT / "venues").glob("*/*.toml")}
     assert len(data) > 15
     assert data <= names
+    examples = {f"quarterdeck/examples/{p.name}" for p in (ROOT / "config" / "examples").glob("*.toml")}
+    assert len(examples) > 10  # `qd init` writes a configuration from them
+    assert examples <= names
 
 
 def test_neither_tests_nor_state_are_inside(names: set[str]) -> None:
