@@ -1,7 +1,8 @@
 """An order that is followed: what is known of it, and what can be done about it. One for each kind of client."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 from base.errors import CommandError
 from ipc.requests import NewOrder
@@ -49,6 +50,14 @@ class AsyncOrder(OrderLife):
     def __init__(self, desk: "AsyncDesk", command: NewOrder, session: str, px_scale: int, qty_scale: int) -> None:
         super().__init__(command, session, px_scale, qty_scale)
         self._desk = desk
+
+    def __await__(self) -> Generator[Any, None, str]:
+        """Until it has ended, however long that takes; the state. OrderRejected as Order.wait."""
+        return self._ended().__await__()
+
+    async def _ended(self) -> str:
+        await self._desk.until(lambda: self.arrived(()))
+        return self.state
 
     async def wait(self, *states: str, timeout: float = 10.0) -> str:
         """As Order.wait."""

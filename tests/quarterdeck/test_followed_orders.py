@@ -240,7 +240,7 @@ def test_the_asyncio_client_follows_orders_by_the_same_rules(config: DeskConfig,
         await order.replace("1", "101")
         await order.cancel()
         trading.fill("order-1", 600, 1004, "x2")
-        assert await order.wait(timeout=60) == "FILLED"
+        assert await order == await order.wait(timeout=60) == "FILLED"
         assert order.avg_px == Fraction(10044, 100)
         with pytest.raises(qd.NumberError, match="qty of v BTC-USD"):
             await desk.buy("v", "BTC-USD", "0.1234", "1")
