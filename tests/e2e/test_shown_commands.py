@@ -32,7 +32,12 @@ ELSEWHERE = {
 }
 ENDLESS = re.compile(r"--watch|--follow|qd top( --page \w+)? *(#|$)")
 QUIET = re.compile(r"--until 08:05")  # of a time before this desk was
-STATUS = {r"qd doctor.*": {0, 1}, r"qd kill status.*": {0, 3}, r"qd alarms.*": {0, 1, 3}}
+STATUS = {
+    r"qd doctor.*": {0, 1},
+    r"qd kill status.*": {0, 3},
+    r"qd top.*": {0, 3},
+    r"qd alarms.*": {0, 1, 3},
+}
 
 
 class Reader:
