@@ -4,7 +4,7 @@ import msgspec
 
 from base.config import DeskConfig, Kind
 
-BYSTANDERS = frozenset({"monitor"})
+BYSTANDERS = frozenset({"monitor", "forwarder"})
 """Kinds of processes that nothing depends on: whatever becomes of one is an alarm, and trips nothing."""
 
 

@@ -350,3 +350,20 @@ def test_figures_of_an_instrument_may_be_large(desk: Load) -> None:
     found = desk(change('lot_size = "0.01"', 'lot_size = "50", min_notional = "10000.5"'))
     assert found.instruments["v", "BTC-USD"].min_notional == "10000.5"
     assert found.instruments["v", "BTC-USD"].lot_size == 50_000
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ('host = ""', r"remote\.host: '' is no address"),
+        ('host = "tcp://x"', r"remote\.host: 'tcp://x' is no address"),
+        ('host = "x"\nport = 65536', r"remote\.port: 65536 is not within"),
+        ('host = "x"\nevents_port = 8711', r"remote\.events_port: 8711 is also that of port"),
+        ('host = "x"\nmax_ttl_ms = 1', r"remote\.max_ttl_ms: 1 is below 100"),
+        ('host = "x"\nkeys = "../keys"', r"remote\.keys: '\.\./keys' is no folder"),
+        ('host = "x"\nsecret = "x"', "unknown field `secret`"),
+    ],
+)
+def test_settings_of_the_forwarder_are_checked(desk: Load, keys: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        desk(f"{DESK}\n[remote]\n{keys}\n")

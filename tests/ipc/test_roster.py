@@ -76,3 +76,15 @@ def test_the_page_starts_last_and_is_a_bystander(desk: DeskConfig) -> None:
     roles = roster(desk)
     assert roles[-1].name == "monitor"
     assert [r.kind for r in roles if r.kind in BYSTANDERS] == ["monitor"]
+
+
+def test_a_forwarder_is_there_when_it_is_configured_and_trips_nothing_whatever_strangers_do_to_it(
+    desk: DeskConfig, tmp_path: Path
+) -> None:
+    assert "forwarder" not in {r.kind for r in roster(desk)}
+    path = tmp_path / "config" / "desk.toml"
+    path.parent.mkdir()
+    path.write_text(desk.path.read_text() + '\n[remote]\nhost = "127.0.0.1"\n')
+    forwarder = next(r for r in roster(load(path)) if r.kind == "forwarder")
+    assert (forwarder.name, forwarder.arguments) == ("forwarder", ())
+    assert "forwarder" in BYSTANDERS
