@@ -237,7 +237,7 @@ function drawOrders() {
   const which = $("orders-which").value, all = state[which === "open" ? "open_orders" : "finished_orders"] || [];
   const rows = all.filter((o) => matches(o, $("orders-filter").value));
   const shown = rows.slice(0, ROWS);
-  put($("orders-said"), rows.length ? `${shown.length < rows.length ? `the first ${ROWS} of ` : ""}${many(rows.length, "order")}; Enter or a click shows an order's life` : `no ${which} orders${all.length ? " like that" : ""}`);
+  put($("orders-said"), rows.length ? `${shown.length < rows.length ? `the first ${ROWS} of ` : ""}${many(rows.length, "order")}${which === "open" && state.desk && state.desk.orders_open > all.length ? ` of ${state.desk.orders_open}, the others are not sent here` : ""}; Enter or a click shows an order's life` : `no ${which} orders${all.length ? " like that" : ""}`);
   table("t-orders", [
     col("instrument", (o) => `${o.venue} ${o.instrument}`), col("side", (o) => o.side, ""),
     col("price", (o) => o.price, "n"), col("qty", (o) => o.order_qty, "n"), col("filled", (o) => o.filled_qty, "n far"), col("left", (o) => o.leaves_qty, "n far"),
@@ -434,13 +434,14 @@ function look() {
       document.title = `✖ NOT LIVE ${state.desk ? state.desk.name : ""}`;
     }
     put($("live"), "✖ NOT LIVE");
+    countHeld();
   }
 }
 
 // -- drawing ---------------------------------------------------------------------------------------------------------------
 
 const DRAW = {
-  desk: drawDesk, kill: () => { drawDesk(); drawKill(); }, alarms: drawAlarms, sessions: drawSessions, books: drawBooks, open_orders: drawOrders,
+  desk: drawDesk, kill: () => { drawDesk(); drawKill(); }, alarms: drawAlarms, sessions: drawSessions, books: drawBooks, open_orders: () => { drawOrders(); countHeld(); },
   finished_orders: drawOrders, positions: drawPositions, limits: drawLimits, processes: drawProcesses, latency: drawLatency,
   balances: drawBalances, reading: () => put($("reading"), state.reading.length ? `Not all is shown here: ${state.reading.join("; ")}` : ""),
 };
@@ -528,14 +529,22 @@ async function showPlan() {
   if (number !== planAsked) return;
   button.disabled = false;
   if (plan.error) { box.replaceChildren(el("p", { class: "bad" }, `What it will touch is not known: ${plan.error}`)); return; }
+  const bullets = (title, lines) => (lines.length ? [el("h3", {}, title), el("ul", {}, ...lines.map((x) => el("li", {}, x)))] : []);
+  box.replaceChildren(
+    el("p", {}, el("b", {}, `It closes the gate of ${scope} and cancels: `), el("span", { id: "kill-count" })),
+    ...bullets("What it reaches", plan.touches), ...bullets("It leaves alone", plan.leaves), ...bullets("OUT OF ITS REACH", plan.out_of_reach),
+    el("details", {}, el("summary", {}, "The whole plan"), el("pre", { tabindex: "0" }, plan.text)));
+  countHeld();
+}
+function countHeld() {
+  // Goes on counting while the dialog is open.
+  const node = $("kill-count"), scope = killScope();
+  if (!node) return;
   const held = (state.open_orders || []).filter((o) => covers(scope, o)), venues = new Map();
   for (const o of held) venues.set(o.venue, (venues.get(o.venue) || 0) + 1);
   const count = held.length ? `${many(held.length, "open order")}: ${[...venues].map(([v, n]) => `${n} at ${v}`).join(", ")}` : "no open order that this page knows of";
-  const bullets = (title, lines) => (lines.length ? [el("h3", {}, title), el("ul", {}, ...lines.map((x) => el("li", {}, x)))] : []);
-  box.replaceChildren(
-    el("p", {}, el("b", {}, `It closes the gate of ${scope} and cancels: `), alive() ? count : `as of the last state, which is NOT LIVE: ${count}`),
-    ...bullets("What it reaches", plan.touches), ...bullets("It leaves alone", plan.leaves), ...bullets("OUT OF ITS REACH", plan.out_of_reach),
-    el("details", {}, el("summary", {}, "The whole plan"), el("pre", { tabindex: "0" }, plan.text)));
+  const cut = state.desk && state.desk.orders_open > (state.open_orders || []).length ? "at least " : ""; // not all are sent
+  put(node, alive() ? cut + count : `as of the last state, which is NOT LIVE: ${count}`);
 }
 function covers(scope, o) {
   const [kind, ...rest] = scope.split(":"), name = rest.join(":");
