@@ -3,7 +3,6 @@
 A refusal trips nothing: it names the limit, its scope, the figure with the order and the limit, and is counted.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -12,20 +11,19 @@ from base.errors import NumberError
 from base.instruments import ONE, Instrument
 from base.kill_config import LimitConfig
 from ipc._words import RowShare
-from ipc.exposure import NOTIONAL_SCALE, notional
+from ipc.exposure import notional
 from ipc.requests import NewOrder
 from risk.by_value import CASH, cash_of, lowest_px, too_little
 from risk.exposure import ExposureBook, share_of
-from risk.exposure_sums import QTY_SCALE, Account, ExposureSums, unit_of
+from risk.exposure_sums import Account, ExposureSums
 from risk.order import AT_STOP_PX, PRICED, STOP_LIMIT, TRIGGERED, Order
 from risk.order_pace import OtherPace, OwnPace, Recent, Terms
 from risk.pretrade_plan import Collar, Ours, Plan, Planner, Rule
+from risk.refusals import Refusals
 
 BUY: Final = "1"
 UNKNOWN: Final = "unknown_exposure"
-NO_BOOK: Final = "without_book"
 UNHELD: Final = "unknown_position"
-WORTHLESS: Final = "unknown_contract"
 BY_VALUE: Final = "too_little_quantity"
 
 Top = tuple[int, int, int, int]
@@ -104,7 +102,8 @@ class PreTrade:
         self._window_ns = self._planner.window_ns
         self._recent = Recent(self._window_ns)
         self._asked: tuple[NewOrder, Terms] | None = None  # what was judged last is what leaves next
-        self.refused: Counter[str] = Counter()  # by key of the limit
+        self._refuse = Refusals(sums.sums.value)
+        self.refused = self._refuse.counts  # by key of the limit
 
     # -- verdicts --------------------------------------------------------------------------------------------
 
@@ -114,20 +113,20 @@ class PreTrade:
         plan = self._plan(instrument, strategy)
         qty = command.order_qty
         if plan.untold:
-            return self._worthless(plan)
+            return self._refuse.worthless(plan)
         cash = 0
         if command.options and CASH in command.options:
             reason, cash = self._by_value(plan, command)
             if reason:
                 return reason
         if plan.qty is not None and qty > plan.qty[0]:
-            return self._too_big(plan.qty[1], instrument, qty)
+            return self._refuse.too_big(plan.qty[1], instrument, qty)
         if plan.window is not None:
             terms = _terms(command)
             self._asked = command, terms
             age_ns = self._recent.age_ns(terms, mono_ns)
             if age_ns is not None and age_ns < plan.window[0]:
-                return self._again(plan.window[1], age_ns)
+                return self._refuse.again(plan.window[1], age_ns)
         buys = command.side == BUY
         ord_type = command.ord_type
         price = command.price if ord_type in PRICED else None
@@ -143,11 +142,11 @@ class PreTrade:
             if px is None:
                 px = self._market_px(plan, command.side, qty)
                 if px is None and not cash:
-                    return self._bookless(_first_on_worth(plan), instrument.name)
+                    return self._refuse.bookless(_first_on_worth(plan), instrument.name)
                 px = px or 0
             worth = -(-px * qty // plan.worth_unit) if plan.worth_unit else _worth(instrument, px, qty)
             if plan.worth is not None and (cash or worth) > plan.worth[0]:
-                return self._too_dear(plan.worth[1], plan.quote, cash or worth)
+                return self._refuse.too_dear(plan.worth[1], plan.quote, cash or worth)
             worth = max(worth, cash)
             more = worth if not plan.figures.position else plan.figures.more(buys, qty, worth)
         return self._room(plan, buys, qty, more, 1, mono_ns)
@@ -164,10 +163,10 @@ class PreTrade:
         figures = plan.figures
         buys = order.side == BUY
         if plan.untold:
-            return self._worthless(plan)
+            return self._refuse.worthless(plan)
         price = price if order.ord_type in PRICED else None
         if plan.qty is not None and qty > plan.qty[0] and qty > order.order_qty:
-            return self._too_big(plan.qty[1], instrument, qty)
+            return self._refuse.too_big(plan.qty[1], instrument, qty)
         if (
             plan.collar is not None
             and price is not None
@@ -183,7 +182,7 @@ class PreTrade:
         px, was_px = price or stop_px or 0, order.price or order.stop_px or 0
         worth, was = _worth(instrument, px, qty), _worth(instrument, was_px, order.order_qty)
         if plan.worth is not None and worth > plan.worth[0] and worth > was:
-            return self._too_dear(plan.worth[1], plan.quote, worth)
+            return self._refuse.too_dear(plan.worth[1], plan.quote, worth)
         if swap:
             return self._room(plan, buys, qty, figures.more(buys, qty, worth), 1, mono_ns)
         mark_px = self._mark_px(instrument)
@@ -276,12 +275,12 @@ class PreTrade:
                 sent -= len(own.times)  # perhaps more than a second's
                 sent += own.within_a_second(mono_ns)
             if sent > most:
-                return self._over(rule, str(sent), "")
+                return self._refuse.over(rule, str(sent), "")
         if self._outside.blind and (reason := self._blind(plan, qty, worth, orders)):
             return reason
         sums = plan.sums
         over = sums.over(buys, qty, worth, orders) if sums is not None else -1
-        return self._full(plan, over, buys, qty, worth, orders) if over >= 0 else ""
+        return self._refuse.full(plan, over, buys, qty, worth, orders) if over >= 0 else ""
 
     def _by_value(self, plan: Plan, command: NewOrder) -> tuple[str, int]:
         """Why an order sized in quote currency may not leave, and what it is worth. By its quantity everything else
@@ -294,7 +293,7 @@ class PreTrade:
         px = lowest_px(command, self._best(plan.instrument.name), self._outside.reach)
         if not px:
             rule = plan.qty[1] if plan.qty is not None else plan.held[0][2] if plan.held else None
-            return self._bookless(rule, plan.instrument.name) if rule is not None else "", cash
+            return self._refuse.bookless(rule, plan.instrument.name) if rule is not None else "", cash
         reason = too_little(command, plan.instrument, cash, px)
         self.refused[BY_VALUE] += bool(reason)
         return reason, cash
@@ -308,7 +307,7 @@ class PreTrade:
         instrument = plan.instrument
         best = _other_side(top, buys) if top is not None else 0
         if not best or top is None:
-            return self._bookless(rule, instrument.name) if plan.collar_needs_book else ""
+            return self._refuse.bookless(rule, instrument.name) if plan.collar_needs_book else ""
         if waits_for is not None:
             best = max(best, waits_for) if buys else min(best, waits_for)
         if price is None:
@@ -317,13 +316,14 @@ class PreTrade:
                 return ""
             price, enough = self._outside.reach(instrument.name, "1" if buys else "2", qty)
             if not enough:
-                return self._no(rule, f"{instrument.qty_text(qty)} {instrument.name} is more than the best levels hold")
+                asked = f"{instrument.qty_text(qty)} {instrument.name}"
+                return self._refuse.no(rule, f"{asked} is more than the best levels hold")
         far = price * within.unit > best * within.above if buys else price * within.unit < best * within.below
         if not far:
             return ""
         side = "offer" if buys else "bid"
         beyond = f"price {instrument.px_text(price)} against the best {side} {instrument.px_text(best)}"
-        return self._no(rule, f"{beyond} is {_percent(price, best)} % beyond it, at most {rule.limit}")
+        return self._refuse.no(rule, f"{beyond} is {_percent(price, best)} % beyond it, at most {rule.limit}")
 
     def _market_px(self, plan: Plan, side: str, qty: int) -> int | None:
         """What a market order is valued at; None when there is no book and there must be one."""
@@ -340,43 +340,6 @@ class PreTrade:
         """Price of the last fill; 0 before the first."""
         return self._exposure.of(instrument.name, instrument.px_scale, instrument.qty_scale).mark_px
 
-    # -- refusals --------------------------------------------------------------------------------------------
-
-    def _no(self, rule: Rule, why: str, key: str = "") -> str:
-        self.refused[key or rule.key] += 1
-        return f"{rule}: {why}"
-
-    def _over(self, rule: Rule, figure: str, unit: str) -> str:
-        return self._no(rule, f"{figure}{unit and ' '}{unit} with this order, at most {rule.limit}")
-
-    def _too_big(self, rule: Rule, instrument: Instrument, qty: int) -> str:
-        return self._no(rule, f"order of {instrument.qty_text(qty)} {instrument.name}, at most {rule.limit}")
-
-    def _too_dear(self, rule: Rule, quote: str, worth: int) -> str:
-        return self._no(rule, f"order worth {format_scaled(worth, NOTIONAL_SCALE)} {quote}, at most {rule.limit}")
-
-    def _again(self, rule: Rule, age_ns: int) -> str:
-        return self._no(rule, f"the same order left {age_ns // 1_000_000} ms ago, not again within {rule.limit}")
-
-    def _worthless(self, plan: Plan) -> str:
-        self.refused[WORTHLESS] += 1
-        return f"{plan.untold}: nothing says what a contract of {plan.instrument.name} is worth (contract_value)"
-
-    def _bookless(self, rule: Rule, instrument: str) -> str:
-        return self._no(rule, f"no book of {instrument} is live to judge the price by", NO_BOOK)
-
-    def _full(self, plan: Plan, over: int, buys: bool, qty: int, worth: int, orders: int) -> str:
-        """The text for a sum that would pass its limit, by its place among the plan's limits on sums."""
-        index, _, rule = [*plan.count, *plan.gross, *plan.held][over]
-        value = self._sums.sums.value
-        if rule.key == "max_open_orders":
-            return self._over(rule, str(value(index) + orders), "")
-        if rule.key == "max_notional":
-            return self._over(rule, format_scaled(value(index) + worth, NOTIONAL_SCALE), plan.quote)
-        more = qty * unit_of(plan.instrument.contract, plan.instrument.qty_scale)
-        after = value(index) + (value(index + 1) + more if buys else -value(index + 2) - more)
-        return self._over(rule, format_scaled(after, QTY_SCALE), plan.instrument.name)
-
     def _blind(self, plan: Plan, qty: int, worth: int, orders: int) -> str:
         """Whether a sum that matters lacks a session's rows, and why."""
         held = [*(plan.gross if worth > 0 else ()), *(plan.held if qty > 0 else ())]
@@ -384,12 +347,12 @@ class PreTrade:
         for session, why in self._outside.unknown.items():
             for _, _, rule in judged:
                 if session in rule.others:
-                    return self._no(rule, f"what {session} has at risk is not known: it {why}", UNKNOWN)
+                    return self._refuse.no(rule, f"what {session} has at risk is not known: it {why}", UNKNOWN)
         for sessions, rules in ((self._outside.unheld, held), (self._outside.unpriced, held[: len(plan.gross)])):
             for session, why in sessions.items():
                 for _, _, rule in rules if worth > 0 or sessions is self._outside.unheld else ():
                     if session == self._session or session in rule.others:
-                        return self._no(rule, f"{session} {why}", UNHELD)
+                        return self._refuse.no(rule, f"{session} {why}", UNHELD)
         return ""
 
 

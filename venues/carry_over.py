@@ -124,7 +124,8 @@ class Carrier:
 
     def recorded(self) -> None:
         """After each record: write when the timer is too late."""
-        self._when_behind(2)
+        if self._journal.segment != self._ended:
+            self._when_behind(2)
 
     def _when_behind(self, files: int) -> None:
         segment = self._journal.segment

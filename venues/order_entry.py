@@ -1,14 +1,14 @@
 """Order entry over one trading session: commands in, answers and events out. No I/O of its own.
 
-New orders are placed by venues/new_orders.py. A report is journalled before the session's expected number advances
-(`event` returns). What the gate forbids never leaves; cancels always pass.
+Orders are placed by venues/new_orders.py, changed by venues/replaces.py. A report is journalled before the session's
+expected number advances (`event` returns). What the gate forbids never leaves; cancels always pass.
 """
 
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from base.errors import SessionError, StoreError
+from base.errors import StoreError
 from base.instruments import Instrument
 from ipc.events import AnyEvent, CancelReject, Difference, ExecutionReport, VenueLimit
 from ipc.once import Once
@@ -24,14 +24,15 @@ from ipc.requests import (
     StatusOrder,
 )
 from ipc.told import Name, Told, name_of
-from risk.order import Order, successor_of
+from risk.order import Order
 from risk.orders import AMENDS, Applied, OrderTable
 from venues.cancel_batches import batches, cancel_together
-from venues.interface import Capabilities, Replace, SessionPhase, TradingSession
+from venues.interface import Capabilities, SessionPhase, TradingSession
 from venues.new_orders import REFUSALS, place, place_all
 from venues.order_meter import OrderMeter
 from venues.order_port import Checks, NoChecks, Port, Times
-from venues.order_terms import age_at_venue, check_figures, owned, working
+from venues.order_terms import age_at_venue, owned, working
+from venues.replaces import replace
 from venues.throttle import Throttle
 
 LOST_KEPT = 1_000  # orders reported as lost by name, in one life of the process
@@ -97,7 +98,7 @@ class OrderEntry:
             case CancelOrder():
                 return self._on_order(command, command.cl_ord_id, command.order_id, self.cancel, command.instrument)
             case ReplaceOrder():
-                return self._on_order(command, command.cl_ord_id, "", lambda o: self._replace(o, command))
+                return self._on_order(command, command.cl_ord_id, "", lambda o: replace(self, o, command))
             case StatusOrder():
                 return self._on_order(command, command.cl_ord_id, "", self.ask_status)
             case MassCancel():
@@ -132,7 +133,7 @@ class OrderEntry:
         if late:
             return late
         self.counters["cancels"] += 1
-        return self._request(order, "cancel", lambda s, i, r, m, w: s.cancel_order(working(order, i), r, m, w))
+        return self.request(order, "cancel", lambda s, i, r, m, w: s.cancel_order(working(order, i), r, m, w))
 
     @property
     def kept_for_mass(self) -> int:
@@ -144,73 +145,16 @@ class OrderEntry:
         mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
         if late := self.throttle.take("status", mono_ns, wall_ns, order.instrument):
             return late
-        return self._request(order, "status", lambda s, i, r, m, w: s.order_status(working(order, i), r, m, w))
+        return self.request(order, "status", lambda s, i, r, m, w: s.order_status(working(order, i), r, m, w))
 
-    def _replace(self, order: Order, command: ReplaceOrder) -> str:
-        price = command.price if command.price is not None else order.price
-        stop_px = command.stop_px if command.stop_px is not None else order.stop_px
-        qty = command.order_qty
-        if command.strategy and command.strategy != order.strategy:
-            return f"strategy: {order.cl_ord_id} is of {order.strategy!r}, not of {command.strategy!r}"
-        reason = self._replace_objection(order, qty, price, stop_px) or self._replace_late(order, qty, price, stop_px)
-        if reason:
-            return reason
-
-        def send(s: TradingSession, i: Instrument, request_id: str, mono_ns: int, wall_ns: int) -> None:
-            target = working(order, i)
-            if s.replace_is_new(target, qty, price, stop_px):
-                self._enter_successor(order, request_id, qty, price, stop_px, wall_ns)
-            closed = self.port.gate(order.strategy, order.instrument)  # read last, as for a new order
-            if closed:
-                raise SessionError(closed)
-            s.replace_order(target, request_id, qty, price, stop_px, mono_ns, wall_ns)
-            self.counters["orders"] += 1
-            self.checks.changed(order, mono_ns)
-
-        return self._request(order, "replace", send, (qty, price))
-
-    def _replace_objection(self, order: Order, qty: int, price: int | None, stop_px: int | None) -> str:
-        if self.capabilities.replace == Replace.NONE:
-            return f"{order.venue} cannot replace orders"
-        closed = self.port.gate(order.strategy, order.instrument) or self.port.may_send_new()
-        if closed:
-            return closed
-        if self.ready_reason:
-            return f"session {self.name} is not ready: {self.ready_reason}"
-        instrument = self.instruments.get(order.instrument)
-        if instrument is None:
-            return f"instrument: {self.name} no longer has {order.instrument!r}"
-        if not order.ord_type:
-            return f"ord_type: how {order.cl_ord_id} was placed is not known any more; cancel it and place anew"
-        return check_figures(qty, price, stop_px, instrument)
-
-    def _replace_late(self, order: Order, qty: int, price: int | None, stop_px: int | None) -> str:
-        if self.session is None:
-            return f"session {self.name} is not connected"
-        instrument = self.instruments[order.instrument]
-        swap = self.session.replace_is_new(working(order, instrument), qty, price, stop_px)
-        mono_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
-        over = self.checks.replace(order, instrument, qty, price, stop_px, swap, mono_ns)
-        request = "swap" if swap else "amend"
-        return over or self.throttle.take(request, mono_ns, wall_ns, order.instrument, age_at_venue(order, wall_ns))
-
-    def _enter_successor(
-        self, order: Order, cl_ord_id: str, qty: int, price: int | None, stop_px: int | None, wall_ns: int
-    ) -> None:
-        """The venue cancels the old order and places a new one: it is in our books before the bytes leave."""
-        self.table.disown(order, cl_ord_id)
-        successor = successor_of(order, cl_ord_id, (qty, price, stop_px), wall_ns)
-        self.table.add(successor)
-        self.port.record(successor.snapshot())
-        self.port.moved(successor)
-
-    def _request(
+    def request(
         self,
         order: Order,
         kind: str,
         send: Callable[[TradingSession, Instrument, str, int, int], None],
         terms: tuple[int, int | None] | None = None,
     ) -> str:
+        """Name a request about an order and `send` it; why it did not leave. `terms`: what a replace asks for."""
         session = self.session
         instrument = self.instruments.get(order.instrument)
         if session is None or session.phase not in (SessionPhase.READY, SessionPhase.RECOVERING):
