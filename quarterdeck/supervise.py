@@ -148,6 +148,9 @@ def write_conf(desk: DeskConfig, directory: Path) -> Path:
 def make_places(desk: DeskConfig) -> None:
     """The desk's directories, with their modes and, where root makes them for a user, their owner."""
     modes = {desk.run_dir: desk.run_mode, desk.log_dir: 0o750, desk.data_dir: 0o750, desk.shm_dir: 0o750}
+    # What several processes share: the kill switch, the first to start, would make these its own user's.
+    modes |= {desk.shm_dir / name: 0o750 for name in ("proc", "metrics", "alerts", "rates")}
+    modes |= {desk.run_dir / "lock": 0o700, desk.log_dir / "fix": 0o700}
     for folder, mode in modes.items():
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0 and desk.config.desk.user:

@@ -163,7 +163,9 @@ def test_every_program_is_the_desks_users_and_the_kill_switch_its_own_with_no_mo
     assert {p.uid for p in programs.values()} == {pwd.getpwnam("nobody").pw_uid}
     assert stat.S_IMODE(desk.run_dir.stat().st_mode) == 0o750
     if os.geteuid() == 0:
-        assert {p.stat().st_uid for p in (desk.run_dir, desk.log_dir, desk.data_dir)} == {pwd.getpwnam("nobody").pw_uid}
+        shared = [desk.run_dir, desk.run_dir / "lock", desk.log_dir, desk.log_dir / "fix", desk.data_dir]
+        shared += [desk.shm_dir, desk.shm_dir / "proc", desk.shm_dir / "metrics"]
+        assert {p.stat().st_uid for p in shared} == {pwd.getpwnam("nobody").pw_uid}
     shutil.rmtree(desk.shm_dir)
 
 
