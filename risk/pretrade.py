@@ -96,7 +96,7 @@ class PreTrade:
             name: (set(), RowShare(sums.sums, 1, [self._planner.of_strategy[name]], [], []))
             for name in self._strategies
         }
-        self._sums, self._exposure, self._outside = sums, exposure, outside
+        self._exposure, self._outside = exposure, outside
         self._refresh, self._best = outside.refresh, outside.best
         self._all = self._own[""]
         self._window_ns = self._planner.window_ns
