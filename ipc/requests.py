@@ -13,7 +13,7 @@ from ipc.events import Marker, OrderState
 TOGETHER_MOST: Final = 100  # orders in one NewOrders: what one turn of a process, and a command's size, can bear
 
 
-class Command(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Command(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """Base of every command. `deadline_ns`: wall clock UTC, 0 = none; older commands are refused."""
 
     client_id: str  # whose command ids these are

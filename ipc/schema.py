@@ -206,9 +206,9 @@ more than this, in ZeroMQ and MessagePack alone.
 
 Schema version: {SCHEMA_VERSION}. Each struct is a MessagePack array: the tag, then the fields in this order. A field
 with a default may be missing at the end, when the sender is older than it; what stands behind the last field that a
-reader knows is of a newer sender, and is passed over. Integers are 64 bits, signed; prices and quantities stand at the
-decimal scale beside them; `*_ns` are UTC nanoseconds since 1970. `none` is MessagePack nil. One-character codes are
-FIX values.
+reader knows is of a newer sender: passed over in an event, a reason to refuse the whole in a command. Integers are 64
+bits, signed; prices and quantities stand at the decimal scale beside them; `*_ns` are UTC nanoseconds since 1970.
+`none` is MessagePack nil. One-character codes are FIX values.
 """
 
 

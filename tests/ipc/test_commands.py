@@ -242,6 +242,7 @@ def test_nothing_is_queued_for_a_process_that_is_not_there(context: Context, end
 def test_a_command_without_an_answer_names_itself_for_the_repetition(context: Context, endpoint: str) -> None:
     desk = Desk(context, endpoint)
     order = desk.order("42")
+    wait_for(lambda: desk.client.connected, "the connection")
     with pytest.raises(BusError, match=r"command 42 .*fate is unknown"):
         desk.client.request(order, timeout_ms=100)
     desk.server.serve()  # it was only slow: the answer comes after all, and is not taken for another's
