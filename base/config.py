@@ -229,7 +229,7 @@ class DeskConfig:
     def process_log_bytes(self) -> int:
         """Share of one process's log in [desk].log_budget_mb, of which processes have half and FIX logs half."""
         c = self.config
-        processes = len(c.session) + len(c.book) + len(c.sim) + 7  # the desk's others, all there can be, and one to spare
+        processes = len(c.session) + len(c.book) + len(c.sim) + 7  # the others there can be, and one to spare
         return self._log_budget // 2 // processes
 
     @property

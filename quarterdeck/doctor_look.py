@@ -1,5 +1,6 @@
 """One look at a desk for `qd doctor`: shared memory, files, supervisord and the logs. Nothing is changed."""
 
+import os
 import re
 import time
 from collections import Counter
@@ -38,6 +39,7 @@ _END = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ \w+ exited: (\S+) \((.*
 
 def look_at(desk: DeskConfig) -> Look:
     """Everything there is to see, within some seconds. QuarterdeckError, OSError: it cannot be looked at."""
+    _may_look(desk)
     wall_ns = SystemClock().wall_ns()
     roles = tuple(r.name for r in roster(desk))
     had, fault = _supervised(desk)
@@ -65,6 +67,15 @@ def look_at(desk: DeskConfig) -> Look:
         log_minutes=LOG_MINUTES,
         clock=read_clock(),
     )
+
+
+def _may_look(desk: DeskConfig) -> None:
+    """Who may not look must not be told that nothing is there."""
+    socket = desk.run_dir / "supervisor.sock"
+    wanted = dict.fromkeys((desk.run_dir, desk.data_dir, desk.log_dir, desk.shm_dir), os.R_OK | os.X_OK)
+    for path, mode in {**wanted, socket: os.W_OK}.items():
+        if path.exists() and not os.access(path, mode):
+            raise QuarterdeckError(f"{path}: this user may not; look as root")
 
 
 def _supervised(desk: DeskConfig) -> tuple[dict[str, Supervised] | None, str]:

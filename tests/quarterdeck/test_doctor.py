@@ -229,3 +229,12 @@ def test_the_command_says_what_is_found_and_that_it_cannot_look(
     assert [msgspec.convert(f, Finding) for f in said["findings"]] == examine(look_at(desk))
     assert cli.main(["doctor", str(desk.path.with_name("none.toml"))]) == 2
     assert "cannot look: " in capsys.readouterr().err
+
+
+def test_who_may_not_look_is_not_told_that_nothing_is_there(
+    desk: DeskConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.run_dir.mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: path != desk.run_dir)  # root, who may run this, may do anything
+    assert cli.main(["doctor", str(desk.path)]) == 2
+    assert f"cannot look: {desk.run_dir}: this user may not; look as root" in capsys.readouterr().err
