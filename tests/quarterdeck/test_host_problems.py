@@ -204,7 +204,7 @@ def test_the_facts_are_those_of_this_host(tmp_path: Path) -> None:
     room = host.rooms[str(tmp_path / "not" / "yet")]
     assert (room.device, room.used, room.why) == (tmp_path.stat().st_dev, 0, "")
     assert abs(room.free - shutil.disk_usage(tmp_path).free) < 1000 * MIB
-    assert read_room(tmp_path).used >= 4096
+    assert read_room(tmp_path).used > 0
     assert read_room(Path("/proc/self")).file_system == "proc"
     assert host.users == {"root": 0, "no-such-user": None}
     assert host.secrets == {
