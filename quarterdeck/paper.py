@@ -6,7 +6,8 @@ What is kept is listed here; what is not known to be harmless is left out and na
 """
 
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,10 +48,21 @@ def derive(production: Path, *, replay: str = "", messages_per_s: int = 200) -> 
     secrets = _Secrets()
     document["venue"] = {name: _venue(name, table, secrets) for name, table in document["venue"].items()}
     document["session"] = {name: _session(table, secrets) for name, table in document["session"].items()}
+    _tell_apart(document["session"].values())
     document["sim"] = _sims(desk, replay, messages_per_s)
     head = [f"{MARK}{production.name} {desk.fingerprint}: edit that one, and derive anew."]
     head += [f"# Left out: [{name}]." for name in dropped]
     return "\n".join(head) + "\n\n" + toml_text(document)
+
+
+def _tell_apart(sessions: Iterable[dict[str, Any]]) -> None:
+    """One CompID may stand at several addresses of a venue; its simulated one has one address for all."""
+    count = Counter[tuple[str, str]]()
+    for session in sessions:
+        name = session["venue"], session["sender_comp_id"]
+        count[name] += 1
+        if count[name] > 1:
+            session["sender_comp_id"] += str(count[name])
 
 
 def write_paper(production: Path, to: Path, *, replay: str = "", messages_per_s: int = 200) -> DeskConfig:

@@ -7,7 +7,6 @@ sessions are taken over as they stand, comments and all; what a desk has once is
 import re
 import tempfile
 import tomllib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -94,20 +93,9 @@ def starter(wanted: Wanted) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config" / "desk.toml"
         path.parent.mkdir()
-        path.write_text(_told_apart(text))
+        path.write_text(text)
         body = derive(path).split("\n\n", 1)[1].replace("-paper", "")
     return f"# Desk {wanted.name}, written by `qd init`: simulated venues, nothing leaves this host.\n\n{body}"
-
-
-def _told_apart(text: str) -> str:
-    """One CompID may stand at several addresses of a venue; a simulated one has one address for all."""
-    count = Counter[str]()
-
-    def other(found: re.Match[str]) -> str:
-        count[found[2]] += 1
-        return f"{found[1]}{found[2]}{count[found[2]] if count[found[2]] > 1 else ''}{found[3]}"
-
-    return re.sub(r'(?m)^(sender_comp_id = ")([^"]*)(")', other, text)
 
 
 def marked(text: str) -> int:

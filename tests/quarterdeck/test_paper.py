@@ -130,3 +130,11 @@ def test_toml_is_written_as_it_is_read() -> None:
     assert tomllib.loads(toml_text(document)) == document
     with pytest.raises(ValueError, match=r"t\.x: 1\.5"):
         toml_text({"t": {"x": 1.5}})
+
+
+def test_sessions_of_one_name_at_several_addresses_are_told_apart(tmp_path: Path) -> None:
+    production = tmp_path / "desk.toml"
+    production.write_text((ROOT / "config" / "examples" / "kraken.toml").read_text())
+    sessions = load(write_paper(production, tmp_path / "desk-paper.toml").path).config.session.values()
+    names = [(s.venue, s.sender_comp_id) for s in sessions]
+    assert len(names) == len(set(names)) > 1
