@@ -108,38 +108,31 @@ class Placing:
 
     def _go(self, name: str) -> None:
         """Send what waits of an instrument. The gate is read last, with nothing but the send behind it."""
-        entry = self._entry
-        going = []
-        for placed in self._open.pop(name, ()):
-            closed = entry.port.gate(placed.command.strategy, name)
-            if closed:
-                self._stays(placed, closed)
-            else:
-                going.append(placed)
-        if not going:
+        waiting = self._open.pop(name, [])
+        if not waiting:
             return
+        entry, session = self._entry, self._session
+        instrument = entry.instruments[name]
         mono_ns, wall_ns = entry.clock.mono_ns(), entry.clock.wall_ns()
-        for placed, why in zip(going, self._send(going, name, mono_ns, wall_ns), strict=True):
-            if why:
-                self._stays(placed, why)
-            else:
-                self._answers[placed.index] = _left(entry, placed.command, placed.order, mono_ns, placed.counted)
-
-    def _stays(self, placed: _Placed, why: str) -> None:
-        answer = _did_not_leave(self._entry, placed.command, placed.order, why, placed.counted)
-        self._answers[placed.index] = answer
-
-    def _send(self, going: list[_Placed], name: str, mono_ns: int, wall_ns: int) -> list[str]:
-        """Why each of them did not leave, "" where it did."""
-        session, instrument = self._session, self._entry.instruments[name]
+        whys = [entry.port.gate(placed.command.strategy, name) for placed in waiting]
+        going = [placed for placed, why in zip(waiting, whys, strict=True) if not why]
         try:
             if len(going) > 1:
                 together = [(placed.command, placed.order.cl_ord_id) for placed in going]
-                return session.new_orders(together, instrument, mono_ns, wall_ns)
-            session.new_order(going[0].command, instrument, going[0].order.cl_ord_id, mono_ns, wall_ns)
+                refused = session.new_orders(together, instrument, mono_ns, wall_ns)
+            else:
+                for placed in going:
+                    session.new_order(placed.command, instrument, placed.order.cl_ord_id, mono_ns, wall_ns)
+                refused = [""] * len(going)
         except REFUSALS as e:
-            return [str(e)] * len(going)
-        return [""] * len(going)
+            refused = [str(e)] * len(going)
+        said = iter(refused)
+        for placed, closed in zip(waiting, whys, strict=True):
+            if why := closed or next(said):
+                answer = _did_not_leave(entry, placed.command, placed.order, why, placed.counted)
+            else:
+                answer = _left(entry, placed.command, placed.order, mono_ns, placed.counted)
+            self._answers[placed.index] = answer
 
 
 # -- what is the same for each, alone or not ---------------------------------------------------------------------

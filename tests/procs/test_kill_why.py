@@ -49,9 +49,9 @@ DESK_TRIP = """
 Trip TRIP of desk, WHEN
 TRIPPED: every order is proven dead, the gate is closed
 What tripped it
-A person tripped it: test
+A person tripped it: test (by test)
 What was done (time after the trip was received)
-# ms alarm: critical tripped: desk: operator: test
+# ms alarm: critical tripped: desk: operator: test (by test)
 # ms desk: every order proven dead
 # ms fence complete: nobody who owns order can send any more (OWNERS)
 # ms gate closed (generation #): no new order leaves
