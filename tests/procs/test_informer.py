@@ -1,6 +1,7 @@
 """supervisord's event listener: its protocol over pipes, and what becomes of an event."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,7 @@ def desk() -> Iterator[DeskConfig]:
         desk = load(path)
         desk.run_dir.mkdir(mode=0o700)
         yield desk
+        shutil.rmtree(desk.shm_dir, ignore_errors=True)
 
 
 class Listener:
