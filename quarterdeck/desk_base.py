@@ -2,6 +2,7 @@
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
@@ -25,7 +26,7 @@ E = TypeVar("E")
 OrderT = TypeVar("OrderT", bound=OrderLife)
 
 
-class DeskBase(Generic[OrderT]):
+class DeskBase(ABC, Generic[OrderT]):
     """One client of a running desk."""
 
     def __init__(self, links: Links, *, strategy: str, timeout: float) -> None:
@@ -41,8 +42,9 @@ class DeskBase(Generic[OrderT]):
         self._callbacks = Callbacks()
         self._stop = threading.Event()
 
+    @abstractmethod
     def _make_order(self, command: NewOrder, session: str, px_scale: int, qty_scale: int) -> OrderT:
-        raise NotImplementedError
+        """An order to be followed, as this kind of desk gives it to a strategy."""
 
     # -- what there is -----------------------------------------------------------------------------------------
 
