@@ -135,8 +135,11 @@ class FakeOwner:
 
     def befall(self) -> None:
         path = self.host.desk.data_dir / f"{self.name}.tell"
-        lines = path.read_text().splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
+        try:
+            taken = path.rename(path.with_suffix(".taken"))  # what is told from now on is for the next turn
+        except FileNotFoundError:
+            return
+        lines = taken.read_text().splitlines()
         for what, *figures in (line.split() for line in lines):
             if what == "fill":
                 self.fill(float(figures[0]), float(figures[1]))
