@@ -177,7 +177,7 @@ def test_closed_windows_are_those_that_a_wall_clock_shows(rules, data):
 
 @pytest.mark.stress
 @pytest.mark.timeout(900)
-@settings(max_examples=40)
+@settings(max_examples=100)
 @given(st.lists(closed_rules, min_size=1, max_size=3), st.data())
 def test_many_calendars_of_closed_windows_are_those_that_a_wall_clock_shows(rules, data):
     check_closed_windows(rules, data)

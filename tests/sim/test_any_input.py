@@ -144,7 +144,7 @@ def test_no_request_breaks_a_venue(dialect: str) -> None:
     first, *others = VENUES[dialect]["symbols"]
     symbols = st.sampled_from([first] * 8 + others)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=400, deadline=None)
     @given(st.lists(st.tuples(kinds, symbols, changes, dropped), min_size=5, max_size=40))
     def feed(messages: list[tuple[str, str, dict[int, str], set[int]]]) -> None:
         caller = Caller(venue, dialect, clock)
